@@ -1,0 +1,54 @@
+#pragma once
+
+// The clock under every timed wait. Normally the system's steady clock; tests install testing::VirtualClock, and then no
+// wait of the contexts that use it takes real time. A context inherits its clock from the one that made it.
+//
+// Thread safety: every member may be called from any thread.
+
+#include <cstdint>
+
+#include "mothreads/instant.h"
+#include "mothreads/internal/timer_queue.h"
+
+namespace mothreads {
+
+class Clock {
+ public:
+  Clock(const Clock&) = delete;
+  Clock& operator=(const Clock&) = delete;
+
+  virtual Instant now() const noexcept = 0;
+
+  // CLOCK_MONOTONIC.
+  static Clock& steady();
+
+  // The clock of the calling thread or fiber.
+  static Clock& current();
+
+  // For the library: where waits and Tills on this clock are kept, and whether its time passes by itself, so that the kernel
+  // can time a wait.
+  internal::TimerQueue& timers() noexcept { return *timers_; }
+  bool is_real() const noexcept { return is_real_; }
+
+ protected:
+  Clock(internal::TimerQueue& timers, bool is_real) : timers_(&timers), is_real_(is_real) {}
+  ~Clock() = default;
+
+ private:
+  internal::TimerQueue* timers_;
+  bool is_real_;
+};
+
+// The calling thread or fiber, and what it makes, use another clock within a scope.
+class UseClock {
+ public:
+  explicit UseClock(Clock& clock);
+  ~UseClock();
+  UseClock(const UseClock&) = delete;
+  UseClock& operator=(const UseClock&) = delete;
+
+ private:
+  Clock* before_;
+};
+
+}  // namespace mothreads

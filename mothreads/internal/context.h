@@ -1,0 +1,131 @@
+#pragma once
+
+// An execution context: what can wait. An OS thread is one; a fiber is another (it derives from this class in its own
+// folder and overrides suspend() and resume()). Every blocking call of the library parks the current context through a
+// Wait (wait.h) on the word kept here.
+//
+// The word holds the number of the wait (its generation) and three flags:
+//
+//     armed       the context waits but still runs (it may be spinning)
+//     SLEEPING    it has been suspended: who finishes the wait must call resume()
+//     CLAIMED     one waker, and no other, has won the wait and decides its outcome
+//     DONE        the outcome is there; the context goes on
+//
+// A waker claims by generation, so a late wake of an earlier wait fails. Between CLAIMED and DONE the waiter does not
+// return: its stack, and thus its wait node, stays valid for the waker, which may move an item there.
+// Context objects are type-stable: they are recycled, never freed, so a waker may touch the word after the waiter left.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "mothreads/ended.h"
+#include "mothreads/instant.h"
+#include "mothreads/internal/tiny_mutex.h"
+
+namespace mothreads {
+class Clock;
+}
+
+namespace mothreads::internal {
+
+class Node;
+
+// What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
+struct WaitDescription {
+  const char* verb;
+  const void* object;
+  void (*write_name)(const void* object, char* buffer, std::size_t size);
+};
+
+// A copy of the above that a report can keep.
+struct WaitReport {
+  std::string what;
+  Instant since;
+};
+
+class Context {
+ public:
+  // The context that runs this code. A thread that the library did not make gets one at its first call, see alien.h.
+  static Context& current() {
+    Context* context = current_;
+    return context != nullptr ? *context : adopt_alien();
+  }
+  static Context* current_or_null() noexcept { return current_; }
+  static void set_current(Context* context) noexcept { current_ = context; }
+
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Starts a wait and returns its generation.
+  std::uint64_t begin_wait() noexcept;
+
+  // True for the one caller who wins wait `generation`; it must call finish() soon, whatever happens.
+  bool claim(std::uint64_t generation) noexcept;
+
+  // Lets the claimed wait end with `why`. Everything the caller did before is seen by the waiter.
+  void finish(Why why) noexcept;
+
+  // Waits until finish() or the deadline; true when finished. Only the context itself calls it.
+  bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what);
+
+  // Waits for a finish() that is under way: the wait was claimed by somebody else.
+  void await_claimed() noexcept;
+
+  // Whether the wait has been finished already, and how.
+  bool is_finished() const noexcept { return is_done(); }
+  Why outcome() const noexcept { return outcome_; }
+
+  // What it sleeps on, if it does. Any thread may ask.
+  std::optional<WaitReport> waits_on() const;
+
+  Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
+  Node* node = nullptr;                     // its place in the shutdown tree
+  const char* name = "unknown";             // for the log; whoever sets it keeps it alive
+  std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
+  int callbacks_running = 0;                // it is inside so many Signal::then functions
+  bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
+
+ protected:
+  Context();
+  ~Context() = default;
+
+  // Gives up the processor until resume() or the deadline; may return early. Called with SLEEPING set.
+  virtual void suspend(const std::optional<Instant>& deadline) noexcept = 0;
+
+  // Busy-waits a little, if that pays for this kind of context, while `done` is not set.
+  virtual void spin() noexcept = 0;
+
+  bool is_done() const noexcept { return (word_.load(std::memory_order_acquire) & kDone) != 0; }
+  const std::atomic<std::uint32_t>* futex_word() const noexcept;
+  std::uint32_t low_word() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)); }
+
+ private:
+  static constexpr std::uint64_t kSleeping = 1;
+  static constexpr std::uint64_t kClaimed = 2;
+  static constexpr std::uint64_t kDone = 4;
+  static constexpr int kGenerationShift = 3;
+
+  static Context& adopt_alien();
+
+  // Makes a suspended context run again. Called once per finish() that found it SLEEPING, from any thread.
+  virtual void resume() noexcept = 0;
+
+  void describe(const WaitDescription& what);
+  void undescribe() noexcept;
+
+  static inline constinit thread_local Context* current_ = nullptr;
+
+  std::atomic<std::uint64_t> word_{kDone};
+  Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
+
+  mutable TinyMutex description_mutex_;
+  char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
+  Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
+};
+
+}  // namespace mothreads::internal

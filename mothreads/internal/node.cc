@@ -1,0 +1,215 @@
+#include "mothreads/internal/node.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "mothreads/clock.h"
+#include "mothreads/internal/stop_report.h"
+#include "mothreads/misuse.h"
+#include "mothreads/stopping.h"
+#include "mothreads/until.h"
+
+namespace mothreads {
+namespace {
+
+constinit std::atomic<std::int64_t> stop_deadline_nanoseconds{30'000'000'000};
+
+}  // namespace
+
+void set_stop_deadline(absl::Duration duration) {
+  stop_deadline_nanoseconds.store(
+      duration == absl::InfiniteDuration() ? INT64_MAX : std::max<std::int64_t>(0, absl::ToInt64Nanoseconds(duration)),
+      std::memory_order_relaxed);
+}
+
+absl::Duration stop_deadline() {
+  const std::int64_t nanoseconds = stop_deadline_nanoseconds.load(std::memory_order_relaxed);
+  return nanoseconds == INT64_MAX ? absl::InfiniteDuration() : absl::Nanoseconds(nanoseconds);
+}
+
+}  // namespace mothreads
+
+namespace mothreads::internal {
+namespace {
+
+constinit std::atomic<std::uint64_t> next_id{1};
+
+}  // namespace
+
+Node::Node(std::string_view name, Signal please_stop, Clock& clock)
+    : TimerNode(kWatch),
+      id_(next_id.fetch_add(1, std::memory_order_relaxed)),
+      name_(name),
+      please_stop_(std::move(please_stop)),
+      clock_(clock) {}
+
+Node::~Node() = default;
+
+void Node::attach_to(Node& parent) {
+  bool told = false;
+  std::optional<Instant> deadline;
+  {
+    TinyLock lock(parent.mutex_);
+    if (parent.ended_) {
+      throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which has ended: start it under a parent that still runs",
+                               name_, parent.name_));
+    }
+    ref();
+    if (Node* newest = parent.newest_child_) {
+      older_ = newest;
+      newer_ = newest->newer_;
+      newest->newer_ = newer_->older_ = this;
+    } else {
+      older_ = newer_ = this;
+    }
+    parent.newest_child_ = this;
+    told = parent.told_;
+    deadline = parent.deadline_;
+  }
+  {
+    parent.ref();
+    TinyLock lock(mutex_);
+    parent_ = &parent;
+  }
+  if (told) request_stop(deadline);
+}
+
+void Node::detach() {
+  Node* parent = nullptr;
+  {
+    TinyLock lock(mutex_);
+    parent = std::exchange(parent_, nullptr);
+  }
+  if (parent == nullptr) return;
+  {
+    TinyLock lock(parent->mutex_);
+    if (older_ == this) {
+      parent->newest_child_ = nullptr;
+    } else {
+      older_->newer_ = newer_;
+      newer_->older_ = older_;
+      if (parent->newest_child_ == this) parent->newest_child_ = older_;
+    }
+    older_ = newer_ = nullptr;
+  }
+  parent->unref();
+  unref();
+}
+
+Ref<Node> Node::parent() const {
+  TinyLock lock(mutex_);
+  return parent_ == nullptr ? Ref<Node>() : Ref<Node>(*parent_);
+}
+
+std::vector<Ref<Node>> Node::children() const {
+  std::vector<Ref<Node>> children;
+  TinyLock lock(mutex_);
+  if (Node* child = newest_child_) {
+    do {
+      children.emplace_back(*child);
+      child = child->older_;
+    } while (child != newest_child_);
+  }
+  return children;
+}
+
+bool Node::is_below(const Node& ancestor) const {
+  if (this == &ancestor) return true;
+  for (Ref<Node> node = parent(); node; node = node->parent()) {
+    if (node.get() == &ancestor) return true;
+  }
+  return false;
+}
+
+bool Node::was_told_to_stop() const {
+  TinyLock lock(mutex_);
+  return told_;
+}
+
+std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inherited) {
+  const absl::Duration allowed = stop_deadline();
+  std::optional<Instant> watch_until;
+  std::optional<Instant> deadline;
+  {
+    TinyLock lock(mutex_);
+    if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
+    if (!deadline_ && allowed != absl::InfiniteDuration()) {
+      deadline_ = clock_.now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
+    }
+    if (!inherited && deadline_ && !watched_ && !stopped_) {
+      watched_ = true;
+      watch_until = deadline_;
+    }
+    deadline = deadline_;
+  }
+  if (watch_until) {
+    ref();  // for the timer
+    clock_.timers().add(*this, watch_until->time_since_epoch().count());
+    if (stopped_) cancel_watch();
+  }
+  return deadline;
+}
+
+void Node::cancel_watch() {
+  if (clock_.timers().cancel(*this)) unref();
+}
+
+bool Node::take_watch(TimerNode&) { return true; }
+
+void Node::fire_watch(TimerNode& timer) {
+  Node& node = static_cast<Node&>(timer);
+  if (!node.stopped_) report_and_exit(node);
+  node.unref();
+}
+
+bool Node::request_stop(const std::optional<Instant>& inherited) {
+  if (stopped_) return false;
+  bool first = false;
+  {
+    TinyLock lock(mutex_);
+    first = !std::exchange(told_, true);
+  }
+  const std::optional<Instant> deadline = settle_deadline(inherited);
+  tell_children(children(), deadline);
+  please_stop_.go();
+  return first;
+}
+
+void Node::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
+  for (const Ref<Node>& child : newest_first) child->request_stop(deadline);
+}
+
+void Node::stop_children() {
+  for (auto children = this->children(); !children.empty(); children = this->children()) {
+    tell_children(children, settle_deadline(std::nullopt));
+    for (const Ref<Node>& child : children) {
+      child->await_end();
+      child->detach();
+    }
+  }
+}
+
+void Node::end_children() {
+  while (true) {
+    stop_children();
+    TinyLock lock(mutex_);
+    if (newest_child_ != nullptr) continue;  // added meanwhile
+    ended_ = true;
+    return;
+  }
+}
+
+void Node::await_end() { stopped_.wait(); }
+
+void Node::mark_stopped() {
+  stopped_.go();
+  bool watched = false;
+  {
+    TinyLock lock(mutex_);
+    watched = watched_;
+  }
+  if (watched) cancel_watch();
+}
+
+}  // namespace mothreads::internal

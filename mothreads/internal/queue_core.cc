@@ -1,0 +1,92 @@
+#include "mothreads/internal/queue_core.h"
+
+#include <cstdio>
+
+#include <fmt/core.h>
+
+#include "mothreads/clock.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+#include "mothreads/queue.h"
+
+namespace mothreads::internal {
+namespace {
+
+// How often a waiting add complains (mo-threads, Queue.add).
+constexpr std::chrono::seconds kStallAlert{5};
+
+void write_queue_name(const void* core, char* buffer, std::size_t size) {
+  std::snprintf(buffer, size, "%s", static_cast<const QueueCore*>(core)->name().c_str());
+}
+
+}  // namespace
+
+QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
+    : unique_(options.unique),
+      silent_(options.silent),
+      allow_add_after_close_(options.allow_add_after_close),
+      max_(options.max),
+      name_(name),
+      closed_signal_(fmt::format("queue {} closed", name)),
+      drained_(fmt::format("queue {} closed and empty", name)) {
+  if (options.max == 0) throw Misuse(fmt::format("Queue \"{}\" with max = 0 could never take an item: make max at least 1", name));
+}
+
+QueueCore::~QueueCore() {
+  const bool waited_on = [this] {
+    Both both(*this);
+    return !producers_.is_empty() || !consumers_.is_empty();
+  }();
+  if (waited_on) {
+    fatal_misuse(fmt::format("Queue \"{}\" was destroyed while somebody waits on it: stop and join those threads first", name_));
+  }
+}
+
+std::size_t QueueCore::size_now() const noexcept {
+  // popped_ first: read later it could be ahead of the pushed_ read before. acquire: each pairs with its release store.
+  const std::uint64_t popped = popped_.load(std::memory_order_acquire);
+  const std::uint64_t pushed = pushed_.load(std::memory_order_acquire);
+  return pushed > popped ? static_cast<std::size_t>(pushed - popped) : 0;
+}
+
+std::size_t QueueCore::positions_in_use() const noexcept {
+  // relaxed: both mutexes are held.
+  return static_cast<std::size_t>(pushed_.load(std::memory_order_relaxed) - popped_.load(std::memory_order_relaxed));
+}
+
+void QueueCore::must_be_ready(Ended ended) const {
+  if (!ended) throw QueueClosed(fmt::format("Do not add to closed queue \"{}\"", name_));
+}
+
+void QueueCore::fail_not_hashable() const {
+  throw Misuse(fmt::format("Queue \"{}\" with unique = true needs items that are copyable and have std::hash and ==", name_));
+}
+
+void QueueCore::fail_too_many(std::size_t count) const {
+  throw Misuse(fmt::format("Queue \"{}\": push_all of {} items can never fit max = {}; push fewer, or make max larger", name_,
+                           count, max_));
+}
+
+bool QueueCore::park_producer(Wait& wait, const Until& until, Instant& waiting_since, Why& why) const {
+  if (silent_) {
+    why = wait.park(until);
+    return true;
+  }
+  const Clock& clock = Clock::current();
+  const Instant now = clock.now();
+  if (waiting_since == Instant{}) waiting_since = now;
+  why = wait.park(until, now + kStallAlert);
+  if (why != Why::timed_out || wait.has_expired() || until.has_come()) return true;
+  const double waited = std::chrono::duration<double>(clock.now() - waiting_since).count();
+  log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(), waited);
+  return false;
+}
+
+void QueueCore::go_if_drained() const {
+  if (closed_signal_ && size_now() == 0) drained_.go();
+}
+
+WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name}; }
+WaitDescription QueueCore::describe_pop(const QueueCore& core) { return {"pops from queue", &core, write_queue_name}; }
+
+}  // namespace mothreads::internal

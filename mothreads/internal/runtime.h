@@ -1,0 +1,36 @@
+#pragma once
+
+// The root of the shutdown tree, and the beginning and end of everything that the library keeps for the process.
+
+#include "mothreads/internal/node.h"
+
+namespace mothreads::internal {
+
+// What the program's main thread is: the parent of what it starts, and of threads that the library does not know.
+class MainNode final : public Node {
+ public:
+  using Node::Node;
+  std::string_view kind() const override { return "main"; }
+
+  bool child_failed(const std::string& name, const std::exception_ptr& failure) override;
+  std::vector<std::pair<std::string, std::exception_ptr>> take_failures();
+
+ private:
+  TinyMutex failures_mutex_;
+  std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
+};
+
+// The main node in force: that of MainThread::run while it runs, else the root of the process. Its first use arranges for
+// the orderly end of the process at exit().
+MainNode& main_node();
+
+// MainThread::run puts its own node in force; null restores the root.
+void set_main_node(MainNode* node);
+
+// Asks the main node to stop, and makes Tills go early, at the first request. Never blocks.
+void request_main_stop();
+
+// The threads' side of the process' end, in this order: children, left-over threads, timers, log.
+void end_timers_and_log();
+
+}  // namespace mothreads::internal

@@ -1,0 +1,419 @@
+#include "mothreads/internal/signal_state.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <new>
+
+#include "mothreads/log.h"
+#include "mothreads/until.h"
+
+namespace mothreads::internal {
+
+constinit Room<SignalState> ConstantSignals::done{std::in_place, SignalState::Immortal::done};
+constinit Room<SignalState> ConstantSignals::expired{std::in_place, SignalState::Immortal::expired};
+constinit Room<SignalState> ConstantSignals::never{std::in_place, SignalState::Immortal::never};
+
+// --- life ----------------------------------------------------------------------------------------------------------------
+
+SignalState* SignalState::make() { return new SignalState(Revivable::no); }
+
+SignalState* SignalState::make(std::string_view name) {
+  SignalState* state = new SignalState(Revivable::no);
+  char* copy = new char[name.size() + 1];
+  std::memcpy(copy, name.data(), name.size());
+  copy[name.size()] = '\0';
+  state->name_.store(copy, std::memory_order_release);  // pairs with the acquire in write_name()
+  return state;
+}
+
+SignalState::~SignalState() {
+  if (!immortal_) delete[] name_.load(std::memory_order_relaxed);
+  while (Callback* callback = callbacks_) {
+    callbacks_ = callback->next;
+    discard(callback);
+  }
+}
+
+bool SignalState::ref_unless_dying() noexcept {
+  std::uint32_t references = references_.load(std::memory_order_relaxed);
+  do {
+    if (references == 0) return false;
+    // relaxed: the caller holds the mutex of the list that it found this state in, and the state leaves it under that mutex.
+  } while (!references_.compare_exchange_weak(references, references + 1, std::memory_order_relaxed));
+  return true;
+}
+
+void SignalState::Dying::add_if_last(SignalState* state) noexcept {
+  if (state->immortal_ || state->references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // as in unref()
+  state->next_fired_ = first;
+  first = state;
+}
+
+void SignalState::destroy(SignalState* state) noexcept {
+  Dying dying{state};
+  state->next_fired_ = nullptr;
+  while (SignalState* next = dying.first) {
+    dying.first = next->next_fired_;
+    next->release_sources(dying);
+    delete next;
+  }
+}
+
+void SignalState::release_sources(Dying& dying) noexcept {
+  // Combinations that keep this state would have kept it from dying: those that are left are kept by it.
+  while (true) {
+    Combination* output = nullptr;
+    {
+      TinyLock lock(mutex_);
+      if (relays_ == nullptr) return;
+      output = relays_->output;
+      unlink_relay(*relays_);
+    }
+    dying.add_if_last(output);
+  }
+}
+
+void SignalState::write_name(char* buffer, std::size_t size, int) const {
+  const char* name = name_.load(std::memory_order_acquire);
+  std::snprintf(buffer, size, "%s", name != nullptr ? name : "anonymous signal");
+}
+
+// --- going ---------------------------------------------------------------------------------------------------------------
+
+bool SignalState::go(std::uint32_t flags) {
+  if (never_ || is_gone()) return false;
+  Relay* relays = nullptr;
+  Relay** end = &relays;
+  Callback* callback = nullptr;
+  if (!fire(flags, end, callback)) return false;
+
+  // Every waiter on everything that goes is released before the first function runs.
+  SignalState* fired = nullptr;
+  SignalState** last_fired = &fired;
+  while (Relay* relay = relays) {
+    relays = relay->next;
+    if (relays == nullptr) end = &relays;
+    SignalState& output = *relay->output;
+    if (output.input_went() && output.fire(flags, end, output.fired_callback_)) {
+      output.next_fired_ = nullptr;
+      *last_fired = &output;
+      last_fired = &output.next_fired_;
+    } else {
+      output.unref();
+    }
+  }
+  if (callback != nullptr) run_callbacks(callback);
+  while (SignalState* state = fired) {
+    fired = state->next_fired_;
+    if (state->fired_callback_ != nullptr) state->run_callbacks(state->fired_callback_);
+    state->unref();
+  }
+  return true;
+}
+
+bool SignalState::fire(std::uint32_t flags, Relay**& end, Callback*& first_callback) {
+  Claimed claimed;
+  {
+    TinyLock lock(mutex_);
+    if (is_gone()) return false;
+    word_.store(kGone | flags, std::memory_order_release);  // pairs with is_gone()
+    claimed = waiters_.take_claimed();
+    while (Relay* relay = relays_) {
+      const bool owned = relay->input_owns_output;
+      unlink_relay(*relay);
+      if (!owned && !relay->output->ref_unless_dying()) continue;
+      relay->next = nullptr;
+      *end = relay;
+      end = &relay->next;
+    }
+    first_callback = start_next_callback();
+  }
+  claimed.finish_all();
+  return true;
+}
+
+// --- waiting -------------------------------------------------------------------------------------------------------------
+
+bool SignalState::link(WaitNode& node) {
+  if (never_) return true;
+  if (is_gone()) return false;
+  TinyLock lock(mutex_);
+  if (is_gone()) return false;
+  waiters_.push_back(node);
+  return true;
+}
+
+void SignalState::unlink(WaitNode& node) noexcept {
+  if (immortal_) return;
+  TinyLock lock(mutex_);
+  waiters_.remove(node);
+}
+
+// --- functions -----------------------------------------------------------------------------------------------------------
+
+std::uint64_t SignalState::then(absl::AnyInvocable<void()> function) {
+  if (never_) return 0;
+  if (is_gone()) {
+    run_one(function);
+    return 0;
+  }
+  // The function is moved into its place before the mutex is taken: its move is the user's code.
+  Callback* callback = nullptr;
+  // relaxed: the flag only says whose the room is; the mutex publishes what is in it.
+  if (!first_callback_taken_.load(std::memory_order_relaxed) &&
+      !first_callback_taken_.exchange(true, std::memory_order_relaxed)) {
+    callback = new (&first_callback_.value) Callback(std::move(function));
+  } else {
+    callback = new Callback(std::move(function));
+  }
+  std::uint64_t number = 0;
+  {
+    TinyLock lock(mutex_);
+    if (!is_gone()) {
+      number = callback->number = next_number_++;
+      (callbacks_ == nullptr ? callbacks_ : last_callback_->next) = callback;
+      last_callback_ = callback;
+      if (!revivable_ || kept_) return number;
+    }
+  }
+  if (number == 0) {
+    run_one(callback->run);
+    discard(callback);
+    return 0;
+  }
+  keep();
+  return number;
+}
+
+void SignalState::discard(Callback* callback) noexcept {
+  if (callback == &first_callback_.value) {
+    callback->~Callback();
+  } else {
+    delete callback;
+  }
+}
+
+void SignalState::keep() {
+  std::vector<SignalState*> to_turn{this};
+  std::vector<SignalState*> kept_before;
+  for (std::size_t i = 0; i < to_turn.size(); ++i) {
+    SignalState* state = to_turn[i];
+    {
+      TinyLock lock(state->mutex_);
+      if (state->kept_) continue;
+      state->kept_ = true;
+    }
+    const std::size_t already = kept_before.size();
+    state->keep_for_then(kept_before);
+    to_turn.insert(to_turn.end(), kept_before.begin() + static_cast<std::ptrdiff_t>(already), kept_before.end());
+  }
+  for (SignalState* state : kept_before) state->unref();
+}
+
+Callback* SignalState::start_next_callback() {
+  Callback* callback = callbacks_;
+  if (callback != nullptr) {
+    callbacks_ = callback->next;
+    running_ = callback->number;
+    runner_ = &Context::current();
+  } else {
+    running_ = 0;
+    runner_ = nullptr;
+  }
+  return callback;
+}
+
+void SignalState::run_callbacks(Callback* callback) {
+  while (callback != nullptr) {
+    run_one(callback->run);
+    discard(callback);
+    Claimed waiting_removers;
+    {
+      TinyLock lock(mutex_);
+      callback = start_next_callback();
+      waiting_removers = removers_.take_claimed();
+    }
+    waiting_removers.finish_all();
+  }
+}
+
+void SignalState::run_one(absl::AnyInvocable<void()>& function) const noexcept {
+  Context& context = Context::current();
+  ++context.callbacks_running;
+  try {
+    function();
+  } catch (...) {
+    char name[kMaxName + 1];
+    write_name(name, sizeof name);
+    log::error("Trigger on Signal.go() failed, and no error function provided: a then() function of \"{}\": {}", name,
+               log::describe(std::current_exception()));
+  }
+  --context.callbacks_running;
+}
+
+bool SignalState::remove_then(std::uint64_t number) {
+  while (number != 0) {
+    Wait wait({"waits for a then() function to end, of", this, [](const void* state, char* buffer, std::size_t size) {
+                 static_cast<const SignalState*>(state)->write_name(buffer, size);
+               }});
+    WaitNode node(wait, Why::ready);
+    Callback* removed = nullptr;
+    {
+      TinyLock lock(mutex_);
+      Callback* before = nullptr;
+      Callback* callback = callbacks_;
+      while (callback != nullptr && callback->number != number) {
+        before = callback;
+        callback = callback->next;
+      }
+      if (callback != nullptr) {
+        (before == nullptr ? callbacks_ : before->next) = callback->next;
+        if (last_callback_ == callback) last_callback_ = before;
+        removed = callback;
+      } else if (running_ == number && runner_ != &wait.context()) {
+        removers_.push_back(node);
+      } else {
+        return false;
+      }
+    }
+    if (removed != nullptr) {
+      discard(removed);
+      return true;
+    }
+    wait.park(Until());
+    TinyLock lock(mutex_);
+    removers_.remove(node);
+  }
+  return false;
+}
+
+// --- combinations --------------------------------------------------------------------------------------------------------
+
+std::uint32_t SignalState::link_relay(Relay& relay) {
+  if (never_) return 0;
+  TinyLock lock(mutex_);
+  const std::uint32_t word = word_.load(std::memory_order_acquire);
+  if ((word & kGone) != 0) return word;
+  relay.linked = true;
+  if (relays_ == nullptr) {
+    relays_ = relay.previous = relay.next = &relay;
+  } else {
+    relay.next = relays_;
+    relay.previous = relays_->previous;
+    relay.previous->next = &relay;
+    relays_->previous = &relay;
+  }
+  return 0;
+}
+
+void SignalState::unlink_relay(Relay& relay) {
+  if (relay.next == &relay) {
+    relays_ = nullptr;
+  } else {
+    relay.previous->next = relay.next;
+    relay.next->previous = relay.previous;
+    if (relays_ == &relay) relays_ = relay.next;
+  }
+  relay.linked = false;
+  relay.input_owns_output = false;
+  relay.previous = relay.next = nullptr;
+}
+
+SignalState* Combination::make(std::span<SignalState* const> inputs, bool all) {
+  void* memory = ::operator new(sizeof(Combination) + inputs.size() * sizeof(Relay));
+  Combination* made = new (memory) Combination(inputs.size(), all);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i]->ref();
+    Relay* relay = new (made->relays() + i) Relay;
+    relay->output = made;
+    relay->input = inputs[i];
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::uint32_t word = inputs[i]->link_relay(made->relays()[i]);
+    if (word != 0 && made->input_went()) made->go(word & ~kGone);
+  }
+  return made;
+}
+
+void Combination::operator delete(void* memory) noexcept { ::operator delete(memory); }
+
+bool Combination::input_went() noexcept {
+  if (!all_) return true;
+  // acq_rel: who takes the last one sees what happened before every other input went.
+  return remaining_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
+
+void Combination::release_sources(Dying& dying) noexcept {
+  SignalState::release_sources(dying);
+  for (std::size_t i = 0; i < inputs_; ++i) {
+    Relay& relay = relays()[i];
+    if (!relay.output_owns_input) continue;  // the input may be gone; it let go of this relay
+    {
+      TinyLock lock(relay.input->mutex_);
+      if (relay.linked) relay.input->unlink_relay(relay);
+    }
+    dying.add_if_last(relay.input);
+  }
+}
+
+void Combination::keep_for_then(std::vector<SignalState*>& kept_before) {
+  char text[kMaxName + 1];
+  SignalState::write_name(text, sizeof text);
+  const std::string_view name(text);
+  char* copy = new char[name.size() + 1];
+  std::memcpy(copy, text, name.size() + 1);
+  for (std::size_t i = 0; i < inputs_; ++i) {
+    Relay& relay = relays()[i];
+    {
+      TinyLock lock(relay.input->mutex_);
+      if (!relay.linked) continue;
+      relay.input_owns_output = true;
+      ref();
+    }
+    TinyLock lock(mutex_);
+    relay.output_owns_input = false;
+    if (copy != nullptr) name_.store(std::exchange(copy, nullptr), std::memory_order_release);  // pairs with write_name()
+    kept_before.push_back(relay.input);
+  }
+  delete[] copy;
+}
+
+void Combination::write_name(char* buffer, std::size_t size, int depth) const {
+  if (name_.load(std::memory_order_acquire) != nullptr) return SignalState::write_name(buffer, size, depth);
+  constexpr int kMaxDepth = 4;
+  constexpr std::size_t kMaxInputs = 5;
+  const std::size_t limit = std::min(size, kMaxName + 1);
+  std::size_t used = 0;
+  const auto add = [&](const char* text) {
+    used += static_cast<std::size_t>(std::snprintf(buffer + used, limit - used, "%s", text));
+    used = std::min(used, limit - 1);
+  };
+  buffer[0] = '\0';
+  {
+    TinyLock lock(mutex_);  // the inputs stay while it is held
+    if (name_.load(std::memory_order_acquire) == nullptr) {
+      const std::size_t shown = inputs_ > kMaxInputs ? 1 : inputs_;
+      for (std::size_t i = 0; i < shown; ++i) {
+        if (i > 0) add(all_ ? " & " : " | ");
+        if (depth >= kMaxDepth) {
+          add("...");
+          break;
+        }
+        relays()[i].input->write_name(buffer + used, limit - used, depth + 1);
+        used += std::strlen(buffer + used);
+      }
+      if (inputs_ > shown) {
+        char rest[48];
+        std::snprintf(rest, sizeof rest, " %c (%zu other signals)", all_ ? '&' : '|', inputs_ - shown);
+        add(rest);
+      }
+      if (used + 1 >= limit && limit > 4) std::strcpy(buffer + limit - 4, "...");
+      return;
+    }
+  }
+  SignalState::write_name(buffer, size, depth);
+}
+
+}  // namespace mothreads::internal

@@ -1,0 +1,179 @@
+#include "mothreads/internal/signal_thread.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+
+#include "mothreads/internal/runtime.h"
+#include "mothreads/internal/stop_report.h"
+#include "mothreads/internal/thread_context.h"
+#include "mothreads/log.h"
+
+namespace mothreads::internal {
+namespace {
+
+// What the pipe carries: a signal's number, or one of these.
+constexpr unsigned char kEnd = 0;
+constexpr unsigned char kWatchStdin = 255;
+
+constexpr std::array kSignals{SIGINT, SIGTERM};
+
+constinit std::atomic<int> pipe_in{-1};
+constinit std::atomic<int> first_signal{0};
+
+void tell(unsigned char what) {
+  // A full pipe (64 KiB of signals) loses nothing that matters.
+  [[maybe_unused]] const ssize_t written = write(pipe_in.load(std::memory_order_acquire), &what, 1);
+}
+
+void handle(int number) {
+  const int saved = errno;
+  tell(static_cast<unsigned char>(number));
+  errno = saved;
+}
+
+class SignalThread {
+ public:
+  SignalThread() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+      throw std::system_error(errno, std::generic_category(), "cannot make the pipe for SIGINT and SIGTERM");
+    }
+    pipe_out_ = ends[0];
+    pipe_in.store(ends[1], std::memory_order_release);
+    first_signal.store(0, std::memory_order_relaxed);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // the handler runs in the program's own threads; here its work is done
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    for (std::size_t i = 0; i < kSignals.size(); ++i) {
+      struct sigaction action {};
+      action.sa_handler = handle;
+      action.sa_flags = SA_RESTART;
+      sigemptyset(&action.sa_mask);
+      sigaction(kSignals[i], &action, &before_[i]);
+    }
+  }
+
+  ~SignalThread() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+    tell(kEnd);
+    thread_.join();
+    close(pipe_in.exchange(-1));
+    close(pipe_out_);
+  }
+
+ private:
+  void run() noexcept {
+    pthread_setname_np(pthread_self(), "signals");
+    ThreadContext& context = ThreadContext::acquire();
+    context.name = "signals";
+    context.must_not_block = true;
+    Context::set_current(&context);
+    while (serve()) {
+    }
+    Context::set_current(nullptr);
+    ThreadContext::release(context);
+  }
+
+  // False when told to end.
+  bool serve() {
+    std::array<pollfd, 2> wanted{pollfd{pipe_out_, POLLIN, 0}, pollfd{watches_stdin_ ? STDIN_FILENO : -1, POLLIN, 0}};
+    if (poll(wanted.data(), wanted.size(), -1) < 0) return true;  // EINTR
+    unsigned char what = 0;
+    while (read(pipe_out_, &what, 1) == 1) {
+      if (what == kEnd) return false;
+      if (what == kWatchStdin) {
+        watches_stdin_ = true;
+      } else {
+        take_signal(what);
+      }
+    }
+    if (watches_stdin_ && wanted[1].revents != 0) read_stdin();
+    return true;
+  }
+
+  void take_signal(int number) {
+    switch (++signals_) {
+      case 1:
+        first_signal.store(number, std::memory_order_release);
+        log::info("Stop requested by {}!  Stopping...", name_of(number));
+        request_main_stop();
+        break;
+      case 2:
+        log::critical("{} a second time; who has not stopped:{}", name_of(number), describe_unstopped(main_node(), true));
+        break;
+      default:
+        _exit(128 + number);
+    }
+  }
+
+  static std::string_view name_of(int number) { return number == SIGINT ? "SIGINT" : "SIGTERM"; }
+
+  void read_stdin() {
+    std::array<char, 1024> bytes;
+    const ssize_t count = read(STDIN_FILENO, bytes.data(), bytes.size());
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (count <= 0) {
+      watches_stdin_ = false;
+      return;
+    }
+    line_.append(bytes.data(), static_cast<std::size_t>(count));
+    for (std::size_t end = line_.find('\n'); end != std::string::npos; end = line_.find('\n')) {
+      if (is_exit(std::string_view(line_).substr(0, end))) {
+        log::info("\"exit\" on standard input.  Stopping...");
+        request_main_stop();
+      }
+      line_.erase(0, end + 1);
+    }
+    constexpr std::size_t kLongest = 4096;
+    if (line_.size() > kLongest) line_.clear();  // no line "exit" is that long
+  }
+
+  static bool is_exit(std::string_view line) {
+    constexpr std::string_view kSpace = " \t\r";
+    const std::size_t begin = line.find_first_not_of(kSpace);
+    if (begin == std::string_view::npos) return false;
+    return line.substr(begin, line.find_last_not_of(kSpace) - begin + 1) == "exit";
+  }
+
+  int pipe_out_ = -1;
+  int signals_ = 0;
+  bool watches_stdin_ = false;
+  std::string line_;
+  std::array<struct sigaction, kSignals.size()> before_{};
+  std::thread thread_;
+};
+
+constinit std::mutex life;
+constinit SignalThread* instance = nullptr;
+
+}  // namespace
+
+void begin_signal_thread() {
+  std::lock_guard lock(life);
+  if (instance == nullptr) instance = new SignalThread;
+}
+
+void end_signal_thread() {
+  std::lock_guard lock(life);
+  delete std::exchange(instance, nullptr);
+}
+
+int stop_signal() { return first_signal.load(std::memory_order_acquire); }
+
+void watch_stdin_for_exit() { tell(kWatchStdin); }
+
+}  // namespace mothreads::internal

@@ -1,0 +1,82 @@
+#include "mothreads/internal/steady_timers.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "mothreads/internal/futex.h"
+#include "mothreads/internal/thread_context.h"
+
+namespace mothreads::internal {
+namespace {
+
+std::int64_t steady_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+}  // namespace
+
+SteadyTimers::SteadyTimers() : TimerQueue(steady_now()) {}
+
+void SteadyTimers::added(std::int64_t when) {
+  // acquire pairs with the release in start_thread().
+  if (!running_.load(std::memory_order_acquire)) start_thread();
+  // seq_cst, with the thread's store of asleep_until_ and its look at the wheel in between: either we see its new time, or
+  // its look at the wheel (under the queue's mutex, after that store) sees our timer.
+  std::int64_t until = asleep_until_.load(std::memory_order_seq_cst);
+  while (when < until) {
+    if (!asleep_until_.compare_exchange_weak(until, when, std::memory_order_seq_cst)) continue;
+    wake_word_.fetch_add(1, std::memory_order_release);  // pairs with the thread's acquire load before it sleeps
+    futex_wake(&wake_word_, 1);
+    return;
+  }
+}
+
+void SteadyTimers::start_thread() {
+  std::lock_guard lock(thread_mutex_);
+  if (running_.load(std::memory_order_relaxed)) return;
+  ending_.store(false, std::memory_order_relaxed);
+  // The library's threads leave signals to the program's own; a new thread inherits the mask of its maker.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  running_.store(true, std::memory_order_release);  // pairs with the acquire in added()
+}
+
+void SteadyTimers::end_thread() {
+  std::lock_guard lock(thread_mutex_);
+  if (!running_.load(std::memory_order_relaxed)) return;
+  ending_.store(true, std::memory_order_release);  // pairs with the acquire in run()
+  wake_word_.fetch_add(1, std::memory_order_release);
+  futex_wake(&wake_word_, 1);
+  thread_.join();
+  running_.store(false, std::memory_order_release);
+}
+
+void SteadyTimers::run() noexcept {
+  pthread_setname_np(pthread_self(), "timers");
+  ThreadContext& context = ThreadContext::acquire();
+  context.name = "timers";
+  context.must_not_block = true;
+  Context::set_current(&context);
+  // While the thread is awake it looks again before it sleeps, so nobody needs to wake it.
+  asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
+  while (!ending_.load(std::memory_order_acquire)) {
+    const std::int64_t next = expire(steady_now());
+    const std::uint32_t word = wake_word_.load(std::memory_order_acquire);
+    asleep_until_.store(next, std::memory_order_seq_cst);
+    // A timer added since expire() looked may not have seen that store: look once more.
+    const std::int64_t first = next_wake();
+    if (first <= steady_now() || first < next) continue;
+    if (ending_.load(std::memory_order_acquire)) break;
+    if (next == TimerWheel::kNever) {
+      futex_wait(&wake_word_, word);
+    } else {
+      futex_wait(&wake_word_, word, Instant(std::chrono::nanoseconds(next)));
+    }
+    asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
+  }
+  Context::set_current(nullptr);
+  ThreadContext::release(context);
+}
+
+}  // namespace mothreads::internal

@@ -1,0 +1,41 @@
+#pragma once
+
+// The timers of the steady clock, and the library's timer thread, which starts with the first of them.
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "mothreads/internal/timer_queue.h"
+
+namespace mothreads::internal {
+
+class SteadyTimers final : public TimerQueue {
+ public:
+  SteadyTimers();
+
+  // Stops and joins the timer thread. Timers added later start it again.
+  void end_thread();
+
+  bool has_thread() const noexcept { return running_.load(std::memory_order_acquire); }
+
+ private:
+  void added(std::int64_t when) override;
+  void start_thread();
+  void run() noexcept;
+
+  std::mutex thread_mutex_;  // starting and ending the thread
+  std::thread thread_;
+  std::atomic<bool> running_{false};
+  std::atomic<bool> ending_{false};
+
+  // The time to which the thread sleeps; who adds an earlier timer lowers it and wakes the thread.
+  std::atomic<std::int64_t> asleep_until_{0};
+  std::atomic<std::uint32_t> wake_word_{0};
+};
+
+// The one of Clock::steady().
+SteadyTimers& steady_timers();
+
+}  // namespace mothreads::internal

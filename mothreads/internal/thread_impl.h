@@ -1,0 +1,92 @@
+#pragma once
+
+// The templates of thread.h.
+
+#include "mothreads/internal/start_thread.h"
+#include "mothreads/thread.h"
+
+namespace mothreads {
+
+namespace internal {
+
+// A thread that has not been started.
+template <typename F, typename... Args>
+auto make_thread(const ThreadOptions& options, F&& function, Args&&... args) {
+  constexpr bool takes_please_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., Signal>;
+  static_assert(takes_please_stop,
+                "a thread's function must take please_stop, for signalling shutdown: add `Signal please_stop` as its last "
+                "parameter, after those that you pass to Thread::run, and return soon after it goes");
+  if constexpr (takes_please_stop) {
+    using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., Signal>;
+    Signal please_stop = please_stop_for(options);
+    absl::AnyInvocable<R()> bound = [f = std::decay_t<F>(std::forward<F>(function)),
+                                     a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...), please_stop]() mutable -> R {
+      return std::apply(
+          [&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(please_stop)); }, a);
+    };
+    return Ref<ThreadState<R>>::adopt(new ThreadState<R>(options.name, please_stop, Clock::current(), std::move(bound)));
+  }
+}
+
+template <typename R>
+ThreadHandle<R> start(Ref<ThreadState<R>> state, const ThreadOptions& options) {
+  start_thread(*state, options);
+  return ThreadHandle<R>(std::move(state));
+}
+
+}  // namespace internal
+
+template <typename F, typename... Args>
+auto Thread::run(const ThreadOptions& options, F&& function, Args&&... args) {
+  return internal::start(internal::make_thread(options, std::forward<F>(function), std::forward<Args>(args)...), options);
+}
+
+template <typename F, typename... Args>
+auto Thread::run(std::string_view name, F&& function, Args&&... args) {
+  return run(ThreadOptions{.name = std::string(name)}, std::forward<F>(function), std::forward<Args>(args)...);
+}
+
+template <typename R>
+R ThreadHandle<R>::join(const Until& until) {
+  internal::ThreadState<R>& thread = state();
+  if (const Ended ended = thread.wait_stopped(until); !ended) internal::throw_timeout(thread, ended.why());
+  internal::Ref<internal::ThreadState<R>> joined = std::move(state_);
+  joined->reap();
+  joined->detach();
+  if (std::exception_ptr failure = joined->take_failure()) std::rethrow_exception(std::move(failure));
+  return joined->take_result();
+}
+
+template <typename R>
+void ThreadHandle<R>::stop_and_wait() {
+  if (!state_) return;
+  internal::stop_and_wait(*state_);
+  state_ = {};
+}
+
+template <typename R>
+auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until) {
+  std::vector<ThreadsFailed::Failure> failures;
+  const Until limit = until.from_now();  // one for all: a duration must not start anew for each
+  const auto join_one = [&](ThreadHandle<R>& handle) { return handle.join(limit); };
+  const auto attempt = [&](ThreadHandle<R>& handle, auto&& use) {
+    const std::string name = handle.name();
+    try {
+      use();
+    } catch (...) {
+      failures.push_back({name, std::current_exception()});
+    }
+  };
+  if constexpr (std::is_void_v<R>) {
+    for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { join_one(handle); });
+    if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+  } else {
+    std::vector<R> results;
+    results.reserve(handles.size());
+    for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { results.push_back(join_one(handle)); });
+    if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+    return results;
+  }
+}
+
+}  // namespace mothreads

@@ -1,0 +1,71 @@
+#pragma once
+
+// An OS thread of the library: its place in the tree, its OS handle, what it failed with.
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+#include "mothreads/internal/node.h"
+
+namespace mothreads::internal {
+
+class ThreadNode : public Node {
+ public:
+  using Node::Node;
+
+  // Attaches it to `parent` and starts the OS thread, which calls run(). `stack_size` in bytes, 0 for the system's default.
+  // Throws std::system_error naming the thread when the system refuses; then nothing is left of it.
+  void start(Node& parent, std::size_t stack_size);
+
+  // The handle's end of it. Whoever takes the failure is responsible for it; a failure that nobody takes is logged.
+  std::exception_ptr take_failure();
+  void report_unclaimed_failure();
+
+  // Nobody will join it: its failure is logged as it ends, and its parent or the next such thread reaps it.
+  void release();
+
+  // After `stopped`: waits until the OS thread is gone.
+  void reap();
+  void await_end() override;
+  std::string_view kind() const override { return "thread"; }
+
+  // Waits until it has stopped. Throws Misuse when the caller is this thread or runs below it, which would wait for ever.
+  Ended wait_stopped(const Until& until) const;
+
+ protected:
+  ~ThreadNode() override;
+
+  // Calls the user's function and keeps its result.
+  virtual void call() = 0;
+  // Destroys the function and its arguments, in the thread.
+  virtual void drop_function() noexcept = 0;
+
+ private:
+  static void* entry(void* node);
+  void run();
+  void leave_to_reaper();
+  std::optional<pthread_t> take_os_thread();
+
+  std::exception_ptr failure_;  // written before `stopped`
+
+  std::mutex reap_mutex_;
+  std::optional<pthread_t> os_thread_;  // until reaped; guarded by reap_mutex_
+  bool released_ = false;               // guarded by reap_mutex_
+  bool has_ended_ = false;              // guarded by reap_mutex_
+};
+
+// Joins the OS thread that a released thread left behind last. At the end of the process.
+void reap_last_released();
+
+// Logs the failure and counts it for the exit code.
+void report_unclaimed_failure(const std::string& thread, const std::exception_ptr& failure);
+
+// For tests: forgets the failures that nobody took, and says how many there were.
+int take_unclaimed_failures();
+
+}  // namespace mothreads::internal

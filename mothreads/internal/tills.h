@@ -1,0 +1,13 @@
+#pragma once
+
+// What MainThread does to all Tills of the process.
+
+namespace mothreads::internal {
+
+// Makes every Till that exists go now, on every clock. Their then() functions run in the caller.
+void send_tills_early();
+
+// From now on new Tills are DONE, or are not any more.
+void set_tills_ended(bool ended);
+
+}  // namespace mothreads::internal

@@ -1,0 +1,109 @@
+#pragma once
+
+// Timers ordered by time, without allocation: adding and removing are O(1). A hierarchical wheel (Varghese and Lauck,
+// 1987): level 0 has a slot for each of the next 64 ticks of 1,024 ns, level n one for 64^n of them. A timer sits at the
+// level of the highest digit in which its tick differs from the current one and moves down as its time comes near.
+// Not thread-safe; knows no clock.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace mothreads::internal {
+
+struct TimerNode;
+
+// What an expired timer does, in two steps: `take` under the mutex that guards the wheel, `fire` after it, if `take` said true.
+struct TimerOps {
+  bool (*take)(TimerNode& node);
+  void (*fire)(TimerNode& node);
+};
+
+struct TimerNode {
+  explicit TimerNode(const TimerOps& operations) : ops(&operations) {}
+  TimerNode(const TimerNode&) = delete;
+  TimerNode& operator=(const TimerNode&) = delete;
+
+  bool is_linked() const noexcept { return next != nullptr; }
+
+  const TimerOps* ops;
+  std::int64_t when = 0;  // nanoseconds of its clock; set by add()
+  TimerNode* previous = nullptr;
+  TimerNode* next = nullptr;
+  TimerNode* fire_next = nullptr;  // chain of those whose take() said true
+  std::uint16_t slot = 0;
+};
+
+// Expired timers in the order of their times, equal times in the order of adding. Linked through `next`.
+class ExpiredTimers {
+ public:
+  bool is_empty() const noexcept { return first_ == nullptr; }
+  void insert_by_time(TimerNode& node) noexcept;
+  TimerNode* pop_front() noexcept;
+
+ private:
+  TimerNode* first_ = nullptr;
+  TimerNode* last_ = nullptr;
+};
+
+class TimerWheel {
+ public:
+  static constexpr std::int64_t kNever = INT64_MAX;
+
+  explicit TimerWheel(std::int64_t now) noexcept : tick_(tick_of(now)) {}
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+
+  void add(TimerNode& node, std::int64_t when) noexcept;
+  void remove(TimerNode& node) noexcept;  // nothing when it is not linked
+
+  bool is_empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+
+  // When expire() is worth calling next: the time of the first timer, or a little earlier; kNever when there is none.
+  std::int64_t next_wake() const noexcept;
+
+  // Time of the first timer, exactly; looks at every timer of one slot.
+  std::int64_t first_time() const noexcept;
+
+  // Calls `f` for every timer, in no order; `f` may remove the one it is called with.
+  template <typename F>
+  void for_each(F&& f) {
+    for (TimerNode* head : slots_) {
+      if (head == nullptr) continue;
+      TimerNode* last = head->previous;
+      for (TimerNode* node = head;;) {
+        TimerNode* next = node->next;
+        const bool is_last = node == last;
+        f(*node);
+        if (is_last) break;
+        node = next;
+      }
+    }
+  }
+
+  // Removes what is due at `now` and appends it to `expired`. `now` must not go back.
+  void expire(std::int64_t now, ExpiredTimers& expired) noexcept;
+
+ private:
+  static constexpr int kDigitBits = 6;
+  static constexpr int kSlots = 1 << kDigitBits;
+  static constexpr int kLevels = 9;  // 10 + 9 × 6 bits: every time that fits 63 bits
+  static constexpr int kTickBits = 10;
+
+  static constexpr std::uint64_t tick_of(std::int64_t when) noexcept {
+    return when <= 0 ? 0 : static_cast<std::uint64_t>(when) >> kTickBits;
+  }
+
+  void link(TimerNode& node) noexcept;
+  TimerNode* take_slot(int slot) noexcept;
+  int first_slot() const noexcept;  // -1 when empty
+  std::uint64_t start_of(int slot) const noexcept;
+
+  std::uint64_t tick_;
+  std::size_t size_ = 0;
+  std::array<std::uint64_t, kLevels> occupied_{};
+  std::array<TimerNode*, kLevels * kSlots> slots_{};
+};
+
+}  // namespace mothreads::internal

@@ -1,0 +1,164 @@
+#include "mothreads/internal/wait.h"
+
+#include <algorithm>
+#include <string>
+
+#include "mothreads/clock.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+#include "mothreads/until.h"
+
+namespace mothreads::internal {
+namespace {
+
+// The time limit of a wait on a clock that the kernel does not know.
+struct WaitTimer : TimerNode {
+  explicit WaitTimer(Context& of, std::uint64_t its_generation)
+      : TimerNode(kOps), context(of), generation(its_generation) {}
+
+  static bool take(TimerNode& node) {
+    auto& timer = static_cast<WaitTimer&>(node);
+    return timer.context.claim(timer.generation);
+  }
+  static void fire(TimerNode& node) { static_cast<WaitTimer&>(node).context.finish(Why::timed_out); }
+  static constexpr TimerOps kOps{take, fire};
+
+  Context& context;
+  const std::uint64_t generation;
+};
+
+}  // namespace
+
+void Wait::check_may_block() const {
+  char name[SignalState::kMaxName + 1] = "";
+  if (what_.write_name != nullptr) what_.write_name(what_.object, name, sizeof name);
+  if (context_.must_not_block) {
+    throw Misuse(fmt::format("Deadlock detected: a function given to Signal::then() {} \"{}\" on a thread of the library, which "
+                             "nothing may block; let the function start a thread, or add to a queue, instead",
+                             what_.verb, name));
+  }
+  log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
+               "a queue, instead", what_.verb, name);
+}
+
+Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
+  if (context_.is_finished()) return context_.outcome();
+  const Clock& clock = *context_.clock;
+  if (!has_deadline_) {
+    deadline_ = until.deadline(clock);
+    has_deadline_ = true;
+  }
+  std::optional<Instant> deadline = deadline_;
+  if (interim && (!deadline || *interim < *deadline)) deadline = interim;
+
+  struct Detach {
+    const Until& until;
+    ~Detach() { until.detach(); }
+  } detach{until};
+  std::optional<Why> limit = until.attach(*this);
+  if (!limit && deadline && clock.now() >= *deadline) limit = Why::timed_out;
+  if (limit) {
+    if (claim_self()) return *limit;
+    context_.await_claimed();
+    return outcome_of(until);
+  }
+
+  if (clock.is_real() || !deadline) {
+    if (context_.await_finish(deadline, what_)) return outcome_of(until);
+    if (claim_self()) return Why::timed_out;
+    context_.await_claimed();
+    return outcome_of(until);
+  }
+  WaitTimer timer(context_, generation_);
+  TimerQueue& timers = context_.clock->timers();
+  timers.add(timer, deadline->time_since_epoch().count());
+  context_.await_finish(std::nullopt, what_);
+  timers.cancel(timer);
+  return outcome_of(until);
+}
+
+bool Wait::has_expired() const noexcept { return deadline_ && context_.clock->now() >= *deadline_; }
+
+Why Wait::outcome_of(const Until& until) const {
+  const Why why = context_.outcome();
+  if (why != Why::stopped) return why;
+  // Which of the limit's signals it was: a Till counts as time.
+  return until.has_come().value_or(Why::stopped);
+}
+
+void WaitList::push_back(WaitNode& node) noexcept {
+  if (head_ == nullptr) {
+    node.previous = node.next = head_ = &node;
+    return;
+  }
+  node.next = head_;
+  node.previous = head_->previous;
+  node.previous->next = &node;
+  head_->previous = &node;
+}
+
+void WaitList::push_front(WaitNode& node) noexcept {
+  push_back(node);
+  head_ = &node;
+}
+
+void WaitList::remove(WaitNode& node) noexcept {
+  if (!node.is_linked()) return;
+  if (node.next == &node) {
+    head_ = nullptr;
+  } else {
+    node.previous->next = node.next;
+    node.next->previous = node.previous;
+    if (head_ == &node) head_ = node.next;
+  }
+  node.previous = node.next = nullptr;
+}
+
+Claimed WaitList::take_claimed() noexcept {
+  Claimed claimed;
+  while (WaitNode* node = head_) {
+    remove(*node);
+    if (node->claim()) claimed.add(*node);
+  }
+  return claimed;
+}
+
+WaitNode* WaitList::claim_front() noexcept {
+  for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+    if (node->claim()) {
+      remove(*node);
+      return node;
+    }
+  }
+  return nullptr;
+}
+
+void Claimed::add(WaitNode& node) noexcept {
+  node.next = nullptr;
+  if (last_ == nullptr) {
+    first_ = &node;
+  } else {
+    last_->next = &node;
+  }
+  last_ = &node;
+}
+
+void Claimed::finish_all() noexcept {
+  while (WaitNode* node = first_) {
+    first_ = node->next;
+    node->next = nullptr;
+    node->finish();
+  }
+  last_ = nullptr;
+}
+
+void Claimed::finish_all(Why why) noexcept {
+  while (WaitNode* node = first_) {
+    first_ = node->next;
+    node->next = nullptr;
+    node->finish(why);
+  }
+  last_ = nullptr;
+}
+
+}  // namespace mothreads::internal

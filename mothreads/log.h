@@ -1,0 +1,87 @@
+#pragma once
+
+// The library's log, and the program's if it likes: central, asynchronous, in order per thread.
+//
+// A line is formatted by its caller and written by the log's own thread. It carries the name of the thread or fiber that
+// logged it and the extras in force there. Nothing is lost: a caller that finds 100,000 lines waiting blocks its OS thread
+// until the log has caught up. MainThread::run flushes and ends the log's thread when it ends; afterwards each line is
+// written by whoever logs it.
+//
+// Thread safety: every function may be called from any thread or fiber.
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <fmt/core.h>
+
+namespace mothreads::log {
+
+enum class Level : std::uint8_t { debug, info, warning, error, critical };
+
+// Lines below it are not formatted. Default info.
+void set_level(Level level);
+bool is_on(Level level) noexcept;
+
+void write(Level level, std::string text);
+
+template <typename... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+  if (is_on(Level::debug)) write(Level::debug, fmt::vformat(format, fmt::make_format_args(args...)));
+}
+template <typename... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+  if (is_on(Level::info)) write(Level::info, fmt::vformat(format, fmt::make_format_args(args...)));
+}
+template <typename... Args>
+void warning(fmt::format_string<Args...> format, Args&&... args) {
+  if (is_on(Level::warning)) write(Level::warning, fmt::vformat(format, fmt::make_format_args(args...)));
+}
+template <typename... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+  if (is_on(Level::error)) write(Level::error, fmt::vformat(format, fmt::make_format_args(args...)));
+}
+template <typename... Args>
+void critical(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::critical, fmt::vformat(format, fmt::make_format_args(args...)));
+}
+
+// What a line says, as a sink gets it.
+struct Line {
+  Level level;
+  std::int64_t unix_nanoseconds;
+  std::string context;  // the name of the thread or fiber
+  std::string extras;   // "key=value key=value"
+  std::string text;
+};
+
+// Where lines go: by default to stderr, one line each. The function is called by one thread at a time, with nothing of the
+// library held; it should not throw, and what it throws is reported on stderr. An empty function restores the default.
+void set_sink(std::function<void(const Line&)> sink);
+
+// Appends to a file as well, or instead of stderr. Throws std::runtime_error, naming the file, when it cannot be opened.
+void to_file(const std::string& path);
+
+// Blocks until everything logged before the call is written.
+void flush();
+
+// Adds "key=value" to the lines of the calling thread or fiber within a scope. Threads and fibers started inside it inherit
+// a copy; what they add does not come back.
+class Extra {
+ public:
+  Extra(std::string_view key, std::string_view value);
+  ~Extra();
+  Extra(const Extra&) = delete;
+  Extra& operator=(const Extra&) = delete;
+
+ private:
+  std::shared_ptr<const std::string> before_;
+};
+
+// What an exception says, with those nested in it: "outer: inner"; its type where it is no std::exception.
+std::string describe(const std::exception_ptr& exception);
+
+}  // namespace mothreads::log

@@ -1,0 +1,91 @@
+#include "mothreads/main_thread.h"
+
+#include <cstdlib>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "mothreads/clock.h"
+#include "mothreads/internal/context.h"
+#include "mothreads/internal/log_thread.h"
+#include "mothreads/internal/runtime.h"
+#include "mothreads/internal/signal_thread.h"
+#include "mothreads/internal/tills.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace mothreads {
+
+int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const MainOptions& options) {
+  internal::Context& context = internal::Context::current();
+  internal::MainNode& root = internal::main_node();
+  if (context.node != &root || root.parent()) {
+    throw Misuse("MainThread::run was called on another thread than the program's first, or inside another run: call it once, "
+                 "from main()");
+  }
+  set_stop_deadline(options.stop_deadline);
+  internal::set_tills_ended(false);
+  internal::begin_log();
+
+  auto node = internal::Ref<internal::MainNode>::adopt(
+      new internal::MainNode("main", Signal("please_stop for main"), Clock::current()));
+  node->attach_to(root);
+  node->set_context(&context);
+  root.set_context(nullptr);
+  context.node = node.get();
+  internal::set_main_node(node.get());
+  if (options.take_signals) internal::begin_signal_thread();
+
+  int code = EXIT_FAILURE;
+  try {
+    code = function(node->please_stop());
+  } catch (...) {
+    log::error("the main thread failed: {}", log::describe(std::current_exception()));
+  }
+  function = nullptr;
+
+  internal::request_main_stop();
+  node->end_children();
+  internal::end_signal_thread();
+  node->set_context(nullptr);
+  node->mark_stopped();
+  root.set_context(&context);
+  context.node = &root;
+  internal::set_main_node(nullptr);
+  node->detach();
+  internal::end_timers_and_log();
+  return code == 0 && unclaimed_failures() > 0 ? kExitUnclaimedFailure : code;
+}
+
+void MainThread::stop() { internal::request_main_stop(); }
+Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
+int MainThread::stop_signal() { return internal::stop_signal(); }
+Thread MainThread::thread() { return Thread(internal::Ref<internal::Node>(internal::main_node())); }
+
+void wait_for_shutdown_signal(const ShutdownOptions& options) {
+  internal::MainNode& main = internal::main_node();
+  if (internal::Context::current().node != &main) {
+    throw Misuse("wait_for_shutdown_signal was called on another thread than the main thread: call MainThread::stop() there to "
+                 "end the program");
+  }
+  internal::begin_signal_thread();
+  if (options.allow_exit) internal::watch_stdin_for_exit();
+  if (options.please_stop) {
+    options.please_stop->then([] { internal::request_main_stop(); });
+    main.please_stop().then([theirs = *options.please_stop] { theirs.go(); });
+  }
+  if (options.wait_forever) {
+    main.please_stop().wait();
+  } else {
+    std::vector<Signal> stopped;
+    for (const auto& child : main.children()) stopped.push_back(child->stopped());
+    (main.please_stop() | Signal::all_of(stopped)).wait();
+  }
+  log::info("Stopping...");
+  internal::request_main_stop();
+  main.stop_children();
+  std::vector<ThreadsFailed::Failure> failures;
+  for (auto& [name, failure] : main.take_failures()) failures.push_back({std::move(name), std::move(failure)});
+  if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+}
+
+}  // namespace mothreads

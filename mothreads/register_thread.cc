@@ -1,0 +1,45 @@
+#include "mothreads/register_thread.h"
+
+#include <fmt/core.h>
+
+#include "mothreads/clock.h"
+#include "mothreads/internal/context.h"
+#include "mothreads/internal/runtime.h"
+#include "mothreads/misuse.h"
+
+namespace mothreads {
+namespace {
+
+class RegisteredNode final : public internal::Node {
+ public:
+  using Node::Node;
+  std::string_view kind() const override { return "registered thread"; }
+};
+
+}  // namespace
+
+RegisterThread::RegisterThread(std::string_view name) {
+  internal::Context& context = internal::Context::current();
+  if (context.node->takes_children()) {
+    throw Misuse(fmt::format("RegisterThread on \"{}\", which is known already: it is for threads that the library did not start",
+                             context.name));
+  }
+  const std::string known_as(name.empty() ? std::string_view(context.name) : name);
+  node_ = internal::Ref<internal::Node>::adopt(new RegisteredNode(known_as, Signal("please_stop for " + known_as), Clock::current()));
+  node_->attach_to(internal::main_node());
+  before_ = std::exchange(context.node, node_.get());
+  name_before_ = std::exchange(context.name, node_->name().c_str());
+  node_->set_context(&context);
+}
+
+RegisterThread::~RegisterThread() {
+  internal::Context& context = internal::Context::current();
+  node_->end_children();
+  node_->set_context(nullptr);
+  context.node = before_;
+  context.name = name_before_;
+  node_->mark_stopped();
+  node_->detach();
+}
+
+}  // namespace mothreads

@@ -1,0 +1,86 @@
+#include "mothreads/signal.h"
+
+#include <vector>
+
+#include "mothreads/until.h"
+
+namespace mothreads {
+
+constinit const Signal DONE{&internal::ConstantSignals::done.value};
+constinit const Signal NEVER{&internal::ConstantSignals::never.value};
+
+namespace {
+
+void write_signal_name(const void* state, char* buffer, std::size_t size) {
+  static_cast<const internal::SignalState*>(state)->write_name(buffer, size);
+}
+
+}  // namespace
+
+Signal::Signal(Signal&& other) noexcept : state_(std::exchange(other.state_, &internal::ConstantSignals::never.value)) {}
+
+Signal& Signal::operator=(const Signal& other) noexcept {
+  other.state_->ref();
+  std::exchange(state_, other.state_)->unref();
+  return *this;
+}
+
+Signal& Signal::operator=(Signal&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+void Signal::wait() const { static_cast<void>(wait(Until())); }
+
+Ended Signal::wait(const Until& until) const {
+  if (state_->is_gone()) return Why::ready;
+  internal::Wait wait({"waits for signal", state_, write_signal_name});
+  internal::WaitNode node(wait, Why::ready);
+  if (!state_->link(node)) return Why::ready;
+  const Why why = wait.park(until);
+  if (why != Why::ready) state_->unlink(node);
+  return why;
+}
+
+std::string Signal::name() const {
+  char buffer[1024];
+  state_->write_name(buffer, sizeof buffer);
+  return buffer;
+}
+
+Signal operator|(const Signal& a, const Signal& b) {
+  // An expired Till stays itself, so that a wait that ends by it can say that it timed out.
+  for (const Signal* one : {&a, &b}) {
+    if (*one) return one->state_->as_limit() == Why::timed_out ? *one : DONE;
+  }
+  internal::SignalState* const inputs[] = {a.state_, b.state_};
+  return Signal(internal::Combination::any_of(inputs));
+}
+
+Signal operator&(const Signal& a, const Signal& b) {
+  internal::SignalState* const inputs[] = {a.state_, b.state_};
+  return Signal(internal::Combination::all_of(inputs));
+}
+
+Signal Signal::any_of(std::span<const Signal> signals) {
+  if (signals.empty()) return NEVER;
+  std::vector<internal::SignalState*> inputs;
+  for (const Signal& signal : signals) {
+    if (signal) return signal;
+    inputs.push_back(signal.state_);
+  }
+  return Signal(internal::Combination::any_of(inputs));
+}
+
+Signal Signal::all_of(std::span<const Signal> signals) {
+  if (signals.empty()) return DONE;
+  std::vector<internal::SignalState*> inputs;
+  for (const Signal& signal : signals) inputs.push_back(signal.state_);
+  return Signal(internal::Combination::all_of(inputs));
+}
+
+std::ostream& operator<<(std::ostream& out, const Signal& signal) {
+  return out << (signal ? "true (" : "false (") << signal.name() << ")";
+}
+
+}  // namespace mothreads

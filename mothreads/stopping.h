@@ -1,0 +1,24 @@
+#pragma once
+
+// How long a stop may take, and how a process ends that did not stop well.
+
+#include "absl/time/time.h"
+
+namespace mothreads {
+
+// From a stop request to the moment by which everything below must have stopped. Past it a report names who did not, what it
+// waits on and its stack, logs are flushed, and the process ends with kExitDidNotStop.
+inline constexpr absl::Duration kDefaultStopDeadline = absl::Seconds(30);
+
+// Changes it for requests made from now on; absl::InfiniteDuration() for none. Any thread may call it.
+void set_stop_deadline(absl::Duration duration);
+absl::Duration stop_deadline();
+
+// Exit codes of the library's own, outside those that shells and <sysexits.h> use.
+inline constexpr int kExitUnclaimedFailure = 111;  // a thread failed, nobody joined it, and the program would have ended with 0
+inline constexpr int kExitDidNotStop = 113;        // see above
+
+// How many threads have failed without anyone to learn of it but the log.
+int unclaimed_failures();
+
+}  // namespace mothreads

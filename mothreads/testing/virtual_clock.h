@@ -1,0 +1,51 @@
+#pragma once
+
+// A clock that a test moves by hand: waits, Tills and stop deadlines of the contexts that use it take no real time.
+//
+//     testing::VirtualClock clock;
+//     UseClock use(clock);                    // this thread, and the threads it makes from here on
+//     auto t = Thread::run("sleeper", [](Signal please_stop) { Till(absl::Hours(1)).wait(); });
+//     clock.await_timers(1);                  // the sleeper sleeps
+//     clock.advance(absl::Hours(1));
+//     t.join();
+//
+// It must outlive everything that uses it. Thread safety: every member may be called from any thread.
+
+#include <atomic>
+#include <cstddef>
+
+#include "absl/time/time.h"
+#include "mothreads/clock.h"
+#include "mothreads/internal/wait.h"
+
+namespace mothreads::testing {
+
+class VirtualClock final : public Clock, private internal::TimerQueue {
+ public:
+  VirtualClock();
+  ~VirtualClock();
+
+  Instant now() const noexcept override;
+
+  // Moves the time on, stopping at each timer on the way to fire it, in the calling thread. What the woken threads do then
+  // happens beside the caller: use await_timers() to meet them again.
+  void advance(absl::Duration by);
+
+  // Moves to the first timer and fires it and all of the same time; false when there is none.
+  bool advance_to_next();
+
+  // How many timed waits, Tills and stop deadlines are pending.
+  std::size_t timers() const noexcept { return size(); }
+
+  // Blocks until at least `count` are pending.
+  void await_timers(std::size_t count);
+
+ private:
+  void added(std::int64_t when) override;
+
+  std::atomic<std::int64_t> now_;
+  internal::TinyMutex waiters_mutex_;
+  internal::WaitList waiters_ ABSL_GUARDED_BY(waiters_mutex_);
+};
+
+}  // namespace mothreads::testing

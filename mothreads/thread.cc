@@ -1,0 +1,88 @@
+#include "mothreads/thread.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "mothreads/internal/context.h"
+#include "mothreads/internal/runtime.h"
+#include "mothreads/log.h"
+
+namespace mothreads {
+namespace {
+
+std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
+  std::string text = failures.size() == 1 ? "A thread failed" : fmt::format("{} threads failed", failures.size());
+  const char* separator = ": ";
+  for (const auto& failure : failures) {
+    text += fmt::format("{}\"{}\": {}", separator, failure.thread, log::describe(failure.exception));
+    separator = "; ";
+  }
+  return text;
+}
+
+// The node of the calling context as a parent; warns about a thread that should have registered.
+internal::Node& current_node() {
+  internal::Context& context = internal::Context::current();
+  if (context.node->takes_children()) return *context.node;
+  static thread_local bool warned = false;
+  if (!std::exchange(warned, true)) {
+    log::warning("thread \"{}\" is not known. Make a RegisterThread at its entry point, so that it has a name and a parent", context.name);
+  }
+  return *context.node;
+}
+
+}  // namespace
+
+ThreadsFailed::ThreadsFailed(std::vector<Failure> failures)
+    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)) {}
+
+Thread Thread::current() { return Thread(internal::Ref<internal::Node>(current_node())); }
+
+std::optional<Thread> Thread::parent() const {
+  internal::Ref<internal::Node> parent = node_->parent();
+  if (!parent) return std::nullopt;
+  return Thread(std::move(parent));
+}
+
+std::vector<Thread> Thread::children() const {
+  std::vector<Thread> children;
+  for (internal::Ref<internal::Node>& child : node_->children()) children.emplace_back(std::move(child));
+  std::reverse(children.begin(), children.end());
+  return children;
+}
+
+namespace internal {
+
+Signal please_stop_for(const ThreadOptions& options) {
+  if (options.name.empty()) throw Misuse("a thread needs a name: give Thread::run one that says what the thread does");
+  return options.please_stop ? *options.please_stop : Signal("please_stop for " + options.name);
+}
+
+void start_thread(ThreadNode& thread, const ThreadOptions& options) {
+  Node* parent = options.parent ? &options.parent->node() : &current_node();
+  if (!parent->takes_children()) parent = &main_node();
+  thread.start(*parent, options.stack_size);
+}
+
+void throw_timeout(const ThreadNode& thread, Why why) {
+  throw ThreadTimeout(fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
+                                  why == Why::stopped ? "was stopped" : "timed out"));
+}
+
+void stop_and_wait(ThreadNode& thread) noexcept {
+  if (!thread.stopped()) {
+    thread.request_stop();
+    try {
+      static_cast<void>(thread.wait_stopped(Until()));
+    } catch (const Misuse& misuse) {
+      fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}", misuse.what()));
+    }
+  }
+  thread.reap();
+  thread.detach();
+  thread.report_unclaimed_failure();
+}
+
+}  // namespace internal
+}  // namespace mothreads

@@ -1,0 +1,66 @@
+#pragma once
+
+// Owns many threads.
+//
+//     std::vector<Job> jobs;                                    // what the members use comes before the group
+//     ThreadGroup workers("workers");                           // leaving the scope stops and joins them
+//     for (int i = 0; i < 4; ++i) workers.run("worker", work, std::ref(jobs));
+//     workers.join();
+//
+// The group is a place of its own in the shutdown tree, under the thread that made it. Its members' results are dropped; what
+// they throw is kept for join(). Thread safety: every member may be called from any thread, but not beside the destructor.
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "mothreads/internal/group_node.h"
+#include "mothreads/thread.h"
+
+namespace mothreads {
+
+struct ThreadGroupOptions {
+  std::string name;
+  bool stop_in_turn = false;  // tell a member to stop only when the one started after it has stopped
+  bool fail_fast = false;     // the first failure stops all
+};
+
+class ThreadGroup {
+ public:
+  explicit ThreadGroup(std::string_view name) : ThreadGroup(ThreadGroupOptions{.name = std::string(name)}) {}
+  explicit ThreadGroup(const ThreadGroupOptions& options);
+
+  // Stops all, newest first, and waits for them. Failures that join() did not give are logged.
+  ~ThreadGroup();
+  ThreadGroup(const ThreadGroup&) = delete;
+  ThreadGroup& operator=(const ThreadGroup&) = delete;
+
+  // As Thread::run. Throws Misuse when the thread that made the group has ended.
+  template <typename F, typename... Args>
+  Thread run(std::string_view name, F&& function, Args&&... args);
+
+  // Waits until all members have stopped, also those started meanwhile, and then throws ThreadsFailed when any failed since the
+  // last call. The limit ends it with ThreadTimeout. It does not stop them: close what feeds them, or call stop().
+  void join(const Until& until = {});
+
+  // Asks them to stop, newest first; does not block. Members started later are asked at once.
+  void stop() { node_->request_stop(); }
+  const Signal& please_stop() const { return node_->please_stop(); }
+
+  const std::string& name() const { return node_->name(); }
+  std::vector<Thread> members() const { return Thread(internal::Ref<internal::Node>(*node_)).children(); }  // still running
+
+ private:
+  internal::Ref<internal::GroupNode> node_;
+};
+
+template <typename F, typename... Args>
+Thread ThreadGroup::run(std::string_view name, F&& function, Args&&... args) {
+  const ThreadOptions options{.name = std::string(name), .parent = Thread(internal::Ref<internal::Node>(*node_))};
+  auto state = internal::make_thread(options, std::forward<F>(function), std::forward<Args>(args)...);
+  state->release();
+  internal::start_thread(*state, options);
+  return Thread(internal::Ref<internal::Node>(std::move(state)));
+}
+
+}  // namespace mothreads

@@ -1,0 +1,99 @@
+#include "mothreads/till.h"
+
+#include <atomic>
+#include <cstdio>
+
+#include "mothreads/clock.h"
+#include "mothreads/internal/tills.h"
+
+namespace mothreads::internal {
+namespace {
+
+constinit std::atomic<bool> tills_ended{false};
+
+}  // namespace
+
+// The state of a Till, and its place among the timers, which do not keep it unless it has a then() function.
+class TillState final : public SignalState, private TimerNode {
+ public:
+  static SignalState* make(Clock& clock, std::int64_t when) {
+    auto* state = new TillState(clock.timers());
+    state->timers_.add(*state, when);
+    return state;
+  }
+
+  static const TimerOps kOps;
+
+  // Whether the Tills fired by this thread just now are due, or are sent early.
+  static inline constinit thread_local bool tills_going_early = false;
+
+ private:
+  static bool take(TimerNode& node) {
+    auto& state = static_cast<TillState&>(node);
+    return state.timers_own_ || state.ref_unless_dying();
+  }
+  static void fire(TimerNode& node) {
+    auto& state = static_cast<TillState&>(node);
+    state.go(tills_going_early ? 0 : kTimed);
+    state.unref();
+  }
+
+  explicit TillState(TimerQueue& timers) : SignalState(Revivable::yes), TimerNode(kOps), timers_(timers) {}
+
+  void release_sources(Dying& dying) noexcept override {
+    SignalState::release_sources(dying);
+    timers_.cancel(*this);
+  }
+
+  void keep_for_then(std::vector<SignalState*>&) override {
+    timers_.with_pending(*this, [this](bool pending) {
+      if (!pending) return;
+      timers_own_ = true;
+      ref();
+    });
+  }
+
+  void write_name(char* buffer, std::size_t size, int) const override {
+    std::snprintf(buffer, size, "till %.3f s of the clock", static_cast<double>(when) / 1e9);
+  }
+
+  TimerQueue& timers_;
+  bool timers_own_ = false;  // guarded by the mutex of the timers
+};
+
+constexpr TimerOps TillState::kOps{take, fire};
+
+void send_tills_early() {
+  TillState::tills_going_early = true;
+  fire_everywhere(TillState::kOps);
+  TillState::tills_going_early = false;
+}
+
+void set_tills_ended(bool ended) { tills_ended.store(ended, std::memory_order_release); }
+
+}  // namespace mothreads::internal
+
+namespace mothreads {
+namespace {
+
+internal::SignalState* make_till(Clock& clock, Instant now, Instant when) {
+  if (internal::tills_ended.load(std::memory_order_acquire)) return &internal::ConstantSignals::done.value;
+  if (when <= now) return &internal::ConstantSignals::expired.value;
+  return internal::TillState::make(clock, when.time_since_epoch().count());
+}
+
+internal::SignalState* make_till(absl::Duration duration) {
+  Clock& clock = Clock::current();
+  const Instant now = clock.now();
+  // Longer than the clock can count is never, but still a Till: it goes early at a stop.
+  const absl::Duration room = absl::FromChrono(Instant::max() - now);
+  return make_till(clock, now,
+                   duration >= room ? Instant::max() : now + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(duration)));
+}
+
+}  // namespace
+
+Till::Till(absl::Duration duration) : Signal(make_till(duration)) {}
+Till::Till(Instant instant) : Signal(make_till(Clock::current(), Clock::current().now(), instant)) {}
+
+}  // namespace mothreads

@@ -1,0 +1,66 @@
+#include "mothreads/until.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+
+#include "mothreads/clock.h"
+
+namespace mothreads {
+
+Until::Until(absl::Time time) : duration_(time - absl::Now()) {}
+
+bool Until::is_never() const {
+  return signal_ == nullptr && !instant_ && duration_ == absl::InfiniteDuration() && (also_ == nullptr || also_->is_never());
+}
+
+std::optional<Why> Until::has_come() const {
+  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
+    if (limit->signal_ != nullptr && *limit->signal_) return limit->signal_->state().as_limit();
+    if (limit->duration_ <= absl::ZeroDuration()) return Why::timed_out;
+    if (limit->instant_ && Clock::current().now() >= *limit->instant_) return Why::timed_out;
+  }
+  return std::nullopt;
+}
+
+Until::Until(Resolved, const Until& limit)
+    : also_(&limit), ignores_durations_(true), instant_(limit.deadline(Clock::current())) {}
+
+Until Until::from_now() const { return {Resolved{}, *this}; }
+
+std::optional<Instant> Until::deadline(const Clock& clock) const {
+  std::optional<Instant> earliest;
+  std::optional<Instant> now;
+  const auto consider = [&](Instant instant) { earliest = earliest ? std::min(*earliest, instant) : instant; };
+  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
+    if (limit->instant_) consider(*limit->instant_);
+    if (limit->ignores_durations_) break;
+    if (limit->duration_ == absl::InfiniteDuration()) continue;
+    if (!now) now = clock.now();
+    // A duration longer than the clock can count is as good as never.
+    const absl::Duration room = absl::FromChrono(Instant::max() - *now);
+    if (limit->duration_ < room) {
+      consider(*now + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(std::max(limit->duration_, absl::ZeroDuration()))));
+    }
+  }
+  return earliest;
+}
+
+std::optional<Why> Until::attach(const internal::Wait& wait) const {
+  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
+    if (limit->signal_ == nullptr) continue;
+    internal::SignalState& state = limit->signal_->state();
+    if (state.is_gone()) return state.as_limit();
+    limit->node_.arm(wait, Why::stopped);
+    if (!state.link(limit->node_)) return state.as_limit();
+  }
+  return std::nullopt;
+}
+
+void Until::detach() const noexcept {
+  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
+    if (limit->signal_ != nullptr) limit->signal_->state().unlink(limit->node_);
+  }
+}
+
+}  // namespace mothreads

@@ -1,0 +1,92 @@
+#pragma once
+
+// "Until when": the last parameter of every wait of the library. Made in place from
+//
+//     nothing                            for ever
+//     absl::Duration, std::chrono's      so long from the call; zero or less: do not wait
+//     Instant                            a point of the steady clock
+//     absl::Time                         a wall-clock time, converted at the call
+//     Signal                             until it goes
+//     signal | duration | instant | ...  whichever comes first; nothing is allocated
+//
+// An Until borrows its Signals and holds the nodes of one wait, so it cannot be copied or stored: who keeps a limit keeps a
+// Signal. A function that passes a limit on takes `const Until&`; each wait with it starts a duration anew.
+
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <optional>
+
+#include "absl/time/time.h"
+#include "mothreads/instant.h"
+#include "mothreads/internal/wait.h"
+#include "mothreads/signal.h"
+
+namespace mothreads {
+
+class Until {
+ public:
+  Until() = default;
+  Until(absl::Duration duration) : duration_(duration) {}
+  template <typename Rep, typename Period>
+  Until(std::chrono::duration<Rep, Period> duration) : duration_(absl::FromChrono(duration)) {}
+  Until(Instant instant) : instant_(instant) {}
+  Until(absl::Time time);
+  Until(const Signal& signal) : signal_(&signal) {}
+  template <std::integral Number>
+  Until(Number) = delete;  // of which unit? use absl::Seconds() and its like
+
+  Until(const Until&) = delete;
+  Until& operator=(const Until&) = delete;
+
+  // Both limits: `a` is borrowed for as long as the result lives.
+  Until(const Until& a, absl::Duration b) : also_(&a), duration_(b) {}
+  Until(const Until& a, Instant b) : also_(&a), instant_(b) {}
+  Until(const Until& a, const Signal& b) : also_(&a), signal_(&b) {}
+  Until(const Signal& a, absl::Duration b) : signal_(&a), duration_(b) {}
+  Until(const Signal& a, Instant b) : signal_(&a), instant_(b) {}
+
+  // True when it sets no limit at all.
+  bool is_never() const;
+
+  // Whether the limit has come already; then why.
+  std::optional<Why> has_come() const;
+
+  // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one.
+  Until from_now() const;
+
+ private:
+  friend class internal::Wait;
+  struct Resolved {};
+  Until(Resolved, const Until& limit);
+
+  // The earliest time it names, on `clock`, counted from now.
+  std::optional<Instant> deadline(const Clock& clock) const;
+
+  // Links the wait to each Signal; the first that has gone already is the answer.
+  std::optional<Why> attach(const internal::Wait& wait) const;
+  void detach() const noexcept;
+
+  const Until* also_ = nullptr;
+  const Signal* signal_ = nullptr;
+  bool ignores_durations_ = false;  // of those it includes
+  absl::Duration duration_ = absl::InfiniteDuration();
+  std::optional<Instant> instant_;
+  mutable internal::WaitNode node_;
+};
+
+inline Until operator|(const Signal& a, absl::Duration b) { return {a, b}; }
+inline Until operator|(const Signal& a, Instant b) { return {a, b}; }
+template <typename Rep, typename Period>
+Until operator|(const Signal& a, std::chrono::duration<Rep, Period> b) {
+  return {a, absl::FromChrono(b)};
+}
+inline Until operator|(const Until& a, absl::Duration b) { return {a, b}; }
+inline Until operator|(const Until& a, Instant b) { return {a, b}; }
+inline Until operator|(const Until& a, const Signal& b) { return {a, b}; }
+template <typename Rep, typename Period>
+Until operator|(const Until& a, std::chrono::duration<Rep, Period> b) {
+  return {a, absl::FromChrono(b)};
+}
+
+}  // namespace mothreads

@@ -1,0 +1,163 @@
+"""The macros of this workspace's own C++ targets: one set of flags, private by default, every header compiled alone."""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+
+# Said for our own files only; what we include from elsewhere is a system header.
+_WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wcast-align",
+    "-Wconversion",
+    "-Wno-sign-conversion",
+    "-Wextra-semi",
+    "-Wformat=2",
+    "-Wimplicit-fallthrough",
+    "-Wmissing-declarations",
+    "-Wnon-virtual-dtor",
+    "-Wold-style-cast",
+    "-Woverloaded-virtual",
+    "-Wshadow",
+    "-Wsuggest-override",
+    "-Wundef",
+    "-Wvla",
+]
+
+# Silences known false reports; empty unless a sanitizer is on.
+_SANITIZER_DEFAULTS = "//tools/sanitizers:defaults"
+
+def _label(text):
+    # A label of this workspace, also when the macro is called from another one.
+    return str(Label(text))
+
+def _lone_header_sources_impl(ctx):
+    sources = []
+    for header in ctx.files.hdrs:
+        path = "%s/%s" % (header.owner.package, header.owner.name)
+        source = ctx.actions.declare_file("%s/%s.cc" % (ctx.label.name, header.owner.name))
+
+        # Twice, so that a header without a guard is caught too.
+        ctx.actions.write(source, "#include \"%s\"\n#include \"%s\"\n" % (path, path))
+        sources.append(source)
+    return [DefaultInfo(files = depset(sources))]
+
+_lone_header_sources = rule(
+    doc = "A source file for each header that includes nothing else.",
+    implementation = _lone_header_sources_impl,
+    attrs = {"hdrs": attr.label_list(allow_files = [".h"])},
+)
+
+def mo_library(name, hdrs = [], srcs = [], internal_hdrs = [], deps = [], copts = [], visibility = None, **kwargs):
+    """A library of one concept.
+
+    Args:
+      name: the target; `<name>_headers_alone` beside it, built by `//...` but not by who depends on this, proves that
+        every header compiles by itself.
+      hdrs: what others may include.
+      srcs: the .cc files.
+      internal_hdrs: headers for this target's own files.
+      deps: what the headers and sources include, directly.
+      copts: more compiler options, for this target.
+      visibility: private unless said.
+      **kwargs: as for cc_library.
+    """
+    cc_library(
+        name = name,
+        hdrs = hdrs,
+        srcs = srcs + internal_hdrs,
+        copts = _WARNINGS + copts,
+        # Tests and programs link the same archive, so that what is tested is what runs.
+        linkstatic = True,
+        visibility = visibility or ["//visibility:private"],
+        deps = deps,
+        **kwargs
+    )
+    headers = hdrs + internal_hdrs
+    if headers:
+        _lone_header_sources(
+            name = name + "_lone_headers",
+            hdrs = headers,
+            visibility = ["//visibility:private"],
+        )
+        cc_library(
+            name = name + "_headers_alone",
+            testonly = True,
+            srcs = [name + "_lone_headers"] + internal_hdrs,
+            copts = _WARNINGS + copts,
+            linkstatic = True,
+            visibility = ["//visibility:private"],
+            deps = [name] + deps,
+        )
+
+def _mo_group_impl(ctx):
+    return [
+        cc_common.merge_cc_infos(direct_cc_infos = [dep[CcInfo] for dep in ctx.attr.deps]),
+        DefaultInfo(files = depset(transitive = [dep[DefaultInfo].files for dep in ctx.attr.deps])),
+    ]
+
+mo_group = rule(
+    doc = """Several libraries under one name.
+
+    A cc_library of the same deps would not do: under the layering check it hands on none of their headers.
+    """,
+    implementation = _mo_group_impl,
+    attrs = {"deps": attr.label_list(providers = [CcInfo])},
+)
+
+def mo_test(name, srcs, deps = [], copts = [], size = "small", own_main = False, **kwargs):
+    """A GoogleTest program.
+
+    Args:
+      name: the target.
+      srcs: its files.
+      deps: what they include; GoogleTest comes by itself.
+      copts: more compiler options.
+      size: as for cc_test.
+      own_main: the test brings its own main().
+      **kwargs: as for cc_test.
+    """
+    cc_test(
+        name = name,
+        srcs = srcs,
+        copts = _WARNINGS + copts,
+        size = size,
+        deps = deps + [
+            _label(_SANITIZER_DEFAULTS),
+            "@com_google_googletest//:gtest" if own_main else "@com_google_googletest//:gtest_main",
+        ],
+        **kwargs
+    )
+
+def mo_binary(name, srcs, deps = [], copts = [], **kwargs):
+    """A program; arguments as for cc_binary."""
+    cc_binary(
+        name = name,
+        srcs = srcs,
+        copts = _WARNINGS + copts,
+        deps = deps + [_label(_SANITIZER_DEFAULTS)],
+        **kwargs
+    )
+
+def mo_benchmark(name, srcs, deps = [], copts = [], tags = [], own_main = False, **kwargs):
+    """A Google Benchmark program.
+
+    It is `manual`, left out of `//...`, because the peers that it measures are packages that nothing else needs.
+
+    Args:
+      name: the target.
+      srcs: its files.
+      deps: what they include, peers among them; Google Benchmark comes by itself.
+      copts: more compiler options.
+      tags: more tags.
+      own_main: the program brings its own main().
+      **kwargs: as for cc_binary.
+    """
+    mo_binary(
+        name = name,
+        testonly = True,
+        srcs = srcs,
+        copts = copts,
+        tags = tags + ["manual"],
+        deps = deps + ["@com_github_google_benchmark//:" + ("benchmark" if own_main else "benchmark_main")],
+        **kwargs
+    )

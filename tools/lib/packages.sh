@@ -1,0 +1,70 @@
+#!/bin/bash
+# Sourced by the scripts beside it: which Debian packages serve which purpose, and how they get installed.
+
+packages_for() {
+  case $1 in
+    build) echo g++ python3 libabsl-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libunwind-dev ;;
+    examples) echo libcli11-dev libssl-dev ;;
+    test) echo libgmock-dev ;;
+    # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
+    clang) echo clang-14 libclang-rt-14-dev llvm ;;
+    bench) echo findutils libbenchmark-dev libtbb-dev libuv1-dev openssl ;;
+    *) echo "packages_for: no purpose named $1" >&2; return 1 ;;
+  esac
+}
+
+missing_packages() {
+  # Any bazel will do; where there is none, Debian's.
+  command -v bazel >/dev/null || echo bazel-bootstrap
+  local purpose package
+  for purpose; do
+    for package in $(packages_for "$purpose"); do
+      [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+    done
+  done
+}
+
+# need_packages PURPOSE...: installs what is missing, or ends the script with a list of it.
+need_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]})) || return 0
+  echo "Missing Debian packages: ${missing[*]}"
+
+  local as_root=()
+  if ((EUID != 0)); then
+    as_root=(sudo)
+    # Without a terminal sudo cannot ask for a password.
+    [[ -t 0 ]] || as_root+=(-n)
+  fi
+  if ! command -v apt-get >/dev/null; then
+    echo "There is no apt-get here to install them: this needs Debian 12." >&2
+    exit 1
+  elif ! "${as_root[@]}" true 2>/dev/null; then
+    _say_how_to_install "Installing them needs root or sudo." "${missing[@]}"
+  fi
+
+  echo "Installing them and what they depend on${as_root:+, with sudo} ..."
+  local log
+  log=$(mktemp)
+  if ! "${as_root[@]}" bash -s -- "${missing[@]}" >"$log" 2>&1 <<'INSTALL'
+    export DEBIAN_FRONTEND=noninteractive
+    # An index that cannot be fetched is no reason to stop: what is known already may do.
+    apt-get update || true
+    exec apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@" </dev/null
+INSTALL
+  then
+    tail -n 3 "$log" >&2
+    rm -f "$log"
+    _say_how_to_install "Installing them failed; apt-get's last lines are above. Is there a network?" "${missing[@]}"
+  fi
+  echo "Installed $(grep -c '^Setting up ' "$log") packages."
+  rm -f "$log"
+}
+
+_say_how_to_install() {
+  echo "$1 As root:" >&2
+  shift
+  echo "    apt-get install --no-install-recommends $*" >&2
+  exit 1
+}

@@ -1,0 +1,44 @@
+// What the sanitizers' runtimes ask a program for when it starts, so that a program run by hand behaves as it does in
+// the tests. The variables ASAN_OPTIONS, LSAN_OPTIONS, TSAN_OPTIONS and UBSAN_OPTIONS still override it.
+// Without a sanitizer this file is empty.
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MO_ADDRESS_SANITIZER
+#endif
+#if __has_feature(thread_sanitizer)
+#define MO_THREAD_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define MO_ADDRESS_SANITIZER
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define MO_THREAD_SANITIZER
+#endif
+
+#if defined(MO_ADDRESS_SANITIZER)
+
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() {
+  // A wait node lives on its waiter's stack: a use after the wait has returned must not go unseen.
+  return "detect_stack_use_after_return=1:detect_leaks=1:strict_init_order=1:check_initialization_order=1";
+}
+
+extern "C" const char* __ubsan_default_options();
+extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
+
+#elif defined(MO_THREAD_SANITIZER)
+
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() {
+  return "second_deadlock_stack=1:history_size=4";
+}
+
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  // It orders its slots by fences, which ThreadSanitizer does not follow.
+  return "race:moodycamel::\n";
+}
+
+#endif
