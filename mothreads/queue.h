@@ -178,9 +178,12 @@ class Queue : private internal::QueueCore {
 
   template <typename U>
   Ended insert(Place place, U&& value, const Until& until);
-  bool try_add_quickly(T& value);
+  // What one side can say by itself, under its own mutex.
+  enum class Quick : std::uint8_t { done, blocked, ask_both };
+  Quick try_add_quickly(T& value);
+  Ended insert_converted(Place place, T& value, const Until& until);
   Ended insert_slowly(Place place, T& value, const Until& until);
-  std::optional<T> try_pop_quickly();
+  Quick try_pop_quickly(std::optional<T>& item);
   Popped<T> pop_slowly(const Until& until);
 
   // The rest with both mutexes held.

@@ -33,10 +33,8 @@ void Context::finish(Why why) noexcept {
   if ((before & kSleeping) != 0) resume();
 }
 
-bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what) {
-  if (is_done()) return true;
-  spin();
-  if (is_done()) return true;
+bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
+  if (is_done() || (may_spin && spin_until([this] { return is_done(); }, 1))) return true;
   describe(what);
   // acq_rel: release so that the claimer's resume() finds a context ready to be resumed, acquire as in is_done().
   bool done = (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0;

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/tiny_mutex.h"
@@ -71,7 +72,10 @@ class Context {
   void finish(Why why) noexcept;
 
   // Waits until finish() or the deadline; true when finished. Only the context itself calls it.
-  bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what);
+  bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin);
+
+  // Busy-waits a little, if that pays for this kind of context, with so many pauses between two looks. True when `condition` came.
+  virtual bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept = 0;
 
   // Waits for a finish() that is under way: the wait was claimed by somebody else.
   void await_claimed() noexcept;
@@ -96,9 +100,6 @@ class Context {
 
   // Gives up the processor until resume() or the deadline; may return early. Called with SLEEPING set.
   virtual void suspend(const std::optional<Instant>& deadline) noexcept = 0;
-
-  // Busy-waits a little, if that pays for this kind of context, while `done` is not set.
-  virtual void spin() noexcept = 0;
 
   bool is_done() const noexcept { return (word_.load(std::memory_order_acquire) & kDone) != 0; }
   const std::atomic<std::uint32_t>* futex_word() const noexcept;

@@ -15,6 +15,9 @@ namespace {
 // How often a waiting add complains (mo-threads, Queue.add).
 constexpr std::chrono::seconds kStallAlert{5};
 
+// Rare looks let the other side go on undisturbed, and so several items come together.
+constexpr int kPausesBetweenLooks = 64;
+
 void write_queue_name(const void* core, char* buffer, std::size_t size) {
   std::snprintf(buffer, size, "%s", static_cast<const QueueCore*>(core)->name().c_str());
 }
@@ -80,6 +83,14 @@ bool QueueCore::park_producer(Wait& wait, const Until& until, Instant& waiting_s
   const double waited = std::chrono::duration<double>(clock.now() - waiting_since).count();
   log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(), waited);
   return false;
+}
+
+bool QueueCore::spin_for_item() const {
+  return Context::current().spin_until([this] { return size_now() > 0 || closed_signal_; }, kPausesBetweenLooks);
+}
+
+bool QueueCore::spin_for_room() const {
+  return Context::current().spin_until([this] { return size_now() < max_ || closed_signal_; }, kPausesBetweenLooks);
 }
 
 void QueueCore::go_if_drained() const {

@@ -74,6 +74,10 @@ class QueueCore {
   // False when it was only an interim end: then the wait has to be armed again.
   bool park_producer(Wait& wait, const Until& until, Instant& waiting_since, Why& why) const;
 
+  // Look for a short while whether the other side comes, without queueing up for it.
+  bool spin_for_item() const;
+  bool spin_for_room() const;
+
   // Makes drained_ go once it is closed and empty. Without the mutexes.
   void go_if_drained() const;
 

@@ -31,29 +31,37 @@ template <typename T>
 template <typename U>
 Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
   if constexpr (std::is_same_v<U, T>) {
-    if (place == Place::back && try_add_quickly(value)) return Why::ready;
-    return insert_slowly(place, value, until);
+    return insert_converted(place, value, until);
   } else {
     T converted(std::forward<U>(value));  // the caller's value is copied, or was of another type
-    if (place == Place::back && try_add_quickly(converted)) return Why::ready;
-    return insert_slowly(place, converted, until);
+    return insert_converted(place, converted, until);
   }
 }
 
 template <typename T>
-bool Queue<T>::try_add_quickly(T& value) {
-  if (unique_) return false;
+Ended Queue<T>::insert_converted(Place place, T& value, const Until& until) {
+  if (place == Place::back) {
+    Quick quick = try_add_quickly(value);
+    if (quick == Quick::blocked && !until.has_come() && spin_for_room()) quick = try_add_quickly(value);
+    if (quick == Quick::done) return Why::ready;
+  }
+  return insert_slowly(place, value, until);
+}
+
+template <typename T>
+auto Queue<T>::try_add_quickly(T& value) -> Quick {
+  if (unique_) return Quick::ask_both;
   internal::TinyLock lock(producers_mutex_);
-  if (closed_flag_ || !consumers_.is_empty() || !producers_.is_empty()) return false;
+  if (closed_flag_ || !consumers_.is_empty() || !producers_.is_empty()) return Quick::ask_both;
   const std::uint64_t end = pushed_.load(std::memory_order_relaxed);  // only changed under this mutex
   const std::uint64_t room = std::min<std::uint64_t>(max_, ring_.capacity());
   if (end - popped_seen_ >= room) {
     popped_seen_ = popped_.load(std::memory_order_acquire);  // pairs with the release in try_pop_quickly(): the slot is free
-    if (end - popped_seen_ >= room) return false;
+    if (end - popped_seen_ >= room) return room < max_ ? Quick::ask_both : Quick::blocked;
   }
   ring_.put(end, std::move(value));
   pushed_.store(end + 1, std::memory_order_release);  // pairs with the acquire in try_pop_quickly(): the item is there
-  return true;
+  return Quick::done;
 }
 
 template <typename T>
@@ -78,7 +86,7 @@ Ended Queue<T>::insert_slowly(Place place, T& value, const Until& until) {
   }
   if (const auto why = until.has_come()) return *why;
 
-  internal::Wait wait(describe_add(*this));
+  internal::Wait wait(describe_add(*this), internal::Wait::Spin::no);
   Producer node;
   node.value = &value;
   node.place = place;
@@ -112,30 +120,31 @@ Ended Queue<T>::insert_slowly(Place place, T& value, const Until& until) {
 
 template <typename T>
 Popped<T> Queue<T>::pop(const Until& until) {
-  if (!unique_) {
-    if (std::optional<T> item = try_pop_quickly()) return std::move(*item);
-  }
+  std::optional<T> item;
+  Quick quick = try_pop_quickly(item);
+  if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(item);
+  if (quick == Quick::done) return std::move(*item);
   return pop_slowly(until);
 }
 
 template <typename T>
-std::optional<T> Queue<T>::try_pop_quickly() {
-  std::optional<T> item;
+auto Queue<T>::try_pop_quickly(std::optional<T>& item) -> Quick {
+  if (unique_) return Quick::ask_both;
   bool was_last = false;
   {
     internal::TinyLock lock(consumers_mutex_);
-    if (!consumers_.is_empty() || !producers_.is_empty()) return item;
+    if (!consumers_.is_empty() || !producers_.is_empty()) return Quick::ask_both;
     const std::uint64_t begin = popped_.load(std::memory_order_relaxed);  // only changed under this mutex
     if (begin >= pushed_seen_) {  // greater after takes that held both mutexes
       pushed_seen_ = pushed_.load(std::memory_order_acquire);  // pairs with the release in try_add_quickly(): the item is there
-      if (begin >= pushed_seen_) return item;
+      if (begin >= pushed_seen_) return closed_flag_ ? Quick::ask_both : Quick::blocked;
     }
     item.emplace(ring_.take(begin));
     popped_.store(begin + 1, std::memory_order_release);  // pairs with the acquire in try_add_quickly(): the slot is free
     was_last = closed_flag_ && begin + 1 == pushed_.load(std::memory_order_acquire);
   }
   if (was_last) drained_.go();
-  return item;
+  return Quick::done;
 }
 
 template <typename T>
@@ -163,7 +172,7 @@ Popped<T> Queue<T>::pop_slowly(const Until& until) {
   }
   if (const auto why = until.has_come()) return *why;
 
-  internal::Wait wait(describe_pop(*this));
+  internal::Wait wait(describe_pop(*this), internal::Wait::Spin::no);
   std::optional<T> item;
   Consumer node;
   node.into = &item;

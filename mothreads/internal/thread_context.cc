@@ -21,14 +21,16 @@ constexpr std::uint32_t kMinSpin = 1'000;
 // Every so many waits the full length is tried again, to learn when wakes have become quick.
 constexpr std::uint32_t kProbeEvery = 32;
 
-// All but one of the processors may be spun on at a time: the waker needs one to come from.
+// As many may spin at a time as there are processors: two threads that wait for each other in turn both spin for a moment. On
+// one processor it is pointless, since the waker needs it.
 int max_spinners() {
-  static const int spinners = [] {
+  static const int allowed_spinners = [] {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
-    return CPU_COUNT(&allowed) - 1;
+    const int processors = CPU_COUNT(&allowed);
+    return processors > 1 ? processors : 0;
   }();
-  return spinners;
+  return allowed_spinners;
 }
 
 constinit std::atomic<int> spinners{0};
@@ -79,18 +81,18 @@ void ThreadContext::suspend(const std::optional<Instant>& deadline) noexcept {
 
 void ThreadContext::resume() noexcept { futex_wake(futex_word(), 1); }
 
-void ThreadContext::spin() noexcept {
-  if (max_spinners() <= 0) return;
+bool ThreadContext::spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept {
+  if (max_spinners() <= 0) return condition();
+  bool done = false;
   const bool probe = ++waits_ % kProbeEvery == 0;
   const std::uint32_t budget = probe ? kMaxSpin : spin_nanoseconds_;
   // relaxed: a count that only limits waste.
   if (spinners.fetch_add(1, std::memory_order_relaxed) < max_spinners()) {
     const auto start = std::chrono::steady_clock::now();
-    bool done = false;
     do {
-      for (int i = 0; i < 16 && !done; ++i) {
-        spin_pause();
-        done = is_done();
+      for (int i = 0; i < 16 && !done; i += pauses) {
+        for (int pause = 0; pause < pauses; ++pause) spin_pause();
+        done = condition();
       }
     } while (!done && std::chrono::steady_clock::now() - start < std::chrono::nanoseconds(budget));
     if (done) {
@@ -100,6 +102,7 @@ void ThreadContext::spin() noexcept {
     }
   }
   spinners.fetch_sub(1, std::memory_order_relaxed);
+  return done;
 }
 
 }  // namespace mothreads::internal

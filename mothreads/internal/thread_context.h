@@ -16,12 +16,13 @@ class ThreadContext final : public Context {
 
   std::uint64_t os_thread_id() const noexcept { return os_thread_id_.load(std::memory_order_relaxed); }
 
+  bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept override;
+
  private:
   ThreadContext() = default;
 
   void suspend(const std::optional<Instant>& deadline) noexcept override;
   void resume() noexcept override;
-  void spin() noexcept override;
 
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;

@@ -172,7 +172,12 @@ void ThreadNode::leave_to_reaper() {
 
 void ThreadNode::reap() {
   // Not joined under the mutex: the thread itself takes it on its way out.
-  if (const std::optional<pthread_t> mine = take_os_thread()) pthread_join(*mine, nullptr);
+  const std::optional<pthread_t> mine = take_os_thread();
+  if (!mine) return;
+  // It has said that it stopped and is on its way through the kernel: sleeping for that costs more than looking.
+  bool joined = false;
+  Context::current().spin_until([&] { return joined = pthread_tryjoin_np(*mine, nullptr) == 0; }, 8);
+  if (!joined) pthread_join(*mine, nullptr);
 }
 
 void ThreadNode::await_end() {

@@ -64,7 +64,7 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   }
 
   if (clock.is_real() || !deadline) {
-    if (context_.await_finish(deadline, what_)) return outcome_of(until);
+    if (context_.await_finish(deadline, what_, may_spin_)) return outcome_of(until);
     if (claim_self()) return Why::timed_out;
     context_.await_claimed();
     return outcome_of(until);
@@ -72,7 +72,7 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   WaitTimer timer(context_, generation_);
   TimerQueue& timers = context_.clock->timers();
   timers.add(timer, deadline->time_since_epoch().count());
-  context_.await_finish(std::nullopt, what_);
+  context_.await_finish(std::nullopt, what_, may_spin_);
   timers.cancel(timer);
   return outcome_of(until);
 }

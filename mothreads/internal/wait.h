@@ -26,7 +26,10 @@ class Wait {
  public:
   // `what` must stay valid while the wait lasts. Throws Misuse when this context must not block: it runs a Signal::then()
   // function on a thread of the library.
-  explicit Wait(const WaitDescription& what) : context_(Context::current()), what_(what) {
+  // Who has spun already, on a condition of its own, does not spin again.
+  enum class Spin : bool { no, yes };
+  explicit Wait(const WaitDescription& what, Spin spin = Spin::yes)
+      : context_(Context::current()), what_(what), may_spin_(spin == Spin::yes) {
     if (context_.callbacks_running > 0 || context_.must_not_block) [[unlikely]] check_may_block();
     generation_ = context_.begin_wait();
   }
@@ -56,6 +59,7 @@ class Wait {
   Context& context_;
   WaitDescription what_;
   std::uint64_t generation_ = 0;
+  bool may_spin_;
   bool has_deadline_ = false;  // a duration counts from the first park()
   std::optional<Instant> deadline_;
 };

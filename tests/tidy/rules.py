@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 
 # A folder includes itself and what stands left of it.
 LAYERS = ["mothreads", "cooperative", "catools"]
@@ -211,7 +212,32 @@ def readme_shows_the_consumer(tree):
     ]
 
 
+def region(text, name):
+    """What stands between `// [name]` and `// [/name]`, without its common indentation; None without such a region."""
+    found = re.search(rf"^[ \t]*// \[{re.escape(name)}\]\n(.*?)^[ \t]*// \[/{re.escape(name)}\]$", text, re.MULTILINE | re.DOTALL)
+    return textwrap.dedent(found[1]) if found else None
+
+
+def documented_examples_run(tree):
+    """Every C++ block of the README and docs/ is a region of a program under docs/examples/, which the tests run."""
+    complaints = []
+    for path in tree.files(".md"):
+        if path != "README.md" and not path.startswith("docs/"):
+            continue
+        text = tree.text(path)
+        for block in re.finditer(r"(?P<mark>^<!-- example: (?P<file>\S+) (?P<name>\w+) -->\n)?^```cpp\n(?P<code>.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            where = f"{path}:{line_of(text, block.start())}"
+            if not block["mark"]:
+                complaints.append(f"{where}: a C++ block without a line <!-- example: FILE REGION --> before it")
+            elif not block["file"].startswith("docs/examples/") or block["file"] not in tree.paths:
+                complaints.append(f"{where}: {block['file']} is no file of docs/examples/")
+            elif region(tree.text(block["file"]), block["name"]) != block["code"]:
+                complaints.append(f"{where}: differs from the region {block['name']} of {block['file']}")
+    return complaints
+
+
 RULES = [
+    documented_examples_run,
     headers_guard_themselves,
     internal_is_private,
     layers,

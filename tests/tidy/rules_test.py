@@ -212,5 +212,40 @@ class ReadmeTest(RulesTest):
         )
 
 
+class DocumentedExamplesRunTest(RulesTest):
+    PROGRAM = "int main() {\n  // [go]\n  signal.go();\n  // [/go]\n}\n"
+
+    def test_the_same_as_the_region(self):
+        self.assert_fine(
+            rules.documented_examples_run,
+            README_md="<!-- example: docs/examples/a.cc go -->\n```cpp\nsignal.go();\n```\n```sh\nls\n```\n",
+            docs__examples__a_cc=self.PROGRAM,
+        )
+
+    def test_another_text(self):
+        self.assert_complains(
+            rules.documented_examples_run,
+            "differs from the region go",
+            docs__tour_md="<!-- example: docs/examples/a.cc go -->\n```cpp\nsignal.gone();\n```\n",
+            docs__examples__a_cc=self.PROGRAM,
+        )
+
+    def test_no_such_region_or_file(self):
+        self.assert_complains(
+            rules.documented_examples_run,
+            "differs from the region stop",
+            docs__tour_md="<!-- example: docs/examples/a.cc stop -->\n```cpp\nsignal.go();\n```\n",
+            docs__examples__a_cc=self.PROGRAM,
+        )
+        self.assert_complains(
+            rules.documented_examples_run,
+            "is no file of docs/examples/",
+            docs__tour_md="<!-- example: docs/examples/b.cc go -->\n```cpp\nsignal.go();\n```\n",
+        )
+
+    def test_no_mark(self):
+        self.assert_complains(rules.documented_examples_run, "README.md:2", README_md="text\n```cpp\nsignal.go();\n```\n")
+
+
 if __name__ == "__main__":
     xml_report.main()

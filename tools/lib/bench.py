@@ -1,0 +1,215 @@
+"""Measures the rows of the benchmark table, each beside its peers, and says which targets are missed.
+
+A repetition measures ours and then the peer, or the peer and then ours, in turns, each in a process of its own. A row's ratio
+is the median of the repetitions' ratios; [low, high] covers the true median with at least 95 % by the sign test. A target is
+missed when the whole interval lies beyond it.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCHMARKS = "//tests/benchmarks:"
+
+
+class Row:
+    """One line of work. `targets` maps each peer to the largest ratio allowed, or to None where it is only reported."""
+
+    def __init__(self, name, program, targets, unit="ns", min_time=0.1):
+        self.name = name
+        self.program = program
+        self.targets = targets
+        self.unit = unit
+        self.min_time = min_time
+
+    def bazel_targets(self):
+        return [BENCHMARKS + self.program]
+
+    def measure(self, side, bin_dir):
+        """One figure, in the row's unit, from a process of its own."""
+        with tempfile.NamedTemporaryFile(suffix=".json") as out:
+            subprocess.run(
+                [
+                    bin_dir / "tests/benchmarks" / self.program,
+                    f"--benchmark_filter=^{self.name}/{side}(/|$)",
+                    f"--benchmark_min_time={self.min_time}",
+                    f"--benchmark_out={out.name}",
+                    "--benchmark_out_format=json",
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            runs = json.load(out)["benchmarks"]
+        if len(runs) != 1 or runs[0].get("error_occurred"):
+            raise SystemExit(f"bench: {self.program} gave no figure for {self.name}/{side}: {runs}")
+        per_second = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}
+        return runs[0]["real_time"] / per_second[runs[0]["time_unit"]] * per_second[self.unit]
+
+    def prepare(self, bin_dir):
+        """What must be there before the first measurement."""
+
+
+class ConstantPeer(Row):
+    """A row whose peer is a bare limit, in the row's unit."""
+
+    def __init__(self, name, program, limit, **kwargs):
+        super().__init__(name, program, {"floor": 1.0}, **kwargs)
+        self.limit = limit
+
+    def measure(self, side, bin_dir):
+        return self.limit if side == "floor" else super().measure(side, bin_dir)
+
+
+class HashTree(Row):
+    """The example program over a real tree in a warm cache, beside OpenSSL's own program and beside two bare threads."""
+
+    def __init__(self):
+        super().__init__("hash_tree", None, {"xargs": 0.9, "floor": 1.1}, unit="s")
+        self.tree = pathlib.Path("/usr/lib")
+        self.list = None
+
+    def bazel_targets(self):
+        return ["//docs/examples:hash_tree", BENCHMARKS + "hash_floor"]
+
+    def prepare(self, bin_dir):
+        self.list = tempfile.NamedTemporaryFile(suffix=".list")
+        subprocess.run(["find", self.tree, "-type", "f", "-print0"], check=True, stdout=self.list)
+        for side in ["floor", "ours", "xargs"]:
+            self.measure(side, bin_dir)  # warms the cache
+
+    def measure(self, side, bin_dir):
+        command = {
+            "ours": [bin_dir / "docs/examples/hash_tree", "--workers", "2", self.tree],
+            "floor": [bin_dir / "tests/benchmarks/hash_floor", self.list.name],
+            "xargs": [
+                "bash",
+                "-c",
+                f"find {shlex.quote(str(self.tree))} -type f -print0 | xargs -0 -P2 -n64 openssl dgst -sha256",
+            ],
+        }[side]
+        start = time.monotonic()
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        seconds = time.monotonic() - start
+        # hash_tree and openssl say 1 when a file could not be read, xargs makes 123 of that.
+        if done.returncode not in (0, 1, 123):
+            raise SystemExit(f"bench: {command} failed: {done.stderr.decode(errors='replace')[-500:]}")
+        return seconds
+
+
+ROWS = [
+    Row("signal.test", "signal_benchmark", {"std": 1.0}),
+    Row("signal.go_then", "signal_benchmark", {"std": 1.0}),
+    Row("signal.wake", "signal_benchmark", {"absl": 0.2}),
+    Row("signal.wake_cold", "signal_benchmark", {"absl": 1.05}),
+    Row("signal.or_drop", "signal_benchmark", {"one": 1.5}),
+    Row("till.cycle", "till_benchmark", {"libuv": 1.0}),
+    Row("lock.uncontended", "lock_benchmark", {"std": 1.2, "absl": 0.4}),
+    Row("lock.contended2", "lock_benchmark", {"std": 1.0}),
+    Row("queue.spsc", "queue_benchmark", {"tbb": 0.7, "std": 0.7, "moodycamel": 1.5}),
+    Row("queue.mpmc", "queue_benchmark", {"tbb": 0.6, "std": 0.6, "moodycamel": 1.5}),
+    ConstantPeer("queue.idle", "queue_benchmark", 5.0, unit="ms"),
+    Row("thread.run_join", "thread_benchmark", {"std": 1.3}),
+    HashTree(),
+    Row("shutdown.tree", "thread_benchmark", {"std": 1.5}, unit="ms"),
+]
+
+# Ours against ours: what the machine's noise alone makes of a ratio.
+NOISE = "lock.uncontended"
+
+
+def interval(values):
+    """The narrowest pair of order statistics that covers the median with at least 95 % by the sign test."""
+    ordered = sorted(values)
+    count = len(ordered)
+    best = (ordered[0], ordered[-1])
+    for skipped in range(1, count // 2):
+        outside = 2 * sum(math.comb(count, k) for k in range(skipped + 1)) / 2**count
+        if outside > 0.05:
+            break
+        best = (ordered[skipped], ordered[-1 - skipped])
+    return best
+
+
+def measure_pair(row, peer, repetitions, bin_dir):
+    ours, theirs, ratios = [], [], []
+    for repetition in range(repetitions):
+        sides = ["ours", peer] if repetition % 2 == 0 else [peer, "ours"]
+        figures = [row.measure(side, bin_dir) for side in sides]
+        mine, other = figures if repetition % 2 == 0 else reversed(figures)
+        ours.append(mine)
+        theirs.append(other)
+        ratios.append(mine / other)
+    low, high = interval(ratios)
+    return {
+        "name": row.name,
+        "ours": statistics.median(ours),
+        "peer": peer,
+        "theirs": statistics.median(theirs),
+        "unit": row.unit,
+        "ratio": statistics.median(ratios),
+        "low": low,
+        "high": high,
+    }
+
+
+def print_result(result, target):
+    verdict = ""
+    if target is not None:
+        verdict = f"<= {target:<5g} " + ("MISSED" if result["low"] > target else "ok")
+    print(
+        f"{result['name']:<18}{result['ours']:>11.4g} {result['unit']:<3}{result['peer']:>11}{result['theirs']:>11.4g}"
+        f"{result['ratio']:>9.3f}  [{result['low']:.3f}, {result['high']:.3f}]  {verdict}",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/bench")
+    parser.add_argument("--json", metavar="FILE", help="also write the rows there")
+    parser.add_argument("--repetitions", type=int, default=9, help="at least 7; default 9")
+    parser.add_argument("--bin", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--list-targets", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="a row's name or the beginning of one; default all")
+    options = parser.parse_args()
+    if options.repetitions < 7:
+        parser.error("fewer than 7 repetitions give no interval at 95 %")
+    chosen = [row for row in ROWS if not options.rows or any(row.name.startswith(name) for name in options.rows)]
+    if not chosen:
+        parser.error(f"no row begins with {' or '.join(options.rows)}; there are {', '.join(row.name for row in ROWS)}")
+    noise = next(row for row in ROWS if row.name == NOISE)
+    if options.list_targets:
+        print(" ".join(sorted({target for row in [noise, *chosen] for target in row.bazel_targets()})))
+        return 0
+
+    print(f"{'row':<18}{'ours':>15}{'peer':>11}{'theirs':>11}{'ratio':>9}  95 % interval   target")
+    results = [measure_pair(noise, "ours", options.repetitions, options.bin)]
+    results[0]["name"] = "aa"
+    print_result(results[0], None)
+    missed = 0
+    for row in chosen:
+        row.prepare(options.bin)
+        for peer, target in row.targets.items():
+            result = measure_pair(row, peer, options.repetitions, options.bin)
+            results.append(result)
+            print_result(result, target)
+            missed += target is not None and result["low"] > target
+    if options.json:
+        try:
+            pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+        except OSError as error:
+            raise SystemExit(f"bench: cannot write {options.json}: {error.strerror}") from error
+    print(f"{len(results) - 1} comparisons on {os.cpu_count()} processors; {missed} targets missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
