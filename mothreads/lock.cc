@@ -136,7 +136,7 @@ Ended Lock::wait(const Until& until, bool changed) {
     chosen = free_and_choose();
   }
   chosen.finish_all();
-  absl::Cleanup enter_again = [&] {
+  absl::Cleanup enter_again = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     {
       internal::TinyLock lock(mutex_);
       waiting_.remove(node);

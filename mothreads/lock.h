@@ -81,7 +81,8 @@ class ABSL_LOCKABLE Lock {
   void enter_slow();
   bool try_enter_spinning() noexcept;
   void leave_slow();
-  Ended wait(const Until& until, bool changed);
+  // Leaves and enters: what the analysis cannot follow.
+  Ended wait(const Until& until, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
   // Frees the lock and claims who is to be woken: the first that wants to enter, and one that waits.
   internal::Claimed free_and_choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

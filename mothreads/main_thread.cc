@@ -22,6 +22,7 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
     throw Misuse("MainThread::run was called on another thread than the program's first, or inside another run: call it once, "
                  "from main()");
   }
+  if (options.take_signals) internal::begin_signal_thread();  // may throw: nothing else has been done
   set_stop_deadline(options.stop_deadline);
   internal::set_tills_ended(false);
   internal::begin_log();
@@ -33,7 +34,6 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   root.set_context(nullptr);
   context.node = node.get();
   internal::set_main_node(node.get());
-  if (options.take_signals) internal::begin_signal_thread();
 
   int code = EXIT_FAILURE;
   try {

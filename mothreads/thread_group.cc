@@ -58,7 +58,9 @@ void GroupNode::tell_children(const std::vector<Ref<Node>>& newest_first, const 
 void GroupNode::tell_next(const std::optional<Instant>& deadline) {
   for (const Ref<Node>& member : children()) {
     if (member->stopped()) continue;
-    if (!member->request_stop(deadline)) return;  // it was told before: its turn has begun
+    // Whether it was told before says nothing: somebody may have told it alone.
+    if (in_turn_.exchange(member->id()) == member->id()) return;
+    member->request_stop(deadline);
     member->stopped().then([group = Ref<GroupNode>(*this), deadline] { group->tell_next(deadline); });
     return;
   }

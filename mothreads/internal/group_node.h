@@ -2,6 +2,8 @@
 
 // The place of a ThreadGroup in the shutdown tree.
 
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <utility>
@@ -36,6 +38,7 @@ class GroupNode final : public Node {
   const bool fail_fast_;
   TinyMutex failures_mutex_;
   std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
+  std::atomic<std::uint64_t> in_turn_{0};  // whose end is awaited before the next is told
 };
 
 }  // namespace mothreads::internal

@@ -64,7 +64,7 @@ void Node::attach_to(Node& parent) {
       older_ = newer_ = this;
     }
     parent.newest_child_ = this;
-    told = parent.told_;
+    told = parent.told_ || parent.ending_;
     deadline = parent.deadline_;
   }
   {
@@ -192,11 +192,15 @@ void Node::stop_children() {
 
 void Node::end_children() {
   while (true) {
+    {
+      TinyLock lock(mutex_);
+      ending_ = true;  // one of those that we wait for may add another, and wait for it
+      if (newest_child_ == nullptr) {
+        ended_ = true;
+        return;
+      }
+    }
     stop_children();
-    TinyLock lock(mutex_);
-    if (newest_child_ != nullptr) continue;  // added meanwhile
-    ended_ = true;
-    return;
   }
 }
 

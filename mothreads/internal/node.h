@@ -4,7 +4,8 @@
 //
 //     running -> (its function has ended: its children are told, newest first, and waited for) -> ended -> stopped
 //
-// A node that was told to stop tells a child that is added later at once. A node that has ended takes no more children.
+// A node that was told to stop, or waits for its children, tells a child that is added later at once. A node that has ended
+// takes no more children.
 
 #include <atomic>
 #include <cstdint>
@@ -160,6 +161,7 @@ class Node : private TimerNode {
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
   bool told_ ABSL_GUARDED_BY(mutex_) = false;
   bool watched_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // tells its children to stop, and those that are added
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 
   // Guarded by the parent's mutex: its children, a counted reference each, are a circular list through these.

@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <string_view>
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/log_thread.h"
@@ -28,7 +31,8 @@ bool on_os_main_thread() { return syscall(SYS_gettid) == getpid(); }
 void end_process(int status, void* root_pointer) {
   auto& root = *static_cast<MainNode*>(root_pointer);
   const Context& context = Context::current();
-  if (context.node != &root) {
+  MainNode& main = main_node();  // another than the root when MainThread::run's function called exit()
+  if (context.node != &main) {
     // exit() from a thread of ours: waiting for the tree would be waiting for ourselves.
     log::critical("exit() was called by \"{}\", so the other threads cannot be stopped in order: return from main instead",
                   context.name);
@@ -36,9 +40,14 @@ void end_process(int status, void* root_pointer) {
     std::fflush(nullptr);
     _exit(status);
   }
-  request_main_stop();
-  root.end_children();
-  root.mark_stopped();
+  if (!main.children().empty()) request_main_stop();
+  main.end_children();
+  main.mark_stopped();
+  if (&main != &root) {
+    main.detach();
+    root.end_children();
+    root.mark_stopped();
+  }
   end_signal_thread();
   end_timers_and_log();
   if (status == 0 && unclaimed_failures() > 0) {
@@ -135,7 +144,9 @@ Context& Context::adopt_alien() {
   alien_end.context = &context;
   char os_name[16] = "";
   pthread_getname_np(pthread_self(), os_name, sizeof os_name);
-  const std::string name = os_name[0] != '\0' ? std::string(os_name) : "Unknown Thread " + std::to_string(syscall(SYS_gettid));
+  // A thread that nobody named goes by the program's name.
+  const bool is_named = os_name[0] != '\0' && std::string_view(os_name) != std::string_view(program_invocation_short_name).substr(0, 15);
+  const std::string name = is_named ? std::string(os_name) : "Unknown Thread " + std::to_string(syscall(SYS_gettid));
   alien_end.node = Ref<AlienNode>::adopt(new AlienNode(name, Signal("please_stop for " + name), Clock::steady()));
   context.node = alien_end.node.get();
   context.name = alien_end.node->name().c_str();

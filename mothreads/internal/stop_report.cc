@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include <fmt/core.h>
 
@@ -14,6 +16,8 @@
 
 namespace mothreads::internal {
 namespace {
+
+constexpr std::chrono::seconds kPatienceWithLog{5};
 
 void add(std::string& text, const Node& node, int depth, bool with_stacks) {
   if (node.stopped()) return;
@@ -49,6 +53,11 @@ std::string describe_unstopped(const Node& top, bool with_stacks) {
 }
 
 void report_and_exit(const Node& top) {
+  // What the log writes to may be stuck, too: then the process ends without it.
+  std::thread([] {
+    std::this_thread::sleep_for(kPatienceWithLog);
+    _exit(kExitDidNotStop);
+  }).detach();
   log::critical("\"{}\" was told to stop and did not by its deadline; who did not stop:{}\nThe process ends with exit code {}",
                 top.name(), describe_unstopped(top, /*with_stacks=*/true), kExitDidNotStop);
   end_log_thread();

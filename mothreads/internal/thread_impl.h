@@ -66,6 +66,7 @@ void ThreadHandle<R>::stop_and_wait() {
 
 template <typename R>
 auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until) {
+  for (const ThreadHandle<R>& handle : handles) static_cast<void>(handle.name());  // Misuse, before anything is joined
   std::vector<ThreadsFailed::Failure> failures;
   const Until limit = until.from_now();  // one for all: a duration must not start anew for each
   const auto join_one = [&](ThreadHandle<R>& handle) { return handle.join(limit); };

@@ -2,10 +2,12 @@
 
 #include <cxxabi.h>
 
+#include <stdexcept>
 #include <system_error>
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/thread_context.h"
@@ -101,14 +103,17 @@ void* ThreadNode::entry(void* argument) {
   Context::set_current(&context);
   pthread_setname_np(pthread_self(), node->name().substr(0, 15).c_str());  // the kernel takes 15 bytes
   node->set_context(&context);
+  // Also when pthread_exit() unwinds the thread.
+  const absl::Cleanup leave = [&] {
+    node->set_context(nullptr);
+    // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
+    context.node = &main_node();
+    context.name = "ended thread";
+    node = {};
+    Context::set_current(nullptr);
+    ThreadContext::release(context);
+  };
   node->run();
-  node->set_context(nullptr);
-  // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
-  context.node = &main_node();
-  context.name = "ended thread";
-  node = {};
-  Context::set_current(nullptr);
-  ThreadContext::release(context);
   return nullptr;
 }
 
@@ -116,10 +121,17 @@ void ThreadNode::run() {
   try {
     call();
   } catch (abi::__forced_unwind&) {
-    throw;  // pthread_exit or pthread_cancel: the C library insists
+    failure_ = std::make_exception_ptr(std::runtime_error(fmt::format(
+        "thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return instead", name())));
+    finish();
+    throw;  // the C library insists
   } catch (...) {
     failure_ = std::current_exception();
   }
+  finish();
+}
+
+void ThreadNode::finish() {
   drop_function();
   end_children();
   bool released = false;

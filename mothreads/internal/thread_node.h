@@ -48,6 +48,7 @@ class ThreadNode : public Node {
  private:
   static void* entry(void* node);
   void run();
+  void finish();
   void leave_to_reaper();
   std::optional<pthread_t> take_os_thread();
 

@@ -37,23 +37,26 @@ TimerQueue::~TimerQueue() {
   std::erase(registry().queues, this);
 }
 
+TimerNode** TimerQueue::take_all(const TimerOps& kind, TimerNode** end) {
+  TinyLock lock(mutex_);
+  // The analysis does not see that the function runs in here.
+  wheel_.for_each([&](TimerNode& node) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (node.ops != &kind) return;
+    wheel_.remove(node);
+    node.fire_next = nullptr;
+    if (!node.ops->take(node)) return;
+    *end = &node;
+    end = &node.fire_next;
+  });
+  return end;
+}
+
 void fire_everywhere(const TimerOps& kind) {
   TimerNode* fire = nullptr;
   {
     std::lock_guard all(registry().mutex);
     TimerNode** end = &fire;
-    for (TimerQueue* queue : registry().queues) {
-      TinyLock lock(queue->mutex_);
-      TimerWheel& wheel = queue->wheel_;
-      wheel.for_each([&](TimerNode& node) {
-        if (node.ops != &kind) return;
-        wheel.remove(node);
-        node.fire_next = nullptr;
-        if (!node.ops->take(node)) return;
-        *end = &node;
-        end = &node.fire_next;
-      });
-    }
+    for (TimerQueue* queue : registry().queues) end = queue->take_all(kind, end);
   }
   fire_chain(fire);
 }

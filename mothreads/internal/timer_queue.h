@@ -40,6 +40,8 @@ class TimerQueue {
   virtual ~TimerQueue();
 
  private:
+  // Appends to a chain through fire_next, and returns its new end.
+  TimerNode** take_all(const TimerOps& kind, TimerNode** end);
   friend void fire_everywhere(const TimerOps& kind);
 
   // Called without the mutex when a timer was added, with its time.

@@ -37,7 +37,7 @@ class ABSL_LOCKABLE TinyMutex {
   static constexpr std::uint32_t kHeld = 1;
   static constexpr std::uint32_t kHeldWithSleepers = 2;
 
-  void lock_slow() noexcept;
+  void lock_slow() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void wake_one() noexcept;
 
   std::atomic<std::uint32_t> word_{kFree};
