@@ -10,7 +10,7 @@ namespace {
 
 class SteadyClock final : public Clock {
  public:
-  explicit SteadyClock(internal::TimerQueue& timers) : Clock(timers, /*is_real=*/true) {}
+  SteadyClock() : Clock(internal::steady_timers(), internal::stop_watch_timers(), /*is_real=*/true) {}
   Instant now() const noexcept override { return std::chrono::steady_clock::now(); }
 };
 
@@ -19,14 +19,19 @@ class SteadyClock final : public Clock {
 namespace internal {
 
 SteadyTimers& steady_timers() {
-  static SteadyTimers& instance = *new SteadyTimers;  // outlives every thread
+  static SteadyTimers& instance = *new SteadyTimers("timers");  // outlives every thread
+  return instance;
+}
+
+SteadyTimers& stop_watch_timers() {
+  static SteadyTimers& instance = *new SteadyTimers("stop watch");  // outlives every thread
   return instance;
 }
 
 }  // namespace internal
 
 Clock& Clock::steady() {
-  static SteadyClock& instance = *new SteadyClock(internal::steady_timers());  // outlives every thread
+  static SteadyClock& instance = *new SteadyClock;  // outlives every thread
   return instance;
 }
 

@@ -28,14 +28,18 @@ class Clock {
   // For the library: where waits and Tills on this clock are kept, and whether its time passes by itself, so that the kernel
   // can time a wait.
   internal::TimerQueue& timers() noexcept { return *timers_; }
+  // The timers of stop deadlines: on the steady clock they have a thread of their own, which no user's function can hold up.
+  internal::TimerQueue& watch_timers() noexcept { return *watch_timers_; }
   bool is_real() const noexcept { return is_real_; }
 
  protected:
-  Clock(internal::TimerQueue& timers, bool is_real) : timers_(&timers), is_real_(is_real) {}
+  Clock(internal::TimerQueue& timers, internal::TimerQueue& watch_timers, bool is_real)
+      : timers_(&timers), watch_timers_(&watch_timers), is_real_(is_real) {}
   ~Clock() = default;
 
  private:
   internal::TimerQueue* timers_;
+  internal::TimerQueue* watch_timers_;
   bool is_real_;
 };
 

@@ -43,6 +43,11 @@ void Lock::fail_entered_twice() const {
       name_, internal::Context::current().name));
 }
 
+void Lock::fail_not_entered() const {
+  internal::fatal_misuse(fmt::format("Lock \"{}\" was left by \"{}\", but nobody is inside: call unlock() once for each lock()",
+                                     name_, internal::Context::current().name));
+}
+
 bool Lock::try_lock() {
   internal::Context& me = internal::Context::current();
   std::uint32_t word = word_.load(std::memory_order_relaxed);
@@ -117,6 +122,7 @@ void Lock::leave_slow() {
   internal::Claimed chosen;
   {
     internal::TinyLock lock(mutex_);
+    if ((word_.load(std::memory_order_relaxed) & kHeld) == 0) [[unlikely]] fail_not_entered();
     ++change_;
     chosen = free_and_choose();
   }
@@ -124,6 +130,11 @@ void Lock::leave_slow() {
 }
 
 Ended Lock::wait(const Until& until, bool changed) {
+  if (owner_.load(std::memory_order_relaxed) != &internal::Context::current()) {
+    internal::fatal_misuse(fmt::format("wait() on Lock \"{}\" by \"{}\", which is not inside: only who entered may wait, with its own "
+                                       "guard",
+                                       name_, internal::Context::current().name));
+  }
   internal::Wait wait({"waits in lock", this, write_lock_name});
   Waiter node(wait, Why::ready);
   internal::Claimed chosen;

@@ -78,6 +78,7 @@ class ABSL_LOCKABLE Lock {
   static constexpr std::uint32_t kQueued = 2;  // somebody is on one of the lists
 
   [[noreturn]] void fail_entered_twice() const;
+  [[noreturn]] void fail_not_entered() const;
   void enter_slow();
   bool try_enter_spinning() noexcept;
   void leave_slow();
@@ -115,8 +116,11 @@ class ABSL_SCOPED_LOCKABLE [[nodiscard]] Lock::Held {
   // Blocks until `condition`, called inside the lock, is true, or the limit comes first. True at once costs nothing.
   template <std::predicate Condition>
   Ended wait(Condition condition, const Until& until = {}) {
-    while (!condition()) {
-      if (const Why why = wait(until); why != Why::ready) return condition() ? Why::ready : why;
+    if (!condition()) {
+      const Until limit = until.from_now();  // a duration counts from the call, however often it is woken
+      do {
+        if (const Why why = wait(limit); why != Why::ready) return condition() ? Why::ready : why;
+      } while (!condition());
     }
     changed_ = true;
     return Why::ready;

@@ -2,13 +2,13 @@
 
 #include <concurrentqueue/blockingconcurrentqueue.h>
 #include <pthread.h>
-#include <signal.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "mothreads/internal/futex.h"
+#include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/thread_context.h"
 
@@ -50,11 +51,19 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 using Sink = std::function<void(const Line&)>;
 
+class Central;
+Central& central();
+
 // The lines on their way, and who writes them. Producers only enqueue. One drainer at a time writes: the log's thread while
 // there is one, else whoever enqueued and finds no drainer. So no lock is held while a sink runs, and a sink may log.
 class Central {
  public:
   Central() {
+    // A forked child has no such thread: there who logs writes.
+    pthread_atfork(nullptr, nullptr, [] {
+      central().thread_runs_.store(false, std::memory_order_relaxed);
+      central().direct_.store(true, std::memory_order_relaxed);
+    });
     spdlog_ = std::make_shared<spdlog::logger>("mothreads", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     spdlog_->set_level(spdlog::level::trace);
     spdlog_->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
@@ -105,8 +114,11 @@ class Central {
   void set_sink(Sink sink) {
     flush();
     auto shared = sink ? std::make_shared<const Sink>(std::move(sink)) : nullptr;
-    std::lock_guard lock(sink_mutex_);
-    sink_ = std::move(shared);
+    {
+      std::lock_guard lock(sink_mutex_);
+      sink_.swap(shared);
+    }
+    flush();  // nobody is in the old one any more
   }
 
   void to_file(const std::string& path) {
@@ -127,33 +139,37 @@ class Central {
       std::lock_guard lock(thread_mutex_);
       if (!direct_.load(std::memory_order_acquire) && !thread_runs_.load(std::memory_order_acquire)) {
         ending_.store(false, std::memory_order_relaxed);
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
-        thread_ = std::thread([this] { run(); });
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        thread_runs_.store(true, std::memory_order_release);
-        return;
+        try {
+          thread_ = internal::start_without_signals("log", [this] { run(); });
+          thread_runs_.store(true, std::memory_order_release);
+          return;
+        } catch (const std::system_error&) {
+          // Then who logs writes: the next line tries again.
+        }
       }
     }
     drain();
   }
 
   void run() {
-    pthread_setname_np(pthread_self(), "log");
     std::array<std::optional<Line>, kBatch> lines;
     // A caller that drained before this thread started may still be at it.
     while (draining_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
     drainer_.store(pthread_self(), std::memory_order_relaxed);
-    while (true) {
-      std::size_t count = queue_.try_dequeue_bulk(lines.begin(), kBatch);
+    // What is there when the end is asked for is written; who goes on logging cannot keep the thread.
+    std::size_t left = SIZE_MAX;
+    while (left > 0) {
+      std::size_t count = queue_.try_dequeue_bulk(lines.begin(), std::min(kBatch, left));
+      if (left == SIZE_MAX && ending_.load(std::memory_order_acquire)) left = queue_.size_approx() + count;
       if (count == 0) {
         seen_empty();
-        if (ending_.load(std::memory_order_acquire)) break;
+        if (left != SIZE_MAX) break;
         count = queue_.wait_dequeue_bulk(lines.begin(), kBatch);
       }
       write(lines, count);
+      if (left != SIZE_MAX) left -= std::min(left, count);
     }
+    seen_empty();
     drainer_.store(0, std::memory_order_relaxed);
     draining_.store(false, std::memory_order_release);
   }
@@ -161,13 +177,13 @@ class Central {
   void drain() {
     std::array<std::optional<Line>, kBatch> lines;
     do {
-      // acquire and release hand the sink's state from one drainer to the next.
-      if (draining_.exchange(true, std::memory_order_acquire)) return;
+      // acq_rel: a drainer that has just ended sees, by its own exchange, what was enqueued before this one.
+      if (draining_.exchange(true, std::memory_order_acq_rel)) return;
       drainer_.store(pthread_self(), std::memory_order_relaxed);
       while (const std::size_t count = queue_.try_dequeue_bulk(lines.begin(), kBatch)) write(lines, count);
       seen_empty();
       drainer_.store(0, std::memory_order_relaxed);
-      draining_.store(false, std::memory_order_release);
+      draining_.exchange(false, std::memory_order_acq_rel);
       // Somebody may have enqueued after our last look and found us still draining.
     } while (queue_.size_approx() != 0);
   }

@@ -24,11 +24,15 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   }
   if (options.take_signals) internal::begin_signal_thread();  // may throw: nothing else has been done
   set_stop_deadline(options.stop_deadline);
+  const int failures_before = unclaimed_failures();
   internal::set_tills_ended(false);
   internal::begin_log();
 
-  auto node = internal::Ref<internal::MainNode>::adopt(
-      new internal::MainNode("main", Signal("please_stop for main"), Clock::current()));
+  // Kept for ever: another thread may be asking it to stop while this ends.
+  static std::vector<internal::Ref<internal::MainNode>>& mains = *new std::vector<internal::Ref<internal::MainNode>>;
+  mains.push_back(internal::Ref<internal::MainNode>::adopt(
+      new internal::MainNode("main", Signal("please_stop for main"), Clock::current())));
+  const auto node = mains.back();
   node->attach_to(root);
   node->set_context(&context);
   root.set_context(nullptr);
@@ -53,7 +57,7 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   internal::set_main_node(nullptr);
   node->detach();
   internal::end_timers_and_log();
-  return code == 0 && unclaimed_failures() > 0 ? kExitUnclaimedFailure : code;
+  return code == 0 && unclaimed_failures() > failures_before ? kExitUnclaimedFailure : code;
 }
 
 void MainThread::stop() { internal::request_main_stop(); }
@@ -69,9 +73,10 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   }
   internal::begin_signal_thread();
   if (options.allow_exit) internal::watch_stdin_for_exit();
+  ThenId theirs;
   if (options.please_stop) {
-    options.please_stop->then([] { internal::request_main_stop(); });
-    main.please_stop().then([theirs = *options.please_stop] { theirs.go(); });
+    theirs = options.please_stop->then([] { internal::request_main_stop(); });
+    main.please_stop().then([signal = *options.please_stop] { signal.go(); });
   }
   if (options.wait_forever) {
     main.please_stop().wait();
@@ -82,6 +87,7 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   }
   log::info("Stopping...");
   internal::request_main_stop();
+  if (options.please_stop) options.please_stop->remove_then(theirs);
   main.stop_children();
   std::vector<ThreadsFailed::Failure> failures;
   for (auto& [name, failure] : main.take_failures()) failures.push_back({std::move(name), std::move(failure)});

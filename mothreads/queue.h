@@ -12,8 +12,8 @@
 // and the value with the caller.
 //
 // Producers and consumers meet only when the queue is empty or full: each side has a small mutex of its own. T must be
-// movable without exceptions. Its moves and destruction, and for `unique` its hash and ==, run under such a mutex and must not
-// use the queue.
+// movable without exceptions. Its moves and destruction, and for `unique` its copying, hash and ==, run under such a mutex: they
+// must not use the queue, nor throw.
 //
 // When not to use it: for one value (Thread::join), or for a state that many look at (Signal).
 //
@@ -193,7 +193,7 @@ class Queue : private internal::QueueCore {
   void reserve_one();
   void put_locked(Place place, T& value) noexcept;
   T take_locked() noexcept;
-  bool holds(const T& value) const;
+  bool holds(const T& value) const noexcept;
   // Moves items from waiting adds into the queue and from the queue to waiting pops, as far as both go.
   void settle(internal::Claimed& claimed);
 

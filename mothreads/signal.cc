@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
+
 #include "mothreads/until.h"
 
 namespace mothreads {
@@ -26,7 +28,7 @@ Signal& Signal::operator=(const Signal& other) noexcept {
 }
 
 Signal& Signal::operator=(Signal&& other) noexcept {
-  std::swap(state_, other.state_);
+  if (this != &other) std::exchange(state_, std::exchange(other.state_, &internal::ConstantSignals::never.value))->unref();
   return *this;
 }
 
@@ -34,12 +36,14 @@ void Signal::wait() const { static_cast<void>(wait(Until())); }
 
 Ended Signal::wait(const Until& until) const {
   if (state_->is_gone()) return Why::ready;
+  if (const auto why = until.has_come()) return *why;  // no wait, so right also where waiting is refused
   internal::Wait wait({"waits for signal", state_, write_signal_name});
   internal::WaitNode node(wait, Why::ready);
   if (!state_->link(node)) return Why::ready;
-  const Why why = wait.park(until);
-  if (why != Why::ready) state_->unlink(node);
-  return why;
+  absl::Cleanup leave = [&] {
+    if (node.is_linked()) state_->unlink(node);
+  };
+  return wait.park(until);
 }
 
 std::string Signal::name() const {

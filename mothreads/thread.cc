@@ -80,8 +80,8 @@ void stop_and_wait(ThreadNode& thread) noexcept {
     }
   }
   thread.reap();
+  thread.report_unclaimed_failure();  // to the parent, which detach() forgets
   thread.detach();
-  thread.report_unclaimed_failure();
 }
 
 }  // namespace internal

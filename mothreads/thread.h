@@ -78,8 +78,8 @@ class Thread {
 
   const std::string& name() const { return node_->name(); }
   std::uint64_t id() const { return node_->id(); }  // unique in the process, never used again
-  const Signal& please_stop() const { return node_->please_stop(); }
-  const Signal& stopped() const { return node_->stopped(); }
+  Signal please_stop() const { return node_->please_stop(); }
+  Signal stopped() const { return node_->stopped(); }
   bool is_alive() const { return !stopped(); }
 
   // Asks its children, then itself, to stop; does not block.
@@ -138,8 +138,8 @@ class [[nodiscard]] ThreadHandle {
     state_ = {};
   }
 
-  const Signal& stopped() const { return state().stopped(); }
-  const Signal& please_stop() const { return state().please_stop(); }
+  Signal stopped() const { return state().stopped(); }
+  Signal please_stop() const { return state().please_stop(); }
   const std::string& name() const { return state().name(); }
   bool is_alive() const { return owns() && !stopped(); }
   bool owns() const { return static_cast<bool>(state_); }

@@ -39,6 +39,7 @@ Ended GroupNode::await_members(const Until& until) {
       member->detach();
     }
   }
+  reap_left_over();
   return Why::ready;
 }
 

@@ -18,7 +18,12 @@ class TillState final : public SignalState, private TimerNode {
  public:
   static SignalState* make(Clock& clock, std::int64_t when) {
     auto* state = new TillState(clock.timers());
-    state->timers_.add(*state, when);
+    try {
+      state->timers_.add(*state, when);
+    } catch (...) {
+      state->unref();
+      throw;
+    }
     return state;
   }
 

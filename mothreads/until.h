@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/base/attributes.h"
 #include "absl/time/time.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/wait.h"
@@ -32,7 +33,7 @@ class Until {
   Until(std::chrono::duration<Rep, Period> duration) : duration_(absl::FromChrono(duration)) {}
   Until(Instant instant) : instant_(instant) {}
   Until(absl::Time time);
-  Until(const Signal& signal) : signal_(&signal) {}
+  Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) : signal_(&signal) {}
   template <std::integral Number>
   Until(Number) = delete;  // of which unit? use absl::Seconds() and its like
 

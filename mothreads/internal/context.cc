@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/internal/spin.h"
 
@@ -36,6 +37,7 @@ void Context::finish(Why why) noexcept {
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
   if (is_done() || (may_spin && spin_until([this] { return is_done(); }, 1))) return true;
   describe(what);
+  absl::Cleanup forget = [this] { undescribe(); };
   // acq_rel: release so that the claimer's resume() finds a context ready to be resumed, acquire as in is_done().
   bool done = (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0;
   while (!done) {
@@ -43,7 +45,6 @@ bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDes
     done = is_done();
     if (!done && deadline && std::chrono::steady_clock::now() >= *deadline) break;
   }
-  undescribe();
   return done;
 }
 

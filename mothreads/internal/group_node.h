@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <utility>

@@ -6,6 +6,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/stop_report.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/stopping.h"
 #include "mothreads/until.h"
@@ -15,11 +16,14 @@ namespace {
 
 constinit std::atomic<std::int64_t> stop_deadline_nanoseconds{30'000'000'000};
 
+// Longer is never: sums with the clock's time must not overflow.
+constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 10);
+
 }  // namespace
 
 void set_stop_deadline(absl::Duration duration) {
   stop_deadline_nanoseconds.store(
-      duration == absl::InfiniteDuration() ? INT64_MAX : std::max<std::int64_t>(0, absl::ToInt64Nanoseconds(duration)),
+      duration > kLongest ? INT64_MAX : std::max<std::int64_t>(0, absl::ToInt64Nanoseconds(duration)),
       std::memory_order_relaxed);
 }
 
@@ -42,6 +46,7 @@ Node::Node(std::string_view name, Signal please_stop, Clock& clock)
       id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       name_(name),
       please_stop_(std::move(please_stop)),
+      stopped_("stopped of " + name_),
       clock_(clock) {}
 
 Node::~Node() = default;
@@ -145,14 +150,20 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
   }
   if (watch_until) {
     ref();  // for the timer
-    clock_.timers().add(*this, watch_until->time_since_epoch().count());
-    if (stopped_) cancel_watch();
+    try {
+      clock_.watch_timers().add(*this, watch_until->time_since_epoch().count());
+      if (stopped_) cancel_watch();
+    } catch (const std::exception& refused) {
+      // The stop goes on without its deadline: that is better than to end here, maybe inside a destructor.
+      log::error("the stop of \"{}\" has no deadline, because the timer for it cannot be had: {}", name_, refused.what());
+      unref();
+    }
   }
   return deadline;
 }
 
 void Node::cancel_watch() {
-  if (clock_.timers().cancel(*this)) unref();
+  if (clock_.watch_timers().cancel(*this)) unref();
 }
 
 bool Node::take_watch(TimerNode&) { return true; }
@@ -188,20 +199,28 @@ void Node::stop_children() {
       child->detach();
     }
   }
+  reap_left_over();
+}
+
+void Node::reap_left_over() {
+  if (const std::optional<pthread_t> last = exchange_left_over(std::nullopt)) pthread_join(*last, nullptr);
+}
+
+std::optional<pthread_t> Node::exchange_left_over(std::optional<pthread_t> ended) {
+  TinyLock lock(left_over_mutex_);
+  return std::exchange(left_over_, ended);
 }
 
 void Node::end_children() {
-  while (true) {
+  for (bool ended = false; !ended;) {
     {
       TinyLock lock(mutex_);
       ending_ = true;  // one of those that we wait for may add another, and wait for it
-      if (newest_child_ == nullptr) {
-        ended_ = true;
-        return;
-      }
+      ended = ended_ = newest_child_ == nullptr;
     }
-    stop_children();
+    if (!ended) stop_children();
   }
+  reap_left_over();
 }
 
 void Node::await_end() { stopped_.wait(); }

@@ -7,6 +7,8 @@
 // A node that was told to stop, or waits for its children, tells a child that is added later at once. A node that has ended
 // takes no more children.
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -112,6 +114,11 @@ class Node : private TimerNode {
   // Waits until it has stopped and nothing of it runs any more; for its parent.
   virtual void await_end();
 
+  // Joins the OS thread that a released child left here last; see ThreadNode::leave_to_parent().
+  void reap_left_over();
+  // Leaves an ended OS thread to this node and gives the one that was left before.
+  std::optional<pthread_t> exchange_left_over(std::optional<pthread_t> ended);
+
   // A child that nobody joins failed. True when this node answers for the failure; else it is logged.
   virtual bool child_failed(const std::string& name, const std::exception_ptr& failure) {
     static_cast<void>(name), static_cast<void>(failure);
@@ -168,6 +175,9 @@ class Node : private TimerNode {
   Node* older_ = nullptr;
   Node* newer_ = nullptr;
   Node* newest_child_ ABSL_GUARDED_BY(mutex_) = nullptr;
+
+  TinyMutex left_over_mutex_;
+  std::optional<pthread_t> left_over_ ABSL_GUARDED_BY(left_over_mutex_);
 
   mutable TinyMutex context_mutex_;
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;

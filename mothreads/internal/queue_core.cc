@@ -79,7 +79,11 @@ bool QueueCore::park_producer(Wait& wait, const Until& until, Instant& waiting_s
   const Instant now = clock.now();
   if (waiting_since == Instant{}) waiting_since = now;
   why = wait.park(until, now + kStallAlert);
-  if (why != Why::timed_out || wait.has_expired() || until.has_come()) return true;
+  if (why != Why::timed_out || wait.has_expired()) return true;
+  if (const auto limit = until.has_come()) {
+    why = *limit;
+    return true;
+  }
   const double waited = std::chrono::duration<double>(clock.now() - waiting_since).count();
   log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(), waited);
   return false;

@@ -3,6 +3,7 @@
 // The members of Queue<T>; see queue.h for what they do and queue_core.h for how it is guarded.
 
 #include <algorithm>
+#include <new>
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/queue.h"
@@ -99,7 +100,11 @@ Ended Queue<T>::insert_slowly(Place place, T& value, const Until& until) {
   absl::Cleanup leave = [&] {
     Both both(*this);
     producers_.remove(node);
-    settle(claimed);  // who came later may have room now
+    try {
+      settle(claimed);  // who came later may have room now
+    } catch (const std::bad_alloc&) {
+      // Nothing has been lost: the next add or pop settles it.
+    }
   };
   Instant waiting_since{};
   Why why = Why::ready;
@@ -246,7 +251,7 @@ T Queue<T>::take_locked() noexcept {
 }
 
 template <typename T>
-bool Queue<T>::holds(const T& value) const {
+bool Queue<T>::holds(const T& value) const noexcept {
   if constexpr (kCanBeUnique) {
     return values_->contains(value);
   } else {
@@ -259,10 +264,13 @@ void Queue<T>::settle(internal::Claimed& claimed) {
   bool moved = true;
   while (moved) {
     moved = false;
-    while (!producers_.is_empty() && positions_in_use() < max_) {
+    // Closed, with adds that still wait: they are allowed, and then max no longer counts.
+    while (!producers_.is_empty() && (positions_in_use() < max_ || closed_flag_)) {
       reserve_one();  // before the claim: it may throw
-      auto* producer = static_cast<Producer*>(producers_.claim_front());
-      if (producer == nullptr) break;
+      auto* producer = static_cast<Producer*>(producers_.front());
+      // Its limit has come, or it is time to log that it waits. It settles the rest itself when it runs; nobody overtakes it.
+      if (!producer->claim()) break;
+      producers_.remove(*producer);
       if (!unique_ || !holds(*producer->value)) put_locked(producer->place, *producer->value);
       claimed.add(*producer);
       moved = true;
@@ -325,12 +333,18 @@ template <typename T>
 void Queue<T>::close() {
   internal::Claimed producers;
   internal::Claimed consumers;
+  internal::Claimed allowed;
+  absl::Cleanup let_go = [&] { allowed.finish_all(); };  // after the mutexes
   {
     Both both(*this);
     if (closed_flag_) return;
     closed_flag_ = true;
-    if (!allow_add_after_close_) producers = producers_.take_claimed();
     consumers = consumers_.take_claimed();
+    if (allow_add_after_close_) {
+      settle(allowed);
+    } else {
+      producers = producers_.take_claimed();
+    }
   }
   producers.finish_all(Why::closed);
   consumers.finish_all(Why::closed);

@@ -1,5 +1,6 @@
 #include "mothreads/internal/runtime.h"
 
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/log_thread.h"
@@ -24,12 +26,14 @@ namespace mothreads::internal {
 namespace {
 
 constinit std::atomic<MainNode*> in_force{nullptr};
+pid_t owner = 0;
 
 bool on_os_main_thread() { return syscall(SYS_gettid) == getpid(); }
 
 // At exit(): what main() left running is stopped in order, and a failure that nobody took shows in the exit code.
 void end_process(int status, void* root_pointer) {
   auto& root = *static_cast<MainNode*>(root_pointer);
+  if (getpid() != owner) return;  // a forked child has none of the threads
   const Context& context = Context::current();
   MainNode& main = main_node();  // another than the root when MainThread::run's function called exit()
   if (context.node != &main) {
@@ -59,6 +63,7 @@ void end_process(int status, void* root_pointer) {
 MainNode& root_node() {
   static MainNode& root = []() -> MainNode& {
     auto& node = *new MainNode("main", Signal("please_stop for main"), Clock::steady());
+    owner = getpid();
     on_exit(end_process, &node);
     return node;
   }();
@@ -94,9 +99,10 @@ void request_main_stop() {
 }
 
 void end_timers_and_log() {
-  reap_last_released();
   set_tills_ended(true);
+  send_tills_early();  // of threads that nobody waits for
   steady_timers().end_thread();
+  stop_watch_timers().end_thread();
   end_log_thread();
 }
 
@@ -113,22 +119,29 @@ class AlienNode final : public Node {
   bool takes_children() const override { return false; }
 };
 
-// Gives an alien's context back when its thread ends.
-struct AlienEnd {
-  ThreadContext* context = nullptr;
+struct Alien {
+  ThreadContext& context;
   Ref<AlienNode> node;
-
-  ~AlienEnd() {
-    if (context == nullptr) return;
-    node->set_context(nullptr);
-    node->mark_stopped();
-    if (Context::current_or_null() == context) Context::set_current(nullptr);
-    ThreadContext::release(*context);
-    context = nullptr;
-  }
 };
 
-thread_local AlienEnd alien_end;
+// Gives an alien's context back when its thread ends: by a key of the C library, whose functions come after the destructors of
+// thread_local objects, so that those may still use the library.
+pthread_key_t alien_key() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made{};
+    const int error = pthread_key_create(&made, [](void* pointer) {
+      auto* alien = static_cast<Alien*>(pointer);
+      alien->node->set_context(nullptr);
+      alien->node->mark_stopped();
+      if (Context::current_or_null() == &alien->context) Context::set_current(nullptr);
+      ThreadContext::release(alien->context);
+      delete alien;
+    });
+    if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
+    return made;
+  }();
+  return key;
+}
 
 }  // namespace
 
@@ -141,16 +154,16 @@ Context& Context::adopt_alien() {
     root_node().set_context(&context);
     return context;  // as long as the process
   }
-  alien_end.context = &context;
   char os_name[16] = "";
   pthread_getname_np(pthread_self(), os_name, sizeof os_name);
   // A thread that nobody named goes by the program's name.
   const bool is_named = os_name[0] != '\0' && std::string_view(os_name) != std::string_view(program_invocation_short_name).substr(0, 15);
   const std::string name = is_named ? std::string(os_name) : "Unknown Thread " + std::to_string(syscall(SYS_gettid));
-  alien_end.node = Ref<AlienNode>::adopt(new AlienNode(name, Signal("please_stop for " + name), Clock::steady()));
-  context.node = alien_end.node.get();
-  context.name = alien_end.node->name().c_str();
-  alien_end.node->set_context(&context);
+  auto* alien = new Alien{context, Ref<AlienNode>::adopt(new AlienNode(name, Signal("please_stop for " + name), Clock::steady()))};
+  pthread_setspecific(alien_key(), alien);
+  context.node = alien->node.get();
+  context.name = alien->node->name().c_str();
+  alien->node->set_context(&context);
   return context;
 }
 

@@ -30,7 +30,7 @@ void set_main_node(MainNode* node);
 // Asks the main node to stop, and makes Tills go early, at the first request. Never blocks.
 void request_main_stop();
 
-// The threads' side of the process' end, in this order: children, left-over threads, timers, log.
+// Ends the library's own threads, but for the one that takes signals. Tills go early, and are DONE from now on.
 void end_timers_and_log();
 
 }  // namespace mothreads::internal

@@ -6,7 +6,9 @@
 #include <exception>
 #include <new>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/log.h"
+#include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
 namespace mothreads::internal {
@@ -64,12 +66,17 @@ void SignalState::destroy(SignalState* state) noexcept {
 void SignalState::release_sources(Dying& dying) noexcept {
   // Combinations that keep this state would have kept it from dying: those that are left are kept by it.
   while (true) {
-    Combination* output = nullptr;
+    Relay* relay = nullptr;
     {
       TinyLock lock(mutex_);
       if (relays_ == nullptr) return;
-      output = relays_->output;
-      unlink_relay(*relays_);
+      relay = relays_;
+      unlink_relay(*relay);
+    }
+    SignalState* output = relay->output;
+    {
+      TinyLock lock(output->mutex_);
+      relay->input = nullptr;
     }
     dying.add_if_last(output);
   }
@@ -86,8 +93,8 @@ bool SignalState::go(std::uint32_t flags) {
   if (never_ || is_gone()) return false;
   Relay* relays = nullptr;
   Relay** end = &relays;
-  Callback* callback = nullptr;
-  if (!fire(flags, end, callback)) return false;
+  Fired mine;
+  if (!fire(flags, end, mine)) return false;
 
   // Every waiter on everything that goes is released before the first function runs.
   SignalState* fired = nullptr;
@@ -96,7 +103,12 @@ bool SignalState::go(std::uint32_t flags) {
     relays = relay->next;
     if (relays == nullptr) end = &relays;
     SignalState& output = *relay->output;
-    if (output.input_went() && output.fire(flags, end, output.fired_callback_)) {
+    {
+      TinyLock lock(output.mutex_);
+      if (!relay->output_owns_input) relay->input = nullptr;  // it may be gone before the output is
+    }
+    if (output.input_went() && output.fire(flags, end, output.fired_)) {
+      output.leave_sources();
       output.next_fired_ = nullptr;
       *last_fired = &output;
       last_fired = &output.next_fired_;
@@ -104,20 +116,28 @@ bool SignalState::go(std::uint32_t flags) {
       output.unref();
     }
   }
-  if (callback != nullptr) run_callbacks(callback);
+  if (mine.callback != nullptr) run_callbacks(mine.callback);
+  if (mine.held) unref();
   while (SignalState* state = fired) {
     fired = state->next_fired_;
-    if (state->fired_callback_ != nullptr) state->run_callbacks(state->fired_callback_);
+    const Fired todo = std::exchange(state->fired_, Fired{});
+    if (todo.callback != nullptr) state->run_callbacks(todo.callback);
+    if (todo.held) state->unref();
     state->unref();
   }
   return true;
 }
 
-bool SignalState::fire(std::uint32_t flags, Relay**& end, Callback*& first_callback) {
+bool SignalState::fire(std::uint32_t flags, Relay**& end, Fired& fired) {
+  Context& me = Context::current();
   Claimed claimed;
   {
     TinyLock lock(mutex_);
     if (is_gone()) return false;
+    if (callbacks_ != nullptr || relays_ != nullptr) {
+      ref();
+      fired.held = true;
+    }
     word_.store(kGone | flags, std::memory_order_release);  // pairs with is_gone()
     claimed = waiters_.take_claimed();
     while (Relay* relay = relays_) {
@@ -128,7 +148,7 @@ bool SignalState::fire(std::uint32_t flags, Relay**& end, Callback*& first_callb
       *end = relay;
       end = &relay->next;
     }
-    first_callback = start_next_callback();
+    fired.callback = start_next_callback(me);
   }
   claimed.finish_all();
   return true;
@@ -154,6 +174,7 @@ void SignalState::unlink(WaitNode& node) noexcept {
 // --- functions -----------------------------------------------------------------------------------------------------------
 
 std::uint64_t SignalState::then(absl::AnyInvocable<void()> function) {
+  if (!function) throw Misuse("Signal::then was given an empty function: give it one that can be called");
   if (never_) return 0;
   if (is_gone()) {
     run_one(function);
@@ -212,12 +233,12 @@ void SignalState::keep() {
   for (SignalState* state : kept_before) state->unref();
 }
 
-Callback* SignalState::start_next_callback() {
+Callback* SignalState::start_next_callback(Context& me) {
   Callback* callback = callbacks_;
   if (callback != nullptr) {
     callbacks_ = callback->next;
     running_ = callback->number;
-    runner_ = &Context::current();
+    runner_ = &me;
   } else {
     running_ = 0;
     runner_ = nullptr;
@@ -232,7 +253,7 @@ void SignalState::run_callbacks(Callback* callback) {
     Claimed waiting_removers;
     {
       TinyLock lock(mutex_);
-      callback = start_next_callback();
+      callback = start_next_callback(Context::current());
       waiting_removers = removers_.take_claimed();
     }
     waiting_removers.finish_all();
@@ -245,7 +266,7 @@ void SignalState::run_one(absl::AnyInvocable<void()>& function) const noexcept {
   try {
     function();
   } catch (...) {
-    char name[kMaxName + 1];
+    char name[kMaxName + 2];
     write_name(name, sizeof name);
     log::error("Trigger on Signal.go() failed, and no error function provided: a then() function of \"{}\": {}", name,
                log::describe(std::current_exception()));
@@ -254,39 +275,55 @@ void SignalState::run_one(absl::AnyInvocable<void()>& function) const noexcept {
 }
 
 bool SignalState::remove_then(std::uint64_t number) {
-  while (number != 0) {
+  if (number == 0) return false;
+  Callback* removed = nullptr;
+  {
+    TinyLock lock(mutex_);
+    removed = take_callback(number);
+    if (removed == nullptr && !runs_elsewhere(number)) return false;
+  }
+  if (removed == nullptr) {
+    await_callback(number);
+    return false;
+  }
+  discard(removed);
+  return true;
+}
+
+Callback* SignalState::take_callback(std::uint64_t number) {
+  Callback* before = nullptr;
+  Callback* callback = callbacks_;
+  while (callback != nullptr && callback->number != number) {
+    before = callback;
+    callback = callback->next;
+  }
+  if (callback == nullptr) return nullptr;
+  (before == nullptr ? callbacks_ : before->next) = callback->next;
+  if (last_callback_ == callback) last_callback_ = before;
+  return callback;
+}
+
+bool SignalState::runs_elsewhere(std::uint64_t number) const {
+  return running_ == number && runner_ != &Context::current();
+}
+
+void SignalState::await_callback(std::uint64_t number) {
+  while (true) {
     Wait wait({"waits for a then() function to end, of", this, [](const void* state, char* buffer, std::size_t size) {
                  static_cast<const SignalState*>(state)->write_name(buffer, size);
                }});
     WaitNode node(wait, Why::ready);
-    Callback* removed = nullptr;
     {
       TinyLock lock(mutex_);
-      Callback* before = nullptr;
-      Callback* callback = callbacks_;
-      while (callback != nullptr && callback->number != number) {
-        before = callback;
-        callback = callback->next;
-      }
-      if (callback != nullptr) {
-        (before == nullptr ? callbacks_ : before->next) = callback->next;
-        if (last_callback_ == callback) last_callback_ = before;
-        removed = callback;
-      } else if (running_ == number && runner_ != &wait.context()) {
-        removers_.push_back(node);
-      } else {
-        return false;
-      }
+      if (!runs_elsewhere(number)) return;
+      removers_.push_back(node);
     }
-    if (removed != nullptr) {
-      discard(removed);
-      return true;
-    }
+    absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      TinyLock lock(mutex_);
+      removers_.remove(node);
+    };
     wait.park(Until());
-    TinyLock lock(mutex_);
-    removers_.remove(node);
   }
-  return false;
 }
 
 // --- combinations --------------------------------------------------------------------------------------------------------
@@ -358,21 +395,40 @@ void Combination::release_sources(Dying& dying) noexcept {
   }
 }
 
+void Combination::leave_sources() {
+  for (std::size_t i = 0; i < inputs_; ++i) {
+    Relay& relay = relays()[i];
+    bool was_owned = false;
+    {
+      TinyLock lock(mutex_);
+      if (relay.output_owns_input || relay.input == nullptr) continue;
+      // The input is there: before it goes away it takes itself out of the relay, under the mutex held here.
+      TinyLock input_lock(relay.input->mutex_);
+      if (relay.linked) {
+        was_owned = relay.input_owns_output;
+        relay.input->unlink_relay(relay);
+      }
+      relay.input = nullptr;
+    }
+    if (was_owned) unref();  // the caller has a reference
+  }
+}
+
 void Combination::keep_for_then(std::vector<SignalState*>& kept_before) {
-  char text[kMaxName + 1];
+  char text[kMaxName + 2];
   SignalState::write_name(text, sizeof text);
   const std::string_view name(text);
   char* copy = new char[name.size() + 1];
   std::memcpy(copy, text, name.size() + 1);
   for (std::size_t i = 0; i < inputs_; ++i) {
     Relay& relay = relays()[i];
+    TinyLock lock(mutex_);
     {
-      TinyLock lock(relay.input->mutex_);
+      TinyLock input_lock(relay.input->mutex_);  // owned by this until the next lines
       if (!relay.linked) continue;
       relay.input_owns_output = true;
       ref();
     }
-    TinyLock lock(mutex_);
     relay.output_owns_input = false;
     if (copy != nullptr) name_.store(std::exchange(copy, nullptr), std::memory_order_release);  // pairs with write_name()
     kept_before.push_back(relay.input);
@@ -384,7 +440,7 @@ void Combination::write_name(char* buffer, std::size_t size, int depth) const {
   if (name_.load(std::memory_order_acquire) != nullptr) return SignalState::write_name(buffer, size, depth);
   constexpr int kMaxDepth = 4;
   constexpr std::size_t kMaxInputs = 5;
-  const std::size_t limit = std::min(size, kMaxName + 1);
+  const std::size_t limit = std::min(size, kMaxName + 2);  // one more than is shown, to see whether there is more
   std::size_t used = 0;
   const auto add = [&](const char* text) {
     used += static_cast<std::size_t>(std::snprintf(buffer + used, limit - used, "%s", text));
@@ -409,7 +465,9 @@ void Combination::write_name(char* buffer, std::size_t size, int depth) const {
         std::snprintf(rest, sizeof rest, " %c (%zu other signals)", all_ ? '&' : '|', inputs_ - shown);
         add(rest);
       }
-      if (used + 1 >= limit && limit > 4) std::strcpy(buffer + limit - 4, "...");
+      // What fills a smaller room to the end counts as cut.
+      const std::size_t shown_length = std::min(limit - 2, kMaxName);
+      if (used > shown_length && shown_length > 3) std::strcpy(buffer + shown_length - 3, "...");
       return;
     }
   }

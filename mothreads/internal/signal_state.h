@@ -26,15 +26,18 @@ namespace mothreads::internal {
 class SignalState;
 class Combination;
 
-// The place of a combination in the list of one of its inputs. Guarded by the input's mutex.
+// The place of a combination in the list of one of its inputs. Guarded by the input's mutex but for what says otherwise; where
+// both are taken, the output's comes first.
 struct Relay {
-  Combination* output = nullptr;
-  SignalState* input = nullptr;  // constant
+  Combination* output = nullptr;  // constant
   Relay* previous = nullptr;
   Relay* next = nullptr;
   bool linked = false;
   bool input_owns_output = false;
-  bool output_owns_input = true;  // guarded by the mutex of the output
+
+  // Guarded by the mutex of the output. An input that the output does not own takes itself out of here before it goes away.
+  SignalState* input = nullptr;
+  bool output_owns_input = true;
 };
 
 // A function given to then().
@@ -139,17 +142,30 @@ class SignalState {
   friend union Room;
   friend class TillState;
 
+  // What one call of go() still has to do for a state that it made go.
+  struct Fired {
+    Callback* callback = nullptr;
+    bool held = false;
+  };
+
   static void destroy(SignalState* state) noexcept;
 
   // Turns true and releases the waiters; appends the relays to the combinations to look at next, each with a reference to
-  // its output. False when it was true already.
-  bool fire(std::uint32_t flags, Relay**& end, Callback*& first_callback);
+  // its output. False when it was true already. When there are functions or relays, `held` says that the state now has a
+  // reference for its caller, who goes on using it: a waiter that has been released may drop all others.
+  bool fire(std::uint32_t flags, Relay**& end, Fired& fired);
+  // After it has fired: takes back what keep_for_then() left with those that could have made it go.
+  virtual void leave_sources() {}
+
   // What a combination does when one of its inputs went: true when it goes itself.
   virtual bool input_went() noexcept { return true; }
 
   void keep();
   void run_callbacks(Callback* first);
-  Callback* start_next_callback() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Callback* start_next_callback(Context& me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Callback* take_callback(std::uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool runs_elsewhere(std::uint64_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void await_callback(std::uint64_t number);
   void discard(Callback* callback) noexcept;
   void run_one(absl::AnyInvocable<void()>& function) const noexcept;
 
@@ -180,8 +196,8 @@ class SignalState {
   Context* runner_ ABSL_GUARDED_BY(mutex_) = nullptr;
   WaitList removers_ ABSL_GUARDED_BY(mutex_);
 
-  SignalState* next_fired_ = nullptr;    // during go(), and when destroyed
-  Callback* fired_callback_ = nullptr;  // during go()
+  SignalState* next_fired_ = nullptr;  // during go(), and when destroyed
+  Fired fired_;                        // during go()
 };
 
 // The states of DONE, of a Till that was due when it was made, and of NEVER.
@@ -210,6 +226,7 @@ class Combination final : public SignalState {
 
   void write_name(char* buffer, std::size_t size, int depth) const override;
   void release_sources(Dying& dying) noexcept override;
+  void leave_sources() override;
   void keep_for_then(std::vector<SignalState*>& kept_before) override;
   bool input_went() noexcept override;
 

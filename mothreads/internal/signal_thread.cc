@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <system_error>
 #include <thread>
 
+#include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
 #include "mothreads/internal/thread_context.h"
@@ -31,6 +31,8 @@ constexpr std::array kSignals{SIGINT, SIGTERM};
 
 constinit std::atomic<int> pipe_in{-1};
 constinit std::atomic<int> first_signal{0};
+constinit std::atomic<int> signals_taken{0};
+constinit std::atomic<pid_t> owner{0};  // not a child that was forked and has neither the thread nor a pipe of its own
 
 void tell(unsigned char what) {
   // A full pipe (64 KiB of signals) loses nothing that matters.
@@ -39,6 +41,13 @@ void tell(unsigned char what) {
 
 void handle(int number) {
   const int saved = errno;
+  if (owner.load(std::memory_order_relaxed) != getpid()) {
+    signal(number, SIG_DFL);
+    raise(number);
+    return;
+  }
+  // Counted here, because the thread may be busy with the first.
+  if (signals_taken.fetch_add(1, std::memory_order_relaxed) >= 2) _exit(128 + number);
   tell(static_cast<unsigned char>(number));
   errno = saved;
 }
@@ -46,18 +55,14 @@ void handle(int number) {
 class SignalThread {
  public:
   SignalThread() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
-      throw std::system_error(errno, std::generic_category(), "cannot make the pipe for SIGINT and SIGTERM");
-    }
+    // One pipe for the life of the process: a handler that was interrupted may still write to it much later.
+    static const std::array<int, 2> ends = make_pipe();
     pipe_out_ = ends[0];
     pipe_in.store(ends[1], std::memory_order_release);
+    owner.store(getpid(), std::memory_order_relaxed);
     first_signal.store(0, std::memory_order_relaxed);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // the handler runs in the program's own threads; here its work is done
-    thread_ = std::thread([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    signals_taken.store(0, std::memory_order_relaxed);
+    thread_ = start_without_signals("signals", [this] { run(); });
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
       struct sigaction action {};
       action.sa_handler = handle;
@@ -71,13 +76,18 @@ class SignalThread {
     for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
     tell(kEnd);
     thread_.join();
-    close(pipe_in.exchange(-1));
-    close(pipe_out_);
   }
 
  private:
+  static std::array<int, 2> make_pipe() {
+    std::array<int, 2> ends;
+    if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+      throw std::system_error(errno, std::generic_category(), "cannot make the pipe for SIGINT and SIGTERM");
+    }
+    return ends;
+  }
+
   void run() noexcept {
-    pthread_setname_np(pthread_self(), "signals");
     ThreadContext& context = ThreadContext::acquire();
     context.name = "signals";
     context.must_not_block = true;
@@ -112,11 +122,8 @@ class SignalThread {
         log::info("Stop requested by {}!  Stopping...", name_of(number));
         request_main_stop();
         break;
-      case 2:
+      default:  // the second: the handler does not tell of a third
         log::critical("{} a second time; who has not stopped:{}", name_of(number), describe_unstopped(main_node(), true));
-        break;
-      default:
-        _exit(128 + number);
     }
   }
 

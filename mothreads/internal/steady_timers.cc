@@ -1,9 +1,7 @@
 #include "mothreads/internal/steady_timers.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "mothreads/internal/futex.h"
+#include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/thread_context.h"
 
 namespace mothreads::internal {
@@ -13,7 +11,7 @@ std::int64_t steady_now() { return std::chrono::steady_clock::now().time_since_e
 
 }  // namespace
 
-SteadyTimers::SteadyTimers() : TimerQueue(steady_now()) {}
+SteadyTimers::SteadyTimers(const char* name) : TimerQueue(steady_now()), name_(name) {}
 
 void SteadyTimers::added(std::int64_t when) {
   // acquire pairs with the release in start_thread().
@@ -33,12 +31,7 @@ void SteadyTimers::start_thread() {
   std::lock_guard lock(thread_mutex_);
   if (running_.load(std::memory_order_relaxed)) return;
   ending_.store(false, std::memory_order_relaxed);
-  // The library's threads leave signals to the program's own; a new thread inherits the mask of its maker.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = start_without_signals(name_, [this] { run(); });
   running_.store(true, std::memory_order_release);  // pairs with the acquire in added()
 }
 
@@ -53,9 +46,8 @@ void SteadyTimers::end_thread() {
 }
 
 void SteadyTimers::run() noexcept {
-  pthread_setname_np(pthread_self(), "timers");
   ThreadContext& context = ThreadContext::acquire();
-  context.name = "timers";
+  context.name = name_;
   context.must_not_block = true;
   Context::set_current(&context);
   // While the thread is awake it looks again before it sleeps, so nobody needs to wake it.

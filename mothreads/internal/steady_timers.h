@@ -1,6 +1,6 @@
 #pragma once
 
-// The timers of the steady clock, and the library's timer thread, which starts with the first of them.
+// Timers of the steady clock, and the library's thread that fires them, which starts with the first of them.
 
 #include <atomic>
 #include <cstdint>
@@ -13,7 +13,8 @@ namespace mothreads::internal {
 
 class SteadyTimers final : public TimerQueue {
  public:
-  SteadyTimers();
+  // `name` is the thread's; it must stay valid.
+  explicit SteadyTimers(const char* name);
 
   // Stops and joins the timer thread. Timers added later start it again.
   void end_thread();
@@ -25,6 +26,7 @@ class SteadyTimers final : public TimerQueue {
   void start_thread();
   void run() noexcept;
 
+  const char* const name_;
   std::mutex thread_mutex_;  // starting and ending the thread
   std::thread thread_;
   std::atomic<bool> running_{false};
@@ -35,7 +37,8 @@ class SteadyTimers final : public TimerQueue {
   std::atomic<std::uint32_t> wake_word_{0};
 };
 
-// The one of Clock::steady().
+// Those of Clock::steady(): for Tills, and for stop deadlines.
 SteadyTimers& steady_timers();
+SteadyTimers& stop_watch_timers();
 
 }  // namespace mothreads::internal

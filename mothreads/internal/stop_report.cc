@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <system_error>
 #include <thread>
 
 #include <fmt/core.h>
@@ -54,10 +55,14 @@ std::string describe_unstopped(const Node& top, bool with_stacks) {
 
 void report_and_exit(const Node& top) {
   // What the log writes to may be stuck, too: then the process ends without it.
-  std::thread([] {
-    std::this_thread::sleep_for(kPatienceWithLog);
-    _exit(kExitDidNotStop);
-  }).detach();
+  try {
+    std::thread([] {
+      std::this_thread::sleep_for(kPatienceWithLog);
+      _exit(kExitDidNotStop);
+    }).detach();
+  } catch (const std::system_error&) {
+    // No more threads: then only the log decides.
+  }
   log::critical("\"{}\" was told to stop and did not by its deadline; who did not stop:{}\nThe process ends with exit code {}",
                 top.name(), describe_unstopped(top, /*with_stacks=*/true), kExitDidNotStop);
   end_log_thread();

@@ -2,12 +2,12 @@
 
 #include <cxxabi.h>
 
+#include <memory>
 #include <stdexcept>
 #include <system_error>
 
 #include <fmt/core.h>
 
-#include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/thread_context.h"
@@ -30,18 +30,6 @@ int unclaimed_failures() { return unclaimed.load(std::memory_order_relaxed); }
 namespace mothreads::internal {
 namespace {
 
-// A thread that nobody joins cannot join itself: it leaves its OS thread here and joins the one that it finds. So never more
-// than one ended thread is left over.
-struct LeftOver {
-  std::mutex mutex;
-  std::optional<pthread_t> thread;
-};
-
-LeftOver& left_over() {
-  static LeftOver& instance = *new LeftOver;
-  return instance;
-}
-
 // What a new thread takes over from the one that makes it.
 struct Inherited {
   Ref<ThreadNode> node;
@@ -57,32 +45,23 @@ void report_unclaimed_failure(const std::string& thread, const std::exception_pt
   log::error("Problem in thread \"{}\", which nobody joined: {}", thread, log::describe(failure));
 }
 
-void reap_last_released() {
-  std::optional<pthread_t> last;
-  {
-    std::lock_guard lock(left_over().mutex);
-    last.swap(left_over().thread);
-  }
-  if (last) pthread_join(*last, nullptr);
-}
-
 ThreadNode::~ThreadNode() = default;
 
 void ThreadNode::start(Node& parent, std::size_t stack_size) {
+  auto inherited = std::make_unique<Inherited>(Inherited{Ref<ThreadNode>(*this), Context::current().log_extras});
   attach_to(parent);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   int error = stack_size == 0 ? 0 : pthread_attr_setstacksize(&attributes, stack_size);
   if (error == 0) {
-    auto* inherited = new Inherited{Ref<ThreadNode>(*this), Context::current().log_extras};
     pthread_t os_thread{};
     {
       // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
       std::lock_guard lock(reap_mutex_);
-      error = pthread_create(&os_thread, &attributes, entry, inherited);
+      error = pthread_create(&os_thread, &attributes, entry, inherited.get());
       if (error == 0) os_thread_ = os_thread;
     }
-    if (error != 0) delete inherited;
+    if (error == 0) static_cast<void>(inherited.release());  // the thread deletes it
   }
   pthread_attr_destroy(&attributes);
   if (error == 0) return;
@@ -103,35 +82,33 @@ void* ThreadNode::entry(void* argument) {
   Context::set_current(&context);
   pthread_setname_np(pthread_self(), node->name().substr(0, 15).c_str());  // the kernel takes 15 bytes
   node->set_context(&context);
-  // Also when pthread_exit() unwinds the thread.
-  const absl::Cleanup leave = [&] {
-    node->set_context(nullptr);
-    // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
-    context.node = &main_node();
-    context.name = "ended thread";
-    node = {};
-    Context::set_current(nullptr);
-    ThreadContext::release(context);
-  };
-  node->run();
+  try {
+    node->call();
+  } catch (abi::__forced_unwind&) {
+    // pthread_exit or pthread_cancel: the C library insists on going on, after the thread has ended as any other.
+    node->failure_ = std::make_exception_ptr(std::runtime_error(
+        fmt::format("thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return instead", node->name())));
+    finish(std::move(node), context);
+    throw;
+  } catch (...) {
+    node->failure_ = std::current_exception();
+  }
+  finish(std::move(node), context);
   return nullptr;
 }
 
-void ThreadNode::run() {
-  try {
-    call();
-  } catch (abi::__forced_unwind&) {
-    failure_ = std::make_exception_ptr(std::runtime_error(fmt::format(
-        "thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return instead", name())));
-    finish();
-    throw;  // the C library insists
-  } catch (...) {
-    failure_ = std::current_exception();
-  }
-  finish();
+void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
+  node->end();
+  node->set_context(nullptr);
+  // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
+  context.node = &main_node();
+  context.name = "ended thread";
+  node = {};
+  Context::set_current(nullptr);
+  ThreadContext::release(context);
 }
 
-void ThreadNode::finish() {
+void ThreadNode::end() {
   drop_function();
   end_children();
   bool released = false;
@@ -140,12 +117,12 @@ void ThreadNode::finish() {
     has_ended_ = true;
     released = released_;
   }
-  if (released) report_unclaimed_failure();
-  mark_stopped();
   if (released) {
-    leave_to_reaper();
-    detach();
+    drop_result();  // nobody will take it, and it may refer to what lives only until `stopped`
+    report_unclaimed_failure();
   }
+  mark_stopped();
+  if (released) leave_to_parent();
 }
 
 std::exception_ptr ThreadNode::take_failure() { return std::exchange(failure_, nullptr); }
@@ -171,21 +148,28 @@ void ThreadNode::release() {
   detach();
 }
 
-void ThreadNode::leave_to_reaper() {
-  const std::optional<pthread_t> mine = take_os_thread();
-  if (!mine) return;  // the parent was first
+void ThreadNode::leave_to_parent() {
   std::optional<pthread_t> before;
+  const Ref<Node> parent = this->parent();
   {
-    std::lock_guard lock(left_over().mutex);
-    before = std::exchange(left_over().thread, mine);
+    // In one step, so that the parent finds the OS thread in one place or the other.
+    std::lock_guard lock(reap_mutex_);
+    if (!os_thread_ || !parent) return;  // the parent was first
+    before = parent->exchange_left_over(std::exchange(os_thread_, std::nullopt));
   }
   if (before) pthread_join(*before, nullptr);
+  detach();
 }
 
 void ThreadNode::reap() {
   // Not joined under the mutex: the thread itself takes it on its way out.
   const std::optional<pthread_t> mine = take_os_thread();
   if (!mine) return;
+  if (pthread_equal(*mine, pthread_self())) {
+    // A then() function of its own `stopped` joins it: somebody else has to.
+    if (const auto before = main_node().exchange_left_over(*mine)) pthread_join(*before, nullptr);
+    return;
+  }
   // It has said that it stopped and is on its way through the kernel: sleeping for that costs more than looking.
   bool joined = false;
   Context::current().spin_until([&] { return joined = pthread_tryjoin_np(*mine, nullptr) == 0; }, 8);

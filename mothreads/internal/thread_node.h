@@ -14,6 +14,8 @@
 
 namespace mothreads::internal {
 
+class ThreadContext;
+
 class ThreadNode : public Node {
  public:
   using Node::Node;
@@ -44,12 +46,17 @@ class ThreadNode : public Node {
   virtual void call() = 0;
   // Destroys the function and its arguments, in the thread.
   virtual void drop_function() noexcept = 0;
+  // Destroys the result of a thread that nobody joins.
+  virtual void drop_result() noexcept = 0;
 
  private:
   static void* entry(void* node);
-  void run();
-  void finish();
-  void leave_to_reaper();
+  static void finish(Ref<ThreadNode> node, ThreadContext& context);
+  void end();
+
+  // A thread that nobody joins cannot join itself: as its last act it leaves its OS thread to its parent and joins the one that it
+  // finds there. So a parent never has more than one ended thread left over, which it joins at its own end.
+  void leave_to_parent();
   std::optional<pthread_t> take_os_thread();
 
   std::exception_ptr failure_;  // written before `stopped`
@@ -59,9 +66,6 @@ class ThreadNode : public Node {
   bool released_ = false;               // guarded by reap_mutex_
   bool has_ended_ = false;              // guarded by reap_mutex_
 };
-
-// Joins the OS thread that a released thread left behind last. At the end of the process.
-void reap_last_released();
 
 // Logs the failure and counts it for the exit code.
 void report_unclaimed_failure(const std::string& thread, const std::exception_ptr& failure);

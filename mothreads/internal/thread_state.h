@@ -35,6 +35,7 @@ class ThreadState : public ThreadNode {
     }
   }
   void drop_function() noexcept override { function_ = nullptr; }
+  void drop_result() noexcept override { result_.reset(); }
 
   struct Nothing {};
   absl::AnyInvocable<R()> function_;

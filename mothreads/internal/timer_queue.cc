@@ -66,7 +66,12 @@ void TimerQueue::add(TimerNode& node, std::int64_t when) {
     TinyLock lock(mutex_);
     wheel_.add(node, when);
   }
-  added(when);
+  try {
+    added(when);
+  } catch (...) {
+    cancel(node);
+    throw;
+  }
 }
 
 bool TimerQueue::cancel(TimerNode& node) noexcept {

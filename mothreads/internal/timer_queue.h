@@ -17,6 +17,7 @@ class TimerQueue {
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
 
+  // Throws std::system_error when the thread that is to fire it cannot be had; then it has not been added.
   void add(TimerNode& node, std::int64_t when);
 
   // After it returns the timer will not be taken any more; one that was taken may still be firing. True when it was to come.
@@ -44,7 +45,7 @@ class TimerQueue {
   TimerNode** take_all(const TimerOps& kind, TimerNode** end);
   friend void fire_everywhere(const TimerOps& kind);
 
-  // Called without the mutex when a timer was added, with its time.
+  // Called without the mutex when a timer was added, with its time. What it throws undoes the adding.
   virtual void added(std::int64_t when) = 0;
 
   mutable TinyMutex mutex_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -30,7 +31,7 @@ struct WaitTimer : TimerNode {
 }  // namespace
 
 void Wait::check_may_block() const {
-  char name[SignalState::kMaxName + 1] = "";
+  char name[SignalState::kMaxName + 2] = "";
   if (what_.write_name != nullptr) what_.write_name(what_.object, name, sizeof name);
   if (context_.must_not_block) {
     throw Misuse(fmt::format("Deadlock detected: a function given to Signal::then() {} \"{}\" on a thread of the library, which "
@@ -72,8 +73,8 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   WaitTimer timer(context_, generation_);
   TimerQueue& timers = context_.clock->timers();
   timers.add(timer, deadline->time_since_epoch().count());
+  absl::Cleanup leave = [&] { timers.cancel(timer); };
   context_.await_finish(std::nullopt, what_, may_spin_);
-  timers.cancel(timer);
   return outcome_of(until);
 }
 

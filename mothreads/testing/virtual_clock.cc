@@ -1,5 +1,8 @@
 #include "mothreads/testing/virtual_clock.h"
 
+#include <algorithm>
+
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
@@ -11,8 +14,10 @@ constexpr std::int64_t kStart = 1'000'000'000'000;
 
 }  // namespace
 
+internal::TimerQueue& VirtualClock::timers_of(VirtualClock& clock) { return clock; }
+
 VirtualClock::VirtualClock()
-    : Clock(static_cast<internal::TimerQueue&>(*this), /*is_real=*/false), TimerQueue(kStart), now_(kStart) {}
+    : Clock(timers_of(*this), timers_of(*this), /*is_real=*/false), TimerQueue(kStart), now_(kStart) {}
 
 VirtualClock::~VirtualClock() {
   if (size() != 0) {
@@ -27,19 +32,25 @@ Instant VirtualClock::now() const noexcept {
 
 void VirtualClock::advance(absl::Duration by) {
   if (by < absl::ZeroDuration()) throw Misuse("VirtualClock::advance by a negative duration: time does not go back");
-  const std::int64_t target = now_.load(std::memory_order_relaxed) + absl::ToInt64Nanoseconds(by);
-  for (std::int64_t next = first_time(); next <= target; next = first_time()) {
-    if (next > now_.load(std::memory_order_relaxed)) now_.store(next, std::memory_order_release);
-    expire(now_.load(std::memory_order_relaxed));
+  const std::int64_t now = now_.load(std::memory_order_relaxed);
+  const absl::Duration room = absl::Nanoseconds(INT64_MAX - 1 - now);
+  const std::int64_t target = now + absl::ToInt64Nanoseconds(std::min(by, room));
+  for (std::int64_t next = first_time(); next <= target; next = first_time()) expire(move_to(next));
+  expire(move_to(target));  // also what was added for an earlier time just now
+}
+
+std::int64_t VirtualClock::move_to(std::int64_t time) {
+  std::int64_t now = now_.load(std::memory_order_relaxed);
+  // Never back, whoever else moves it. release pairs with the acquire in now().
+  while (now < time && !now_.compare_exchange_weak(now, time, std::memory_order_release, std::memory_order_relaxed)) {
   }
-  now_.store(target, std::memory_order_release);
+  return std::max(now, time);
 }
 
 bool VirtualClock::advance_to_next() {
   const std::int64_t next = first_time();
   if (next == internal::TimerWheel::kNever) return false;
-  if (next > now_.load(std::memory_order_relaxed)) now_.store(next, std::memory_order_release);
-  expire(now_.load(std::memory_order_relaxed));
+  expire(move_to(next));
   return true;
 }
 
@@ -51,18 +62,18 @@ void VirtualClock::await_timers(std::size_t count) {
       internal::TinyLock lock(waiters_mutex_);
       waiters_.push_back(node);
     }
-    if (size() >= count && wait.claim_self()) {
+    absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       internal::TinyLock lock(waiters_mutex_);
       waiters_.remove(node);
-      return;
-    }
+    };
+    if (size() >= count && wait.claim_self()) return;
     wait.park(Until());
-    internal::TinyLock lock(waiters_mutex_);
-    waiters_.remove(node);
   }
 }
 
-void VirtualClock::added(std::int64_t) {
+void VirtualClock::added(std::int64_t when) {
+  // The time may have passed `when` since its owner looked at the clock; then nobody else fires it.
+  if (const std::int64_t now = now_.load(std::memory_order_acquire); when <= now) expire(now);
   internal::Claimed claimed;
   {
     internal::TinyLock lock(waiters_mutex_);

@@ -41,7 +41,9 @@ class VirtualClock final : public Clock, private internal::TimerQueue {
   void await_timers(std::size_t count);
 
  private:
+  static internal::TimerQueue& timers_of(VirtualClock& clock);
   void added(std::int64_t when) override;
+  std::int64_t move_to(std::int64_t time);  // gives the time then
 
   std::atomic<std::int64_t> now_;
   internal::TinyMutex waiters_mutex_;

@@ -1,0 +1,36 @@
+#pragma once
+
+// How the library starts the threads that serve it.
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace mothreads::internal {
+
+// A thread in which no signal handler runs: those are for the program's own threads. `name` has at most 15 bytes. Throws
+// std::system_error, naming the thread, when the system refuses one.
+template <typename F>
+std::thread start_without_signals(const char* name, F&& function) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // a new thread inherits the mask of its maker
+  struct Restore {
+    const sigset_t& mask;
+    ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+  } restore{before};
+  try {
+    return std::thread([name, f = std::forward<F>(function)]() mutable {
+      pthread_setname_np(pthread_self(), name);
+      f();
+    });
+  } catch (const std::system_error& refused) {
+    throw std::system_error(refused.code(), std::string("cannot start the library's thread \"") + name + "\"");
+  }
+}
+
+}  // namespace mothreads::internal
