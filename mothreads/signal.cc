@@ -40,10 +40,14 @@ Ended Signal::wait(const Until& until) const {
   internal::Wait wait({"waits for signal", state_, write_signal_name});
   internal::WaitNode node(wait, Why::ready);
   if (!state_->link(node)) return Why::ready;
+  // Who makes it go takes the node out before the wait ends. However else the wait ends, that may be under way.
+  bool was_released = false;
   absl::Cleanup leave = [&] {
-    if (node.is_linked()) state_->unlink(node);
+    if (!was_released) state_->unlink(node);
   };
-  return wait.park(until);
+  const Why why = wait.park(until);
+  was_released = why == Why::ready;
+  return why;
 }
 
 std::string Signal::name() const {

@@ -58,6 +58,14 @@ class TillState final : public SignalState, private TimerNode {
     });
   }
 
+  void leave_if_unseen(std::vector<SignalState*>&) override {
+    {
+      TinyLock lock(mutex_);
+      if (!is_of_no_use() || references_.load(std::memory_order_acquire) != 2) return;  // the timers' and the caller's
+    }
+    if (timers_.cancel(*this)) unref();
+  }
+
   void write_name(char* buffer, std::size_t size, int) const override {
     std::snprintf(buffer, size, "till %.3f s of the clock", static_cast<double>(when) / 1e9);
   }

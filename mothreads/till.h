@@ -20,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/from_chrono.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -29,7 +30,7 @@ class Till : public Signal {
   // So long from now; gone at once for zero or less.
   explicit Till(absl::Duration duration);
   template <typename Rep, typename Period>
-  explicit Till(std::chrono::duration<Rep, Period> duration) : Till(absl::FromChrono(duration)) {}
+  explicit Till(std::chrono::duration<Rep, Period> duration) : Till(internal::from_chrono(duration)) {}
 
   // At a point of the steady clock; gone at once when it has passed.
   explicit Till(Instant instant);

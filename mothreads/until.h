@@ -20,6 +20,7 @@
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/from_chrono.h"
 #include "mothreads/internal/wait.h"
 #include "mothreads/signal.h"
 
@@ -30,7 +31,7 @@ class Until {
   Until() = default;
   Until(absl::Duration duration) : duration_(duration) {}
   template <typename Rep, typename Period>
-  Until(std::chrono::duration<Rep, Period> duration) : duration_(absl::FromChrono(duration)) {}
+  Until(std::chrono::duration<Rep, Period> duration) : duration_(internal::from_chrono(duration)) {}
   Until(Instant instant) : instant_(instant) {}
   Until(absl::Time time);
   Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) : signal_(&signal) {}
@@ -80,14 +81,14 @@ inline Until operator|(const Signal& a, absl::Duration b) { return {a, b}; }
 inline Until operator|(const Signal& a, Instant b) { return {a, b}; }
 template <typename Rep, typename Period>
 Until operator|(const Signal& a, std::chrono::duration<Rep, Period> b) {
-  return {a, absl::FromChrono(b)};
+  return {a, internal::from_chrono(b)};
 }
 inline Until operator|(const Until& a, absl::Duration b) { return {a, b}; }
 inline Until operator|(const Until& a, Instant b) { return {a, b}; }
 inline Until operator|(const Until& a, const Signal& b) { return {a, b}; }
 template <typename Rep, typename Period>
 Until operator|(const Until& a, std::chrono::duration<Rep, Period> b) {
-  return {a, absl::FromChrono(b)};
+  return {a, internal::from_chrono(b)};
 }
 
 }  // namespace mothreads

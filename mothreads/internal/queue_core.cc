@@ -46,7 +46,21 @@ QueueCore::~QueueCore() {
 }
 
 std::size_t QueueCore::size_now() const noexcept {
-  // popped_ first: read later it could be ahead of the pushed_ read before. acquire: each pairs with its release store.
+  constexpr int kTries = 10;
+  std::uint64_t popped = popped_.load(std::memory_order_acquire);
+  for (int i = 0; i < kTries; ++i) {
+    // When popped_ is the same before and after it, both are of the moment of this look. acquire keeps the looks in order.
+    const std::uint64_t pushed = pushed_.load(std::memory_order_acquire);
+    const std::uint64_t popped_again = popped_.load(std::memory_order_acquire);
+    if (popped_again == popped) return static_cast<std::size_t>(pushed - popped);
+    popped = popped_again;
+  }
+  Both both(*this);
+  return positions_in_use();
+}
+
+std::size_t QueueCore::size_approx() const noexcept {
+  // popped_ first: read later it could be ahead of the pushed_ read before.
   const std::uint64_t popped = popped_.load(std::memory_order_acquire);
   const std::uint64_t pushed = pushed_.load(std::memory_order_acquire);
   return pushed > popped ? static_cast<std::size_t>(pushed - popped) : 0;
@@ -90,11 +104,11 @@ bool QueueCore::park_producer(Wait& wait, const Until& until, Instant& waiting_s
 }
 
 bool QueueCore::spin_for_item() const {
-  return Context::current().spin_until([this] { return size_now() > 0 || closed_signal_; }, kPausesBetweenLooks);
+  return Context::current().spin_until([this] { return size_approx() > 0 || closed_signal_; }, kPausesBetweenLooks);
 }
 
 bool QueueCore::spin_for_room() const {
-  return Context::current().spin_until([this] { return size_now() < max_ || closed_signal_; }, kPausesBetweenLooks);
+  return Context::current().spin_until([this] { return size_approx() < max_ || closed_signal_; }, kPausesBetweenLooks);
 }
 
 void QueueCore::go_if_drained() const {

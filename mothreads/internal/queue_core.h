@@ -62,7 +62,8 @@ class QueueCore {
     const QueueCore& core_;
   };
 
-  std::size_t size_now() const noexcept;
+  std::size_t size_now() const noexcept;     // as of one moment; without the mutexes
+  std::size_t size_approx() const noexcept;  // too many when others pop meanwhile
   std::size_t positions_in_use() const noexcept;
 
   // Throws QueueClosed, naming the queue.

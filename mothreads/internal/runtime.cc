@@ -100,8 +100,9 @@ void request_main_stop() {
 
 void end_timers_and_log() {
   set_tills_ended(true);
-  send_tills_early();  // of threads that nobody waits for
   steady_timers().end_thread();
+  // Those of threads that nobody waits for. After the thread's end: one that is added from here on starts it again.
+  send_tills_early();
   stop_watch_timers().end_thread();
   end_log_thread();
 }
@@ -157,7 +158,8 @@ Context& Context::adopt_alien() {
   char os_name[16] = "";
   pthread_getname_np(pthread_self(), os_name, sizeof os_name);
   // A thread that nobody named goes by the program's name.
-  const bool is_named = os_name[0] != '\0' && std::string_view(os_name) != std::string_view(program_invocation_short_name).substr(0, 15);
+  const std::string_view of_program = std::string_view(program_invocation_short_name).substr(0, 15);
+  const bool is_named = os_name[0] != '\0' && os_name != of_program;
   const std::string name = is_named ? std::string(os_name) : "Unknown Thread " + std::to_string(syscall(SYS_gettid));
   auto* alien = new Alien{context, Ref<AlienNode>::adopt(new AlienNode(name, Signal("please_stop for " + name), Clock::steady()))};
   pthread_setspecific(alien_key(), alien);

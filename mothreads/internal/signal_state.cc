@@ -96,6 +96,9 @@ bool SignalState::go(std::uint32_t flags) {
   Fired mine;
   if (!fire(flags, end, mine)) return false;
 
+  std::vector<SignalState*> left;
+  if (mine.held) leave_sources(left);  // else a waiter that was released may have dropped the last handle to this
+
   // Every waiter on everything that goes is released before the first function runs.
   SignalState* fired = nullptr;
   SignalState** last_fired = &fired;
@@ -108,7 +111,7 @@ bool SignalState::go(std::uint32_t flags) {
       if (!relay->output_owns_input) relay->input = nullptr;  // it may be gone before the output is
     }
     if (output.input_went() && output.fire(flags, end, output.fired_)) {
-      output.leave_sources();
+      output.leave_sources(left);
       output.next_fired_ = nullptr;
       *last_fired = &output;
       last_fired = &output.next_fired_;
@@ -125,6 +128,7 @@ bool SignalState::go(std::uint32_t flags) {
     if (todo.held) state->unref();
     state->unref();
   }
+  leave_the_unseen(left);
   return true;
 }
 
@@ -205,6 +209,12 @@ std::uint64_t SignalState::then(absl::AnyInvocable<void()> function) {
     return 0;
   }
   keep();
+  if (is_gone()) {
+    // It fired meanwhile, perhaps before all was kept.
+    std::vector<SignalState*> left;
+    leave_sources(left);
+    leave_the_unseen(left);
+  }
   return number;
 }
 
@@ -395,10 +405,20 @@ void Combination::release_sources(Dying& dying) noexcept {
   }
 }
 
-void Combination::leave_sources() {
+void SignalState::leave_the_unseen(std::vector<SignalState*>& left) {
+  while (!left.empty()) {
+    SignalState* state = left.back();
+    left.pop_back();
+    state->leave_if_unseen(left);
+    state->unref();
+  }
+}
+
+void Combination::leave_sources(std::vector<SignalState*>& left) {
   for (std::size_t i = 0; i < inputs_; ++i) {
     Relay& relay = relays()[i];
     bool was_owned = false;
+    SignalState* to_look_at = nullptr;
     {
       TinyLock lock(mutex_);
       if (relay.output_owns_input || relay.input == nullptr) continue;
@@ -407,11 +427,30 @@ void Combination::leave_sources() {
       if (relay.linked) {
         was_owned = relay.input_owns_output;
         relay.input->unlink_relay(relay);
+        if (relay.input->revivable_ && relay.input->ref_unless_dying()) to_look_at = relay.input;
       }
       relay.input = nullptr;
     }
     if (was_owned) unref();  // the caller has a reference
+    if (to_look_at != nullptr) left.push_back(to_look_at);
   }
+}
+
+void Combination::leave_if_unseen(std::vector<SignalState*>& left) {
+  {
+    TinyLock lock(mutex_);
+    if (!is_of_no_use()) return;
+    // With no reference but its inputs' and the caller's, nobody can get one any more.
+    std::uint32_t known = 1;
+    for (std::size_t i = 0; i < inputs_; ++i) {
+      const Relay& relay = relays()[i];
+      if (relay.output_owns_input || relay.input == nullptr) continue;
+      TinyLock input_lock(relay.input->mutex_);
+      if (relay.linked && relay.input_owns_output) ++known;
+    }
+    if (references_.load(std::memory_order_acquire) != known) return;
+  }
+  leave_sources(left);
 }
 
 void Combination::keep_for_then(std::vector<SignalState*>& kept_before) {

@@ -154,13 +154,20 @@ class SignalState {
   // its output. False when it was true already. When there are functions or relays, `held` says that the state now has a
   // reference for its caller, who goes on using it: a waiter that has been released may drop all others.
   bool fire(std::uint32_t flags, Relay**& end, Fired& fired);
-  // After it has fired: takes back what keep_for_then() left with those that could have made it go.
-  virtual void leave_sources() {}
+  // After it has fired: takes back what keep_for_then() left with those that could have made it go. Of these, the ones that
+  // may have been kept for it alone are appended to `left`, with a reference.
+  virtual void leave_sources(std::vector<SignalState*>& left) { static_cast<void>(left); }
+  // Does the same when nobody can see this state any more: only those that could make it go keep it, and the caller.
+  virtual void leave_if_unseen(std::vector<SignalState*>& left) { static_cast<void>(left); }
+  static void leave_the_unseen(std::vector<SignalState*>& left);
 
   // What a combination does when one of its inputs went: true when it goes itself.
   virtual bool input_went() noexcept { return true; }
 
   void keep();
+  bool is_of_no_use() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return kept_ && callbacks_ == nullptr && running_ == 0 && relays_ == nullptr;
+  }
   void run_callbacks(Callback* first);
   Callback* start_next_callback(Context& me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Callback* take_callback(std::uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -226,7 +233,8 @@ class Combination final : public SignalState {
 
   void write_name(char* buffer, std::size_t size, int depth) const override;
   void release_sources(Dying& dying) noexcept override;
-  void leave_sources() override;
+  void leave_sources(std::vector<SignalState*>& left) override;
+  void leave_if_unseen(std::vector<SignalState*>& left) override;
   void keep_for_then(std::vector<SignalState*>& kept_before) override;
   bool input_went() noexcept override;
 

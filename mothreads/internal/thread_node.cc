@@ -70,7 +70,8 @@ void ThreadNode::start(Node& parent, std::size_t stack_size) {
   throw std::system_error(error, std::generic_category(), fmt::format("cannot start thread \"{}\"", name()));
 }
 
-void* ThreadNode::entry(void* argument) {
+// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
+__attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   auto* inherited = static_cast<Inherited*>(argument);
   Ref<ThreadNode> node = std::move(inherited->node);
   ThreadContext& context = ThreadContext::acquire();
@@ -87,7 +88,7 @@ void* ThreadNode::entry(void* argument) {
   } catch (abi::__forced_unwind&) {
     // pthread_exit or pthread_cancel: the C library insists on going on, after the thread has ended as any other.
     node->failure_ = std::make_exception_ptr(std::runtime_error(
-        fmt::format("thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return instead", node->name())));
+        fmt::format("thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", node->name())));
     finish(std::move(node), context);
     throw;
   } catch (...) {

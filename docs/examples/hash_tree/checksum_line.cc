@@ -64,9 +64,10 @@ void append_checksum_line(std::string& text, const Digest& digest, std::string_v
 }
 
 std::optional<std::string> path_of_checksum_line(std::string_view line) {
+  if (!begins_checksum_line(line)) return std::nullopt;
   const bool is_escaped = line.starts_with('\\');
   if (is_escaped) line.remove_prefix(1);
-  if (line.size() <= kDigestLength + 2 || !begins_checksum_line(line)) return std::nullopt;
+  if (line.size() <= kDigestLength + 2) return std::nullopt;
   const std::string_view path = line.substr(kDigestLength + 2);
   return is_escaped ? unescaped(path) : std::string(path);
 }

@@ -4,7 +4,8 @@
 //
 //     <64 hexadecimal digits>  <path>
 //
-// Where the path has a backslash, a newline or a carriage return they are written as \\ \n \r, and a backslash begins the line.
+// Where the path has a backslash, a newline or a carriage return they are written as \\ \n \r, and a backslash begins the
+// line.
 
 #include <array>
 #include <optional>

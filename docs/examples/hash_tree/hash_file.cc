@@ -19,6 +19,14 @@ void must_work(int result) {
   if (result != 1) throw std::runtime_error("OpenSSL cannot compute SHA-256");
 }
 
+ssize_t read_some(int file, std::vector<unsigned char>& buffer) {
+  ssize_t got = 0;
+  do {
+    got = ::read(file, buffer.data(), buffer.size());
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
 }  // namespace
 
 const char* name_of_file_type(mode_t type) {
@@ -68,7 +76,8 @@ std::optional<Digest> FileHasher::hash(const std::string& path, absl::FunctionRe
   struct stat status {};
   if (::fstat(file, &status) != 0) throw std::system_error(errno, std::generic_category(), escaped(path));
   if (!S_ISREG(status.st_mode)) {
-    throw std::runtime_error(fmt::format("{}: is a {}, not a regular file", escaped(path), name_of_file_type(status.st_mode)));
+    throw std::runtime_error(
+        fmt::format("{}: is a {}, not a regular file", escaped(path), name_of_file_type(status.st_mode)));
   }
   if (left_out_ == FileId(status)) return std::nullopt;
 
@@ -76,10 +85,10 @@ std::optional<Digest> FileHasher::hash(const std::string& path, absl::FunctionRe
   const auto size = static_cast<std::uint64_t>(status.st_size);
   std::uint64_t done = 0;
   do {
-    const ssize_t got = ::read(file, buffer_.data(), buffer_.size());
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got = read_some(file, buffer_);
     if (got < 0) {
-      throw std::system_error(errno, std::generic_category(), fmt::format("{}: cannot read on at byte {}", escaped(path), done));
+      throw std::system_error(errno, std::generic_category(),
+                              fmt::format("{}: cannot read on at byte {}", escaped(path), done));
     }
     if (got == 0) break;
     const auto bytes = static_cast<std::size_t>(got);
@@ -90,7 +99,8 @@ std::optional<Digest> FileHasher::hash(const std::string& path, absl::FunctionRe
 
   // What the kernel makes up, as in /sys, is shorter than it says and has no blocks on a disk.
   if (done < size && status.st_blocks > 0) {
-    throw std::runtime_error(fmt::format("{}: ended at byte {} of {}: it was cut while it was read", escaped(path), done, size));
+    throw std::runtime_error(
+        fmt::format("{}: ended at byte {} of {}: it was cut while it was read", escaped(path), done, size));
   }
   Digest digest;
   must_work(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr));

@@ -34,9 +34,9 @@ class FileHasher {
   // `left_out` is never hashed: the file that the checksums go to.
   explicit FileHasher(std::optional<FileId> left_out = std::nullopt);
 
-  // Calls on_block(bytes) after each block, to count and to ask whether to go on: when it says false, or for the file that is
-  // left out, there is no result. Throws std::runtime_error, naming the file, when it is no regular file or cannot be read to
-  // its end. Does not wait for a file that has nothing to read yet, such as /proc/kmsg.
+  // Calls on_block(bytes) after each block, to count and to ask whether to go on: when it says false, or for the file that
+  // is left out, there is no result. Throws std::runtime_error, naming the file, when it is no regular file or cannot be
+  // read to its end. Does not wait for a file that has nothing to read yet, such as /proc/kmsg.
   std::optional<Digest> hash(const std::string& path, absl::FunctionRef<bool(std::size_t bytes)> on_block);
 
  private:

@@ -1,0 +1,305 @@
+#include "mothreads/until.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "mothreads/clock.h"
+#include "mothreads/signal.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+#include "mothreads/till.h"
+#include "tests/support/allocations.h"
+#include "tests/support/scripted_context.h"
+#include "tests/support/sleeping.h"
+
+namespace mothreads {
+namespace {
+
+using testing::allocations_here;
+using testing::live_allocations;
+using testing::ScriptedContext;
+using testing::VirtualClock;
+
+constexpr std::optional<Why> kNotYet = std::nullopt;
+
+// --- what it is made of --------------------------------------------------------------------------------------------------
+
+TEST(UntilTest, IsMadeInPlaceFromEveryKindOfLimit) {
+  static_assert(std::is_convertible_v<absl::Duration, Until>);
+  static_assert(std::is_convertible_v<std::chrono::nanoseconds, Until>);
+  static_assert(std::is_convertible_v<std::chrono::milliseconds, Until>);
+  static_assert(std::is_convertible_v<std::chrono::hours, Until>);
+  static_assert(std::is_convertible_v<std::chrono::duration<double>, Until>);
+  static_assert(std::is_convertible_v<Instant, Until>);
+  static_assert(std::is_convertible_v<absl::Time, Until>);
+  static_assert(std::is_convertible_v<const Signal&, Until>);
+  static_assert(std::is_convertible_v<const Till&, Until>);
+  static_assert(std::is_default_constructible_v<Until>);
+}
+
+// Theirs: Lock.wait(1) raised at run time, of whatever unit.
+TEST(UntilTest, IsNotMadeFromANumberWithoutAUnit) {
+  static_assert(!std::is_constructible_v<Until, int>);
+  static_assert(!std::is_constructible_v<Until, unsigned>);
+  static_assert(!std::is_constructible_v<Until, std::int64_t>);
+  static_assert(!std::is_constructible_v<Until, char>);
+  static_assert(!std::is_constructible_v<Until, bool>);
+  static_assert(!std::is_constructible_v<Until, double>);
+  static_assert(!std::is_constructible_v<Until, const char*>);
+  static_assert(!std::is_constructible_v<Until, std::nullptr_t>);
+}
+
+TEST(UntilTest, CannotBeStored) {
+  static_assert(!std::is_copy_constructible_v<Until> && !std::is_move_constructible_v<Until>);
+  static_assert(!std::is_copy_assignable_v<Until> && !std::is_move_assignable_v<Until>);
+}
+
+// --- whether it has come -------------------------------------------------------------------------------------------------
+
+TEST(UntilTest, WithoutALimitIsNever) {
+  const Signal signal;
+  EXPECT_TRUE(Until().is_never());
+  EXPECT_TRUE(Until(absl::InfiniteDuration()).is_never());
+  EXPECT_FALSE(Until(absl::Seconds(1)).is_never());
+  EXPECT_FALSE(Until(absl::ZeroDuration()).is_never());
+  EXPECT_FALSE(Until(Instant::max()).is_never());
+  EXPECT_FALSE(Until(signal).is_never());
+  EXPECT_FALSE((signal | absl::InfiniteDuration()).is_never());
+  const Until never;
+  EXPECT_TRUE((never | absl::InfiniteDuration()).is_never());
+  EXPECT_FALSE((never | absl::Seconds(1)).is_never());
+}
+
+TEST(UntilTest, SaysWhetherItHasComeAndWhy) {
+  VirtualClock clock;
+  UseClock use(clock);
+  const Signal pending;
+  EXPECT_EQ(Until().has_come(), kNotYet);
+  EXPECT_EQ(Until(absl::Nanoseconds(1)).has_come(), kNotYet);
+  EXPECT_EQ(Until(absl::ZeroDuration()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(-absl::InfiniteDuration()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(std::chrono::seconds(1)).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::seconds(-1)).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(clock.now() + std::chrono::nanoseconds(1)).has_come(), kNotYet);
+  EXPECT_EQ(Until(clock.now()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(Instant::min()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(absl::Now() + absl::Hours(1)).has_come(), kNotYet);
+  EXPECT_EQ(Until(absl::Now() - absl::Hours(1)).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(absl::InfiniteFuture()).has_come(), kNotYet);
+  EXPECT_EQ(Until(absl::InfinitePast()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(pending).has_come(), kNotYet);
+  EXPECT_EQ(Until(DONE).has_come(), Why::stopped);
+  EXPECT_EQ(Until(Till(absl::ZeroDuration())).has_come(), Why::timed_out);
+}
+
+TEST(UntilTest, OfTwoLimitsEitherCanHaveCome) {
+  VirtualClock clock;
+  UseClock use(clock);
+  const Signal pending;
+  EXPECT_EQ((pending | absl::Seconds(1)).has_come(), kNotYet);
+  EXPECT_EQ((pending | absl::ZeroDuration()).has_come(), Why::timed_out);
+  EXPECT_EQ((DONE | absl::Seconds(1)).has_come(), Why::stopped);
+  EXPECT_EQ((pending | clock.now()).has_come(), Why::timed_out);
+  EXPECT_EQ((pending | std::chrono::seconds(0)).has_come(), Why::timed_out);
+  EXPECT_EQ((DONE | (clock.now() + std::chrono::hours(1))).has_come(), Why::stopped);
+  const Until far = absl::Hours(1);
+  EXPECT_EQ((far | pending).has_come(), kNotYet);
+  EXPECT_EQ((far | DONE).has_come(), Why::stopped);
+  EXPECT_EQ((far | absl::ZeroDuration()).has_come(), Why::timed_out);
+  EXPECT_EQ((far | std::chrono::seconds(0)).has_come(), Why::timed_out);
+  EXPECT_EQ((far | clock.now()).has_come(), Why::timed_out);
+  EXPECT_EQ(((far | pending) | DONE).has_come(), Why::stopped);
+}
+
+// --- as the limit of a wait ----------------------------------------------------------------------------------------------
+
+// Waits for NEVER with the limit that `make` makes, while the clock goes from timer to timer, and says how long that took.
+struct Waited {
+  Why why;
+  std::chrono::nanoseconds lasted;
+  friend bool operator==(const Waited&, const Waited&) = default;
+};
+
+void PrintTo(const Waited& waited, std::ostream* out) { *out << waited.why << " after " << waited.lasted.count() << " ns"; }
+
+Waited wait_on(VirtualClock& clock, const std::function<Why()>& wait) {
+  ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+  waiter.script({[&] { EXPECT_TRUE(clock.advance_to_next()) << "no time limit"; }});
+  const Instant start = clock.now();
+  Why why = Why::ready;
+  waiter.run([&] { why = wait(); });
+  EXPECT_EQ(clock.timers(), 0U);
+  return {why, clock.now() - start};
+}
+
+constexpr auto kSecond = std::chrono::nanoseconds(1'000'000'000);
+
+TEST(UntilWaitTest, EveryKindOfTimeEndsAWaitExactlyThen) {
+  VirtualClock clock;
+  const Waited a_second{Why::timed_out, kSecond};
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(absl::Seconds(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::seconds(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<double>(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(clock.now() + kSecond).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(Till(absl::Seconds(1))).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(absl::Nanoseconds(1)).why(); }),
+            (Waited{Why::timed_out, std::chrono::nanoseconds(1)}));
+}
+
+TEST(UntilWaitTest, EveryDurationOfChronoWillDo) {
+  VirtualClock clock;
+  const Waited a_second{Why::timed_out, kSecond};
+  const Signal stop;
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<float>(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<double, std::milli>(1000)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<int, std::milli>(1000)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<int, std::ratio<1, 3>>(3)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(stop | std::chrono::duration<double>(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::days(1)).why(); }), (Waited{Why::timed_out, std::chrono::days(1)}));
+}
+
+TEST(UntilWaitTest, AWallClockTimeIsConvertedAtTheCall) {
+  VirtualClock clock;
+  const Waited waited = wait_on(clock, [] { return NEVER.wait(absl::Now() + absl::Hours(1)).why(); });
+  EXPECT_EQ(waited.why, Why::timed_out);
+  EXPECT_LE(waited.lasted, std::chrono::hours(1));
+  EXPECT_GT(waited.lasted, std::chrono::minutes(59));
+}
+
+TEST(UntilWaitTest, TheEarliestOfSeveralTimesCounts) {
+  VirtualClock clock;
+  const Signal pending;
+  const Waited a_second{Why::timed_out, kSecond};
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(pending | absl::Seconds(1) | absl::Seconds(2)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(pending | absl::Seconds(2) | absl::Seconds(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(pending | absl::Hours(1) | (clock.now() + kSecond)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(pending | (clock.now() + kSecond) | std::chrono::hours(1)).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(pending | Till(absl::Seconds(1)) | absl::InfiniteDuration()).why(); }),
+            a_second);
+}
+
+TEST(UntilWaitTest, AnyOfSeveralSignalsEndsAWait) {
+  for (int which = 0; which < 3; ++which) {
+    VirtualClock clock;
+    const std::vector<Signal> signals(3);
+    ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+    waiter.script({[&] { signals[static_cast<std::size_t>(which)].go(); }});
+    waiter.run([&] {
+      const Until first = signals[0] | absl::Seconds(1);
+      const Until second = first | signals[1];
+      EXPECT_EQ(NEVER.wait(second | signals[2]).why(), Why::stopped);
+    });
+    EXPECT_EQ(clock.timers(), 0U);
+    // Nothing hangs on the others any more.
+    for (const Signal& signal : signals) signal.go();
+  }
+}
+
+TEST(UntilWaitTest, ALimitWithATillAndAStopSaysWhichCame) {
+  for (const bool by_time : {true, false}) {
+    VirtualClock clock;
+    const Signal stop;
+    ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+    waiter.script({[&] {
+      if (by_time) clock.advance(absl::Seconds(1));
+      stop.go();
+    }});
+    waiter.run([&] {
+      const Till till(absl::Seconds(1));
+      const Until limit = stop;
+      EXPECT_EQ(NEVER.wait(limit | till).why(), by_time ? Why::timed_out : Why::stopped);
+    });
+  }
+}
+
+TEST(UntilWaitTest, AVeryLongTimeIsForEver) {
+  VirtualClock clock;
+  ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+  const Signal stop;
+  for (const absl::Duration longest : {absl::InfiniteDuration(), absl::Hours(24 * 366 * 1000LL), absl::Seconds(INT64_MAX)}) {
+    const Signal signal;
+    waiter.script({[&] {
+      EXPECT_EQ(clock.timers(), 0U);
+      signal.go();
+    }});
+    waiter.run([&] { EXPECT_EQ(signal.wait(stop | longest).why(), Why::ready); });
+  }
+}
+
+TEST(UntilWaitTest, ADurationCountsFromEachCallAnInstantDoesNot) {
+  VirtualClock clock;
+  const Waited a_second{Why::timed_out, kSecond};
+  const Waited at_once{Why::timed_out, std::chrono::nanoseconds(0)};
+  const Until duration = absl::Seconds(1);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(duration).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(duration).why(); }), a_second);
+  const Until instant = clock.now() + kSecond;
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(instant).why(); }), a_second);
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(instant).why(); }), at_once);
+}
+
+TEST(UntilFromNowTest, FixesDurationsAndKeepsTheRest) {
+  VirtualClock clock;
+  UseClock use(clock);
+  const Signal stop;
+  const Until duration = stop | absl::Seconds(3);
+  const Until fixed = duration.from_now();
+  EXPECT_EQ(fixed.has_come(), kNotYet);
+  clock.advance(absl::Seconds(2));
+  const Waited waited = wait_on(clock, [&] { return NEVER.wait(fixed).why(); });
+  EXPECT_EQ(waited, (Waited{Why::timed_out, kSecond}));
+  EXPECT_EQ(fixed.has_come(), Why::timed_out);
+  EXPECT_EQ(duration.has_come(), kNotYet);
+  // Fixing it again moves nothing.
+  EXPECT_EQ(fixed.from_now().has_come(), Why::timed_out);
+  const Until fixed_later = duration.from_now();
+  stop.go();
+  EXPECT_EQ(fixed_later.has_come(), Why::stopped);
+  EXPECT_TRUE(Until().from_now().is_never());
+}
+
+TEST(UntilFromNowTest, WhatIsAddedAfterwardsStillCounts) {
+  VirtualClock clock;
+  UseClock use(clock);
+  const Until hour = absl::Hours(1);
+  const Until fixed = hour.from_now();
+  const Waited waited = wait_on(clock, [&] { return NEVER.wait(fixed | absl::Seconds(1)).why(); });
+  EXPECT_EQ(waited, (Waited{Why::timed_out, kSecond}));
+}
+
+// Waits with every form of limit, one after the other, allocate nothing and leave nothing on what they borrowed.
+TEST(UntilWaitTest, AllocatesNothingAndLeavesNothing) {
+  VirtualClock clock;
+  const Signal a;
+  const Signal b;
+  ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+  const auto pass_time = [&] { clock.advance_to_next(); };
+  waiter.script({pass_time, pass_time, pass_time, pass_time});
+  const auto live_before = live_allocations();
+  std::uint64_t allocated = 0;
+  waiter.run([&] {
+    const auto before = allocations_here();
+    static_cast<void>(a.wait(absl::Seconds(5)));
+    static_cast<void>(a.wait(b | absl::Seconds(5)));
+    static_cast<void>(a.wait(b | (clock.now() + kSecond)));
+    const Until both = b | absl::Seconds(5);
+    static_cast<void>(NEVER.wait(both | a | std::chrono::seconds(5)));
+    allocated = allocations_here() - before;
+  });
+  EXPECT_EQ(waiter.sleeps(), 4);
+  // A script's own steps are functions, whose destruction frees.
+  EXPECT_EQ(allocated, 0U);
+  EXPECT_LE(live_allocations(), live_before);
+}
+
+}  // namespace
+}  // namespace mothreads

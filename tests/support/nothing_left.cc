@@ -1,0 +1,84 @@
+#include "tests/support/nothing_left.h"
+
+#include <sched.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "mothreads/internal/runtime.h"
+#include "mothreads/internal/signal_thread.h"
+#include "mothreads/internal/thread_node.h"
+#include "tests/support/sanitized.h"
+
+namespace mothreads::testing {
+namespace {
+
+// Longer than a loaded machine needs, shorter than the watchdog's patience.
+constexpr std::chrono::seconds kDeadlock{kSanitized ? 60 : 10};
+
+bool is_the_librarys(const std::string& os_name) {
+  return os_name == "timers" || os_name == "stop watch" || os_name == "log" || os_name == "signals";
+}
+
+template <typename Condition>
+bool await(Condition condition) {
+  const auto deadlock = std::chrono::steady_clock::now() + kDeadlock;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadlock) return false;
+    sched_yield();
+  }
+  return true;
+}
+
+}  // namespace
+
+std::size_t count_threads() {
+  std::size_t count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(task.path() / "comm");
+    std::string name;
+    if (std::getline(file, name) && !is_the_librarys(name)) ++count;  // unreadable: it has just ended
+  }
+  return count;
+}
+
+std::size_t count_descriptors() {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& descriptor : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  return count;
+}
+
+bool await_thread_count(std::size_t count) {
+  // The kernel wakes who joins a thread shortly before it takes the thread off its list.
+  return await([&] { return count_threads() == count; });
+}
+
+int take_unclaimed_failures() { return internal::take_unclaimed_failures(); }
+
+void NothingLeft::SetUp() {
+  internal::main_node().reap_left_over();
+  static_cast<void>(internal::take_unclaimed_failures());
+  // The pipe of the signal thread stays for the life of the process: make it now.
+  static const bool piped = (internal::begin_signal_thread(), internal::end_signal_thread(), true);
+  static_cast<void>(piped);
+  // The same for all tests of the program: what an earlier one, or the watchdog, has just joined may still show.
+  static const std::size_t threads = count_threads();
+  threads_ = threads;
+  ASSERT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the first test " << threads_;
+  descriptors_ = count_descriptors();
+}
+
+void NothingLeft::TearDown() {
+  // A released thread leaves the tree just after `stopped`. While it does the kernel's list, too, may miss some threads.
+  await([] { return internal::main_node().children().empty(); });
+  internal::main_node().reap_left_over();
+  EXPECT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the start " << threads_;
+  EXPECT_EQ(count_descriptors(), descriptors_);
+  for (const auto& child : internal::main_node().children()) ADD_FAILURE() << "left in the tree: " << child->name();
+  EXPECT_EQ(internal::take_unclaimed_failures(), 0) << "threads failed and nobody joined them";
+}
+
+}  // namespace mothreads::testing

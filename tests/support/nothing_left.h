@@ -1,0 +1,34 @@
+#pragma once
+
+// A fixture for tests that start threads: what a test made is gone when it ends.
+
+#include <cstddef>
+
+#include <gtest/gtest.h>
+
+namespace mothreads::testing {
+
+// Counts OS threads and descriptors, the library's own threads ("timers", "log" and so on) aside: those serve the process.
+class NothingLeft : public ::testing::Test {
+ protected:
+  void SetUp() override;
+
+  // Fails when a thread, a descriptor, a child of the main thread or an unclaimed failure is left over.
+  void TearDown() override;
+
+ private:
+  std::size_t threads_ = 0;
+  std::size_t descriptors_ = 0;
+};
+
+// The OS threads of the process, without the library's own. A thread that has been joined may show for a moment longer.
+std::size_t count_threads();
+std::size_t count_descriptors();
+
+// Blocks until there are so many; false when that takes longer than any correct program needs.
+bool await_thread_count(std::size_t count);
+
+// How many threads failed without anyone to learn of it, since the last call. A test that makes such failures must ask.
+int take_unclaimed_failures();
+
+}  // namespace mothreads::testing

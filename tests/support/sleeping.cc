@@ -1,0 +1,24 @@
+#include "tests/support/sleeping.h"
+
+#include <thread>
+
+#include "mothreads/internal/node.h"
+
+namespace mothreads::testing {
+
+std::optional<internal::WaitReport> sleeps_on(const Thread& thread) {
+  std::optional<internal::WaitReport> report;
+  thread.node().with_context([&](internal::Context& context) { report = context.waits_on(); });
+  return report;
+}
+
+Instant await_sleeping(const Thread& thread, std::string_view what) {
+  while (true) {
+    if (const auto report = sleeps_on(thread); report && report->what.find(what) != std::string::npos) return report->since;
+    give_way();
+  }
+}
+
+void give_way() { std::this_thread::yield(); }
+
+}  // namespace mothreads::testing
