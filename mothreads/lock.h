@@ -37,6 +37,18 @@
 #include "mothreads/internal/wait.h"
 #include "mothreads/until.h"
 
+// Before version 16 Clang's analysis cannot follow a guard that a function returns, and would warn of every `auto held =
+// lock.enter()`: there the guard is left out of it.
+#if defined(__clang__) && __clang_major__ < 16
+#define MOTHREADS_GUARD_CLASS
+#define MOTHREADS_GUARD_ENTERS(...) ABSL_NO_THREAD_SAFETY_ANALYSIS
+#define MOTHREADS_GUARD_LEAVES ABSL_NO_THREAD_SAFETY_ANALYSIS
+#else
+#define MOTHREADS_GUARD_CLASS ABSL_SCOPED_LOCKABLE
+#define MOTHREADS_GUARD_ENTERS(...) ABSL_EXCLUSIVE_LOCK_FUNCTION(__VA_ARGS__)
+#define MOTHREADS_GUARD_LEAVES ABSL_UNLOCK_FUNCTION()
+#endif
+
 namespace mothreads {
 
 class ABSL_LOCKABLE Lock {
@@ -49,7 +61,7 @@ class ABSL_LOCKABLE Lock {
   Lock& operator=(const Lock&) = delete;
 
   // Blocks until the lock is free and takes it until the result goes out of scope.
-  [[nodiscard]] Held enter() ABSL_EXCLUSIVE_LOCK_FUNCTION();
+  [[nodiscard]] Held enter() MOTHREADS_GUARD_ENTERS();
 
   // The names of the standard library's lockables, for std::scoped_lock and its like. wait() needs enter().
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
@@ -98,10 +110,10 @@ class ABSL_LOCKABLE Lock {
 };
 
 // Being inside. Belongs to the context that entered and to its scope.
-class ABSL_SCOPED_LOCKABLE [[nodiscard]] Lock::Held {
+class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
  public:
-  explicit Held(Lock& lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock) : lock_(lock) { lock_.lock(); }
-  ~Held() ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
+  explicit Held(Lock& lock) MOTHREADS_GUARD_ENTERS(lock) : lock_(lock) { lock_.lock(); }
+  ~Held() MOTHREADS_GUARD_LEAVES { lock_.unlock(); }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
 
@@ -137,3 +149,7 @@ class ABSL_SCOPED_LOCKABLE [[nodiscard]] Lock::Held {
 inline Lock::Held Lock::enter() { return Held(*this); }
 
 }  // namespace mothreads
+
+#undef MOTHREADS_GUARD_CLASS
+#undef MOTHREADS_GUARD_ENTERS
+#undef MOTHREADS_GUARD_LEAVES

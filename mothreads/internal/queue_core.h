@@ -85,18 +85,22 @@ class QueueCore {
   static WaitDescription describe_add(const QueueCore& core);
   static WaitDescription describe_pop(const QueueCore& core);
 
-  // --- what producers change, on a cache line of its own
-  alignas(64) mutable TinyMutex producers_mutex_;
+  // --- what producers change, on a cache line of its own: kept apart by room, since an alignment would bind whoever has a Queue
+  static constexpr std::size_t kCacheLine = 64;
+  char apart_from_before_[kCacheLine];
+  mutable TinyMutex producers_mutex_;
   std::uint64_t popped_seen_ = kFirstPosition;  // an older value of popped_; guarded by the producers' mutex
   std::atomic<std::uint64_t> pushed_{kFirstPosition};
 
   // --- what consumers change, on another
-  alignas(64) mutable TinyMutex consumers_mutex_;
+  char apart_from_producers_[kCacheLine];
+  mutable TinyMutex consumers_mutex_;
   std::uint64_t pushed_seen_ = kFirstPosition;  // an older value of pushed_; guarded by the consumers' mutex
   std::atomic<std::uint64_t> popped_{kFirstPosition};
 
   // --- what is changed under both only, and so may be read under either
-  alignas(64) WaitList producers_;
+  char apart_from_consumers_[kCacheLine];
+  WaitList producers_;
   WaitList consumers_;
   bool closed_flag_ = false;
   const bool unique_;

@@ -101,8 +101,6 @@ void request_main_stop() {
 void end_timers_and_log() {
   set_tills_ended(true);
   steady_timers().end_thread();
-  // Those of threads that nobody waits for. After the thread's end: one that is added from here on starts it again.
-  send_tills_early();
   stop_watch_timers().end_thread();
   end_log_thread();
 }

@@ -30,7 +30,8 @@ void set_main_node(MainNode* node);
 // Asks the main node to stop, and makes Tills go early, at the first request. Never blocks.
 void request_main_stop();
 
-// Ends the library's own threads, but for the one that takes signals. Tills go early, and are DONE from now on.
+// Ends the library's own threads, but for the one that takes signals. New Tills are DONE from now on; those that are left do not
+// go, since what their functions refer to may be gone.
 void end_timers_and_log();
 
 }  // namespace mothreads::internal

@@ -203,7 +203,6 @@ TEST(LockTest, EnteringAndLeavingMakeNoSystemCallAndNoAllocation) {
   const auto before = allocations_here();
   for (int i = 0; i < 10; ++i) auto held = lock.enter();
   EXPECT_EQ(allocations_here() - before, 0U);
-  if (testing::kSanitized) GTEST_SKIP() << "a sanitizer's runtime calls the system";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {

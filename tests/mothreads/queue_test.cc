@@ -4,13 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <random>
-#include <ranges>
 #include <string>
 #include <vector>
 
@@ -297,7 +297,7 @@ TEST(QueueTest, ExtendTakesAnyRangeAndCopiesFromALasting) {
   const std::vector<int> lasting{1, 2};
   queue.extend(lasting);
   queue.extend(std::vector<int>{3});
-  queue.extend(std::views::iota(4, 6));
+  queue.extend(std::array{4, 5});
   EXPECT_THAT(queue.pop_all(), ElementsAre(1, 2, 3, 4, 5));
   EXPECT_THAT(lasting, ElementsAre(1, 2));
 }
@@ -812,7 +812,6 @@ TEST(QueueLimitTest, WaitingAllocatesNothing) {
 }
 
 TEST(QueueTest, AddAndPopMakeNoSystemCallWhenNobodyWaits) {
-  if (testing::kSanitized) GTEST_SKIP() << "a sanitizer's runtime calls the system";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {

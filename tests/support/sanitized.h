@@ -2,16 +2,18 @@
 
 // Whether this program runs under a sanitizer, which makes it slower and calls the system on its own.
 
-namespace mothreads::testing {
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
+#define MOTHREADS_TESTS_SANITIZED
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
+#define MOTHREADS_TESTS_SANITIZED
 #endif
+#endif
+
+namespace mothreads::testing {
+
+#ifdef MOTHREADS_TESTS_SANITIZED
+inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;
 #endif

@@ -1,7 +1,7 @@
 #pragma once
 
-// Makes any further system call of the calling thread end the program by SIGSYS. For the child of a death test, and not under a
-// sanitizer, whose runtime calls the system whenever it likes:
+// Makes any further system call of the calling thread end the program by SIGSYS. For the child of a death test. Under a
+// sanitizer, whose runtime calls the system whenever it likes, it does nothing, and the test checks the rest of what it says:
 //
 //     EXPECT_EXIT({ refuse_system_calls(); work(); leave(0); }, ::testing::ExitedWithCode(0), "");
 

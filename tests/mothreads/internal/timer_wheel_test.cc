@@ -80,7 +80,8 @@ TEST(TimerWheelTest, WhatIsPastDueIsDueAtOnce) {
 TEST(TimerWheelTest, TimesAtTheLimitsOfEveryLevelAreExact) {
   for (int level = 0; level <= 8; ++level) {
     const std::int64_t span = kTick << (6 * level);
-    for (const std::int64_t in : {span - 1, span, span + 1, 63 * (span / 64) * 64 + 1, span / 64 * 63 + span * (level < 8 ? 62 : 0)}) {
+    const std::int64_t last_slot = level < 8 ? 63 * span + 1 : INT64_MAX;
+    for (const std::int64_t in : {span - 1, span, span + 1, last_slot, span / 64 * 63 + span * (level < 8 ? 62 : 0)}) {
       for (const std::int64_t start : {std::int64_t{0}, std::int64_t{kTick * 77 + 3}}) {
         if (in <= 0 || in > INT64_MAX - start) continue;
         TimerWheel wheel(start);
