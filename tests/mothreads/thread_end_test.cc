@@ -65,7 +65,7 @@ thread_local Flag thread_local_flag;
 
 struct Result {
   explicit Result(std::atomic<bool>* a, std::atomic<int>* w) : flag{a, w} {}
-  Result(Result&& other) noexcept : flag(std::exchange(other.flag.alive, nullptr), other.flag.wrong) {}
+  Result(Result&& other) noexcept : flag{std::exchange(other.flag.alive, nullptr), other.flag.wrong} {}
   Flag flag;
 };
 

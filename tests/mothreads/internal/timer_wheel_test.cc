@@ -252,7 +252,7 @@ TEST_P(TimerWheelModelTest, BehavesAsASortedListDoes) {
       model.erase(victim);
     } else {
       std::int64_t target = some_time();
-      if (random() % 2 == 0 && !model.empty()) target = model.begin()->first + static_cast<std::int64_t>(random() % 3) - 1;
+      if (random() % 2 == 0 && !model.empty()) target = std::min(model.begin()->first, INT64_MAX - 2) + static_cast<std::int64_t>(random() % 3) - 1;
       if (random() % 4 == 0) target = wheel.next_wake() == TimerWheel::kNever ? now : wheel.next_wake();
       if (target < now || target > INT64_MAX / 2) continue;
       now = target;
