@@ -1,18 +1,16 @@
 #include "mothreads/internal/runtime.h"
 
-#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include "mothreads/clock.h"
+#include "mothreads/internal/aliens.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/steady_timers.h"
@@ -118,53 +116,32 @@ class AlienNode final : public Node {
   bool takes_children() const override { return false; }
 };
 
-struct Alien {
-  ThreadContext& context;
-  Ref<AlienNode> node;
-};
-
-// Gives an alien's context back when its thread ends: by a key of the C library, whose functions come after the destructors of
-// thread_local objects, so that those may still use the library.
-pthread_key_t alien_key() {
-  static const pthread_key_t key = [] {
-    pthread_key_t made{};
-    const int error = pthread_key_create(&made, [](void* pointer) {
-      auto* alien = static_cast<Alien*>(pointer);
-      alien->node->set_context(nullptr);
-      alien->node->mark_stopped();
-      if (Context::current_or_null() == &alien->context) Context::set_current(nullptr);
-      ThreadContext::release(alien->context);
-      delete alien;
-    });
-    if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
-    return made;
-  }();
-  return key;
-}
-
-}  // namespace
-
-Context& Context::adopt_alien() {
-  ThreadContext& context = ThreadContext::acquire();
-  set_current(&context);
+void adopted(ThreadContext& context) {
   if (on_os_main_thread()) {
     context.node = &root_node();
     context.name = root_node().name().c_str();
-    root_node().set_context(&context);
-    return context;  // as long as the process
+  } else {
+    const std::string name = context.name;
+    context.node = new AlienNode(name, Signal("please_stop for " + name), Clock::steady());
   }
-  char os_name[16] = "";
-  pthread_getname_np(pthread_self(), os_name, sizeof os_name);
-  // A thread that nobody named goes by the program's name.
-  const std::string_view of_program = std::string_view(program_invocation_short_name).substr(0, 15);
-  const bool is_named = os_name[0] != '\0' && os_name != of_program;
-  const std::string name = is_named ? std::string(os_name) : "Unknown Thread " + std::to_string(syscall(SYS_gettid));
-  auto* alien = new Alien{context, Ref<AlienNode>::adopt(new AlienNode(name, Signal("please_stop for " + name), Clock::steady()))};
-  pthread_setspecific(alien_key(), alien);
-  context.node = alien->node.get();
-  context.name = alien->node->name().c_str();
-  alien->node->set_context(&context);
-  return context;
+  context.node->set_context(&context);
 }
+
+void ended(ThreadContext& context) {
+  const auto node = Ref<Node>::adopt(context.node);
+  node->set_context(nullptr);
+  node->mark_stopped();
+}
+
+// A program that has no more of the library than signals has no tree. Nobody makes threads before this is done but static
+// initialisers; the main thread may have been adopted by one.
+[[maybe_unused]] const bool installed = [] {
+  set_alien_hooks({.adopted = adopted, .ended = ended});
+  auto* here = static_cast<ThreadContext*>(Context::current_or_null());
+  if (here != nullptr && here->node == nullptr) adopted(*here);
+  return true;
+}();
+
+}  // namespace
 
 }  // namespace mothreads::internal

@@ -174,8 +174,10 @@ TEST_F(StoppingDeathTest, TheDeadlineIsInheritedByWhatIsStartedLater) {
         auto parent = Thread::run("parent", [&](Signal please_stop) {
           please_stop.wait();
           clock.advance(absl::Seconds(20));
-          const auto late = Thread::run("late", [&](Signal) { never.wait(); });
-          late_runs.go();
+          const auto late = Thread::run("late", [&](Signal) {
+            late_runs.go();  // the report shows what it waits on only once it runs
+            never.wait();
+          });
         });
         parent.stop();
         late_runs.wait();

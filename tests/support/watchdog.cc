@@ -1,6 +1,7 @@
 // Ends a test program whose test takes so long that it must be a deadlock.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -44,8 +45,16 @@ class Watchdog : public ::testing::EmptyTestEventListener {
   std::thread thread_;
 };
 
+// The child of a death test has no listeners.
+class ChildWatchdog : public ::testing::Environment {
+  void SetUp() override {
+    if (::testing::internal::InDeathTestChild()) alarm(static_cast<unsigned>(kLimit.count()));
+  }
+};
+
 [[maybe_unused]] const bool installed = [] {
   ::testing::UnitTest::GetInstance()->listeners().Append(new Watchdog);
+  ::testing::AddGlobalTestEnvironment(new ChildWatchdog);
   return true;
 }();
 

@@ -1,0 +1,72 @@
+#include "mothreads/internal/aliens.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "mothreads/internal/thread_context.h"
+
+namespace mothreads::internal {
+namespace {
+
+constinit AlienHooks hooks;
+
+struct Alien {
+  ThreadContext& context;
+  const std::string name;
+};
+
+std::string name_of_this_thread() {
+  char os_name[16] = "";
+  pthread_getname_np(pthread_self(), os_name, sizeof os_name);
+  const auto id = syscall(SYS_gettid);
+  // A thread that nobody named goes by the program's name.
+  const std::string_view of_program = std::string_view(program_invocation_short_name).substr(0, 15);
+  if (os_name[0] != '\0' && os_name != of_program) return os_name;
+  return id == getpid() ? "main" : "Unknown Thread " + std::to_string(id);
+}
+
+// By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
+// library. For the main thread it is not called.
+pthread_key_t end_key() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made{};
+    const int error = pthread_key_create(&made, [](void* pointer) {
+      auto* alien = static_cast<Alien*>(pointer);
+      if (hooks.ended != nullptr && alien->context.node != nullptr) hooks.ended(alien->context);
+      if (Context::current_or_null() == &alien->context) Context::set_current(nullptr);
+      ThreadContext::release(alien->context);
+      delete alien;
+    });
+    if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
+    return made;
+  }();
+  return key;
+}
+
+}  // namespace
+
+void set_alien_hooks(const AlienHooks& installed) { hooks = installed; }
+
+Context& Context::adopt_alien() {
+  ThreadContext& context = ThreadContext::acquire();
+  set_current(&context);
+  auto* alien = new Alien{context, name_of_this_thread()};
+  context.name = alien->name.c_str();
+  if (syscall(SYS_gettid) == getpid()) {
+    // As long as the process: it may exit() after its thread_local objects are gone.
+    static Alien* const of_main_thread = alien;
+    static_cast<void>(of_main_thread);
+  } else {
+    pthread_setspecific(end_key(), alien);
+  }
+  if (hooks.adopted != nullptr) hooks.adopted(context);
+  return context;
+}
+
+}  // namespace mothreads::internal

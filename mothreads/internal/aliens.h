@@ -1,0 +1,17 @@
+#pragma once
+
+// Threads that the library did not make get a context at their first call, and give it back when they end. What else such a
+// thread gets is for the shutdown tree to say, where a program has one.
+
+namespace mothreads::internal {
+
+class ThreadContext;
+
+struct AlienHooks {
+  void (*adopted)(ThreadContext& context) = nullptr;  // it has a name already
+  void (*ended)(ThreadContext& context) = nullptr;    // not called for the main thread
+};
+
+void set_alien_hooks(const AlienHooks& hooks);
+
+}  // namespace mothreads::internal
