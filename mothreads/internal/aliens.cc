@@ -24,11 +24,10 @@ struct Alien {
 std::string name_of_this_thread() {
   char os_name[16] = "";
   pthread_getname_np(pthread_self(), os_name, sizeof os_name);
-  const auto id = syscall(SYS_gettid);
   // A thread that nobody named goes by the program's name.
   const std::string_view of_program = std::string_view(program_invocation_short_name).substr(0, 15);
   if (os_name[0] != '\0' && os_name != of_program) return os_name;
-  return id == getpid() ? "main" : "Unknown Thread " + std::to_string(id);
+  return "Unknown Thread " + std::to_string(syscall(SYS_gettid));
 }
 
 // By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
@@ -56,13 +55,11 @@ void set_alien_hooks(const AlienHooks& installed) { hooks = installed; }
 Context& Context::adopt_alien() {
   ThreadContext& context = ThreadContext::acquire();
   set_current(&context);
-  auto* alien = new Alien{context, name_of_this_thread()};
-  context.name = alien->name.c_str();
   if (syscall(SYS_gettid) == getpid()) {
-    // As long as the process: it may exit() after its thread_local objects are gone.
-    static Alien* const of_main_thread = alien;
-    static_cast<void>(of_main_thread);
+    context.name = "main";  // as long as the process: it may exit() after its thread_local objects are gone
   } else {
+    auto* alien = new Alien{context, name_of_this_thread()};
+    context.name = alien->name.c_str();
     pthread_setspecific(end_key(), alien);
   }
   if (hooks.adopted != nullptr) hooks.adopted(context);
