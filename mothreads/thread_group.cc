@@ -33,10 +33,11 @@ std::vector<std::pair<std::string, std::exception_ptr>> GroupNode::take_failures
 Ended GroupNode::await_members(const Until& until) {
   const Until limit = until.from_now();
   for (auto members = children(); !members.empty(); members = children()) {
-    for (const Ref<Node>& member : members) {
-      if (const Ended ended = member->stopped().wait(limit); !ended) return ended;
-      member->await_end();
-      member->detach();
+    // Oldest first, for the reason in Node::stop_children().
+    for (auto member = members.rbegin(); member != members.rend(); ++member) {
+      if (const Ended ended = (*member)->stopped().wait(limit); !ended) return ended;
+      (*member)->await_end();
+      (*member)->detach();
     }
   }
   reap_left_over();

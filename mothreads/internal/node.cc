@@ -141,8 +141,7 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
     if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
     if (!deadline_ && allowed != absl::InfiniteDuration()) {
       deadline_ = clock_.now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
-    }
-    if (!inherited && deadline_ && !watched_ && !stopped_) {
+      // One that was inherited is watched by whoever set it: its node ends after this one.
       watched_ = true;
       watch_until = deadline_;
     }
@@ -194,21 +193,20 @@ void Node::tell_children(const std::vector<Ref<Node>>& newest_first, const std::
 void Node::stop_children() {
   for (auto children = this->children(); !children.empty(); children = this->children()) {
     tell_children(children, settle_deadline(std::nullopt));
-    for (const Ref<Node>& child : children) {
-      child->await_end();
-      child->detach();
+    // Who was told last ends last, more or less: who waits for that one first sleeps once, not once for each child.
+    for (auto child = children.rbegin(); child != children.rend(); ++child) {
+      (*child)->await_end();
+      (*child)->detach();
     }
   }
   reap_left_over();
 }
 
-void Node::reap_left_over() {
-  if (const std::optional<pthread_t> last = exchange_left_over(std::nullopt)) pthread_join(*last, nullptr);
-}
+void Node::reap_left_over() { exchange_left_over({}).join(); }
 
-std::optional<pthread_t> Node::exchange_left_over(std::optional<pthread_t> ended) {
+OsThread Node::exchange_left_over(OsThread ended) {
   TinyLock lock(left_over_mutex_);
-  return std::exchange(left_over_, ended);
+  return std::exchange(left_over_, std::move(ended));
 }
 
 void Node::end_children() {

@@ -7,8 +7,6 @@
 // A node that was told to stop, or waits for its children, tells a child that is added later at once. A node that has ended
 // takes no more children.
 
-#include <pthread.h>
-
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -21,6 +19,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/os_thread.h"
 #include "mothreads/internal/timer_queue.h"
 #include "mothreads/internal/tiny_mutex.h"
 #include "mothreads/signal.h"
@@ -117,7 +116,7 @@ class Node : private TimerNode {
   // Joins the OS thread that a released child left here last; see ThreadNode::leave_to_parent().
   void reap_left_over();
   // Leaves an ended OS thread to this node and gives the one that was left before.
-  std::optional<pthread_t> exchange_left_over(std::optional<pthread_t> ended);
+  OsThread exchange_left_over(OsThread ended);
 
   // A child that nobody joins failed. True when this node answers for the failure; else it is logged.
   virtual bool child_failed(const std::string& name, const std::exception_ptr& failure) {
@@ -177,7 +176,7 @@ class Node : private TimerNode {
   Node* newest_child_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
   TinyMutex left_over_mutex_;
-  std::optional<pthread_t> left_over_ ABSL_GUARDED_BY(left_over_mutex_);
+  OsThread left_over_ ABSL_GUARDED_BY(left_over_mutex_);
 
   mutable TinyMutex context_mutex_;
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;

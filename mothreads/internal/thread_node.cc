@@ -8,6 +8,8 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
+
 #include "mothreads/clock.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/thread_context.h"
@@ -50,24 +52,19 @@ ThreadNode::~ThreadNode() = default;
 void ThreadNode::start(Node& parent, std::size_t stack_size) {
   auto inherited = std::make_unique<Inherited>(Inherited{Ref<ThreadNode>(*this), Context::current().log_extras});
   attach_to(parent);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  int error = stack_size == 0 ? 0 : pthread_attr_setstacksize(&attributes, stack_size);
-  if (error == 0) {
-    pthread_t os_thread{};
-    {
-      // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
-      std::lock_guard lock(reap_mutex_);
-      error = pthread_create(&os_thread, &attributes, entry, inherited.get());
-      if (error == 0) os_thread_ = os_thread;
-    }
-    if (error == 0) static_cast<void>(inherited.release());  // the thread deletes it
+  absl::Cleanup leave = [this] {
+    mark_stopped();
+    detach();
+  };
+  try {
+    // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
+    std::lock_guard lock(reap_mutex_);
+    os_thread_ = OsThread(entry, inherited.get(), stack_size);
+  } catch (const std::system_error& refused) {
+    throw std::system_error(refused.code(), fmt::format("cannot start thread \"{}\"", name()));
   }
-  pthread_attr_destroy(&attributes);
-  if (error == 0) return;
-  mark_stopped();
-  detach();
-  throw std::system_error(error, std::generic_category(), fmt::format("cannot start thread \"{}\"", name()));
+  static_cast<void>(inherited.release());  // the thread deletes it
+  std::move(leave).Cancel();
 }
 
 // A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
@@ -150,31 +147,24 @@ void ThreadNode::release() {
 }
 
 void ThreadNode::leave_to_parent() {
-  std::optional<pthread_t> before;
+  OsThread before;
   const Ref<Node> parent = this->parent();
   {
     // In one step, so that the parent finds the OS thread in one place or the other.
     std::lock_guard lock(reap_mutex_);
     if (!os_thread_ || !parent) return;  // the parent was first
-    before = parent->exchange_left_over(std::exchange(os_thread_, std::nullopt));
+    before = parent->exchange_left_over(std::move(os_thread_));
   }
-  if (before) pthread_join(*before, nullptr);
+  before.join();
   detach();
 }
 
 void ThreadNode::reap() {
   // Not joined under the mutex: the thread itself takes it on its way out.
-  const std::optional<pthread_t> mine = take_os_thread();
-  if (!mine) return;
-  if (pthread_equal(*mine, pthread_self())) {
-    // A then() function of its own `stopped` joins it: somebody else has to.
-    if (const auto before = main_node().exchange_left_over(*mine)) pthread_join(*before, nullptr);
-    return;
-  }
-  // It has said that it stopped and is on its way through the kernel: sleeping for that costs more than looking.
-  bool joined = false;
-  Context::current().spin_until([&] { return joined = pthread_tryjoin_np(*mine, nullptr) == 0; }, 8);
-  if (!joined) pthread_join(*mine, nullptr);
+  OsThread mine = take_os_thread();
+  // A then() function of its own `stopped` may join it: then somebody else has to.
+  if (mine.is_current()) mine = main_node().exchange_left_over(std::move(mine));
+  mine.join();
 }
 
 void ThreadNode::await_end() {
@@ -182,9 +172,9 @@ void ThreadNode::await_end() {
   reap();
 }
 
-std::optional<pthread_t> ThreadNode::take_os_thread() {
+OsThread ThreadNode::take_os_thread() {
   std::lock_guard lock(reap_mutex_);
-  return std::exchange(os_thread_, std::nullopt);
+  return std::move(os_thread_);
 }
 
 Ended ThreadNode::wait_stopped(const Until& until) const {

@@ -2,12 +2,9 @@
 
 // An OS thread of the library: its place in the tree, its OS handle, what it failed with.
 
-#include <pthread.h>
-
 #include <cstddef>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <string_view>
 
 #include "mothreads/internal/node.h"
@@ -57,12 +54,12 @@ class ThreadNode : public Node {
   // A thread that nobody joins cannot join itself: as its last act it leaves its OS thread to its parent and joins the one that it
   // finds there. So a parent never has more than one ended thread left over, which it joins at its own end.
   void leave_to_parent();
-  std::optional<pthread_t> take_os_thread();
+  OsThread take_os_thread();
 
   std::exception_ptr failure_;  // written before `stopped`
 
   std::mutex reap_mutex_;
-  std::optional<pthread_t> os_thread_;  // until reaped; guarded by reap_mutex_
+  OsThread os_thread_;                  // until reaped; guarded by reap_mutex_
   bool released_ = false;               // guarded by reap_mutex_
   bool has_ended_ = false;              // guarded by reap_mutex_
 };

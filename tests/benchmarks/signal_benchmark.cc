@@ -22,11 +22,17 @@ using Clock = std::chrono::steady_clock;
 
 // --- signal.test ---------------------------------------------------------------------------------------------------------
 
+// Several in a row: one alone is no longer than the loop around it.
+constexpr int kTests = 32;
+
 void test_ours(benchmark::State& state) {
   Signal signal;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(signal);
-    benchmark::DoNotOptimize(static_cast<bool>(signal));
+  while (state.KeepRunningBatch(kTests)) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kTests; ++i) {
+      benchmark::DoNotOptimize(signal);
+      benchmark::DoNotOptimize(static_cast<bool>(signal));
+    }
   }
 }
 BENCHMARK(test_ours)->Name("signal.test/ours");
@@ -34,9 +40,12 @@ BENCHMARK(test_ours)->Name("signal.test/ours");
 void test_std(benchmark::State& state) {
   std::stop_source source;
   std::stop_token token = source.get_token();
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(token);
-    benchmark::DoNotOptimize(token.stop_requested());
+  while (state.KeepRunningBatch(kTests)) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kTests; ++i) {
+      benchmark::DoNotOptimize(token);
+      benchmark::DoNotOptimize(token.stop_requested());
+    }
   }
 }
 BENCHMARK(test_std)->Name("signal.test/std");
