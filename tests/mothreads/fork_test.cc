@@ -1,15 +1,12 @@
 // A forked child has none of the library's threads: it ends as if there were no library, and leaves its parent alone.
 
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
 #include "absl/time/time.h"
-#include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
@@ -37,22 +34,6 @@ TEST(Fork, ChildMayExitWhileThreadsRun) {
   const int status = status_of(child);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 7);
-}
-
-TEST(Fork, SignalToTheChildDoesNotStopTheParent) {
-  const int code = MainThread::run([](Signal please_stop) {
-    const pid_t child = fork();
-    if (child == 0) {
-      for (;;) poll(nullptr, 0, 1);  // ThreadSanitizer lets a handler run at a call, not inside one that has begun
-    }
-    kill(child, SIGTERM);
-    const int status = status_of(child);
-    EXPECT_TRUE(WIFSIGNALED(status));
-    EXPECT_EQ(WTERMSIG(status), SIGTERM);
-    EXPECT_FALSE(please_stop);
-  });
-  EXPECT_EQ(code, 0);
-  EXPECT_EQ(MainThread::stop_signal(), 0);
 }
 
 }  // namespace
