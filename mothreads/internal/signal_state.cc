@@ -239,8 +239,11 @@ void SignalState::keep() {
     const std::size_t already = kept_before.size();
     state->keep_for_then(kept_before);
     to_turn.insert(to_turn.end(), kept_before.begin() + static_cast<std::ptrdiff_t>(already), kept_before.end());
+    TinyLock lock(state->mutex_);
+    state->turned_ = true;
   }
-  for (SignalState* state : kept_before) state->unref();
+  // What they led to may have gone meanwhile, and left them to nobody.
+  leave_the_unseen(kept_before);
 }
 
 Callback* SignalState::start_next_callback(Context& me) {

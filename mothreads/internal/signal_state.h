@@ -166,7 +166,7 @@ class SignalState {
 
   void keep();
   bool is_of_no_use() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return kept_ && callbacks_ == nullptr && running_ == 0 && relays_ == nullptr;
+    return turned_ && callbacks_ == nullptr && running_ == 0 && relays_ == nullptr;
   }
   void run_callbacks(Callback* first);
   Callback* start_next_callback(Context& me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -187,7 +187,8 @@ class SignalState {
   const bool immortal_ = false;
   const bool never_ = false;
   const bool revivable_ = false;
-  bool kept_ ABSL_GUARDED_BY(mutex_) = false;
+  bool kept_ ABSL_GUARDED_BY(mutex_) = false;    // keep() has begun with it
+  bool turned_ ABSL_GUARDED_BY(mutex_) = false;  // and is done: its sources own it, no longer it them
   std::uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 1;
 
   WaitList waiters_ ABSL_GUARDED_BY(mutex_);

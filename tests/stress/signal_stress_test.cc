@@ -251,5 +251,22 @@ TEST(TillStressTest, ManyThreadsMakeDropAndAwaitTills) {
   EXPECT_EQ(ran, given);
 }
 
+// then() on an unheld combination hands it over to its inputs while one of them goes and has it leave the other.
+TEST(TillStressTest, AnUnheldOrIsHandedOverWhileItGoes) {
+  for (int round = 0; round < kRounds; ++round) {
+    const Signal signal;
+    Barrier barrier(2);
+    std::atomic<int> ran{0};
+    auto goer = Thread::run("goer", [&](Signal) {
+      barrier.arrive_and_wait();
+      signal.go();
+    });
+    barrier.arrive_and_wait();
+    ((Till(absl::Hours(1)) | signal) | Till(absl::Hours(2))).then([&] { ++ran; });
+    goer.join();
+    EXPECT_EQ(ran, 1);
+  }
+}
+
 }  // namespace
 }  // namespace mothreads
