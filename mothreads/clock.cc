@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/internal/steady_timers.h"
 
 namespace mothreads {

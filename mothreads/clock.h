@@ -7,8 +7,8 @@
 
 #include <cstdint>
 
+#include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
-#include "mothreads/internal/timer_queue.h"
 
 namespace mothreads {
 

@@ -6,7 +6,7 @@
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/internal/spin.h"
+#include "mothreads/contexts/spin.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads {
@@ -152,6 +152,7 @@ Ended Lock::wait(const Until& until, bool changed) {
       internal::TinyLock lock(mutex_);
       waiting_.remove(node);
     }
+    const internal::NoUnwind whole;
     this->lock();
   };
   return wait.park(until);

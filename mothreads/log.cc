@@ -21,10 +21,10 @@
 #include <stdexcept>
 #include <thread>
 
-#include "mothreads/internal/futex.h"
+#include "mothreads/contexts/futex.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/log_thread.h"
-#include "mothreads/internal/thread_context.h"
 
 namespace mothreads::log {
 namespace {

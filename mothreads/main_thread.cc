@@ -5,7 +5,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"

@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/misuse.h"
 

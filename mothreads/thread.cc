@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 
@@ -71,6 +71,7 @@ void throw_timeout(const ThreadNode& thread, Why why) {
 }
 
 void stop_and_wait(ThreadNode& thread) noexcept {
+  const NoUnwind whole;
   if (!thread.stopped()) {
     thread.request_stop();
     try {

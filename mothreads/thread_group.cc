@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -70,20 +70,10 @@ void GroupNode::tell_next(const std::optional<Instant>& deadline) {
 
 }  // namespace internal
 
-namespace {
-
-// Where a group or thread that this context makes belongs.
-internal::Node& parent_for_new() {
-  internal::Node& node = *internal::Context::current().node;
-  return node.takes_children() ? node : internal::main_node();
-}
-
-}  // namespace
-
 ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
     : node_(internal::Ref<internal::GroupNode>::adopt(new internal::GroupNode(options, Clock::current()))) {
   if (options.name.empty()) throw Misuse("a ThreadGroup needs a name: give one that says what its members do");
-  node_->attach_to(parent_for_new());
+  node_->attach_to(internal::parent_for_new());
 }
 
 ThreadGroup::~ThreadGroup() {
@@ -92,10 +82,11 @@ ThreadGroup::~ThreadGroup() {
                                        "the thread that made it destroy it",
                                        name()));
   }
+  const internal::NoUnwind whole;
   node_->request_stop();
   node_->await_end();
   node_->detach();
-  for (const auto& [member, failure] : node_->take_failures()) internal::report_unclaimed_failure(member, failure);
+  for (const auto& [member, failure] : node_->take_failures()) internal::report_unclaimed_failure("thread", member, failure);
 }
 
 void ThreadGroup::join(const Until& until) {

@@ -10,10 +10,6 @@ namespace mothreads {
 
 Until::Until(absl::Time time) : duration_(time - absl::Now()) {}
 
-bool Until::is_never() const {
-  return signal_ == nullptr && !instant_ && duration_ == absl::InfiniteDuration() && (also_ == nullptr || also_->is_never());
-}
-
 std::optional<Why> Until::has_come() const {
   for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
     if (limit->signal_ != nullptr && *limit->signal_) return limit->signal_->state().as_limit();
@@ -38,10 +34,9 @@ std::optional<Instant> Until::deadline(const Clock& clock) const {
     if (limit->duration_ == absl::InfiniteDuration()) continue;
     if (!now) now = clock.now();
     // A duration longer than the clock can count is as good as never.
-    const absl::Duration room = absl::FromChrono(Instant::max() - *now);
-    if (limit->duration_ < room) {
-      consider(*now + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(std::max(limit->duration_, absl::ZeroDuration()))));
-    }
+    std::int64_t when = 0;
+    const std::int64_t nanoseconds = std::max<std::int64_t>(absl::ToInt64Nanoseconds(limit->duration_), 0);
+    if (!__builtin_add_overflow(now->time_since_epoch().count(), nanoseconds, &when)) consider(Instant(std::chrono::nanoseconds(when)));
   }
   return earliest;
 }
@@ -51,6 +46,7 @@ std::optional<Why> Until::attach(const internal::Wait& wait) const {
     if (limit->signal_ == nullptr) continue;
     internal::SignalState& state = limit->signal_->state();
     if (state.is_gone()) return state.as_limit();
+    wait.context().open_wait();
     limit->node_.arm(wait, Why::stopped);
     if (!state.link(limit->node_)) return state.as_limit();
   }

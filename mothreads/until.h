@@ -19,9 +19,9 @@
 
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/from_chrono.h"
-#include "mothreads/internal/wait.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -49,7 +49,9 @@ class Until {
   Until(const Signal& a, Instant b) : signal_(&a), instant_(b) {}
 
   // True when it sets no limit at all.
-  bool is_never() const;
+  bool is_never() const {
+    return signal_ == nullptr && !instant_ && duration_ == absl::InfiniteDuration() && (also_ == nullptr || also_->is_never());
+  }
 
   // Whether the limit has come already; then why.
   std::optional<Why> has_come() const;

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "mothreads/internal/thread_context.h"
+#include "mothreads/contexts/thread_context.h"
 
 namespace mothreads::internal {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "mothreads/internal/node.h"
+#include "mothreads/contexts/node.h"
 
 namespace mothreads {
 struct ThreadGroupOptions;

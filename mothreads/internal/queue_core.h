@@ -16,9 +16,9 @@
 #include <string>
 #include <string_view>
 
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
-#include "mothreads/internal/tiny_mutex.h"
-#include "mothreads/internal/wait.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {

@@ -10,11 +10,11 @@
 #include <string_view>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/steady_timers.h"
-#include "mothreads/internal/thread_context.h"
 #include "mothreads/internal/thread_node.h"
 #include "mothreads/internal/tills.h"
 #include "mothreads/log.h"
@@ -85,6 +85,11 @@ std::vector<std::pair<std::string, std::exception_ptr>> MainNode::take_failures(
 MainNode& main_node() {
   MainNode* node = in_force.load(std::memory_order_acquire);
   return node != nullptr ? *node : root_node();
+}
+
+Node& parent_for_new() {
+  Node& node = *Context::current().node;
+  return node.takes_children() ? node : main_node();
 }
 
 void set_main_node(MainNode* node) {

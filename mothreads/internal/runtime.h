@@ -2,7 +2,7 @@
 
 // The root of the shutdown tree, and the beginning and end of everything that the library keeps for the process.
 
-#include "mothreads/internal/node.h"
+#include "mothreads/contexts/node.h"
 
 namespace mothreads::internal {
 

@@ -17,9 +17,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
-#include "mothreads/internal/tiny_mutex.h"
-#include "mothreads/internal/wait.h"
 
 namespace mothreads::internal {
 

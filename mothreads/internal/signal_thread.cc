@@ -14,10 +14,10 @@
 #include <system_error>
 #include <thread>
 
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
-#include "mothreads/internal/thread_context.h"
 #include "mothreads/log.h"
 
 namespace mothreads::internal {

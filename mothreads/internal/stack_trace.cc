@@ -14,7 +14,7 @@
 #include <fmt/core.h>
 
 #include "absl/debugging/symbolize.h"
-#include "mothreads/internal/futex.h"
+#include "mothreads/contexts/futex.h"
 
 namespace mothreads::internal {
 namespace {

@@ -1,8 +1,8 @@
 #include "mothreads/internal/steady_timers.h"
 
-#include "mothreads/internal/futex.h"
+#include "mothreads/contexts/futex.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/library_thread.h"
-#include "mothreads/internal/thread_context.h"
 
 namespace mothreads::internal {
 namespace {

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "mothreads/internal/timer_queue.h"
+#include "mothreads/contexts/timer_queue.h"
 
 namespace mothreads::internal {
 

@@ -9,9 +9,9 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/stack_trace.h"
-#include "mothreads/internal/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 

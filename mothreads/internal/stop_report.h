@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "mothreads/internal/node.h"
+#include "mothreads/contexts/node.h"
 
 namespace mothreads::internal {
 

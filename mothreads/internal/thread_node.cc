@@ -11,8 +11,8 @@
 #include "absl/cleanup/cleanup.h"
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/runtime.h"
-#include "mothreads/internal/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/stopping.h"
@@ -42,9 +42,9 @@ struct Inherited {
 
 int take_unclaimed_failures() { return unclaimed.exchange(0, std::memory_order_relaxed); }
 
-void report_unclaimed_failure(const std::string& thread, const std::exception_ptr& failure) {
+void report_unclaimed_failure(std::string_view kind, const std::string& name, const std::exception_ptr& failure) {
   unclaimed.fetch_add(1, std::memory_order_relaxed);
-  log::error("Problem in thread \"{}\", which nobody joined: {}", thread, log::describe(failure));
+  log::error("Problem in {} \"{}\", which nobody joined: {}", kind, name, log::describe(failure));
 }
 
 ThreadNode::~ThreadNode() = default;
@@ -129,7 +129,7 @@ void ThreadNode::report_unclaimed_failure() {
   const std::exception_ptr failure = take_failure();
   if (!failure) return;
   if (const Ref<Node> responsible = parent(); responsible && responsible->child_failed(name(), failure)) return;
-  internal::report_unclaimed_failure(name(), failure);
+  internal::report_unclaimed_failure(kind(), name(), failure);
 }
 
 void ThreadNode::release() {

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string_view>
 
-#include "mothreads/internal/node.h"
+#include "mothreads/contexts/node.h"
 
 namespace mothreads::internal {
 
@@ -63,9 +63,6 @@ class ThreadNode : public Node {
   bool released_ = false;               // guarded by reap_mutex_
   bool has_ended_ = false;              // guarded by reap_mutex_
 };
-
-// Logs the failure and counts it for the exit code.
-void report_unclaimed_failure(const std::string& thread, const std::exception_ptr& failure);
 
 // For tests: forgets the failures that nobody took, and says how many there were.
 int take_unclaimed_failures();

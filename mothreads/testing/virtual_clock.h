@@ -16,7 +16,7 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/internal/wait.h"
+#include "mothreads/contexts/wait.h"
 
 namespace mothreads::testing {
 

@@ -16,7 +16,7 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"

@@ -15,8 +15,8 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/internal/signal_state.h"
-#include "mothreads/internal/wait.h"
 #include "mothreads/misuse.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"

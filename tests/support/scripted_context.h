@@ -15,7 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "mothreads/clock.h"
-#include "mothreads/internal/context.h"
+#include "mothreads/contexts/context.h"
 
 namespace mothreads::testing {
 

@@ -2,7 +2,7 @@
 
 #include <thread>
 
-#include "mothreads/internal/node.h"
+#include "mothreads/contexts/node.h"
 
 namespace mothreads::testing {
 

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <stdexcept>
+
+namespace cooperative {
+
+// Unwinds a fiber that was cancelled, from the wait where it is or the next one it comes to. Not a std::exception, so that a
+// handler of errors does not take it for one. Who catches it by `catch (...)` throws it on; swallowed, it comes again at the next wait.
+class FiberCancelled {};
+
+// join() of a fiber that was cancelled: there is no result.
+class WasCancelled : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The limit of a wait came before what it waits for. cothread's name.
+class Timedout : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A wait on what is closed, and has nothing left.
+class Closed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// spawn() on a scheduler that has as many fibers as it may.
+class FiberLimit : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace cooperative

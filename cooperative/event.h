@@ -1,0 +1,130 @@
+#pragma once
+
+// Something that happens to one thread's fibers, with a value.
+//
+//     co::Event<double> ready;
+//     auto reader = co::spawn("reader", [&] { return ready.wait(absl::Seconds(2)); });
+//     ready.signal(3.5);
+//
+// It holds one value at most: a signal that nobody waited for is overwritten by the next. With Reset::automatic a signal goes to the
+// first who waits, directly: nobody can take it from him; who comes later waits for the next. With Reset::manual it goes to all, and
+// stays until reset(). Signalling never waits. Like all of a scheduler's own, it is used on that thread alone.
+
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/ended.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+enum class Reset : bool { automatic, manual };
+
+template <typename T = void>
+class Event {
+  struct Nothing {};
+  using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
+
+ public:
+  explicit Event(Reset reset = Reset::automatic) : reset_(reset) {}
+  ~Event() { internal::check_nobody_waits(waiters_, "Event"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
+  T wait(const mothreads::Until& until = {}) {
+    home_.check(kName);
+    if (!held_) return wait_for_next(until);
+    if (reset_ == Reset::manual) return give(Held(*held_));
+    return give(*std::exchange(held_, std::nullopt));
+  }
+
+  // Never waits. For an Event<void> without an argument.
+  template <typename... Args>
+  void signal(Args&&... args) {
+    home_.check(kName);
+    put([&](std::optional<Held>& held) { held.emplace(Value{std::forward<Args>(args)...}, nullptr); });
+  }
+
+  // Whoever would get the value gets this thrown.
+  void signal_exception(std::exception_ptr exception) {
+    home_.check(kName);
+    put([&](std::optional<Held>& held) { held.emplace(std::nullopt, std::move(exception)); });
+  }
+
+  // Forgets the value that it holds.
+  void reset() {
+    home_.check(kName);
+    held_.reset();
+  }
+
+  // Whether a wait() would not wait.
+  explicit operator bool() const {
+    home_.check(kName);
+    return held_.has_value();
+  }
+
+ private:
+  static constexpr const char* kName = "Event";
+
+  struct Held {
+    Held(std::optional<Value>&& its_value, std::exception_ptr its_exception)
+        : value(std::move(its_value)), exception(std::move(its_exception)) {}
+    std::optional<Value> value;
+    std::exception_ptr exception;
+  };
+  struct Waiter : mothreads::internal::WaitNode {
+    using WaitNode::WaitNode;
+    std::optional<Held> got;
+  };
+
+  static T give(Held&& held) {
+    if (held.exception) std::rethrow_exception(std::move(held.exception));
+    if constexpr (!std::is_void_v<T>) return *std::move(held.value);
+  }
+
+  T wait_for_next(const mothreads::Until& until) {
+    internal::WaitAtHome wait("waits for an event");
+    Waiter waiter(wait, mothreads::Why::ready);
+    mothreads::Why why;
+    {
+      const internal::Linked linked(waiters_, waiter);
+      why = wait.park(until);
+    }
+    if (why != mothreads::Why::ready) internal::throw_timed_out("event", why);
+    return give(*std::move(waiter.got));
+  }
+
+  // `fill` makes the value where it is to go.
+  template <typename Fill>
+  void put(Fill&& fill) {
+    if (reset_ == Reset::automatic) {
+      if (waiters_.is_empty()) return fill(held_);
+      std::optional<Held> held;
+      fill(held);  // may throw: before anybody is claimed
+      if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
+        waiter->got = std::move(held);
+        waiter->finish_on_host(mothreads::Why::ready);
+      } else {
+        held_ = std::move(held);
+      }
+    } else if constexpr (std::is_copy_constructible_v<Value>) {
+      fill(held_);
+      while (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
+        waiter->got.emplace(*held_);
+        waiter->finish_on_host(mothreads::Why::ready);
+      }
+    }
+  }
+
+  internal::Home home_;
+  const Reset reset_;
+  std::optional<Held> held_;
+  mothreads::internal::WaitList waiters_;
+};
+
+}  // namespace cooperative

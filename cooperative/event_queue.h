@@ -1,0 +1,130 @@
+#pragma once
+
+// Values between the fibers of one scheduler, in order. Used on its thread alone: between threads use ThreadedEventQueue or
+// mothreads::Queue.
+
+#include <cstddef>
+#include <deque>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/ended.h"
+#include "mothreads/misuse.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+template <typename T>
+class EventQueue {
+ public:
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
+  explicit EventQueue(std::size_t max_length = kUnlimited) : max_length_(max_length) {}
+  ~EventQueue() { internal::check_nobody_waits(waiters_, kName); }
+  EventQueue(const EventQueue&) = delete;
+  EventQueue& operator=(const EventQueue&) = delete;
+
+  // Adds a value, or hands it to the first who waits; never waits. False when the queue is full: then nothing has happened. Throws
+  // mothreads::Misuse on a closed queue.
+  bool signal(T value) {
+    home_.check(kName);
+    if (closed_) throw mothreads::Misuse("Can't write to a closed queue: an EventQueue takes no values after close()");
+    if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
+      waiter->got.emplace(std::move(value));
+      waiter->finish_on_host(mothreads::Why::ready);
+      return true;
+    }
+    if (values_.size() >= max_length_) return false;
+    values_.push_back(std::move(value));
+    return true;
+  }
+
+  // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
+  T wait(const mothreads::Until& until = {}) {
+    mothreads::Why why = mothreads::Why::ready;
+    if (std::optional<T> value = next(until, why)) return *std::move(value);
+    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
+    internal::throw_timed_out("event queue", why);
+  }
+
+  // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
+  std::optional<T> next(const mothreads::Until& until = {}) {
+    mothreads::Why why = mothreads::Why::ready;
+    return next(until, why);
+  }
+
+  // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
+  void close() {
+    home_.check(kName);
+    closed_ = true;
+    while (auto* waiter = waiters_.claim_front_on_host()) waiter->finish_on_host(mothreads::Why::closed);
+  }
+  bool is_closed() const { return closed_; }
+
+  // Forgets the values in it; does not open it again.
+  void reset() {
+    home_.check(kName);
+    values_.clear();
+  }
+
+  std::size_t size() const { return values_.size(); }
+  bool empty() const { return values_.empty(); }
+
+  // for (T& value : queue) waits for each, and ends when the queue is closed and empty.
+  class Iterator {
+   public:
+    explicit Iterator(EventQueue* queue) : queue_(queue) {
+      if (queue_ != nullptr) ++*this;
+    }
+    T& operator*() { return *value_; }
+    Iterator& operator++() {
+      value_ = queue_->next();
+      if (!value_) queue_ = nullptr;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return queue_ != other.queue_; }
+
+   private:
+    EventQueue* queue_;
+    std::optional<T> value_;
+  };
+  Iterator begin() { return Iterator(this); }
+  Iterator end() { return Iterator(nullptr); }
+
+ private:
+  static constexpr const char* kName = "EventQueue";
+
+  struct Waiter : mothreads::internal::WaitNode {
+    using WaitNode::WaitNode;
+    std::optional<T> got;
+  };
+
+  std::optional<T> next(const mothreads::Until& until, mothreads::Why& why) {
+    home_.check(kName);
+    if (!values_.empty()) {
+      std::optional<T> value(std::move(values_.front()));
+      values_.pop_front();
+      return value;
+    }
+    if (closed_) {
+      why = mothreads::Why::closed;
+      return std::nullopt;
+    }
+    internal::WaitAtHome wait("waits for a value of an EventQueue");
+    Waiter waiter(wait, mothreads::Why::ready);
+    const internal::Linked linked(waiters_, waiter);
+    why = wait.park(until);
+    return std::move(waiter.got);
+  }
+
+  internal::Home home_;
+  const std::size_t max_length_;
+  bool closed_ = false;
+  std::deque<T> values_;
+  mothreads::internal::WaitList waiters_;
+};
+
+}  // namespace cooperative

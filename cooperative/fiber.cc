@@ -1,0 +1,74 @@
+#include "cooperative/fiber.h"
+
+#include <fmt/core.h>
+
+#include "mothreads/contexts/context.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+namespace internal {
+
+using mothreads::Ended;
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Until;
+using mothreads::Why;
+
+void refuse_handle(const FiberBlock* fiber) {
+  if (fiber == nullptr) throw Misuse("this Fiber handle owns no fiber: it was joined, released or moved from");
+  throw Misuse(fmt::format("fiber \"{}\" was used from another thread than its own: post a callback to its scheduler, or wait for its "
+                           "stopped()", fiber->own_name));
+}
+
+void await_end(FiberBlock& fiber, const Until& until) {
+  const Ended ended = fiber.core->join(fiber, until);
+  if (!ended) {
+    throw Timedout(fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
+                               ended.why() == Why::stopped ? "was stopped" : "timed out"));
+  }
+}
+
+void rethrow(FiberBlock& fiber) {
+  if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
+  throw WasCancelled(fmt::format("fiber \"{}\" was cancelled: it has no result", fiber.own_name));
+}
+
+void stop_and_wait(FiberBlock& fiber) noexcept {
+  if (!fiber.core->is_its_thread()) {
+    mothreads::internal::fatal_misuse(fmt::format("the handle of fiber \"{}\" was destroyed on another thread than the fiber's: let its own "
+                                        "thread destroy it", fiber.own_name));
+  }
+  fiber.core->stop_and_wait(fiber);
+}
+
+Signal please_stop_of(FiberBlock& fiber) {
+  if (!fiber.please_stop) {
+    throw Misuse(fmt::format("fiber \"{}\" has no please_stop, because its function takes none", fiber.own_name));
+  }
+  return *fiber.please_stop;
+}
+
+FiberBlock& new_fiber(std::string_view name, std::size_t stack_size) {
+  if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
+  SchedulerCore& core = SchedulerCore::current();
+  FiberBlock& fiber = core.make_fiber(name, core.running_fiber());
+  fiber.stack_size = stack_size;
+  return fiber;
+}
+
+void give_please_stop(FiberBlock& fiber, const Signal* shared) {
+  fiber.takes_stop = true;
+  if (shared != nullptr) {
+    fiber.please_stop = *shared;
+  } else {
+    fiber.please_stop.emplace("please_stop for " + fiber.own_name);
+  }
+}
+
+}  // namespace internal
+
+void set_max_fibers(std::size_t count) { internal::SchedulerCore::current().set_max_fibers(count); }
+
+std::string_view current_name() { return mothreads::internal::Context::current().name; }
+
+}  // namespace cooperative

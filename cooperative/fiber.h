@@ -1,0 +1,138 @@
+#pragma once
+
+// Fibers: functions that take turns on one OS thread. One runs until it waits; then the next that is ready does. Between two waits
+// nothing else of that thread runs, so fibers of one thread need no locks between them.
+//
+//     auto reader = co::spawn("reader", read, std::ref(port));            // runs when this one waits
+//     std::string line = reader.join();                                   // its result, or its exception
+//
+// The first spawn() on a thread makes its scheduler, and the code that called it becomes the root of the thread's fibers. Every wait of
+// mothreads (Signal, Till, Lock, Queue, join) suspends only the fiber that waits.
+//
+// The handle owns the fiber: its destructor stops it and waits for it. stop() asks: a function that takes a please_stop (a
+// mothreads::Signal as its last parameter) sees it go; one that does not is cancelled, which throws FiberCancelled out of the wait
+// where it is. A failure that nobody takes by join() is logged and makes the exit code non-zero.
+//
+// Thread safety: a fiber and its handle belong to one thread; used from another they throw mothreads::Misuse before anything
+// changes. stopped() and please_stop() are Signals, for any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "cooperative/errors.h"
+#include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+struct FiberOptions {
+  std::string name;
+  std::optional<mothreads::Signal> please_stop = std::nullopt;  // may be shared; for a function that takes one
+  std::size_t stack_size = 0;                                   // bytes, guard included; 0 for internal::kDefaultStackSize
+};
+
+// Owns a fiber whose function returns R. Movable.
+template <typename R>
+class [[nodiscard]] Fiber {
+ public:
+  Fiber() = default;  // owns nothing
+  Fiber(Fiber&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Fiber& operator=(Fiber&& other) {
+    if (this != &other) {
+      stop_and_wait();
+      block_ = std::exchange(other.block_, nullptr);
+    }
+    return *this;
+  }
+  ~Fiber() { stop_and_wait(); }
+
+  // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
+  // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
+  // when it can never end: a fiber that joins itself, or one that it runs under.
+  R join(const mothreads::Until& until = {});
+
+  // Asks its children, then itself, to stop; does not wait. Chain: f.stop().join().
+  Fiber& stop() {
+    internal::FiberBlock& fiber = block();
+    fiber.core->stop(fiber);
+    return *this;
+  }
+
+  // Unwinds it from its wait, also when its function takes a please_stop. Does not wait.
+  Fiber& cancel() {
+    internal::FiberBlock& fiber = block();
+    fiber.core->cancel(fiber);
+    return *this;
+  }
+
+  // Hands the fiber to the root of its scheduler, which stops and waits for it when the thread ends. What the fiber uses must
+  // outlive that. Its result is dropped, its failure logged.
+  void release() {
+    internal::FiberBlock& fiber = block();
+    block_ = nullptr;
+    fiber.core->let_go(fiber);
+  }
+
+  mothreads::Signal stopped() const { return block().core->stopped_signal(block()); }
+  mothreads::Signal please_stop() const { return internal::please_stop_of(block()); }
+  const std::string& name() const { return block().own_name; }
+  std::uint64_t id() const { return block().id; }  // unique in its scheduler
+  bool is_alive() const { return owns() && block().state != internal::FiberBlock::State::ended; }
+  bool owns() const { return block_ != nullptr; }
+
+  // For the library: takes over a fiber that has been started.
+  explicit Fiber(internal::FiberBlock& fiber) : block_(&fiber) {}
+
+ private:
+  internal::FiberBlock& block() const {
+    if (block_ == nullptr || !block_->core->is_its_thread()) [[unlikely]] internal::refuse_handle(block_);
+    return *block_;
+  }
+  void stop_and_wait() noexcept {
+    if (internal::FiberBlock* fiber = std::exchange(block_, nullptr)) internal::stop_and_wait(*fiber);
+  }
+
+  internal::FiberBlock* block_ = nullptr;
+};
+
+// Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. The arguments are moved or copied
+// into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round. Throws FiberLimit.
+template <typename F, typename... Args>
+auto spawn(std::string_view name, F&& function, Args&&... args) {
+  return internal::spawn(name, nullptr, 0, std::forward<F>(function), std::forward<Args>(args)...);
+}
+template <typename F, typename... Args>
+auto spawn(const FiberOptions& options, F&& function, Args&&... args) {
+  return internal::spawn(options.name, options.please_stop ? &*options.please_stop : nullptr, options.stack_size,
+                         std::forward<F>(function), std::forward<Args>(args)...);
+}
+
+// How many fibers this thread may have at a time, those included that have not begun; default internal::kDefaultMaxFibers.
+void set_max_fibers(std::size_t count);
+
+// The name of the fiber that runs, or of the thread where none does.
+std::string_view current_name();
+
+// --- implementation --------------------------------------------------------------------------------------------------------------
+
+template <typename R>
+R Fiber<R>::join(const mothreads::Until& until) {
+  internal::FiberBlock& fiber = block();
+  if (fiber.state != internal::FiberBlock::State::ended) internal::await_end(fiber, until);
+  internal::LetGo let_go{std::exchange(block_, nullptr)};
+  if (fiber.outcome != internal::FiberBlock::Outcome::returned) internal::rethrow(fiber);
+  if constexpr (!std::is_void_v<R>) return internal::take_result<R>(fiber);
+}
+
+}  // namespace cooperative

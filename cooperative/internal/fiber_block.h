@@ -1,0 +1,72 @@
+#pragma once
+
+// A fiber: its context, its function and result, its place among the others. Blocks are recycled, never freed: wakers may look at
+// the word of a context that has gone on. Only code on its scheduler's thread uses one, but for what Context allows.
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cooperative/internal/runnable.h"
+#include "mothreads/contexts/context.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/signal.h"
+
+namespace cooperative::internal {
+
+class FiberBlock final : public mothreads::internal::Context {
+ public:
+  enum class State : std::uint8_t { fresh, begun, ending, ended };
+  enum class Outcome : std::uint8_t { none, returned, threw, cancelled };
+
+  FiberBlock() : runnable(*this) { runnable.is_fiber = true; }
+
+  // What a fiber does, and the result that it leaves, for templates to implement.
+  struct Job {
+    void (*call)(void* self);                    // runs the function, keeps the result
+    void (*drop_function)(void* self) noexcept;  // and its arguments
+    void (*destroy)(void* self) noexcept;        // with the result
+    void (*free)(void* self) noexcept;           // null when it lives in `room`
+  };
+  static constexpr std::size_t kRoom = 96;  // bytes for a job that needs no allocation
+
+  Runnable runnable;
+
+  State state = State::fresh;
+  Outcome outcome = Outcome::none;
+  bool has_handle = false;    // somebody will take the result
+  bool takes_stop = false;    // its function has a please_stop
+  bool told_to_stop = false;
+  bool is_cancelled = false;
+  std::size_t stack_size = 0;
+  std::uint64_t id = 0;
+  SchedulerCore* core = nullptr;
+  const Job* job = nullptr;
+  void* job_self = nullptr;
+  std::exception_ptr failure;
+  mothreads::internal::WaitList joiners;
+  std::optional<mothreads::Signal> please_stop;  // when its function takes one
+  std::optional<mothreads::Signal> stopped;      // once somebody has asked for it
+  std::string own_name;
+
+  // The tree of fibers of one scheduler; children are a circular list, the newest first.
+  FiberBlock* parent = nullptr;  // null for a child of the root
+  FiberBlock* newest_child = nullptr;
+  FiberBlock* older = nullptr;
+  FiberBlock* newer = nullptr;
+
+  FiberBlock* next_free = nullptr;
+  alignas(std::max_align_t) std::byte room[kRoom];
+
+ private:
+  bool spin_until(absl::FunctionRef<bool()> condition, int) noexcept override { return condition(); }
+  // With a host these are never called.
+  void suspend(const std::optional<mothreads::Instant>&) noexcept override {}
+  void resume() noexcept override {}
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,132 @@
+#pragma once
+
+// The templates of fiber.h: a function with its arguments, and its result, in the room of a fiber's block where they fit.
+
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+template <typename R>
+class Fiber;
+
+namespace internal {
+
+template <typename Bound, typename R>
+struct FiberJob {
+  struct Nothing {};
+  using Kept = std::conditional_t<std::is_void_v<R>, Nothing, R>;
+
+  explicit FiberJob(Bound&& its_function) : function(std::move(its_function)) {}
+
+  static FiberJob& of(void* self) { return *static_cast<FiberJob*>(self); }
+  static void call(void* self) {
+    if constexpr (std::is_void_v<R>) {
+      (*of(self).function)();
+    } else {
+      of(self).result.emplace((*of(self).function)());
+    }
+  }
+  static void drop_function(void* self) noexcept { of(self).function.reset(); }
+  static void destroy(void* self) noexcept { of(self).~FiberJob(); }
+  static void free(void* self) noexcept { ::operator delete(self, std::align_val_t{alignof(FiberJob)}); }
+
+  static constexpr bool kFits = sizeof(std::optional<Bound>) + sizeof(std::optional<Kept>) <= FiberBlock::kRoom &&
+                                alignof(Bound) <= alignof(std::max_align_t) && alignof(Kept) <= alignof(std::max_align_t);
+  static constexpr FiberBlock::Job kOps{call, drop_function, destroy, nullptr};
+  static constexpr FiberBlock::Job kOpsOfHeap{call, drop_function, destroy, free};
+
+  // The result first: who takes it knows its type, not the function's.
+  std::optional<Kept> result;
+  std::optional<Bound> function;
+};
+
+template <typename Bound, typename R>
+void put_job(FiberBlock& fiber, Bound&& bound) {
+  using Job = FiberJob<Bound, R>;
+  if constexpr (Job::kFits) {
+    static_assert(sizeof(Job) <= FiberBlock::kRoom + sizeof(std::max_align_t));
+    fiber.job_self = new (fiber.room) Job(std::move(bound));
+    fiber.job = &Job::kOps;
+  } else {
+    void* memory = ::operator new(sizeof(Job), std::align_val_t{alignof(Job)});
+    try {
+      fiber.job_self = new (memory) Job(std::move(bound));
+    } catch (...) {
+      Job::free(memory);
+      throw;
+    }
+    fiber.job = &Job::kOpsOfHeap;
+  }
+}
+
+template <typename R>
+R take_result(FiberBlock& fiber) {
+  return *std::move(*static_cast<std::optional<R>*>(fiber.job_self));
+}
+
+// The parts that need no template.
+[[noreturn]] void refuse_handle(const FiberBlock* fiber);
+void await_end(FiberBlock& fiber, const mothreads::Until& until);  // throws Timedout
+[[noreturn]] void rethrow(FiberBlock& fiber);
+void stop_and_wait(FiberBlock& fiber) noexcept;
+mothreads::Signal please_stop_of(FiberBlock& fiber);
+FiberBlock& new_fiber(std::string_view name, std::size_t stack_size);
+void give_please_stop(FiberBlock& fiber, const mothreads::Signal* shared);
+
+// Gives a fiber back when its handle is done with it.
+struct LetGo {
+  FiberBlock* fiber;
+  ~LetGo() { fiber->core->let_go(*fiber); }
+};
+
+template <typename F, typename... Args>
+auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::size_t stack_size, F&& function, Args&&... args) {
+  constexpr bool takes_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
+  static_assert(takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
+                "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
+  FiberBlock& fiber = new_fiber(name, stack_size);
+  struct Unmake {
+    FiberBlock* fiber;
+    ~Unmake() {
+      if (fiber != nullptr) fiber->core->unmake_fiber(*fiber);
+    }
+  } unmake{&fiber};
+  const auto begin = [&]<typename R>(auto&& bound) {
+    static_assert(!std::is_reference_v<R>, "a fiber's result cannot be a reference: return a pointer or std::ref()");
+    put_job<std::decay_t<decltype(bound)>, R>(fiber, std::move(bound));
+    unmake.fiber = nullptr;
+    fiber.has_handle = true;
+    fiber.core->start(fiber);
+    return Fiber<R>(fiber);
+  };
+  if constexpr (takes_stop) {
+    using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
+    give_please_stop(fiber, please_stop);
+    return begin.template operator()<R>(
+        [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
+         stop = *fiber.please_stop]() mutable -> R {
+          return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(stop)); }, a);
+        });
+  } else {
+    using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+    return begin.template operator()<R>(
+        [f = std::decay_t<F>(std::forward<F>(function)),
+         a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable -> R {
+          return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)...); }, a);
+        });
+  }
+}
+
+}  // namespace internal
+}  // namespace cooperative

@@ -1,0 +1,24 @@
+#include "cooperative/internal/home.h"
+
+#include <fmt/core.h>
+
+#include "cooperative/errors.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative::internal {
+
+void Home::refuse(const char* what) {
+  throw mothreads::Misuse(fmt::format("an {} was used on another thread than its own, where only its fibers may: post a callback to its "
+                                      "scheduler, or use a mothreads::Signal or Queue", what));
+}
+
+void throw_timed_out(const char* what, mothreads::Why why) {
+  throw Timedout(fmt::format("{} waiting for {}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", what));
+}
+
+void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {
+  if (waiters.is_empty()) return;
+  mothreads::internal::fatal_misuse(fmt::format("an {} was destroyed while a fiber waits for it: let it outlive who waits", what));
+}
+
+}  // namespace cooperative::internal

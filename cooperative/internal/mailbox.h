@@ -1,0 +1,79 @@
+#pragma once
+
+// What other threads ask one scheduler to call. One order over all who post: what was posted before comes before.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace cooperative::internal {
+
+// One call. It deletes itself: after run(), or by withdraw() when the scheduler ends before its turn.
+struct Call {
+  virtual void run() = 0;
+  virtual void withdraw() noexcept = 0;
+  virtual ~Call() = default;
+
+  Call* next = nullptr;
+};
+
+class Mailbox {
+ public:
+  Mailbox() = default;
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() { close(); }
+
+  // From any thread. False when it is closed: the call is still the caller's.
+  bool post(Call& call) noexcept {
+    Call* newest = newest_.load(std::memory_order_relaxed);
+    do {
+      if (newest == closed()) return false;
+      call.next = newest;
+      // seq_cst: the poster then looks whether the scheduler sleeps, which has looked here after it said that it would.
+    } while (!newest_.compare_exchange_weak(newest, &call, std::memory_order_seq_cst, std::memory_order_relaxed));
+    return true;
+  }
+
+  bool is_closed() const noexcept { return newest_.load(std::memory_order_acquire) == closed(); }
+  bool has_calls() const noexcept {
+    Call* const newest = newest_.load(std::memory_order_seq_cst);
+    return newest != nullptr && newest != closed();
+  }
+
+  // On the scheduler's thread: all that was posted, the oldest first.
+  Call* take_all() noexcept {
+    Call* oldest = nullptr;
+    Call* newest = newest_.load(std::memory_order_relaxed);
+    do {
+      if (newest == closed()) return nullptr;
+      // acquire pairs with post().
+    } while (!newest_.compare_exchange_weak(newest, nullptr, std::memory_order_acquire, std::memory_order_relaxed));
+    while (newest != nullptr) {
+      Call* const next = newest->next;
+      newest->next = oldest;
+      oldest = newest;
+      newest = next;
+    }
+    return oldest;
+  }
+
+  // Takes no more, and withdraws what is left; gives how many that were.
+  std::size_t close() noexcept {
+    Call* call = newest_.exchange(closed(), std::memory_order_acq_rel);
+    std::size_t count = 0;
+    while (call != nullptr && call != closed()) {
+      std::exchange(call, call->next)->withdraw();
+      ++count;
+    }
+    return count;
+  }
+
+ private:
+  static Call* closed() noexcept { return reinterpret_cast<Call*>(std::uintptr_t{1}); }
+
+  alignas(64) std::atomic<Call*> newest_{nullptr};
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cooperative/internal/stacks.h"
+#include "mothreads/contexts/context.h"
+
+namespace cooperative::internal {
+
+class SchedulerCore;
+
+// What another thread hands to a scheduler. Linked in its inbox, and then in a list of what it does about it.
+struct Posted {
+  Posted* next = nullptr;
+};
+
+// What a scheduler switches to: a fiber, or the thread's own stack. All that a switch touches, in one line of the cache.
+struct alignas(64) Runnable : Posted {
+  explicit Runnable(mothreads::internal::Context& its_context) : context(&its_context) {}
+
+  void* stack_pointer = nullptr;  // while parked
+  mothreads::internal::Context* context;
+  Stack* stack = nullptr;  // of a fiber that has begun; the thread's own has none
+  // The C++ runtime's state of exceptions (Itanium ABI, __cxa_eh_globals) while parked.
+  void* caught_exceptions = nullptr;
+  unsigned int uncaught_exceptions = 0;
+  bool has_begun = false;
+  bool is_fiber = false;
+  void* asan_fake_stack = nullptr;
+};
+
+}  // namespace cooperative::internal

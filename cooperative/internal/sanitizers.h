@@ -1,0 +1,99 @@
+#pragma once
+
+// What the sanitizers must be told of switches between stacks. Without them, nothing.
+
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define COOPERATIVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COOPERATIVE_ASAN 1
+#endif
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define COOPERATIVE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COOPERATIVE_TSAN 1
+#endif
+#endif
+
+#ifdef COOPERATIVE_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
+#endif
+#ifdef COOPERATIVE_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace cooperative::internal {
+
+#ifdef COOPERATIVE_ASAN
+inline constexpr bool kAsan = true;
+#else
+inline constexpr bool kAsan = false;
+#endif
+
+// Before a switch to the stack [lowest, lowest + size). `fake_stack` keeps the parked stack's state; null when it ends.
+inline void asan_leave([[maybe_unused]] void** fake_stack, [[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) {
+#ifdef COOPERATIVE_ASAN
+  __sanitizer_start_switch_fiber(fake_stack, lowest, size);
+#endif
+}
+
+// After a switch, on the stack that goes on; gives the bounds of the one that was left.
+inline void asan_arrive([[maybe_unused]] void* fake_stack, [[maybe_unused]] const void** left, [[maybe_unused]] std::size_t* size) {
+#ifdef COOPERATIVE_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, left, size);
+#endif
+}
+
+// A stack is used anew.
+inline void asan_unpoison([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) {
+#ifdef COOPERATIVE_ASAN
+  __asan_unpoison_memory_region(lowest, size);
+#endif
+}
+
+// Pointers on parked stacks keep what they point at from being a leak.
+inline void lsan_register([[maybe_unused]] const void* memory, [[maybe_unused]] std::size_t size) {
+#ifdef COOPERATIVE_ASAN
+  __lsan_register_root_region(memory, size);
+#endif
+}
+inline void lsan_unregister([[maybe_unused]] const void* memory, [[maybe_unused]] std::size_t size) {
+#ifdef COOPERATIVE_ASAN
+  __lsan_unregister_root_region(memory, size);
+#endif
+}
+
+inline void* make_tsan_fiber() {
+#ifdef COOPERATIVE_TSAN
+  return __tsan_create_fiber(0);
+#else
+  return nullptr;
+#endif
+}
+inline void destroy_tsan_fiber([[maybe_unused]] void* fiber) {
+#ifdef COOPERATIVE_TSAN
+  if (fiber != nullptr) __tsan_destroy_fiber(fiber);
+#endif
+}
+inline void* current_tsan_fiber() {
+#ifdef COOPERATIVE_TSAN
+  return __tsan_get_current_fiber();
+#else
+  return nullptr;
+#endif
+}
+// Inlined: the caller's own entry and exit are on the two sides of the switch, a function of its own would end on the other.
+[[gnu::always_inline]] inline void tsan_switch([[maybe_unused]] void* fiber) {
+#ifdef COOPERATIVE_TSAN
+  __tsan_switch_to_fiber(fiber, 0);
+#endif
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,236 @@
+#pragma once
+
+// The scheduler of one OS thread. Its order, in rounds, is cothread's (docs/architecture.md, "Rounds"):
+//
+//     1. what other threads posted                      becomes ready, in the order it was posted
+//     2. timers that are due, in the order of their times, then those who yielded
+//     3. if nothing is ready: those who yielded until nothing is ready
+//     4. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
+//
+// A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
+// sleeps there.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "cooperative/internal/fiber_block.h"
+#include "cooperative/internal/mailbox.h"
+#include "cooperative/internal/runnable.h"
+#include "cooperative/internal/stacks.h"
+#include "mothreads/clock.h"
+#include "mothreads/contexts/host.h"
+#include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/contexts/wait.h"
+
+namespace cooperative::internal {
+
+class SchedulerNode;
+
+// First in, first out; linked through `next`.
+template <typename T>
+class Fifo {
+ public:
+  bool is_empty() const noexcept { return first_ == nullptr; }
+  T* first() const noexcept { return first_; }
+  void push_back(T& item) noexcept {
+    item.next = nullptr;
+    if (first_ == nullptr) {
+      first_ = &item;
+    } else {
+      last_->next = &item;
+    }
+    last_ = &item;
+  }
+  T* pop_front() noexcept {
+    T* item = first_;
+    if (item != nullptr) first_ = static_cast<T*>(item->next);
+    return item;
+  }
+  void append(Fifo& other) noexcept {
+    if (other.first_ == nullptr) return;
+    if (first_ == nullptr) {
+      first_ = other.first_;
+    } else {
+      last_->next = other.first_;
+    }
+    last_ = other.last_;
+    other.first_ = nullptr;
+  }
+
+ private:
+  T* first_ = nullptr;
+  T* last_ = nullptr;
+};
+
+struct SchedulerCounts {
+  std::uint64_t switches = 0;
+  std::uint64_t rounds = 0;
+  std::uint64_t sleeps = 0;
+  std::uint64_t wakes = 0;  // system calls of other threads to wake it
+};
+
+// So many have room in the address space: a stack takes 64 KiB of it, unless another size was asked for.
+inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
+
+class SchedulerCore final : public mothreads::internal::Host {
+ public:
+  // The calling thread's; made at the first call. Cores are recycled, never freed: a thread that posts to one may still look at it
+  // after it has ended.
+  static SchedulerCore& current() {
+    SchedulerCore* core = current_;
+    return core != nullptr ? *core : make_for_this_thread();
+  }
+  static SchedulerCore* current_or_null() noexcept { return current_; }
+
+  SchedulerCore(const SchedulerCore&) = delete;
+  SchedulerCore& operator=(const SchedulerCore&) = delete;
+
+  // --- fibers: on its own thread -----------------------------------------------------------------------------------------
+
+  // A block that is not in use, with `name`. Throws FiberLimit when there are as many as may be.
+  FiberBlock& make_fiber(std::string_view name, FiberBlock* parent);
+  void start(FiberBlock& fiber) noexcept { ready_.push_back(fiber.runnable); }
+  // The function could not be put in place.
+  void unmake_fiber(FiberBlock& fiber) noexcept;
+
+  // The handle's end of it.
+  mothreads::Ended join(FiberBlock& fiber, const mothreads::Until& until);
+  void stop(FiberBlock& fiber);
+  void cancel(FiberBlock& fiber);
+  void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
+  void stop_and_wait(FiberBlock& fiber) noexcept;
+  mothreads::Signal stopped_signal(FiberBlock& fiber);
+
+  // The fiber that runs; null for the thread's own stack.
+  FiberBlock* running_fiber() const noexcept {
+    return running_->is_fiber ? static_cast<FiberBlock*>(running_->context) : nullptr;
+  }
+  std::size_t fibers() const noexcept { return fibers_; }
+  void set_max_fibers(std::size_t count) noexcept { max_fibers_ = count; }
+
+  // --- waiting ------------------------------------------------------------------------------------------------------------
+
+  void yield();  // behind all that is ready
+  mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
+  bool is_its_thread() const noexcept { return current_ == this; }
+
+  // --- Host ---------------------------------------------------------------------------------------------------------------
+
+  void suspend(mothreads::internal::Context& context) noexcept override;
+  void resume(mothreads::internal::Context& context) noexcept override;
+  void add_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept override;
+  void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override;
+  const mothreads::Clock& clock() const noexcept override { return *clock_; }
+  [[noreturn]] void unwind(mothreads::internal::Context& context) override;
+
+  // --- calls from other threads ---------------------------------------------------------------------------------------------
+
+  // Outlives the core's present life, for who keeps a handle.
+  const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
+  // After a post: from any thread.
+  void wake_if_asleep() noexcept;
+
+  // --- the end --------------------------------------------------------------------------------------------------------------
+
+  // Tells all fibers to stop, newest first; from any thread.
+  void post_stop() noexcept;
+  // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
+  void end();
+
+  SchedulerCounts counts() const noexcept;
+  const SchedulerNode* node() const noexcept { return node_; }
+
+ private:
+  friend class SchedulerNode;
+
+  SchedulerCore();
+  static SchedulerCore& make_for_this_thread();
+  void begin();
+
+  // Never ready at a time; taken out of the inbox in order.
+  void post(Posted& posted) noexcept;
+  void take_posted() noexcept;
+  void start_stopper() noexcept;
+  void take_calls() noexcept;
+  void run_calls();
+  void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
+  const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
+  static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
+
+  Runnable& next_round() noexcept;
+  bool look_is_due() noexcept;
+  void look() noexcept;
+  struct Alarm;
+  void sleep() noexcept;
+  void switch_to(Runnable& from, Runnable& to) noexcept;
+  [[gnu::always_inline]] inline void leave_for_good(Stack& stack, Runnable& next) noexcept;
+  void arrive(void* fake_stack) noexcept;
+  static void run_fibers(void* core) noexcept;
+  void run(FiberBlock& fiber) noexcept;
+  void finish(FiberBlock& fiber) noexcept;
+  void recycle(FiberBlock& fiber) noexcept;
+  bool prepare(FiberBlock& fiber) noexcept;
+  void make_blocks();
+  void drop_job(FiberBlock& fiber) noexcept;
+  void save_exceptions(Runnable& from) noexcept;
+  void load_exceptions(const Runnable& to) noexcept;
+
+  void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
+  void unlink_child(FiberBlock& child) noexcept;
+  mothreads::Ended await(FiberBlock& fiber, const mothreads::Until& until);
+  void stop_children(FiberBlock& fiber) noexcept;
+  void tell_children(FiberBlock* newest_child);
+  bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) const noexcept;
+
+  static inline constinit thread_local SchedulerCore* current_ = nullptr;
+
+  // What every switch touches.
+  Runnable* running_ = nullptr;
+  Fifo<Runnable> batch_;  // the rest of this round
+  Fifo<Runnable> ready_;  // for the next
+  struct EhGlobals* eh_globals_ = nullptr;
+  Stack* ended_stack_ = nullptr;  // of the fiber that switched away for good
+  std::uint64_t switches_ = 0;
+
+  // Rounds.
+  Fifo<Runnable> yielded_;
+  mothreads::internal::WaitList until_idle_;
+  std::uint32_t rounds_since_look_ = 0;
+  std::uint64_t last_look_ticks_ = 0;
+  std::uint64_t rounds_ = 0;
+  std::uint64_t sleeps_ = 0;
+  std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core
+  bool look_now_ = false;                                 // a timer was due when it was added
+  mothreads::Clock* clock_ = nullptr;
+
+  // Fibers.
+  FiberBlock* free_blocks_ = nullptr;
+  FiberBlock* newest_ = nullptr;  // children of the root
+  std::size_t fibers_ = 0;
+  std::size_t max_fibers_ = kDefaultMaxFibers;
+  std::uint64_t next_id_ = 1;
+  mothreads::internal::WaitList no_fibers_waiters_;
+  std::optional<Stacks> stacks_;  // of this life of the core
+  alignas(64) std::byte root_room_[sizeof(Runnable)];
+  Runnable* root_ = nullptr;
+  const void* root_lowest_ = nullptr;  // for the sanitizers
+  std::size_t root_size_ = 0;
+  void* root_tsan_fiber_ = nullptr;
+  SchedulerNode* node_ = nullptr;
+  std::shared_ptr<Mailbox> mailbox_;  // of this life of the core
+  Fifo<Call> calls_;                  // taken from it
+  bool calls_run_ = false;            // a fiber is at them
+  bool ending_ = false;
+
+  // What other threads touch, in lines of its own.
+  alignas(64) std::atomic<Posted*> inbox_{nullptr};  // newest first; asleep() while the scheduler sleeps with nothing in it
+  std::atomic<std::uint64_t> wakes_{0};
+  Posted stop_request_;
+  std::atomic<bool> stop_posted_{false};
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,26 @@
+#pragma once
+
+// The place of a scheduler in the shutdown tree: under the thread that runs it.
+
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/node.h"
+
+namespace cooperative::internal {
+
+class SchedulerNode final : public mothreads::internal::Node {
+ public:
+  SchedulerNode(std::string_view name, SchedulerCore& core, mothreads::Clock& clock);
+
+  // Its own thread ends the scheduler; another only waits for that.
+  void await_end() override;
+  std::string_view kind() const override { return "scheduler"; }
+  bool takes_children() const override { return false; }
+
+ private:
+  void tell_children(const std::vector<mothreads::internal::Ref<Node>>& newest_first,
+                     const std::optional<mothreads::Instant>& deadline) override;
+
+  SchedulerCore& core_;
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,49 @@
+#pragma once
+
+// A lock among the fibers of one scheduler, for a section that waits. Its holder may enter it again; leaving it as often hands it to
+// the first who waits, so nobody barges in. Without a wait inside, fibers need no lock.
+
+#include "cooperative/internal/home.h"
+#include "mothreads/contexts/context.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+class RLock {
+ public:
+  RLock() = default;
+  ~RLock();
+  RLock(const RLock&) = delete;
+  RLock& operator=(const RLock&) = delete;
+
+  // Waits until it is free, or this fiber's already. When the limit comes first throws Timedout.
+  void acquire(const mothreads::Until& until = {});
+  // Throws mothreads::Misuse for who does not hold it.
+  void release();
+
+  // For a scope.
+  class [[nodiscard]] Guard {
+   public:
+    explicit Guard(RLock& lock) : lock_(lock) {}
+    ~Guard() { lock_.release(); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    RLock& lock_;
+  };
+  Guard enter(const mothreads::Until& until = {}) {
+    acquire(until);
+    return Guard(*this);
+  }
+
+ private:
+  struct Waiter;
+
+  internal::Home home_;
+  mothreads::internal::Context* owner_ = nullptr;
+  std::size_t depth_ = 0;
+  mothreads::internal::WaitList waiters_;
+};
+
+}  // namespace cooperative

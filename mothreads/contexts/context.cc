@@ -1,0 +1,112 @@
+#include "mothreads/contexts/context.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "absl/cleanup/cleanup.h"
+#include "mothreads/clock.h"
+#include "mothreads/contexts/host.h"
+#include "mothreads/contexts/spin.h"
+
+namespace mothreads::internal {
+
+Context::Context() : clock(&Clock::steady()) {}
+
+bool Context::claim(std::uint64_t generation) noexcept {
+  std::uint64_t word = word_.load(std::memory_order_relaxed);
+  do {
+    if (word >> kGenerationShift != generation || (word & kClaimed) != 0) return false;
+    // acq_rel: acquire pairs with the waiter's SLEEPING, release with a waiter that sees CLAIMED in await_claimed().
+  } while (!word_.compare_exchange_weak(word, word | kClaimed, std::memory_order_acq_rel, std::memory_order_relaxed));
+  return true;
+}
+
+void Context::finish(Why why) noexcept {
+  outcome_ = why;
+  // release pairs with the acquire in is_done(); acquire with the waiter's setting of SLEEPING.
+  const std::uint64_t before = word_.fetch_or(kDone, std::memory_order_acq_rel);
+  if ((before & kOnHost) != 0) {
+    resume_on_host();
+  } else if ((before & kSleeping) != 0) {
+    resume();
+  }
+}
+
+void Context::resume_on_host() noexcept { host->resume(*this); }
+
+bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
+  if (host != nullptr) return await_finish_on_host(what.verb);
+  if (is_done() || (may_spin && spin_until([this] { return is_done(); }, 1))) return true;
+  describe(what);
+  absl::Cleanup forget = [this] { undescribe(); };
+  // acq_rel: release so that the claimer's resume() finds a context ready to be resumed, acquire as in is_done().
+  bool done = (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0;
+  while (!done) {
+    suspend(deadline);
+    done = is_done();
+    if (!done && deadline && std::chrono::steady_clock::now() >= *deadline) break;
+  }
+  return done;
+}
+
+bool Context::await_finish_on_host(const char* verb) noexcept {
+  if (reach_ == Reach::host) {
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    if ((word & kDone) != 0) return true;
+    word_.store(word | kSleeping | kOnHost, std::memory_order_relaxed);
+  } else if ((word_.fetch_or(kSleeping | kOnHost, std::memory_order_acq_rel) & kDone) != 0) {  // as in await_finish()
+    return true;
+  }
+  verb_.store(verb, std::memory_order_relaxed);  // relaxed: a literal, for reports
+  do {
+    host->suspend(*this);
+  } while (!is_done());
+  verb_.store(nullptr, std::memory_order_relaxed);
+  return true;
+}
+
+void Context::await_claimed() noexcept {
+  // The claimer is between two statements of its own; it only takes long when it was preempted there.
+  for (int i = 0; i < 100 && !is_done(); ++i) spin_pause();
+  if (host != nullptr) {
+    await_finish_on_host("is about to go on");
+    return;
+  }
+  if (is_done() || (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0) return;
+  while (!is_done()) suspend(std::nullopt);
+}
+
+const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
+  static_assert(sizeof(std::atomic<std::uint64_t>) == 8);
+  const auto* halves = reinterpret_cast<const std::atomic<std::uint32_t>*>(&word_);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return halves;
+#else
+  return halves + 1;
+#endif
+}
+
+void Context::describe(const WaitDescription& what) {
+  TinyLock lock(description_mutex_);
+  const int written = std::snprintf(description_, sizeof description_, "%s", what.verb);
+  const auto used = static_cast<std::size_t>(written);
+  if (what.write_name != nullptr && used + 2 < sizeof description_) {
+    description_[used] = ' ';
+    what.write_name(what.object, description_ + used + 1, sizeof description_ - used - 1);
+  }
+  described_since_ = std::chrono::steady_clock::now();
+}
+
+void Context::undescribe() noexcept {
+  TinyLock lock(description_mutex_);
+  description_[0] = '\0';
+}
+
+std::optional<WaitReport> Context::waits_on() const {
+  if (const char* verb = verb_.load(std::memory_order_relaxed)) return WaitReport{verb, {}};
+  TinyLock lock(description_mutex_);
+  if (description_[0] == '\0') return std::nullopt;
+  return WaitReport{description_, described_since_};
+}
+
+}  // namespace mothreads::internal

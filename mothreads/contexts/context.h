@@ -1,0 +1,196 @@
+#pragma once
+
+// An execution context: what can wait. An OS thread is one; a fiber is another. Every blocking call of the library parks the
+// current context through a Wait (wait.h) on the word kept here. Where several contexts share an OS thread they have a Host
+// (host.h), which switches between them.
+//
+// The word holds the number of the wait (its generation) and flags:
+//
+//     armed       the context waits but still runs (it may be spinning)
+//     SLEEPING    it has been suspended: who finishes the wait must call resume()
+//     ON_HOST     together with SLEEPING: who finishes the wait must call its host's resume(), and it does not go on before
+//     CLAIMED     one waker, and no other, has won the wait and decides its outcome
+//     DONE        the outcome is there; the context goes on
+//
+// A waker claims by generation, so a late wake of an earlier wait fails. Between CLAIMED and DONE the waiter does not
+// return: its stack, and thus its wait node, stays valid for the waker, which may move an item there.
+// Context objects are type-stable: they are recycled, never freed, so a waker may touch the word after the waiter left.
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/ended.h"
+#include "mothreads/instant.h"
+
+namespace mothreads {
+class Clock;
+}
+
+namespace mothreads::internal {
+
+class Host;
+class Node;
+
+// What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
+struct WaitDescription {
+  const char* verb;
+  const void* object;
+  void (*write_name)(const void* object, char* buffer, std::size_t size);
+};
+
+// A copy of the above that a report can keep.
+struct WaitReport {
+  std::string what;
+  Instant since;
+};
+
+class Context {
+ public:
+  // The context that runs this code. A thread that the library did not make gets one at its first call, see alien.h.
+  static Context& current() {
+    Context* context = current_;
+    return context != nullptr ? *context : adopt_alien();
+  }
+  static Context* current_or_null() noexcept { return current_; }
+  static void set_current(Context* context) noexcept { current_ = context; }
+
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Who may end a wait: code on any thread, or only code of the waiter's own host. The latter needs no atomic step.
+  enum class Reach : bool { everywhere, host };
+
+  // Starts a wait and returns its generation.
+  std::uint64_t begin_wait(Reach reach = Reach::everywhere) noexcept {
+    const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+    // relaxed: wakers learn of this wait through a node that is published under its source's mutex.
+    word_.store(generation << kGenerationShift, std::memory_order_relaxed);
+    reach_ = reach;
+    return generation;
+  }
+
+  // From now on any thread may end it. Called before the first node of the wait is linked where other threads look.
+  void open_wait() noexcept { reach_ = Reach::everywhere; }
+
+  // True for the one caller who wins wait `generation`; it must call finish() soon, whatever happens.
+  bool claim(std::uint64_t generation) noexcept;
+
+  // Lets the claimed wait end with `why`. Everything the caller did before is seen by the waiter.
+  void finish(Why why) noexcept;
+
+  // The same two for code that runs on the waiter's own host.
+  bool claim_on_host(std::uint64_t generation) noexcept {
+    if (reach_ == Reach::everywhere) return claim(generation);
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    if (word >> kGenerationShift != generation || (word & kClaimed) != 0) return false;
+    word_.store(word | kClaimed, std::memory_order_relaxed);  // nobody else writes it
+    return true;
+  }
+  void finish_on_host(Why why) noexcept {
+    if (reach_ == Reach::everywhere) return finish(why);
+    outcome_ = why;
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    word_.store(word | kDone, std::memory_order_relaxed);
+    if ((word & kOnHost) != 0) resume_on_host();
+  }
+
+  // Ends the wait that it is in, if it is in one and nobody has won it, as if its limit had come. On its host.
+  void interrupt_on_host() noexcept {
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    if ((word & kSleeping) != 0 && claim_on_host(word >> kGenerationShift)) finish_on_host(Why::stopped);
+  }
+
+  // Waits until finish() or the deadline; true when finished. Only the context itself calls it. One with a host has no deadlines
+  // here, but timers.
+  bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin);
+
+  // The same for one with a host; `verb` is a literal, for reports.
+  bool await_finish_on_host(const char* verb) noexcept;
+
+  // Busy-waits a little, if that pays for this kind of context, with so many pauses between two looks. True when `condition` came.
+  virtual bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept = 0;
+
+  // Waits for a finish() that is under way: the wait was claimed by somebody else.
+  void await_claimed() noexcept;
+
+  // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
+  bool must_unwind() const noexcept { return unwind_wanted && unwind_deferred == 0 && std::uncaught_exceptions() == 0; }
+
+  // Whether the wait has been finished already, and how.
+  bool is_finished() const noexcept { return is_done(); }
+  Why outcome() const noexcept { return outcome_; }
+
+  // What it sleeps on, if it does. Any thread may ask.
+  std::optional<WaitReport> waits_on() const;
+
+  Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
+  Node* node = nullptr;                     // its place in the shutdown tree
+  const char* name = "unknown";             // for the log; whoever sets it keeps it alive
+  std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
+  Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
+  int callbacks_running = 0;                // it is inside so many Signal::then functions
+  int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
+  bool unwind_wanted = false;               // its waits end by an exception that unwinds it: see Host::unwind()
+  bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
+
+ protected:
+  Context();
+  ~Context() = default;
+
+  // Gives up the processor until resume() or the deadline; may return early. Called with SLEEPING set.
+  virtual void suspend(const std::optional<Instant>& deadline) noexcept = 0;
+
+  bool is_done() const noexcept { return (word_.load(std::memory_order_acquire) & kDone) != 0; }
+  const std::atomic<std::uint32_t>* futex_word() const noexcept;
+  std::uint32_t low_word() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)); }
+
+ private:
+  static constexpr std::uint64_t kSleeping = 1;
+  static constexpr std::uint64_t kClaimed = 2;
+  static constexpr std::uint64_t kDone = 4;
+  static constexpr std::uint64_t kOnHost = 8;
+  static constexpr int kGenerationShift = 4;
+
+  static Context& adopt_alien();
+
+  // Makes a suspended context run again. Called once per finish() that found it SLEEPING, from any thread.
+  virtual void resume() noexcept = 0;
+
+  void describe(const WaitDescription& what);
+  void undescribe() noexcept;
+
+  static inline constinit thread_local Context* current_ = nullptr;
+
+  void resume_on_host() noexcept;
+
+  std::atomic<std::uint64_t> word_{kDone};
+  Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
+  Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
+
+  mutable TinyMutex description_mutex_;
+  std::atomic<const char*> verb_{nullptr};  // of a wait on a host, which has no time for more
+  char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
+  Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
+};
+
+// In this scope no wait of the current context unwinds it, as destructors need: a cancellation comes after it.
+class NoUnwind {
+ public:
+  NoUnwind() : context_(Context::current()) { ++context_.unwind_deferred; }
+  ~NoUnwind() { --context_.unwind_deferred; }
+  NoUnwind(const NoUnwind&) = delete;
+  NoUnwind& operator=(const NoUnwind&) = delete;
+
+ private:
+  Context& context_;
+};
+
+}  // namespace mothreads::internal

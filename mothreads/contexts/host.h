@@ -1,0 +1,33 @@
+#pragma once
+
+// What runs several contexts on one OS thread: a scheduler of fibers, in its own folder. Only code on that thread calls a host,
+// but for resume().
+
+#include <cstdint>
+
+#include "mothreads/contexts/context.h"
+#include "mothreads/contexts/timer_wheel.h"
+
+namespace mothreads::internal {
+
+class Host {
+ public:
+  // Lets other contexts run until resume() for this one. May come back early.
+  virtual void suspend(Context& context) noexcept = 0;
+  // From any thread.
+  virtual void resume(Context& context) noexcept = 0;
+
+  // The time limits of waits. One that has come already still lets others run first.
+  virtual void add_timer(TimerNode& timer, std::int64_t when) noexcept = 0;
+  virtual void cancel_timer(TimerNode& timer) noexcept = 0;
+  // The clock of those timers.
+  virtual const Clock& clock() const noexcept = 0;
+
+  // Throws what unwinds the current context.
+  [[noreturn]] virtual void unwind(Context& context) = 0;
+
+ protected:
+  ~Host() = default;
+};
+
+}  // namespace mothreads::internal

@@ -1,0 +1,236 @@
+#include "mothreads/contexts/node.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "mothreads/clock.h"
+#include "mothreads/internal/stop_report.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+#include "mothreads/stopping.h"
+#include "mothreads/until.h"
+
+namespace mothreads {
+namespace {
+
+constinit std::atomic<std::int64_t> stop_deadline_nanoseconds{30'000'000'000};
+
+// Longer is never: sums with the clock's time must not overflow.
+constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 10);
+
+}  // namespace
+
+void set_stop_deadline(absl::Duration duration) {
+  stop_deadline_nanoseconds.store(
+      duration > kLongest ? INT64_MAX : std::max<std::int64_t>(0, absl::ToInt64Nanoseconds(duration)),
+      std::memory_order_relaxed);
+}
+
+absl::Duration stop_deadline() {
+  const std::int64_t nanoseconds = stop_deadline_nanoseconds.load(std::memory_order_relaxed);
+  return nanoseconds == INT64_MAX ? absl::InfiniteDuration() : absl::Nanoseconds(nanoseconds);
+}
+
+}  // namespace mothreads
+
+namespace mothreads::internal {
+namespace {
+
+constinit std::atomic<std::uint64_t> next_id{1};
+
+}  // namespace
+
+Node::Node(std::string_view name, Signal please_stop, Clock& clock)
+    : TimerNode(kWatch),
+      id_(next_id.fetch_add(1, std::memory_order_relaxed)),
+      name_(name),
+      please_stop_(std::move(please_stop)),
+      stopped_("stopped of " + name_),
+      clock_(clock) {}
+
+Node::~Node() = default;
+
+void Node::attach_to(Node& parent) {
+  bool told = false;
+  std::optional<Instant> deadline;
+  {
+    TinyLock lock(parent.mutex_);
+    if (parent.ended_) {
+      throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which has ended: start it under a parent that still runs",
+                               name_, parent.name_));
+    }
+    ref();
+    if (Node* newest = parent.newest_child_) {
+      older_ = newest;
+      newer_ = newest->newer_;
+      newest->newer_ = newer_->older_ = this;
+    } else {
+      older_ = newer_ = this;
+    }
+    parent.newest_child_ = this;
+    told = parent.told_ || parent.ending_;
+    deadline = parent.deadline_;
+  }
+  {
+    parent.ref();
+    TinyLock lock(mutex_);
+    parent_ = &parent;
+  }
+  if (told) request_stop(deadline);
+}
+
+void Node::detach() {
+  Node* parent = nullptr;
+  {
+    TinyLock lock(mutex_);
+    parent = std::exchange(parent_, nullptr);
+  }
+  if (parent == nullptr) return;
+  {
+    TinyLock lock(parent->mutex_);
+    if (older_ == this) {
+      parent->newest_child_ = nullptr;
+    } else {
+      older_->newer_ = newer_;
+      newer_->older_ = older_;
+      if (parent->newest_child_ == this) parent->newest_child_ = older_;
+    }
+    older_ = newer_ = nullptr;
+  }
+  parent->unref();
+  unref();
+}
+
+Ref<Node> Node::parent() const {
+  TinyLock lock(mutex_);
+  return parent_ == nullptr ? Ref<Node>() : Ref<Node>(*parent_);
+}
+
+std::vector<Ref<Node>> Node::children() const {
+  std::vector<Ref<Node>> children;
+  TinyLock lock(mutex_);
+  if (Node* child = newest_child_) {
+    do {
+      children.emplace_back(*child);
+      child = child->older_;
+    } while (child != newest_child_);
+  }
+  return children;
+}
+
+bool Node::is_below(const Node& ancestor) const {
+  if (this == &ancestor) return true;
+  for (Ref<Node> node = parent(); node; node = node->parent()) {
+    if (node.get() == &ancestor) return true;
+  }
+  return false;
+}
+
+bool Node::was_told_to_stop() const {
+  TinyLock lock(mutex_);
+  return told_;
+}
+
+std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inherited) {
+  const absl::Duration allowed = stop_deadline();
+  std::optional<Instant> watch_until;
+  std::optional<Instant> deadline;
+  {
+    TinyLock lock(mutex_);
+    if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
+    if (!deadline_ && allowed != absl::InfiniteDuration()) {
+      deadline_ = clock_.now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
+      // One that was inherited is watched by whoever set it: its node ends after this one.
+      watched_ = true;
+      watch_until = deadline_;
+    }
+    deadline = deadline_;
+  }
+  if (watch_until) {
+    ref();  // for the timer
+    try {
+      clock_.watch_timers().add(*this, watch_until->time_since_epoch().count());
+      if (stopped_) cancel_watch();
+    } catch (const std::exception& refused) {
+      // The stop goes on without its deadline: that is better than to end here, maybe inside a destructor.
+      log::error("the stop of \"{}\" has no deadline, because the timer for it cannot be had: {}", name_, refused.what());
+      unref();
+    }
+  }
+  return deadline;
+}
+
+void Node::cancel_watch() {
+  if (clock_.watch_timers().cancel(*this)) unref();
+}
+
+bool Node::take_watch(TimerNode&) { return true; }
+
+void Node::fire_watch(TimerNode& timer) {
+  Node& node = static_cast<Node&>(timer);
+  if (!node.stopped_) report_and_exit(node);
+  node.unref();
+}
+
+bool Node::request_stop(const std::optional<Instant>& inherited) {
+  if (stopped_) return false;
+  bool first = false;
+  {
+    TinyLock lock(mutex_);
+    first = !std::exchange(told_, true);
+  }
+  const std::optional<Instant> deadline = settle_deadline(inherited);
+  tell_children(children(), deadline);
+  please_stop_.go();
+  return first;
+}
+
+void Node::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
+  for (const Ref<Node>& child : newest_first) child->request_stop(deadline);
+}
+
+void Node::stop_children() {
+  for (auto children = this->children(); !children.empty(); children = this->children()) {
+    tell_children(children, settle_deadline(std::nullopt));
+    // Who was told last ends last, more or less: who waits for that one first sleeps once, not once for each child.
+    for (auto child = children.rbegin(); child != children.rend(); ++child) {
+      (*child)->await_end();
+      (*child)->detach();
+    }
+  }
+  reap_left_over();
+}
+
+void Node::reap_left_over() { exchange_left_over({}).join(); }
+
+OsThread Node::exchange_left_over(OsThread ended) {
+  TinyLock lock(left_over_mutex_);
+  return std::exchange(left_over_, std::move(ended));
+}
+
+void Node::end_children() {
+  for (bool ended = false; !ended;) {
+    {
+      TinyLock lock(mutex_);
+      ending_ = true;  // one of those that we wait for may add another, and wait for it
+      ended = ended_ = newest_child_ == nullptr;
+    }
+    if (!ended) stop_children();
+  }
+  reap_left_over();
+}
+
+void Node::await_end() { stopped_.wait(); }
+
+void Node::mark_stopped() {
+  stopped_.go();
+  bool watched = false;
+  {
+    TinyLock lock(mutex_);
+    watched = watched_;
+  }
+  if (watched) cancel_watch();
+}
+
+}  // namespace mothreads::internal

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <utility>
+
+#include "mothreads/contexts/thread_stack.h"
+
+namespace mothreads::internal {
+
+// An OS thread that somebody has to join, and its stack; or none.
+class OsThread {
+ public:
+  OsThread() = default;
+  // Throws std::system_error when the system refuses. `stack_size` in bytes, 0 for the system's default.
+  OsThread(void* (*function)(void*), void* argument, std::size_t stack_size);
+  OsThread(OsThread&& other) noexcept : exists_(std::exchange(other.exists_, false)), id_(other.id_), stack_(std::move(other.stack_)) {}
+  OsThread& operator=(OsThread&& other) noexcept {
+    std::swap(exists_, other.exists_);
+    std::swap(id_, other.id_);
+    std::swap(stack_, other.stack_);
+    return *this;
+  }
+  // It has been joined: nobody else can free its stack.
+  ~OsThread();
+
+  explicit operator bool() const { return exists_; }
+  bool is_current() const { return exists_ && pthread_equal(id_, pthread_self()) != 0; }
+
+  // Waits until the kernel has ended it; nothing when there is none.
+  void join();
+
+ private:
+  bool exists_ = false;
+  pthread_t id_{};
+  ThreadStack stack_;
+};
+
+}  // namespace mothreads::internal

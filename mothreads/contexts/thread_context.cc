@@ -1,0 +1,113 @@
+#include "mothreads/contexts/thread_context.h"
+
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "mothreads/clock.h"
+#include "mothreads/contexts/futex.h"
+#include "mothreads/contexts/spin.h"
+
+namespace mothreads::internal {
+namespace {
+
+// A sleep costs the waker about 15 µs and the sleeper about 50 µs on a virtual machine (facts of docs/performance.md), so
+// a spin as long as that at worst doubles the cost of a wait. It shrinks while it does not pay and grows while it does.
+constexpr std::uint32_t kMaxSpin = 50'000;
+constexpr std::uint32_t kMinSpin = 1'000;
+// Every so many waits the full length is tried again, to learn when wakes have become quick.
+constexpr std::uint32_t kProbeEvery = 32;
+
+// As many may spin at a time as there are processors: two threads that wait for each other in turn both spin for a moment. On
+// one processor it is pointless, since the waker needs it.
+int max_spinners() {
+  static const int allowed_spinners = [] {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
+    const int processors = CPU_COUNT(&allowed);
+    return processors > 1 ? processors : 0;
+  }();
+  return allowed_spinners;
+}
+
+constinit std::atomic<int> spinners{0};
+
+struct Pool {
+  std::mutex mutex;
+  ThreadContext* free = nullptr;
+};
+
+Pool& pool() {
+  static Pool& instance = *new Pool;  // outlives every thread
+  return instance;
+}
+
+}  // namespace
+
+ThreadContext& ThreadContext::acquire() {
+  ThreadContext* context = nullptr;
+  {
+    std::lock_guard lock(pool().mutex);
+    context = pool().free;
+    if (context != nullptr) pool().free = context->next_free_;
+  }
+  if (context == nullptr) context = new ThreadContext;
+  context->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+  context->spin_nanoseconds_ = kMaxSpin / 2;
+  return *context;
+}
+
+void ThreadContext::release(ThreadContext& context) noexcept {
+  context.clock = &Clock::steady();
+  context.node = nullptr;
+  context.name = "unknown";
+  context.log_extras.reset();
+  context.host = nullptr;
+  context.callbacks_running = 0;
+  context.must_not_block = false;
+  context.os_thread_id_.store(0, std::memory_order_relaxed);
+  std::lock_guard lock(pool().mutex);
+  context.next_free_ = pool().free;
+  pool().free = &context;
+}
+
+void ThreadContext::suspend(const std::optional<Instant>& deadline) noexcept {
+  const std::uint32_t seen = low_word();
+  if (is_done()) return;
+  futex_wait(futex_word(), seen, deadline);
+}
+
+void ThreadContext::resume() noexcept { futex_wake(futex_word(), 1); }
+
+bool ThreadContext::spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept {
+  return host != nullptr ? condition() : spin(condition, pauses);  // others of the host may be what it waits for
+}
+
+bool ThreadContext::spin(absl::FunctionRef<bool()> condition, int pauses) noexcept {
+  if (max_spinners() <= 0) return condition();
+  bool done = false;
+  const bool probe = ++waits_ % kProbeEvery == 0;
+  const std::uint32_t budget = probe ? kMaxSpin : spin_nanoseconds_;
+  // relaxed: a count that only limits waste.
+  if (spinners.fetch_add(1, std::memory_order_relaxed) < max_spinners()) {
+    const auto start = std::chrono::steady_clock::now();
+    do {
+      for (int i = 0; i < 16 && !done; i += pauses) {
+        for (int pause = 0; pause < pauses; ++pause) spin_pause();
+        done = condition();
+      }
+    } while (!done && std::chrono::steady_clock::now() - start < std::chrono::nanoseconds(budget));
+    if (done) {
+      spin_nanoseconds_ = std::min(kMaxSpin, spin_nanoseconds_ + spin_nanoseconds_ / 2);
+    } else {
+      spin_nanoseconds_ = std::max(kMinSpin, spin_nanoseconds_ / 2);
+    }
+  }
+  spinners.fetch_sub(1, std::memory_order_relaxed);
+  return done;
+}
+
+}  // namespace mothreads::internal

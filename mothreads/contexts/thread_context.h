@@ -1,0 +1,35 @@
+#pragma once
+
+// The context of an OS thread: it parks on a futex, after a short, adaptive spin.
+
+#include <cstdint>
+
+#include "mothreads/contexts/context.h"
+
+namespace mothreads::internal {
+
+class ThreadContext final : public Context {
+ public:
+  // A context for the calling thread, from the pool of those that earlier threads gave back.
+  static ThreadContext& acquire();
+  static void release(ThreadContext& context) noexcept;
+
+  std::uint64_t os_thread_id() const noexcept { return os_thread_id_.load(std::memory_order_relaxed); }
+
+  bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept override;
+  // The same also where it has a host, whose own sleep it is.
+  bool spin(absl::FunctionRef<bool()> condition, int pauses) noexcept;
+
+ private:
+  ThreadContext() = default;
+
+  void suspend(const std::optional<Instant>& deadline) noexcept override;
+  void resume() noexcept override;
+
+  std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
+  ThreadContext* next_free_ = nullptr;
+  std::uint32_t spin_nanoseconds_ = 0;
+  std::uint32_t waits_ = 0;
+};
+
+}  // namespace mothreads::internal

@@ -1,0 +1,119 @@
+#include "mothreads/contexts/timer_queue.h"
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+namespace mothreads::internal {
+namespace {
+
+void fire_chain(TimerNode* node) {
+  while (node != nullptr) {
+    TimerNode* next = node->fire_next;
+    node->ops->fire(*node);  // the node may be gone
+    node = next;
+  }
+}
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<TimerQueue*> queues;
+};
+
+Registry& registry() {
+  static Registry& instance = *new Registry;
+  return instance;
+}
+
+}  // namespace
+
+TimerQueue::TimerQueue(std::int64_t now) : wheel_(now) {
+  std::lock_guard lock(registry().mutex);
+  registry().queues.push_back(this);
+}
+
+TimerQueue::~TimerQueue() {
+  std::lock_guard lock(registry().mutex);
+  std::erase(registry().queues, this);
+}
+
+TimerNode** TimerQueue::take_all(const TimerOps& kind, TimerNode** end) {
+  TinyLock lock(mutex_);
+  // The analysis does not see that the function runs in here.
+  wheel_.for_each([&](TimerNode& node) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (node.ops != &kind) return;
+    wheel_.remove(node);
+    node.fire_next = nullptr;
+    if (!node.ops->take(node)) return;
+    *end = &node;
+    end = &node.fire_next;
+  });
+  return end;
+}
+
+void fire_everywhere(const TimerOps& kind) {
+  TimerNode* fire = nullptr;
+  {
+    std::lock_guard all(registry().mutex);
+    TimerNode** end = &fire;
+    for (TimerQueue* queue : registry().queues) end = queue->take_all(kind, end);
+  }
+  fire_chain(fire);
+}
+
+void TimerQueue::add(TimerNode& node, std::int64_t when) {
+  {
+    TinyLock lock(mutex_);
+    wheel_.add(node, when);
+  }
+  try {
+    added(when);
+  } catch (...) {
+    cancel(node);
+    throw;
+  }
+}
+
+bool TimerQueue::cancel(TimerNode& node) noexcept {
+  TinyLock lock(mutex_);
+  if (!node.is_linked()) return false;
+  wheel_.remove(node);
+  return true;
+}
+
+std::int64_t TimerQueue::expire(std::int64_t now) {
+  TimerNode* fire = nullptr;
+  std::int64_t next_wake = TimerWheel::kNever;
+  {
+    TinyLock lock(mutex_);
+    ExpiredTimers expired;
+    wheel_.expire(now, expired);
+    next_wake = wheel_.next_wake();
+    TimerNode** end = &fire;
+    while (TimerNode* node = expired.pop_front()) {
+      node->fire_next = nullptr;
+      if (!node->ops->take(*node)) continue;
+      *end = node;
+      end = &node->fire_next;
+    }
+  }
+  fire_chain(fire);
+  return next_wake;
+}
+
+std::size_t TimerQueue::size() const noexcept {
+  TinyLock lock(mutex_);
+  return wheel_.size();
+}
+
+std::int64_t TimerQueue::next_wake() const noexcept {
+  TinyLock lock(mutex_);
+  return wheel_.next_wake();
+}
+
+std::int64_t TimerQueue::first_time() const noexcept {
+  TinyLock lock(mutex_);
+  return wheel_.first_time();
+}
+
+}  // namespace mothreads::internal

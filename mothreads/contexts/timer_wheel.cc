@@ -1,0 +1,137 @@
+#include "mothreads/contexts/timer_wheel.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace mothreads::internal {
+
+void ExpiredTimers::insert_by_time(TimerNode& node) noexcept {
+  // Slots come in order, so only times within one tick can be out of order: the search from the end is short.
+  TimerNode* before = last_;
+  while (before != nullptr && before->when > node.when) before = before->previous;
+  node.previous = before;
+  node.next = before == nullptr ? first_ : before->next;
+  (before == nullptr ? first_ : before->next) = &node;
+  (node.next == nullptr ? last_ : node.next->previous) = &node;
+}
+
+TimerNode* ExpiredTimers::pop_front() noexcept {
+  TimerNode* node = first_;
+  if (node == nullptr) return nullptr;
+  first_ = node->next;
+  (first_ == nullptr ? last_ : first_->previous) = nullptr;
+  node->previous = node->next = nullptr;
+  return node;
+}
+
+void TimerWheel::add(TimerNode& node, std::int64_t when) noexcept {
+  node.when = when;
+  link(node);
+  ++size_;
+}
+
+void TimerWheel::link(TimerNode& node) noexcept {
+  // What is past due waits in the current slot of level 0 for the next expire().
+  const std::uint64_t tick = std::max(tick_of(node.when), tick_);
+  const std::uint64_t differs = tick ^ tick_;
+  const int level = differs == 0 ? 0 : (static_cast<int>(std::bit_width(differs)) - 1) / kDigitBits;
+  const int digit = static_cast<int>(tick >> (level * kDigitBits)) & (kSlots - 1);
+  const int slot = level * kSlots + digit;
+  node.slot = static_cast<std::uint16_t>(slot);
+  TimerNode*& head = slots_[static_cast<std::size_t>(slot)];
+  if (head == nullptr) {
+    head = node.previous = node.next = &node;
+    occupied_[static_cast<std::size_t>(level)] |= std::uint64_t{1} << digit;
+  } else {
+    node.next = head;
+    node.previous = head->previous;
+    node.previous->next = &node;
+    head->previous = &node;
+  }
+}
+
+void TimerWheel::remove(TimerNode& node) noexcept {
+  if (!node.is_linked()) return;
+  TimerNode*& head = slots_[node.slot];
+  if (node.next == &node) {
+    head = nullptr;
+    occupied_[node.slot / kSlots] &= ~(std::uint64_t{1} << (node.slot % kSlots));
+  } else {
+    node.previous->next = node.next;
+    node.next->previous = node.previous;
+    if (head == &node) head = node.next;
+  }
+  node.previous = node.next = nullptr;
+  --size_;
+}
+
+int TimerWheel::first_slot() const noexcept {
+  // Whatever is at a lower level comes before whatever is at a higher one.
+  for (int level = 0; level < kLevels; ++level) {
+    const std::uint64_t occupied = occupied_[static_cast<std::size_t>(level)];
+    if (occupied != 0) return level * kSlots + std::countr_zero(occupied);
+  }
+  return -1;
+}
+
+std::uint64_t TimerWheel::start_of(int slot) const noexcept {
+  const int shift = slot / kSlots * kDigitBits;
+  const std::uint64_t above = tick_ >> shift >> kDigitBits << kDigitBits;
+  return (above | static_cast<std::uint64_t>(slot % kSlots)) << shift;
+}
+
+std::int64_t TimerWheel::next_wake() const noexcept {
+  const int slot = first_slot();
+  if (slot < 0) return kNever;
+  // Exact while few timers share the slot, so that an idle program is not woken just to move a timer down a level.
+  constexpr int kLookAt = 16;
+  const TimerNode* head = slots_[static_cast<std::size_t>(slot)];
+  std::int64_t first = head->when;
+  const TimerNode* node = head->next;
+  for (int i = 0; node != head && i < kLookAt; ++i, node = node->next) first = std::min(first, node->when);
+  if (node == head || slot < kSlots) return first;
+  return static_cast<std::int64_t>(start_of(slot) << kTickBits);
+}
+
+std::int64_t TimerWheel::first_time() const noexcept {
+  const int slot = first_slot();
+  if (slot < 0) return kNever;
+  const TimerNode* head = slots_[static_cast<std::size_t>(slot)];
+  std::int64_t first = head->when;
+  for (const TimerNode* node = head->next; node != head; node = node->next) first = std::min(first, node->when);
+  return first;
+}
+
+TimerNode* TimerWheel::take_slot(int slot) noexcept {
+  TimerNode* head = slots_[static_cast<std::size_t>(slot)];
+  slots_[static_cast<std::size_t>(slot)] = nullptr;
+  occupied_[static_cast<std::size_t>(slot / kSlots)] &= ~(std::uint64_t{1} << (slot % kSlots));
+  head->previous->next = nullptr;  // a plain chain from here on
+  return head;
+}
+
+void TimerWheel::expire(std::int64_t now, ExpiredTimers& expired) noexcept {
+  const std::uint64_t now_tick = tick_of(now);
+  while (true) {
+    const int slot = first_slot();
+    if (slot < 0 || start_of(slot) > now_tick) break;
+    tick_ = std::max(tick_, start_of(slot));
+    bool all_later = true;
+    for (TimerNode* node = take_slot(slot); node != nullptr;) {
+      TimerNode* next = node->next;
+      // Above level 0 a slot is only spread over the levels below, so that expired timers come in order.
+      if (slot < kSlots && node->when <= now) {
+        expired.insert_by_time(*node);
+        --size_;
+        all_later = false;
+      } else {
+        link(*node);
+      }
+      node = next;
+    }
+    if (slot < kSlots && all_later) break;  // this very tick, its timers not due yet
+  }
+  tick_ = std::max(tick_, now_tick);
+}
+
+}  // namespace mothreads::internal

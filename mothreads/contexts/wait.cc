@@ -1,0 +1,197 @@
+#include "mothreads/contexts/wait.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/cleanup/cleanup.h"
+#include "mothreads/clock.h"
+#include "mothreads/contexts/host.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+#include "mothreads/until.h"
+
+namespace mothreads::internal {
+namespace {
+
+// The time limit of a wait on a clock that the kernel does not know.
+struct WaitTimer : TimerNode {
+  WaitTimer(const TimerOps& operations, Context& of, std::uint64_t its_generation)
+      : TimerNode(operations), context(of), generation(its_generation) {}
+
+  static bool take(TimerNode& node) {
+    auto& timer = static_cast<WaitTimer&>(node);
+    return timer.context.claim(timer.generation);
+  }
+  static void fire(TimerNode& node) { static_cast<WaitTimer&>(node).context.finish(Why::timed_out); }
+  static constexpr TimerOps kOps{take, fire};
+
+  Context& context;
+  const std::uint64_t generation;
+};
+
+// The same, kept by the waiter's host. `why` is not always the time: a limit that had come already waits for its turn, too.
+struct HostTimer : WaitTimer {
+  HostTimer(Context& of, std::uint64_t its_generation, Why its_why) : WaitTimer(kOps, of, its_generation), why(its_why) {}
+
+  static bool take(TimerNode& node) {
+    auto& timer = static_cast<HostTimer&>(node);
+    return timer.context.claim_on_host(timer.generation);
+  }
+  static void fire(TimerNode& node) {
+    auto& timer = static_cast<HostTimer&>(node);
+    timer.context.finish_on_host(timer.why);
+  }
+  static constexpr TimerOps kOps{take, fire};
+
+  const Why why;
+};
+
+}  // namespace
+
+void Wait::check_may_block() const {
+  char name[SignalState::kMaxName + 2] = "";
+  if (what_.write_name != nullptr) what_.write_name(what_.object, name, sizeof name);
+  if (context_.must_not_block) {
+    throw Misuse(fmt::format("Deadlock detected: a function given to Signal::then() {} \"{}\" on a thread of the library, which "
+                             "nothing may block; let the function start a thread, or add to a queue, instead",
+                             what_.verb, name));
+  }
+  log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
+               "a queue, instead", what_.verb, name);
+}
+
+Why Wait::park_on_host_for_ever() {
+  if (context_.is_finished()) return context_.outcome();
+  if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
+  context_.await_finish_on_host(what_.verb);
+  const Why why = context_.outcome();
+  if (why == Why::stopped && context_.must_unwind()) context_.host->unwind(context_);  // no limit, so it was interrupted
+  return why;
+}
+
+Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
+  if (context_.is_finished()) return context_.outcome();
+  if (context_.host != nullptr && !interim && until.is_never()) return park_on_host_for_ever();
+  if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
+  const Clock& clock = *context_.clock;
+  if (!has_deadline_) {
+    deadline_ = until.deadline(clock);
+    has_deadline_ = true;
+  }
+  std::optional<Instant> deadline = deadline_;
+  if (interim && (!deadline || *interim < *deadline)) deadline = interim;
+
+  struct Detach {
+    const Until& until;
+    ~Detach() { until.detach(); }
+  } detach{until};
+  std::optional<Why> limit = until.attach(*this);
+  if (context_.host != nullptr) return park_on_host(until, deadline, limit);
+  if (!limit && deadline && clock.now() >= *deadline) limit = Why::timed_out;
+  if (limit) {
+    if (claim_self()) return *limit;
+    context_.await_claimed();
+    return outcome_of(until);
+  }
+
+  if (clock.is_real() || !deadline) {
+    if (context_.await_finish(deadline, what_, may_spin_)) return outcome_of(until);
+    if (claim_self()) return Why::timed_out;
+    context_.await_claimed();
+    return outcome_of(until);
+  }
+  WaitTimer timer(WaitTimer::kOps, context_, generation_);
+  TimerQueue& timers = context_.clock->timers();
+  timers.add(timer, deadline->time_since_epoch().count());
+  absl::Cleanup leave = [&] { timers.cancel(timer); };
+  context_.await_finish(std::nullopt, what_, may_spin_);
+  return outcome_of(until);
+}
+
+Why Wait::park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
+  Host& host = *context_.host;
+  const auto sleep = [&] {
+    context_.await_finish(std::nullopt, what_, false);
+    // A limit took nothing, so nothing is lost.
+    if (context_.must_unwind() && (context_.outcome() == Why::stopped || context_.outcome() == Why::timed_out)) host.unwind(context_);
+    return outcome_of(until);
+  };
+  if (!deadline && !limit) return sleep();
+  HostTimer timer(context_, generation_, limit.value_or(Why::timed_out));
+  const std::int64_t when = limit ? INT64_MIN : deadline->time_since_epoch().count();
+  if (context_.clock == &host.clock() || limit) {
+    host.add_timer(timer, when);
+    absl::Cleanup leave = [&] { host.cancel_timer(timer); };
+    return sleep();
+  }
+  // Another clock than the host's: whoever makes its time pass does so on a thread of its own.
+  context_.open_wait();
+  WaitTimer elsewhere(WaitTimer::kOps, context_, generation_);
+  TimerQueue& timers = context_.clock->timers();
+  timers.add(elsewhere, deadline->time_since_epoch().count());
+  absl::Cleanup leave = [&] { timers.cancel(elsewhere); };
+  return sleep();
+}
+
+bool Wait::has_expired() const noexcept { return deadline_ && context_.clock->now() >= *deadline_; }
+
+Why Wait::outcome_of(const Until& until) const {
+  const Why why = context_.outcome();
+  if (why != Why::stopped) return why;
+  // Which of the limit's signals it was: a Till counts as time.
+  return until.has_come().value_or(Why::stopped);
+}
+
+void WaitList::push_front(WaitNode& node) noexcept {
+  push_back(node);
+  head_ = &node;
+}
+
+Claimed WaitList::take_claimed() noexcept {
+  Claimed claimed;
+  while (WaitNode* node = head_) {
+    remove(*node);
+    if (node->claim()) claimed.add(*node);
+  }
+  return claimed;
+}
+
+WaitNode* WaitList::claim_front() noexcept {
+  for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+    if (node->claim()) {
+      remove(*node);
+      return node;
+    }
+  }
+  return nullptr;
+}
+
+void Claimed::add(WaitNode& node) noexcept {
+  node.next = nullptr;
+  if (last_ == nullptr) {
+    first_ = &node;
+  } else {
+    last_->next = &node;
+  }
+  last_ = &node;
+}
+
+void Claimed::finish_all() noexcept {
+  while (WaitNode* node = first_) {
+    first_ = node->next;
+    node->next = nullptr;
+    node->finish();
+  }
+  last_ = nullptr;
+}
+
+void Claimed::finish_all(Why why) noexcept {
+  while (WaitNode* node = first_) {
+    first_ = node->next;
+    node->next = nullptr;
+    node->finish(why);
+  }
+  last_ = nullptr;
+}
+
+}  // namespace mothreads::internal

@@ -1,0 +1,184 @@
+#pragma once
+
+// One wait of the current context, and the nodes by which wakers find it. This is the library's only way to block.
+//
+//     Wait wait({"pops from", this, write_name});
+//     WaitNode node(wait, Why::ready);
+//     list.push_back(node)                        under the source's mutex
+//     Why why = wait.park(until);                 blocks; a waker does take_claimed() / finish()
+//     remove the node, if it is still linked      under the source's mutex
+//
+// Everything lives on the waiter's stack; nothing is allocated.
+
+#include <cstdint>
+#include <utility>
+
+#include "mothreads/contexts/context.h"
+#include "mothreads/ended.h"
+
+namespace mothreads {
+class Until;
+}
+
+namespace mothreads::internal {
+
+class Wait {
+ public:
+  // `what` must stay valid while the wait lasts. Throws Misuse when this context must not block: it runs a Signal::then()
+  // function on a thread of the library.
+  // Who has spun already, on a condition of its own, does not spin again.
+  enum class Spin : bool { no, yes };
+  explicit Wait(const WaitDescription& what, Spin spin = Spin::yes, Context::Reach reach = Context::Reach::everywhere)
+      : context_(Context::current()), what_(what), reach_(reach), may_spin_(spin == Spin::yes) {
+    if (context_.callbacks_running > 0 || context_.must_not_block) [[unlikely]] check_may_block();
+    generation_ = context_.begin_wait(reach);
+  }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+  // Blocks until a waker finishes the wait, or the limit of `until` comes first. Throws what unwinds a context that has been
+  // cancelled; then the wait is over, and has taken nothing.
+  // `interim` is a limit of the caller's own: when it comes the wait ends `timed_out`, and may be restarted.
+  Why park(const Until& until, const std::optional<Instant>& interim = std::nullopt);
+
+  // The same for a context with a host, and no limit.
+  Why park_on_host_for_ever();
+
+  // The same wait again, after it ended by a limit that was only an interim one; its nodes are to be re-armed.
+  void restart() noexcept { generation_ = context_.begin_wait(reach_); }
+
+  // Ends the wait from the waiter's own side; false when a waker was first, whose outcome then counts.
+  bool claim_self() noexcept { return context_.claim(generation_); }
+
+  // Whether the deadline of the limit, not an interim one, has passed.
+  bool has_expired() const noexcept;
+
+  Context& context() const noexcept { return context_; }
+  std::uint64_t generation() const noexcept { return generation_; }
+
+ private:
+  void check_may_block() const;
+  Why park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit);
+  Why outcome_of(const Until& until) const;
+
+  Context& context_;
+  WaitDescription what_;
+  std::uint64_t generation_ = 0;
+  Context::Reach reach_;
+  bool may_spin_;
+  bool has_deadline_ = false;  // a duration counts from the first park()
+  std::optional<Instant> deadline_;
+};
+
+class WaitNode {
+ public:
+  WaitNode() = default;
+  WaitNode(const Wait& wait, Why why) noexcept { arm(wait, why); }
+  WaitNode(const WaitNode&) = delete;
+  WaitNode& operator=(const WaitNode&) = delete;
+
+  void arm(const Wait& wait, Why why) noexcept {
+    context_ = &wait.context();
+    generation_ = wait.generation();
+    why_ = why;
+  }
+
+  // For wakers, under the source's mutex: true when this waker has won; then finish() must follow, with or without the mutex.
+  bool claim() const noexcept { return context_->claim(generation_); }
+
+  // Lets the claimed waiter go on. The node may be gone when this returns.
+  void finish() noexcept { context_->finish(why_); }
+  void finish(Why why) noexcept { context_->finish(why); }
+
+  // The same for sources that only code of the waiter's host touches.
+  bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
+  void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
+
+  bool is_linked() const noexcept { return next != nullptr; }
+
+  WaitNode* previous = nullptr;  // circular while linked; the list owns both
+  WaitNode* next = nullptr;
+
+ private:
+  Context* context_ = nullptr;
+  std::uint64_t generation_ = 0;
+  Why why_ = Why::ready;
+};
+
+// Waiters in the order they came. Guarded by the mutex of its owner.
+class WaitList {
+ public:
+  constexpr WaitList() = default;
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+
+  bool is_empty() const noexcept { return head_ == nullptr; }
+  WaitNode* front() const noexcept { return head_; }
+  WaitNode* after(const WaitNode& node) const noexcept { return node.next == head_ ? nullptr : node.next; }
+
+  void push_back(WaitNode& node) noexcept {
+    if (head_ == nullptr) {
+      node.previous = node.next = head_ = &node;
+      return;
+    }
+    node.next = head_;
+    node.previous = head_->previous;
+    node.previous->next = &node;
+    head_->previous = &node;
+  }
+  void push_front(WaitNode& node) noexcept;
+  // Nothing when it is not linked.
+  void remove(WaitNode& node) noexcept {
+    if (!node.is_linked()) return;
+    if (node.next == &node) {
+      head_ = nullptr;
+    } else {
+      node.previous->next = node.next;
+      node.next->previous = node.previous;
+      if (head_ == &node) head_ = node.next;
+    }
+    node.previous = node.next = nullptr;
+  }
+
+  // Removes every waiter and returns those that could be claimed, in order.
+  class Claimed take_claimed() noexcept;
+
+  // Removes and returns the first waiter that could be claimed, or null. Those that end otherwise stay until they leave.
+  WaitNode* claim_front() noexcept;
+  // The same for a list that only code of its waiters' host touches.
+  WaitNode* claim_front_on_host() noexcept {
+    for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+      if (!node->claim_on_host()) continue;
+      remove(*node);
+      return node;
+    }
+    return nullptr;
+  }
+
+ private:
+  WaitNode* head_ = nullptr;
+};
+
+// Claimed waiters, to be finished once the source's mutex has been left.
+class Claimed {
+ public:
+  Claimed() = default;
+  Claimed(Claimed&& other) noexcept : first_(other.first_), last_(other.last_) { other.first_ = other.last_ = nullptr; }
+  // Only an empty list can be replaced: claimed waiters must be finished.
+  Claimed& operator=(Claimed&& other) noexcept {
+    std::swap(first_, other.first_);
+    std::swap(last_, other.last_);
+    return *this;
+  }
+
+  bool is_empty() const noexcept { return first_ == nullptr; }
+  void add(WaitNode& node) noexcept;
+  void finish_all() noexcept;
+  void finish_all(Why why) noexcept;
+
+ private:
+  WaitNode* first_ = nullptr;
+  WaitNode* last_ = nullptr;
+};
+
+}  // namespace mothreads::internal

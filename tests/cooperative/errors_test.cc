@@ -1,0 +1,54 @@
+#include "cooperative/errors.h"
+
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "cooperative/event_queue.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/thread.h"
+
+namespace cooperative {
+namespace {
+
+static_assert(!std::is_base_of_v<std::exception, FiberCancelled>);
+static_assert(std::is_base_of_v<std::exception, WasCancelled>);
+
+template <typename E, typename F>
+std::string what_of(F&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ErrorsTest, NameWhatTheyAreAbout) {
+  auto fiber = spawn("sleeper", [] { sleep(absl::InfiniteDuration()); });
+  EXPECT_EQ(what_of<Timedout>([&] { fiber.join(absl::ZeroDuration()); }), "the join of fiber \"sleeper\" timed out before it had ended");
+  EXPECT_EQ(what_of<WasCancelled>([&] { fiber.cancel().join(); }), "fiber \"sleeper\" was cancelled: it has no result");
+  EventQueue<int> queue;
+  queue.close();
+  EXPECT_EQ(what_of<Closed>([&] { queue.wait(); }), "the queue is closed, and empty");
+}
+
+TEST(ErrorsTest, AsManyFibersAsMayBeAndNotOneMore) {
+  mothreads::Thread::run("host", [](mothreads::Signal) {
+    constexpr std::size_t kMax = 5;
+    set_max_fibers(kMax);
+    std::vector<Fiber<void>> fibers;
+    for (std::size_t i = 0; i < kMax; ++i) fibers.push_back(spawn("one", [] {}));
+    EXPECT_EQ(what_of<FiberLimit>([] { static_cast<void>(spawn("too many", [] {})); }),
+              "fiber \"too many\" cannot be made: its scheduler has 5 already, as many as set_max_fibers() allows");
+    fibers.front().join();
+    EXPECT_EQ(spawn("again", [] { return 1; }).join(), 1);
+  }).join();
+}
+
+}  // namespace
+}  // namespace cooperative

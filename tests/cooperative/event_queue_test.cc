@@ -1,0 +1,607 @@
+#include "cooperative/event_queue.h"
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/clock.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::DONE;
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::Until;
+using mothreads::UseClock;
+using mothreads::testing::VirtualClock;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Names = std::vector<std::string>;
+
+// What `action` throws as E says; empty when it throws none.
+template <typename E, typename F>
+std::string what_of(F&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
+template <typename F>
+void on_virtual_time(F&& body) {
+  VirtualClock clock;
+  const UseClock use(clock);
+  Thread::run("test", [&](Signal) { body(clock); }).join();
+}
+
+// Who waits for one value, and puts down how that ended.
+template <typename... Limit>
+Fiber<void> waiter_of(EventQueue<int>& queue, Names& ends, std::string name, Limit... limit) {
+  return spawn(name, [&queue, &ends, name, limit...] {
+    try {
+      ends.push_back(name + ": " + std::to_string(queue.wait(limit...)));
+    } catch (const std::exception& error) {
+      ends.push_back(name + ": " + error.what());
+    }
+  });
+}
+
+// All that is in it, without a wait for more.
+std::vector<int> drained(EventQueue<int>& queue) {
+  std::vector<int> values;
+  while (!queue.empty()) values.push_back(queue.wait());
+  return values;
+}
+
+// --- values --------------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, AWaiterIsHeldOffUntilAValueComes) {
+  EventQueue<int> queue;
+  auto waiter = spawn("waiter", [&] { return queue.wait(); });
+  EXPECT_THROW(waiter.join(absl::ZeroDuration()), Timedout);
+  EXPECT_TRUE(queue.signal(46));
+  EXPECT_EQ(waiter.join(), 46);
+}
+
+TEST(EventQueueTest, KeepsTheOrderAndCounts) {
+  EventQueue<int> queue;
+  EXPECT_TRUE(queue.empty());
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_TRUE(queue.signal(i));
+    EXPECT_EQ(queue.size(), static_cast<std::size_t>(i));
+  }
+  EXPECT_FALSE(queue.empty());
+  EXPECT_THAT(drained(queue), ElementsAre(1, 2, 3));
+  EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST(EventQueueTest, TheRootMayWait) {
+  EventQueue<int> queue;
+  auto signaller = spawn("signaller", [&] {
+    queue.signal(1);
+    queue.signal(2);
+  });
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_EQ(queue.wait(), 2);
+  signaller.join();
+}
+
+TEST(EventQueueTest, NextIsTheSameForLoops) {
+  EventQueue<int> queue;
+  auto sum = spawn("adder", [&] {
+    int total = 0;
+    while (const std::optional<int> value = queue.next()) total += *value;
+    return total;
+  });
+  queue.signal(1);
+  yield();
+  queue.signal(2);
+  queue.signal(3);
+  queue.close();
+  EXPECT_EQ(sum.join(), 6);
+  EXPECT_EQ(queue.next(), std::nullopt);
+}
+
+TEST(EventQueueTest, TakesWhatCanOnlyBeMoved) {
+  EventQueue<std::unique_ptr<int>> queue;
+  queue.signal(std::make_unique<int>(1));
+  EXPECT_EQ(*queue.wait(), 1);
+  auto waiter = spawn("waiter", [&] { return queue.wait(); });
+  yield();
+  queue.signal(std::make_unique<int>(2));
+  EXPECT_EQ(*waiter.join(), 2);
+  queue.signal(std::make_unique<int>(3));
+  queue.close();
+  for (std::unique_ptr<int>& value : queue) EXPECT_EQ(*value, 3);
+}
+
+TEST(EventQueueTest, ASignalNeverLetsOthersRun) {
+  EventQueue<int> queue;
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  queue.signal(1);
+  EXPECT_THAT(ends, IsEmpty());
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 1"));
+}
+
+TEST(EventQueueTest, AReadyWaitReturnsAtOnceAlsoWithAnExpiredLimit) {
+  EventQueue<int> queue;
+  for (int i = 1; i <= 5; ++i) queue.signal(i);
+  bool other_ran = false;
+  auto other = spawn("other", [&] { other_ran = true; });
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_EQ(queue.wait(absl::ZeroDuration()), 2);
+  EXPECT_EQ(queue.wait(-absl::Hours(1)), 3);
+  EXPECT_EQ(queue.wait(DONE), 4);
+  EXPECT_EQ(queue.next(absl::ZeroDuration()), 5);
+  EXPECT_FALSE(other_ran);
+  other.join();
+}
+
+TEST(EventQueueTest, ResetForgetsTheValuesAndLeavesWhoWaits) {
+  EventQueue<int> queue;
+  queue.signal(1);
+  queue.signal(2);
+  queue.reset();
+  EXPECT_TRUE(queue.empty());
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  queue.reset();
+  yield();
+  EXPECT_THAT(ends, IsEmpty());
+  queue.signal(3);
+  queue.reset();
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 3"));
+}
+
+// --- who gets it ---------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, ValuesGoToThoseWhoWaitInTheOrderInWhichTheyCame) {
+  EventQueue<int> queue;
+  Names ends;
+  auto first = waiter_of(queue, ends, "first");
+  auto second = waiter_of(queue, ends, "second");
+  yield();
+  for (int i = 1; i <= 4; ++i) EXPECT_TRUE(queue.signal(i));
+  EXPECT_EQ(queue.size(), 2u);
+  first.join();
+  second.join();
+  EXPECT_THAT(ends, ElementsAre("first: 1", "second: 2"));
+  EXPECT_THAT(drained(queue), ElementsAre(3, 4));
+}
+
+// In cothread whoever ran before the woken one could take its value, and that one was last then.
+TEST(EventQueueTest, NobodyTakesAValueThatWasHandedOver) {
+  EventQueue<int> queue;
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  auto thief = waiter_of(queue, ends, "thief", absl::ZeroDuration());
+  queue.signal(1);
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.next(absl::ZeroDuration()), std::nullopt);
+  thief.join();
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 1", "thief: Timed out waiting for event queue"));
+}
+
+TEST(EventQueueTest, WhoWaitsAgainIsBehindThoseWhoWait) {
+  EventQueue<int> queue;
+  std::vector<std::pair<char, int>> got;
+  const auto reader = [&](char name) {
+    return [&queue, &got, name] {
+      for (const int value : queue) got.emplace_back(name, value);
+    };
+  };
+  auto a = spawn("a", reader('a'));
+  auto b = spawn("b", reader('b'));
+  for (int i = 1; i <= 4; ++i) {
+    yield();
+    queue.signal(i);
+  }
+  queue.close();
+  a.join();
+  b.join();
+  using Got = std::pair<char, int>;
+  EXPECT_THAT(got, ElementsAre(Got('a', 1), Got('b', 2), Got('a', 3), Got('b', 4)));
+}
+
+// --- its length ----------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, AFullQueueTakesNothing) {
+  EventQueue<int> queue(2);
+  EXPECT_TRUE(queue.signal(1));
+  EXPECT_TRUE(queue.signal(2));
+  EXPECT_FALSE(queue.signal(3));
+  EXPECT_EQ(queue.size(), 2u);
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_TRUE(queue.signal(4));
+  EXPECT_FALSE(queue.signal(5));
+  EXPECT_THAT(drained(queue), ElementsAre(2, 4));
+}
+
+TEST(EventQueueTest, ResetMakesRoom) {
+  EventQueue<int> queue(1);
+  queue.signal(1);
+  queue.reset();
+  EXPECT_TRUE(queue.signal(2));
+  EXPECT_THAT(drained(queue), ElementsAre(2));
+}
+
+// In cothread a value for one who had been woken, but had not run yet, still took room.
+TEST(EventQueueTest, AValueThatWasHandedOverTakesNoRoom) {
+  EventQueue<int> queue(1);
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  EXPECT_TRUE(queue.signal(1));
+  EXPECT_TRUE(queue.signal(2));
+  EXPECT_FALSE(queue.signal(3));
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 1"));
+  EXPECT_THAT(drained(queue), ElementsAre(2));
+}
+
+TEST(EventQueueTest, OneOfLengthZeroOnlyHandsOver) {
+  EventQueue<int> queue(0);
+  EXPECT_FALSE(queue.signal(1));
+  EXPECT_TRUE(queue.empty());
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  EXPECT_TRUE(queue.signal(2));
+  EXPECT_FALSE(queue.signal(3));
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 2"));
+}
+
+// --- close ---------------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, WhatIsInItWhenItIsClosedCanStillBeTaken) {
+  EventQueue<int> queue;
+  queue.signal(1);
+  queue.signal(2);
+  EXPECT_FALSE(queue.is_closed());
+  queue.close();
+  EXPECT_TRUE(queue.is_closed());
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_EQ(queue.wait(), 2);
+  EXPECT_EQ(what_of<Closed>([&] { queue.wait(); }), "the queue is closed, and empty");
+  EXPECT_THROW(queue.wait(), Closed);
+}
+
+TEST(EventQueueTest, CloseWakesAllWhoWait) {
+  EventQueue<int> queue;
+  Names ends;
+  auto first = waiter_of(queue, ends, "first");
+  auto second = waiter_of(queue, ends, "second", absl::Hours(1));
+  auto third = spawn("third", [&] { return queue.next(); });
+  yield();
+  queue.close();
+  first.join();
+  second.join();
+  EXPECT_EQ(third.join(), std::nullopt);
+  EXPECT_THAT(ends, ElementsAre("first: the queue is closed, and empty", "second: the queue is closed, and empty"));
+}
+
+TEST(EventQueueTest, CloseTakesNothingFromWhoGotAValue) {
+  EventQueue<int> queue;
+  Names ends;
+  auto first = waiter_of(queue, ends, "first");
+  auto second = waiter_of(queue, ends, "second");
+  yield();
+  queue.signal(1);
+  queue.close();
+  first.join();
+  second.join();
+  EXPECT_THAT(ends, ElementsAre("first: 1", "second: the queue is closed, and empty"));
+}
+
+TEST(EventQueueTest, ASignalToAClosedQueueIsMisuse) {
+  EventQueue<int> queue;
+  queue.signal(1);
+  queue.close();
+  EXPECT_THAT(what_of<Misuse>([&] { queue.signal(2); }), HasSubstr("Can't write to a closed queue"));
+  EXPECT_THAT(drained(queue), ElementsAre(1));
+}
+
+TEST(EventQueueTest, AClosedAndFullQueueSaysThatItIsClosed) {
+  EventQueue<int> queue(0);
+  queue.close();
+  EXPECT_THROW(queue.signal(1), Misuse);
+}
+
+TEST(EventQueueTest, ClosingAgainChangesNothing) {
+  EventQueue<int> queue;
+  queue.signal(1);
+  queue.close();
+  queue.close();
+  EXPECT_TRUE(queue.is_closed());
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_THROW(queue.wait(), Closed);
+}
+
+TEST(EventQueueTest, ResetDoesNotOpenItAgain) {
+  EventQueue<int> queue;
+  queue.signal(1);
+  queue.close();
+  queue.reset();
+  EXPECT_TRUE(queue.is_closed());
+  EXPECT_THROW(queue.wait(), Closed);
+  EXPECT_THROW(queue.signal(2), Misuse);
+}
+
+TEST(EventQueueTest, AWaitThatIsClosedLetsNobodyRunAndDoesNotTimeOut) {
+  EventQueue<int> queue;
+  queue.close();
+  bool other_ran = false;
+  auto other = spawn("other", [&] { other_ran = true; });
+  EXPECT_THROW(queue.wait(absl::ZeroDuration()), Closed);
+  EXPECT_THROW(queue.wait(DONE), Closed);
+  EXPECT_EQ(queue.next(absl::ZeroDuration()), std::nullopt);
+  static_assert(!std::is_base_of_v<Timedout, Closed> && !std::is_base_of_v<Closed, Timedout>);
+  EXPECT_FALSE(other_ran);
+  other.join();
+}
+
+// --- iteration -----------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, IterationGivesTheValuesInOrderAndEndsWhenItIsClosedAndEmpty) {
+  EventQueue<std::string> queue;
+  Names got;
+  auto reader = spawn("reader", [&] {
+    for (std::string& value : queue) got.push_back(std::move(value));
+    got.push_back("the end");
+  });
+  yield();
+  queue.signal("one");
+  yield();
+  EXPECT_THAT(got, ElementsAre("one"));
+  queue.signal("two");
+  queue.signal("three");
+  queue.close();
+  reader.join();
+  EXPECT_THAT(got, ElementsAre("one", "two", "three", "the end"));
+}
+
+TEST(EventQueueTest, IterationOfWhatIsClosedAndEmptyEndsAtOnce) {
+  EventQueue<int> queue;
+  queue.close();
+  for ([[maybe_unused]] const int value : queue) FAIL() << "there is a value";
+}
+
+TEST(EventQueueTest, IterationThatIsLeftKeepsTheRest) {
+  EventQueue<int> queue;
+  for (int i = 1; i <= 3; ++i) queue.signal(i);
+  for (const int value : queue) {
+    if (value == 2) break;
+  }
+  EXPECT_THAT(drained(queue), ElementsAre(3));
+}
+
+// --- limits --------------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, TimesOutAtItsLimitAndNotBefore) {
+  on_virtual_time([](VirtualClock& clock) {
+    EventQueue<int> queue;
+    Names ends;
+    auto waiter = waiter_of(queue, ends, "waiter", absl::Seconds(1));
+    auto looper = spawn("looper", [&] {
+      EXPECT_EQ(queue.next(absl::Seconds(1)), std::nullopt);
+      ends.push_back("looper: nothing");
+    });
+    yield();
+    clock.advance(absl::Seconds(1) - absl::Nanoseconds(1));
+    yield();
+    EXPECT_THAT(ends, IsEmpty());
+    clock.advance(absl::Nanoseconds(1));
+    yield();
+    EXPECT_THAT(ends, ElementsAre("waiter: Timed out waiting for event queue", "looper: nothing"));
+  });
+}
+
+TEST(EventQueueTest, ASignalThatIsItsLimitStopsIt) {
+  EventQueue<int> queue;
+  Names ends;
+  const Signal enough;
+  auto waiter = waiter_of(queue, ends, "waiter", enough);
+  yield();
+  EXPECT_THAT(ends, IsEmpty());
+  enough.go();
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: Stopped waiting for event queue"));
+}
+
+TEST(EventQueueTest, AnExpiredLimitStillLetsOthersRunOnce) {
+  on_virtual_time([](VirtualClock&) {
+    EventQueue<int> queue;
+    Names order;
+    const auto expect_one_round = [&](const Until& until) {
+      order.clear();
+      auto other = spawn("other", [&] {
+        for (int i = 0; i < 2; ++i) {
+          order.push_back("other");
+          yield();
+        }
+      });
+      EXPECT_EQ(queue.next(until), std::nullopt);
+      order.push_back("timed out");
+      other.join();
+      EXPECT_THAT(order, ElementsAre("other", "timed out", "other"));
+    };
+    expect_one_round(absl::ZeroDuration());
+    expect_one_round(-absl::Hours(1));
+    expect_one_round(DONE);
+  });
+}
+
+TEST(EventQueueTest, WhoGotAValueBeforeTheTimersWereLookedAtHasItAlthoughItsTimeHasPassed) {
+  on_virtual_time([](VirtualClock& clock) {
+    EventQueue<int> queue;
+    Names ends;
+    auto waiter = waiter_of(queue, ends, "waiter", absl::Seconds(1));
+    yield();
+    clock.advance(absl::Seconds(2));
+    queue.signal(1);
+    waiter.join();
+    EXPECT_THAT(ends, ElementsAre("waiter: 1"));
+    EXPECT_TRUE(queue.empty());
+  });
+}
+
+TEST(EventQueueTest, WhoseTimerFiredFirstTimesOutAndTheValueIsForTheNext) {
+  on_virtual_time([](VirtualClock& clock) {
+    EventQueue<int> queue;
+    Names ends;
+    auto hasty = waiter_of(queue, ends, "hasty", absl::Seconds(1));
+    yield();
+    auto signaller = spawn("signaller", [&] {
+      EXPECT_THAT(ends, IsEmpty());
+      queue.signal(1);
+      queue.close();
+    });
+    clock.advance(absl::Seconds(1));
+    hasty.join();
+    EXPECT_THAT(ends, ElementsAre("hasty: Timed out waiting for event queue"));
+    EXPECT_THAT(drained(queue), ElementsAre(1));
+    signaller.join();
+  });
+}
+
+TEST(EventQueueTest, AValuePassesOverWhoGaveUp) {
+  on_virtual_time([](VirtualClock& clock) {
+    EventQueue<int> queue;
+    Names ends;
+    auto hasty = waiter_of(queue, ends, "hasty", absl::Seconds(1));
+    auto patient = waiter_of(queue, ends, "patient");
+    yield();
+    auto signaller = spawn("signaller", [&] { queue.signal(1); });
+    clock.advance(absl::Seconds(1));
+    hasty.join();
+    patient.join();
+    EXPECT_THAT(ends, ElementsAre("hasty: Timed out waiting for event queue", "patient: 1"));
+    signaller.join();
+  });
+}
+
+// --- cancellation --------------------------------------------------------------------------------------------------------------
+
+TEST(EventQueueTest, ACancelledWaiterTakesNoValueAndLeavesNothingBehind) {
+  EventQueue<int> queue;
+  bool went_on = false;
+  auto waiter = spawn("waiter", [&] {
+    queue.wait(absl::Hours(1));
+    went_on = true;
+  });
+  auto looper = spawn("looper", [&] {
+    for ([[maybe_unused]] const int value : queue) went_on = true;
+    went_on = true;
+  });
+  yield();
+  waiter.cancel();
+  looper.cancel();
+  queue.signal(1);
+  EXPECT_THROW(waiter.join(), WasCancelled);
+  EXPECT_THROW(looper.join(), WasCancelled);
+  EXPECT_FALSE(went_on);
+  EXPECT_THAT(drained(queue), ElementsAre(1));
+}
+
+TEST(EventQueueTest, WhoGotAValueBeforeItWasCancelledHasIt) {
+  EventQueue<int> queue;
+  int got = 0;
+  auto waiter = spawn("waiter", [&] {
+    got = queue.wait();
+    sleep(absl::Hours(1));
+  });
+  yield();
+  queue.signal(1);
+  waiter.cancel();
+  EXPECT_THROW(waiter.join(), WasCancelled);
+  EXPECT_EQ(got, 1);
+  EXPECT_TRUE(queue.empty());
+}
+
+// --- other threads, and its end ------------------------------------------------------------------------------------------------
+
+// In cothread a signal of another thread was stored before it was refused.
+TEST(EventQueueTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
+  EventQueue<int> queue;
+  const auto elsewhere = [](std::function<void()> action) {
+    return Thread::run("other", [&](Signal) { return what_of<Misuse>(action); }).join();
+  };
+  constexpr const char* kRefusal = "an EventQueue was used on another thread than its own";
+  Names ends;
+  auto waiter = waiter_of(queue, ends, "waiter");
+  yield();
+  EXPECT_THAT(elsewhere([&] { queue.signal(1); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { queue.close(); }), HasSubstr(kRefusal));
+  EXPECT_FALSE(queue.is_closed());
+  yield();
+  EXPECT_THAT(ends, IsEmpty());
+  queue.signal(2);
+  queue.signal(3);
+  EXPECT_THAT(elsewhere([&] { queue.signal(4); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { queue.wait(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { queue.next(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { queue.reset(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { queue.begin(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { spawn("fiber of another", [&] { queue.wait(); }).join(); }), HasSubstr(kRefusal));
+  waiter.join();
+  EXPECT_THAT(ends, ElementsAre("waiter: 2"));
+  EXPECT_THAT(drained(queue), ElementsAre(3));
+}
+
+TEST(EventQueueDeathTest, DestroyedWhileSomebodyWaitsIsFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto queue = std::make_unique<EventQueue<int>>();
+        auto waiter = spawn("waiter", [&] { queue->wait(); });
+        yield();
+        queue.reset();
+      },
+      "an EventQueue was destroyed while a fiber waits for it");
+}
+
+TEST(EventQueueTest, MayBeDestroyedWithValuesInIt) {
+  const auto value = std::make_shared<int>(1);
+  {
+    EventQueue<std::shared_ptr<int>> queue;
+    queue.signal(value);
+    EXPECT_EQ(value.use_count(), 2);
+  }
+  EXPECT_EQ(value.use_count(), 1);
+}
+
+}  // namespace
+}  // namespace cooperative

@@ -1,0 +1,637 @@
+#include "cooperative/fiber.h"
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/sleep.h"
+#include "mothreads/internal/thread_node.h"
+#include "mothreads/lock.h"
+#include "mothreads/misuse.h"
+#include "mothreads/queue.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+#include "tests/support/log_lines.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::testing::LogLines;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+using Names = std::vector<std::string>;
+
+// What `action` throws as E says; empty when it throws none.
+template <typename E, typename F>
+std::string what_of(F&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// --- order -------------------------------------------------------------------------------------------------------------------
+
+TEST(FiberOrderTest, SpawnDoesNotRunTheFiberYet) {
+  bool ran = false;
+  auto fiber = spawn("later", [&] { ran = true; });
+  EXPECT_FALSE(ran);
+  fiber.join();
+  EXPECT_TRUE(ran);
+}
+
+TEST(FiberOrderTest, RunInTheOrderTheyWereSpawned) {
+  Names order;
+  std::vector<Fiber<void>> fibers;
+  for (const char* name : {"a", "b", "c"}) fibers.push_back(spawn(name, [&order, name] { order.push_back(name); }));
+  for (auto& fiber : fibers) fiber.join();
+  EXPECT_THAT(order, ElementsAre("a", "b", "c"));
+}
+
+TEST(FiberOrderTest, WhatIsSpawnedInARoundRunsInTheNext) {
+  Names order;
+  auto a = spawn("a", [&] {
+    order.push_back("a");
+    spawn("child", [&] { order.push_back("child"); }).release();
+  });
+  auto b = spawn("b", [&] { order.push_back("b"); });
+  a.join();
+  b.join();
+  yield();
+  EXPECT_THAT(order, ElementsAre("a", "b", "child"));
+}
+
+TEST(FiberOrderTest, WhoYieldsComesAfterWhatBecameReadyMeanwhile) {
+  Names order;
+  Event<> event;
+  auto waiter = spawn("waiter", [&] {
+    event.wait();
+    order.push_back("signalled");
+  });
+  auto yielder = spawn("yielder", [&] {
+    yield();
+    order.push_back("yielded");
+  });
+  auto signaller = spawn("signaller", [&] { event.signal(); });
+  waiter.join();
+  yielder.join();
+  signaller.join();
+  EXPECT_THAT(order, ElementsAre("signalled", "yielded"));
+}
+
+TEST(FiberOrderTest, AYieldIsExactlyOneRound) {
+  Names order;
+  auto a = spawn("a", [&] {
+    for (int i = 0; i < 3; ++i) {
+      order.push_back("a");
+      yield();
+    }
+  });
+  auto b = spawn("b", [&] {
+    for (int i = 0; i < 3; ++i) {
+      order.push_back("b");
+      yield();
+    }
+  });
+  a.join();
+  b.join();
+  EXPECT_THAT(order, ElementsAre("a", "b", "a", "b", "a", "b"));
+}
+
+TEST(FiberOrderTest, UntilIdleComesAfterAllThatIsReady) {
+  Names order;
+  auto idler = spawn("idler", [&] {
+    yield_until_idle();
+    order.push_back("idle");
+  });
+  auto busy = spawn("busy", [&] {
+    for (int i = 0; i < 3; ++i) yield();
+    order.push_back("busy");
+  });
+  busy.join();
+  idler.join();
+  EXPECT_THAT(order, ElementsAre("busy", "idle"));
+}
+
+TEST(FiberOrderTest, ASleepOfNothingLetsOthersRunOnce) {
+  Names order;
+  auto sleeper = spawn("sleeper", [&] {
+    sleep(absl::ZeroDuration());
+    order.push_back("slept");
+  });
+  auto other = spawn("other", [&] { order.push_back("other"); });
+  sleeper.join();
+  other.join();
+  EXPECT_THAT(order, ElementsAre("other", "slept"));
+}
+
+// --- join --------------------------------------------------------------------------------------------------------------------
+
+TEST(FiberTest, JoinGivesTheResult) {
+  auto adder = spawn("adder", [](int a, int b) { return a + b; }, 2, 3);
+  static_assert(std::is_same_v<decltype(adder.join()), int>);
+  EXPECT_EQ(adder.join(), 5);
+  EXPECT_FALSE(adder.owns());
+}
+
+TEST(FiberTest, TakesWhatCanOnlyBeMovedAndReferences) {
+  int count = 0;
+  auto fiber = spawn(
+      "mover", [](std::unique_ptr<int> number, int& counter) { return std::make_unique<int>(*number + ++counter); },
+      std::make_unique<int>(6), std::ref(count));
+  EXPECT_EQ(*fiber.join(), 7);
+  EXPECT_EQ(count, 1);
+}
+
+TEST(FiberTest, AFunctionTooBigForTheBlockIsKeptElsewhere) {
+  struct Big {
+    char bytes[1000];
+  } big{};
+  big.bytes[999] = 7;
+  EXPECT_EQ(spawn("big", [big] { return int{big.bytes[999]}; }).join(), 7);
+}
+
+TEST(FiberTest, JoinThrowsWhatItThrew) {
+  auto fiber = spawn("failing", []() -> int { throw std::out_of_range("too far"); });
+  EXPECT_EQ(what_of<std::out_of_range>([&] { fiber.join(); }), "too far");
+  EXPECT_FALSE(fiber.owns());
+}
+
+TEST(FiberTest, JoinOfOneThatHasEndedDoesNotWait) {
+  auto fiber = spawn("quick", [] { return 1; });
+  yield();
+  EXPECT_FALSE(fiber.is_alive());
+  bool other_ran = false;
+  auto other = spawn("other", [&] { other_ran = true; });
+  EXPECT_EQ(fiber.join(), 1);
+  EXPECT_FALSE(other_ran);
+  other.join();
+}
+
+TEST(FiberTest, AJoinThatTimesOutLeavesTheFiberToItsHandle) {
+  Event<int> event;
+  auto fiber = spawn("patient", [&] { return event.wait(); });
+  EXPECT_EQ(what_of<Timedout>([&] { fiber.join(absl::ZeroDuration()); }),
+            "the join of fiber \"patient\" timed out before it had ended");
+  EXPECT_TRUE(fiber.owns());
+  event.signal(3);
+  EXPECT_EQ(fiber.join(), 3);
+}
+
+TEST(FiberTest, AllWhoWaitForItsEndAreWoken) {
+  Event<> event;
+  auto fiber = spawn("awaited", [&] { event.wait(); });
+  const Signal stopped = fiber.stopped();
+  int woken = 0;
+  std::vector<Fiber<void>> waiters;
+  for (int i = 0; i < 3; ++i) {
+    waiters.push_back(spawn("waiter", [&] {
+      stopped.wait();
+      ++woken;
+    }));
+  }
+  yield();
+  event.signal();
+  fiber.join();
+  for (auto& waiter : waiters) waiter.join();
+  EXPECT_EQ(woken, 3);
+}
+
+TEST(FiberTest, AFiberThatJoinsItselfIsMisuse) {
+  Fiber<void> self;
+  std::string said;
+  self = spawn("narcissus", [&] { said = what_of<Misuse>([&] { self.join(); }); });
+  yield();
+  EXPECT_THAT(said, HasSubstr("fiber \"narcissus\" waits for itself to end"));
+  self.join();
+}
+
+TEST(FiberTest, AFiberThatJoinsWhatItRunsUnderIsMisuse) {
+  Fiber<void> outer;
+  std::string said;
+  outer = spawn("outer", [&] {
+    spawn("inner", [&] { said = what_of<Misuse>([&] { outer.join(); }); }).join();
+  });
+  yield();
+  yield();
+  EXPECT_THAT(said, HasSubstr("fiber \"inner\" waits for \"outer\", which it runs under"));
+  outer.join();
+}
+
+TEST(FiberTest, AnEmptyHandleRefusesEverything) {
+  Fiber<void> none;
+  EXPECT_THAT(what_of<Misuse>([&] { none.join(); }), HasSubstr("owns no fiber"));
+  EXPECT_THAT(what_of<Misuse>([&] { none.stop(); }), HasSubstr("owns no fiber"));
+}
+
+TEST(FiberTest, NeedsAName) {
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(spawn("", [] {})); }), HasSubstr("a fiber needs a name"));
+}
+
+TEST(FiberTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
+  auto fiber = spawn("mine", [] { return 1; });
+  auto other = Thread::run("other", [&](Signal) { return what_of<Misuse>([&] { fiber.stop(); }); });
+  EXPECT_THAT(other.join(), HasSubstr("fiber \"mine\" was used from another thread than its own"));
+  EXPECT_EQ(fiber.join(), 1);
+}
+
+TEST(FiberTest, AHundredThousandTakeTurnsAndEnd) {
+  constexpr int kFibers = 100'000;
+  int ran = 0;
+  std::vector<Fiber<void>> fibers;
+  fibers.reserve(kFibers);
+  for (int i = 0; i < kFibers; ++i) fibers.push_back(spawn("one of many", [&] { ++ran; }));
+  for (auto& fiber : fibers) fiber.join();
+  EXPECT_EQ(ran, kFibers);
+}
+
+// --- stop and cancel -----------------------------------------------------------------------------------------------------------
+
+TEST(FiberStopTest, StopRaisesPleaseStop) {
+  auto fiber = spawn("polite", [](Signal please_stop) {
+    please_stop.wait();
+    return 4;
+  });
+  EXPECT_EQ(fiber.stop().join(), 4);
+}
+
+TEST(FiberStopTest, AFunctionWithoutPleaseStopIsCancelledAtItsWait) {
+  Names order;
+  auto fiber = spawn("sleeper", [&] {
+    struct Guard {
+      Names& order;
+      ~Guard() { order.push_back("unwound"); }
+    } guard{order};
+    sleep(absl::Hours(1));
+    order.push_back("woke");
+  });
+  yield();
+  EXPECT_EQ(what_of<WasCancelled>([&] { fiber.stop().join(); }), "fiber \"sleeper\" was cancelled: it has no result");
+  EXPECT_THAT(order, ElementsAre("unwound"));
+}
+
+TEST(FiberStopTest, ACancellationIsNoStdException) {
+  bool caught = false;
+  auto fiber = spawn("catcher", [&] {
+    try {
+      sleep(absl::Hours(1));
+    } catch (const std::exception&) {
+      caught = true;
+    }
+  });
+  yield();
+  EXPECT_THROW(fiber.cancel().join(), WasCancelled);
+  EXPECT_FALSE(caught);
+}
+
+TEST(FiberStopTest, ASwallowedCancellationComesAgain) {
+  int swallowed = 0;
+  auto fiber = spawn("stubborn", [&] {
+    for (int i = 0; i < 3; ++i) {
+      try {
+        sleep(absl::Hours(1));
+      } catch (const FiberCancelled&) {
+        ++swallowed;
+      }
+    }
+  });
+  yield();
+  fiber.cancel().join();
+  EXPECT_EQ(swallowed, 3);
+}
+
+TEST(FiberStopTest, OneThatHasNotBegunNeverRuns) {
+  bool ran = false;
+  auto fiber = spawn("unborn", [&] { ran = true; });
+  EXPECT_THROW(fiber.cancel().join(), WasCancelled);
+  EXPECT_FALSE(ran);
+}
+
+TEST(FiberStopTest, NoCancelPutsItOff) {
+  Names order;
+  Event<> event;
+  auto fiber = spawn("careful", [&] {
+    {
+      const NoCancel whole;
+      event.wait();
+      order.push_back("done");
+    }
+    sleep(absl::Hours(1));
+    order.push_back("never");
+  });
+  yield();
+  fiber.cancel();
+  yield();
+  EXPECT_TRUE(order.empty());
+  event.signal();
+  EXPECT_THROW(fiber.join(), WasCancelled);
+  EXPECT_THAT(order, ElementsAre("done"));
+}
+
+TEST(FiberStopTest, ACancelledWaitTakesNoValue) {
+  Event<int> event;
+  auto first = spawn("first", [&] { return event.wait(); });
+  auto second = spawn("second", [&] { return event.wait(); });
+  yield();
+  first.cancel();
+  event.signal(8);
+  EXPECT_THROW(first.join(), WasCancelled);
+  EXPECT_EQ(second.join(), 8);
+}
+
+TEST(FiberStopTest, TheHandleStopsAndWaits) {
+  bool stopped = false;
+  {
+    auto fiber = spawn("owned", [&](Signal please_stop) {
+      please_stop.wait();
+      yield();
+      stopped = true;
+    });
+    yield();
+  }
+  EXPECT_TRUE(stopped);
+}
+
+TEST(FiberStopTest, ADestructorInACancelledFiberMayWait) {
+  Names order;
+  auto outer = spawn("outer", [&] {
+    auto inner = spawn("inner", [&](Signal please_stop) {
+      please_stop.wait();
+      yield();
+      order.push_back("inner");
+    });
+    sleep(absl::Hours(1));
+  });
+  yield();
+  yield();
+  EXPECT_THROW(outer.cancel().join(), WasCancelled);
+  EXPECT_THAT(order, ElementsAre("inner"));
+}
+
+TEST(FiberStopTest, WhoEndsStopsItsChildrenNewestFirst) {
+  Names order;
+  Fiber<void> first;
+  Fiber<void> second;
+  auto parent = spawn("parent", [&] {
+    const auto child = [&order](const char* name) {
+      return spawn(name, [&order, name](Signal please_stop) {
+        please_stop.wait();
+        order.push_back(name);
+      });
+    };
+    first = child("first");
+    second = child("second");
+    yield();
+    order.push_back("parent");
+  });
+  parent.join();
+  EXPECT_THAT(order, ElementsAre("parent", "second", "first"));
+  EXPECT_FALSE(first.is_alive());
+  EXPECT_FALSE(second.is_alive());
+  first.join();
+  second.join();
+}
+
+TEST(FiberStopTest, AReleasedFiberOutlivesWhoMadeIt) {
+  Event<> event;
+  bool done = false;
+  spawn("parent", [&] {
+    spawn("released", [&](Signal) {
+      event.wait();
+      done = true;
+    }).release();
+    yield();
+  }).join();
+  event.signal();
+  yield();
+  EXPECT_TRUE(done);
+}
+
+TEST(FiberStopTest, TheEndOfAThreadStopsItsFibersNewestFirst) {
+  Names order;
+  Thread::run("host", [&](Signal) {
+    for (const char* name : {"old", "new"}) {
+      spawn(name, [&order, name](Signal please_stop) {
+        please_stop.wait();
+        order.push_back(name);
+      }).release();
+    }
+    yield();
+    order.push_back("host");
+  }).join();
+  EXPECT_THAT(order, ElementsAre("host", "new", "old"));
+}
+
+TEST(FiberStopTest, StoppingAThreadStopsItsFibersWhileItsFunctionStillRuns) {
+  Signal ready;
+  Names order;
+  auto host = Thread::run("host", [&](Signal please_stop) {
+    auto fiber = spawn("fiber", [&](Signal stop) {
+      ready.go();
+      stop.wait();
+      order.push_back("fiber");
+    });
+    fiber.join();
+    please_stop.wait();
+    order.push_back("host");
+  });
+  ready.wait();
+  host.stop().join();
+  EXPECT_THAT(order, ElementsAre("fiber", "host"));
+}
+
+TEST(FiberStopTest, AFailureThatNobodyTakesIsLoggedAndCounted) {
+  LogLines lines;
+  spawn("careless", [] { throw std::runtime_error("spilled"); }).release();
+  yield();
+  EXPECT_EQ(mothreads::internal::take_unclaimed_failures(), 1);  // else it shows in this program's exit code
+  const auto found = lines.with("Problem in fiber \"careless\", which nobody joined");
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found[0].text, HasSubstr("spilled"));
+}
+
+// --- the waits of threads ----------------------------------------------------------------------------------------------------
+
+TEST(FiberWaitTest, ASignalSuspendsOnlyTheFiber) {
+  Signal signal;
+  Names order;
+  auto waiter = spawn("waiter", [&] {
+    signal.wait();
+    order.push_back("waiter");
+  });
+  auto other = spawn("other", [&] { order.push_back("other"); });
+  other.join();
+  auto thread = Thread::run("thread", [&](Signal) { signal.go(); });
+  waiter.join();
+  EXPECT_THAT(order, ElementsAre("other", "waiter"));
+  thread.join();
+}
+
+TEST(FiberWaitTest, AQueueHandsOverBothWays) {
+  mothreads::Queue<int> to_thread("to thread");
+  mothreads::Queue<int> to_fiber("to fiber");
+  auto echo = Thread::run("echo", [&](Signal) {
+    while (auto item = to_thread.pop()) to_fiber.add(*item + 1);
+    to_fiber.close();
+  });
+  long sum = 0;
+  auto fiber = spawn("fiber", [&] {
+    for (int i = 0; i < 1000; ++i) {
+      to_thread.add(i);
+      sum += *to_fiber.pop();
+    }
+    to_thread.close();
+  });
+  fiber.join();
+  echo.join();
+  EXPECT_EQ(sum, 500'500);
+}
+
+TEST(FiberWaitTest, ALockIsOwnedByTheFiberNotItsThread) {
+  mothreads::Lock lock("shared");
+  Names order;
+  const auto work = [&](const char* name) {
+    return [&lock, &order, name] {
+      const auto held = lock.enter();
+      order.push_back(name);
+      yield();
+      order.push_back(name);
+    };
+  };
+  auto a = spawn("a", work("a"));
+  auto b = spawn("b", work("b"));
+  a.join();
+  b.join();
+  EXPECT_THAT(order, ElementsAre("a", "a", "b", "b"));
+}
+
+TEST(FiberWaitTest, AThreadIsJoinedByAFiber) {
+  Signal go;
+  auto thread = Thread::run("thread", [&](Signal) {
+    go.wait();
+    return 9;
+  });
+  auto joiner = spawn("joiner", [&] { return thread.join(); });
+  yield();
+  go.go();
+  EXPECT_EQ(joiner.join(), 9);
+}
+
+TEST(FiberWaitTest, AThreadMadeByAFiberIsStoppedWithItsHandle) {
+  auto fiber = spawn("maker", [&] {
+    auto thread = Thread::run("made", [](Signal please_stop) { please_stop.wait(); });
+    sleep(absl::Hours(1));
+  });
+  yield();
+  EXPECT_THROW(fiber.cancel().join(), WasCancelled);
+}
+
+// --- exceptions ----------------------------------------------------------------------------------------------------------------
+
+TEST(FiberExceptionTest, EachFiberHasItsOwnCaughtException) {
+  Names order;
+  const auto thrower = [&](const char* name) {
+    return [&order, name] {
+      try {
+        throw std::runtime_error(name);
+      } catch (...) {
+        yield();
+        try {
+          throw;
+        } catch (const std::runtime_error& again) {
+          order.push_back(again.what());
+        }
+      }
+    };
+  };
+  auto a = spawn("a", thrower("a"));
+  auto b = spawn("b", thrower("b"));
+  a.join();
+  b.join();
+  EXPECT_THAT(order, ElementsAre("a", "b"));
+}
+
+TEST(FiberExceptionTest, AnotherUnwindsWhileOneIsUnwinding) {
+  int seen = -1;
+  struct Yields {
+    ~Yields() { yield(); }
+  };
+  auto a = spawn("a", [] {
+    try {
+      const Yields guard;
+      throw 1;
+    } catch (int) {
+    }
+  });
+  auto b = spawn("b", [&] { seen = std::uncaught_exceptions(); });
+  a.join();
+  b.join();
+  EXPECT_EQ(seen, 0);
+}
+
+TEST(FiberExceptionTest, AFiberMayEndWhileAnotherUnwinds) {
+  struct Joins {
+    Fiber<int>& fiber;
+    ~Joins() { EXPECT_EQ(fiber.join(), 2); }
+  };
+  auto other = spawn("other", [] {
+    try {
+      throw 2;
+    } catch (int number) {
+      return number;
+    }
+  });
+  EXPECT_THROW(
+      {
+        const Joins guard{other};
+        throw std::runtime_error("unwinding");
+      },
+      std::runtime_error);
+}
+
+// --- several schedulers --------------------------------------------------------------------------------------------------------
+
+TEST(FiberSchedulersTest, EachThreadHasItsOwn) {
+  const auto count = [](Signal) {
+    int total = 0;
+    std::vector<Fiber<void>> fibers;
+    for (int i = 0; i < 10; ++i) {
+      fibers.push_back(spawn("adder", [&] {
+        for (int n = 0; n < 10; ++n) {
+          ++total;
+          yield();
+        }
+      }));
+    }
+    for (auto& fiber : fibers) fiber.join();
+    return total;
+  };
+  auto a = Thread::run("a", count);
+  auto b = Thread::run("b", count);
+  EXPECT_EQ(a.join() + b.join(), 200);
+}
+
+TEST(FiberSchedulersTest, ThousandsComeAndGo) {
+  for (int i = 0; i < 200; ++i) {
+    Thread::run("host", [](Signal) { spawn("fiber", [] { yield(); }).release(); }).join();
+  }
+}
+
+}  // namespace
+}  // namespace cooperative

@@ -1,0 +1,265 @@
+#include "cooperative/scheduler.h"
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+#include "tests/support/log_lines.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::testing::LogLines;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// A thread that does nothing but run its scheduler, until it is told to stop.
+class Host {
+ public:
+  Host()
+      : thread_(Thread::run("host", [this](Signal please_stop) {
+          scheduler_.emplace(Scheduler::current());
+          ready_.go();
+          please_stop.wait();
+        })) {
+    ready_.wait();
+  }
+  Scheduler scheduler() const { return *scheduler_; }
+  void end() { thread_.stop().join(); }
+
+ private:
+  std::optional<Scheduler> scheduler_;
+  Signal ready_;
+  mothreads::ThreadHandle<void> thread_;
+};
+
+// --- callback ------------------------------------------------------------------------------------------------------------------
+
+TEST(CallbackTest, RunsOnTheSchedulersThreadInTheOrderOfPosting) {
+  Host host;
+  std::vector<int> order;
+  Signal done;
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(host.scheduler().callback([&order, i] { order.push_back(i); }));
+  std::string where;
+  host.scheduler().callback([&] {
+    where = Thread::current().name();
+    done.go();
+  });
+  done.wait();
+  EXPECT_THAT(order, ElementsAre(0, 1, 2));
+  EXPECT_EQ(where, "host");
+}
+
+TEST(CallbackTest, IsPostedAlsoOnItsOwnThread) {
+  bool ran = false;
+  Scheduler::current().callback([&] { ran = true; });
+  EXPECT_FALSE(ran);
+  yield();
+  yield();
+  EXPECT_TRUE(ran);
+}
+
+TEST(CallbackTest, OneThatWaitsKeepsTheLaterOnesWaiting) {
+  std::vector<std::string> order;
+  Event<> event;
+  const Scheduler here = Scheduler::current();
+  here.callback([&] {
+    event.wait();
+    order.push_back("first");
+  });
+  here.callback([&] { order.push_back("second"); });
+  for (int i = 0; i < 4; ++i) yield();
+  EXPECT_TRUE(order.empty());
+  event.signal();
+  for (int i = 0; i < 4; ++i) yield();
+  EXPECT_THAT(order, ElementsAre("first", "second"));
+}
+
+TEST(CallbackTest, ManyDoNotStarveTheFibers) {
+  const Scheduler here = Scheduler::current();
+  int calls = 0;
+  int calls_when_it_ran = -1;
+  for (int i = 0; i < 1000; ++i) here.callback([&] { ++calls; });
+  yield();
+  auto fiber = spawn("fiber", [&] { calls_when_it_ran = calls; });
+  fiber.join();
+  EXPECT_LT(calls_when_it_ran, 1000);
+  while (calls < 1000) yield();
+}
+
+TEST(CallbackTest, WhatItThrowsIsLoggedAndTheNextRuns) {
+  LogLines lines;
+  bool ran = false;
+  const Scheduler here = Scheduler::current();
+  here.callback([] { throw std::runtime_error("spilled"); });
+  here.callback([&] { ran = true; });
+  for (int i = 0; i < 3; ++i) yield();
+  EXPECT_TRUE(ran);
+  const auto found = lines.with("Asynchronous callback raised uncaught exception");
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].text, HasSubstr("spilled"));
+}
+
+TEST(CallbackTest, AnEndedSchedulerTakesNone) {
+  Host host;
+  const Scheduler scheduler = host.scheduler();
+  EXPECT_FALSE(scheduler.has_ended());
+  host.end();
+  EXPECT_TRUE(scheduler.has_ended());
+  EXPECT_FALSE(scheduler.callback([] { FAIL() << "ran on an ended scheduler"; }));
+}
+
+TEST(CallbackTest, OnesWhoseTurnNeverComesAreDroppedAndSaidSo) {
+  LogLines lines;
+  auto kept = std::make_shared<int>(1);
+  Thread::run("host", [&](Signal) {
+    for (int i = 0; i < 3; ++i) Scheduler::current().callback([kept] { FAIL() << "it ended before"; });
+  }).join();
+  EXPECT_EQ(kept.use_count(), 1);
+  EXPECT_THAT(lines.with("3 callbacks for scheduler of host were withdrawn"), SizeIs(1));
+}
+
+TEST(CallbackTest, AnEmptyFunctionIsMisuse) { EXPECT_THROW(Scheduler::current().callback({}), Misuse); }
+
+TEST(CallbackTest, ManyThreadsPostAtOnceAndNoneIsLost) {
+  Host host;
+  constexpr int kThreads = 4;
+  constexpr int kEach = 5000;
+  std::vector<std::vector<int>> seen(kThreads);
+  std::vector<mothreads::ThreadHandle<void>> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.push_back(Thread::run("poster", [&, t](Signal) {
+      for (int i = 0; i < kEach; ++i) host.scheduler().callback([&seen, t, i] { seen[t].push_back(i); });
+    }));
+  }
+  mothreads::join_all(threads);
+  host.scheduler().callback_result([] {});
+  for (const auto& of_thread : seen) {
+    ASSERT_THAT(of_thread, SizeIs(kEach));
+    for (int i = 0; i < kEach; ++i) ASSERT_EQ(of_thread[i], i);
+  }
+}
+
+// --- callback_result -------------------------------------------------------------------------------------------------------------
+
+TEST(CallbackResultTest, GivesTheValueOrThrowsWhatItThrew) {
+  Host host;
+  EXPECT_EQ(host.scheduler().callback_result([] { return Thread::current().name(); }), "host");
+  EXPECT_THROW(host.scheduler().callback_result([] { throw std::out_of_range("too far"); }), std::out_of_range);
+}
+
+TEST(CallbackResultTest, TheFunctionMayWait) {
+  Host host;
+  EXPECT_EQ(host.scheduler().callback_result([] {
+    yield();
+    return 7;
+  }),
+            7);
+}
+
+TEST(CallbackResultTest, OnItsOwnThreadItIsACall) {
+  bool ran = false;
+  EXPECT_EQ(Scheduler::current().callback_result([&] { return ran = true; }), true);
+  EXPECT_TRUE(ran);
+}
+
+TEST(CallbackResultTest, OneThatHasBegunIsCancelledAndAwaited) {
+  Host host;
+  bool unwound = false;
+  Signal begun;
+  EXPECT_THROW(host.scheduler().callback_result(
+                   [&] {
+                     struct Guard {
+                       bool& unwound;
+                       ~Guard() { unwound = true; }
+                     } guard{unwound};
+                     begun.go();
+                     sleep(absl::InfiniteDuration());
+                   },
+                   begun),
+               Timedout);
+  EXPECT_TRUE(unwound);
+}
+
+TEST(CallbackResultTest, OneThatHasNotBegunNeverDoes) {
+  Host host;
+  Signal go_on;
+  host.scheduler().callback([&] { go_on.wait(); });  // keeps the later ones waiting
+  EXPECT_THROW(host.scheduler().callback_result([] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+  go_on.go();
+  host.scheduler().callback_result([] {});
+}
+
+TEST(CallbackResultTest, TheEndOfTheSchedulerEndsTheWait) {
+  Signal posted;
+  std::optional<Scheduler> scheduler;
+  auto host = Thread::run("host", [&](Signal) {
+    scheduler.emplace(Scheduler::current());
+    const Scheduler here = *scheduler;
+    here.callback([] { sleep(absl::InfiniteDuration()); });  // keeps the later ones waiting
+    posted.go();
+    yield();
+    yield();
+  });
+  posted.wait();
+  EXPECT_THROW(scheduler->callback_result([] {}), Closed);
+  host.join();
+  EXPECT_THROW(scheduler->callback_result([] {}), Closed);
+}
+
+TEST(CallbackResultTest, WorksBetweenTheFibersOfTwoSchedulers) {
+  Host host;
+  bool other_ran = false;
+  auto asker = spawn("asker", [&] { return host.scheduler().callback_result([] { return 5; }); });
+  auto other = spawn("other", [&] { other_ran = true; });
+  other.join();
+  EXPECT_TRUE(other_ran);
+  EXPECT_EQ(asker.join(), 5);
+}
+
+TEST(SchedulerTest, WhileItIsAwakeNobodyWakesIt) {
+  Host host;
+  const auto wakes = [&] { return host.scheduler().callback_result([] { return Scheduler::current().statistics().wakes; }); };
+  const auto before = wakes();
+  constexpr int kBursts = 10;
+  for (int burst = 0; burst < kBursts; ++burst) {
+    Signal go_on;
+    Signal running;
+    host.scheduler().callback([&] {
+      running.go();
+      while (!go_on) {
+      }
+    });
+    running.wait();
+    for (int i = 0; i < 1000; ++i) host.scheduler().callback([] {});
+    go_on.go();
+    host.scheduler().callback_result([] {});
+  }
+  // For each burst at most the first callback and the last call, and one for the question.
+  EXPECT_LE(wakes() - before, 2 * kBursts + 1);
+}
+
+TEST(SchedulerTest, ItsStatisticsAreForItsOwnThread) {
+  Host host;
+  EXPECT_THROW(static_cast<void>(host.scheduler().statistics()), Misuse);
+}
+
+}  // namespace
+}  // namespace cooperative

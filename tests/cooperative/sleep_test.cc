@@ -1,0 +1,155 @@
+#include "cooperative/sleep.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/fiber.h"
+#include "mothreads/clock.h"
+#include "mothreads/signal.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::UseClock;
+using mothreads::testing::VirtualClock;
+using ::testing::ElementsAre;
+
+using Names = std::vector<std::string>;
+
+// Runs `body` on a thread whose scheduler is on `clock`.
+template <typename F>
+void on_clock(VirtualClock& clock, F&& body) {
+  const UseClock use(clock);
+  Thread::run("host", [&](Signal) { body(); }).join();
+}
+
+TEST(SleepTest, SleepersWakeInTheOrderOfTheirTimes) {
+  VirtualClock clock;
+  Names order;
+  on_clock(clock, [&] {
+    std::vector<Fiber<void>> fibers;
+    for (const int seconds : {3, 1, 2, 1}) {
+      fibers.push_back(spawn("sleeper", [&order, seconds, n = fibers.size()] {
+        sleep(absl::Seconds(seconds));
+        order.push_back(std::to_string(seconds) + "s #" + std::to_string(n));
+      }));
+    }
+    yield();
+    clock.advance(absl::Seconds(10));
+    for (auto& fiber : fibers) fiber.join();
+  });
+  EXPECT_THAT(order, ElementsAre("1s #1", "1s #3", "2s #2", "3s #0"));
+}
+
+TEST(SleepTest, NobodyWakesEarly) {
+  VirtualClock clock;
+  on_clock(clock, [&] {
+    auto sleeper = spawn("sleeper", [] { sleep(absl::Seconds(1)); });
+    yield();
+    clock.advance(absl::Seconds(1) - absl::Nanoseconds(1));
+    yield();
+    yield();
+    EXPECT_TRUE(sleeper.is_alive());
+    clock.advance(absl::Nanoseconds(1));
+    sleeper.join();
+  });
+}
+
+TEST(SleepTest, SignalsComeBeforeTimersInARound) {
+  VirtualClock clock;
+  Names order;
+  on_clock(clock, [&] {
+    Event<> event;
+    auto sleeper = spawn("sleeper", [&] {
+      sleep(absl::Seconds(1));
+      order.push_back("timer");
+    });
+    auto waiter = spawn("waiter", [&] {
+      event.wait();
+      order.push_back("event");
+    });
+    yield();
+    clock.advance(absl::Seconds(1));
+    event.signal();
+    sleeper.join();
+    waiter.join();
+  });
+  EXPECT_THAT(order, ElementsAre("event", "timer"));
+}
+
+TEST(SleepTest, AllWhoSleepOnAnIdleSchedulerAreWokenByTheClock) {
+  VirtualClock clock;
+  const UseClock use(clock);
+  auto host = Thread::run("host", [](Signal) { spawn("sleeper", [] { sleep(absl::Hours(1)); }).join(); });
+  clock.await_timers(1);
+  clock.advance(absl::Hours(1));
+  host.join();
+}
+
+TEST(SleepTest, ASignalIsALimitToo) {
+  Signal signal;
+  auto sleeper = spawn("sleeper", [&] { sleep(signal | absl::Hours(1)); });
+  yield();
+  signal.go();
+  sleeper.join();
+}
+
+TEST(SleepTest, WithoutFibersItBlocksTheThread) {
+  VirtualClock clock;
+  const UseClock use(clock);
+  auto sleeper = Thread::run("sleeper", [](Signal) { sleep(absl::Minutes(1)); });
+  clock.await_timers(1);
+  clock.advance(absl::Minutes(1));
+  sleeper.join();
+}
+
+TEST(SleepTest, YieldUntilIdleEndsAtItsLimit) {
+  VirtualClock clock;
+  on_clock(clock, [&] {
+    bool ended = false;
+    auto idler = spawn("idler", [&] {
+      yield_until_idle(absl::Seconds(1));
+      ended = true;
+    });
+    for (int i = 0; i < 10; ++i) yield();
+    EXPECT_FALSE(ended);
+    clock.advance(absl::Seconds(1));
+    yield();
+    yield();
+    EXPECT_TRUE(ended);
+    idler.join();
+  });
+}
+
+TEST(SleepTest, AYieldIsAPlaceToBeCancelled) {
+  auto spinner = spawn("spinner", [] {
+    while (true) yield();
+  });
+  yield();
+  EXPECT_THROW(spinner.cancel().join(), WasCancelled);
+}
+
+TEST(SleepTest, FibersMayUseAnotherClockThanTheirScheduler) {
+  VirtualClock clock;
+  auto sleeper = spawn("sleeper", [&] {
+    const UseClock use(clock);
+    sleep(absl::Hours(1));
+  });
+  yield();
+  EXPECT_EQ(clock.timers(), 1u);
+  clock.advance(absl::Hours(1));
+  sleeper.join();
+}
+
+}  // namespace
+}  // namespace cooperative
