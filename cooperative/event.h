@@ -18,6 +18,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
+#include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -28,10 +29,16 @@ template <typename T = void>
 class Event {
   struct Nothing {};
   using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
+  static constexpr bool kCopies = std::is_copy_constructible_v<Value>;
 
  public:
-  explicit Event(Reset reset = Reset::automatic) : reset_(reset) {}
-  ~Event() { internal::check_nobody_waits(waiters_, "Event"); }
+  // Throws mothreads::Misuse for a manual one of values that cannot be copied: it could not go to all.
+  explicit Event(Reset reset = Reset::automatic) : reset_(reset) {
+    if (reset == Reset::manual && !kCopies) {
+      throw mothreads::Misuse("an Event with Reset::manual gives its value to all who wait: its type must be one that can be copied");
+    }
+  }
+  ~Event() { internal::check_nobody_waits(waiters_, kName); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
@@ -39,15 +46,25 @@ class Event {
   T wait(const mothreads::Until& until = {}) {
     home_.check(kName);
     if (!held_) return wait_for_next(until);
-    if (reset_ == Reset::manual) return give(Held(*held_));
-    return give(*std::exchange(held_, std::nullopt));
+    if constexpr (kCopies) {
+      if (reset_ == Reset::manual) return give(Held(*held_));
+    }
+    Held taken(*std::move(held_));
+    held_.reset();
+    return give(std::move(taken));
   }
 
   // Never waits. For an Event<void> without an argument.
   template <typename... Args>
   void signal(Args&&... args) {
     home_.check(kName);
-    put([&](std::optional<Held>& held) { held.emplace(Value{std::forward<Args>(args)...}, nullptr); });
+    put([&](std::optional<Held>& held) {
+      if constexpr (std::is_constructible_v<Value, Args...>) {
+        held.emplace(Value(std::forward<Args>(args)...), nullptr);
+      } else {
+        held.emplace(Value{std::forward<Args>(args)...}, nullptr);
+      }
+    });
   }
 
   // Whoever would get the value gets this thrown.
@@ -69,7 +86,7 @@ class Event {
   }
 
  private:
-  static constexpr const char* kName = "Event";
+  static constexpr const char* kName = "an Event";
 
   struct Held {
     Held(std::optional<Value>&& its_value, std::exception_ptr its_exception)
@@ -99,24 +116,27 @@ class Event {
     return give(*std::move(waiter.got));
   }
 
-  // `fill` makes the value where it is to go.
+  // `fill` makes the value where it is to go. What it throws, or a move, comes before anybody is claimed, and changes nothing.
   template <typename Fill>
   void put(Fill&& fill) {
     if (reset_ == Reset::automatic) {
       if (waiters_.is_empty()) return fill(held_);
       std::optional<Held> held;
-      fill(held);  // may throw: before anybody is claimed
-      if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
-        waiter->got = std::move(held);
-        waiter->finish_on_host(mothreads::Why::ready);
-      } else {
-        held_ = std::move(held);
+      fill(held);
+      for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
+        auto& waiter = static_cast<Waiter&>(*node);
+        waiter.got.emplace(*std::move(held));
+        if (waiters_.claim_on_host(waiter)) return waiter.finish_on_host(mothreads::Why::ready);
+        held.emplace(*std::move(waiter.got));
       }
-    } else if constexpr (std::is_copy_constructible_v<Value>) {
+      held_.emplace(*std::move(held));
+    } else if constexpr (kCopies) {
       fill(held_);
-      while (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
-        waiter->got.emplace(*held_);
-        waiter->finish_on_host(mothreads::Why::ready);
+      for (auto* node = waiters_.front(); node != nullptr;) {
+        auto& waiter = static_cast<Waiter&>(*node);
+        node = waiters_.after(*node);
+        waiter.got.emplace(*held_);
+        if (waiters_.claim_on_host(waiter)) waiter.finish_on_host(mothreads::Why::ready);
       }
     }
   }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "cooperative/errors.h"
@@ -29,16 +30,14 @@ class EventQueue {
 
   // Adds a value, or hands it to the first who waits; never waits. False when the queue is full: then nothing has happened. Throws
   // mothreads::Misuse on a closed queue.
-  bool signal(T value) {
+  template <typename V = T>
+    requires std::is_constructible_v<T, V&&>
+  bool signal(V&& value) {
     home_.check(kName);
     if (closed_) throw mothreads::Misuse("Can't write to a closed queue: an EventQueue takes no values after close()");
-    if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
-      waiter->got.emplace(std::move(value));
-      waiter->finish_on_host(mothreads::Why::ready);
-      return true;
-    }
+    if (!waiters_.is_empty()) return hand_over(T(std::forward<V>(value)));
     if (values_.size() >= max_length_) return false;
-    values_.push_back(std::move(value));
+    values_.emplace_back(std::forward<V>(value));
     return true;
   }
 
@@ -62,7 +61,10 @@ class EventQueue {
     closed_ = true;
     while (auto* waiter = waiters_.claim_front_on_host()) waiter->finish_on_host(mothreads::Why::closed);
   }
-  bool is_closed() const { return closed_; }
+  bool is_closed() const {
+    home_.check(kName);
+    return closed_;
+  }
 
   // Forgets the values in it; does not open it again.
   void reset() {
@@ -70,8 +72,11 @@ class EventQueue {
     values_.clear();
   }
 
-  std::size_t size() const { return values_.size(); }
-  bool empty() const { return values_.empty(); }
+  std::size_t size() const {
+    home_.check(kName);
+    return values_.size();
+  }
+  bool empty() const { return size() == 0; }
 
   // for (T& value : queue) waits for each, and ends when the queue is closed and empty.
   class Iterator {
@@ -95,12 +100,29 @@ class EventQueue {
   Iterator end() { return Iterator(nullptr); }
 
  private:
-  static constexpr const char* kName = "EventQueue";
+  static constexpr const char* kName = "an EventQueue";
 
   struct Waiter : mothreads::internal::WaitNode {
     using WaitNode::WaitNode;
     std::optional<T> got;
   };
+
+  // A move that throws does so before anybody is claimed.
+  bool hand_over(T&& value) {
+    for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
+      auto& waiter = static_cast<Waiter&>(*node);
+      waiter.got.emplace(std::move(value));
+      if (waiters_.claim_on_host(waiter)) {
+        waiter.finish_on_host(mothreads::Why::ready);
+        return true;
+      }
+      value = *std::move(waiter.got);
+      waiter.got.reset();
+    }
+    if (values_.size() >= max_length_) return false;
+    values_.push_back(std::move(value));
+    return true;
+  }
 
   std::optional<T> next(const mothreads::Until& until, mothreads::Why& why) {
     home_.check(kName);
@@ -117,6 +139,7 @@ class EventQueue {
     Waiter waiter(wait, mothreads::Why::ready);
     const internal::Linked linked(waiters_, waiter);
     why = wait.park(until);
+    if (why != mothreads::Why::ready) waiter.got.reset();
     return std::move(waiter.got);
   }
 

@@ -3,7 +3,7 @@
 namespace cooperative {
 namespace {
 
-constexpr const char* kName = "Pulse";
+constexpr const char* kName = "a Pulse";
 
 }  // namespace
 

@@ -11,7 +11,7 @@ namespace cooperative {
 class Pulse {
  public:
   Pulse() = default;
-  ~Pulse() { internal::check_nobody_waits(waiters_, "Pulse"); }
+  ~Pulse() { internal::check_nobody_waits(waiters_, "a Pulse"); }
   Pulse(const Pulse&) = delete;
   Pulse& operator=(const Pulse&) = delete;
 

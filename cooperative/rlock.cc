@@ -1,5 +1,7 @@
 #include "cooperative/rlock.h"
 
+#include <string>
+
 #include <fmt/core.h>
 
 #include "mothreads/misuse.h"
@@ -7,7 +9,13 @@
 namespace cooperative {
 namespace {
 
-constexpr const char* kName = "RLock";
+constexpr const char* kName = "an RLock";
+
+// Contexts are recycled: who holds is known by the number as well.
+std::uint64_t current_id() {
+  const internal::FiberBlock* fiber = internal::SchedulerCore::current().running_fiber();
+  return fiber == nullptr ? 0 : fiber->id;
+}
 
 }  // namespace
 
@@ -16,22 +24,32 @@ using mothreads::internal::Context;
 using mothreads::internal::WaitNode;
 
 struct RLock::Waiter : WaitNode {
-  Waiter(const mothreads::internal::Wait& wait) : WaitNode(wait, Why::ready), context(wait.context()) {}
+  explicit Waiter(const mothreads::internal::Wait& wait) : WaitNode(wait, Why::ready), context(wait.context()), id(current_id()) {}
   Context& context;
+  const std::uint64_t id;
 };
+
+std::string_view RLock::holder() const {
+  if (owner_id_ == 0) return owner_->name;
+  const auto& fiber = static_cast<const internal::FiberBlock&>(*owner_);
+  return fiber.id == owner_id_ ? std::string_view(fiber.own_name) : "a fiber that has ended";
+}
 
 RLock::~RLock() {
   internal::check_nobody_waits(waiters_, kName);
   if (owner_ != nullptr) {
-    mothreads::internal::fatal_misuse(fmt::format("an RLock was destroyed while \"{}\" holds it: let it outlive who holds it", owner_->name));
+    mothreads::internal::fatal_misuse(fmt::format("an RLock was destroyed while \"{}\" holds it: let it outlive who holds it", holder()));
   }
 }
 
 void RLock::acquire(const mothreads::Until& until) {
   home_.check(kName);
   Context& me = Context::current();
-  if (owner_ == nullptr) owner_ = &me;
-  if (owner_ == &me) {
+  if (owner_ == nullptr) {
+    owner_ = &me;
+    owner_id_ = current_id();
+  }
+  if (owner_ == &me && owner_id_ == current_id()) {
     ++depth_;
     return;
   }
@@ -43,14 +61,15 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::release() {
   home_.check(kName);
-  if (owner_ != &Context::current()) {
+  if (owner_ != &Context::current() || owner_id_ != current_id()) {
     throw mothreads::Misuse(fmt::format("\"{}\" releases an RLock that {}: acquire it first", Context::current().name,
-                                        owner_ == nullptr ? std::string("nobody holds") : fmt::format("\"{}\" holds", owner_->name)));
+                                        owner_ == nullptr ? std::string("nobody holds") : fmt::format("\"{}\" holds", holder())));
   }
   if (--depth_ > 0) return;
   owner_ = nullptr;
   if (auto* next = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
     owner_ = &next->context;
+    owner_id_ = next->id;
     depth_ = 1;
     next->finish_on_host(Why::ready);
   }

@@ -3,6 +3,10 @@
 // A lock among the fibers of one scheduler, for a section that waits. Its holder may enter it again; leaving it as often hands it to
 // the first who waits, so nobody barges in. Without a wait inside, fibers need no lock.
 
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
 #include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/until.h"
@@ -40,8 +44,11 @@ class RLock {
  private:
   struct Waiter;
 
+  std::string_view holder() const;
+
   internal::Home home_;
   mothreads::internal::Context* owner_ = nullptr;
+  std::uint64_t owner_id_ = 0;
   std::size_t depth_ = 0;
   mothreads::internal::WaitList waiters_;
 };

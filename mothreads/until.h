@@ -56,6 +56,11 @@ class Until {
   // Whether the limit has come already; then why.
   std::optional<Why> has_come() const;
 
+  // Whether its time may have come without any waiting: then a look at the clock is worth it.
+  bool may_have_expired() const {
+    return instant_ || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());
+  }
+
   // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one.
   Until from_now() const;
 

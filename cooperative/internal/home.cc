@@ -8,7 +8,7 @@
 namespace cooperative::internal {
 
 void Home::refuse(const char* what) {
-  throw mothreads::Misuse(fmt::format("an {} was used on another thread than its own, where only its fibers may: post a callback to its "
+  throw mothreads::Misuse(fmt::format("{} was used on another thread than its own, where only its fibers may: post a callback to its "
                                       "scheduler, or use a mothreads::Signal or Queue", what));
 }
 
@@ -18,7 +18,7 @@ void throw_timed_out(const char* what, mothreads::Why why) {
 
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {
   if (waiters.is_empty()) return;
-  mothreads::internal::fatal_misuse(fmt::format("an {} was destroyed while a fiber waits for it: let it outlive who waits", what));
+  mothreads::internal::fatal_misuse(fmt::format("{} was destroyed while a fiber waits for it: let it outlive who waits", what));
 }
 
 }  // namespace cooperative::internal

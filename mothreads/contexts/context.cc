@@ -1,8 +1,5 @@
 #include "mothreads/contexts/context.h"
 
-#include <cstdio>
-#include <cstring>
-
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
@@ -86,27 +83,9 @@ const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
 #endif
 }
 
-void Context::describe(const WaitDescription& what) {
-  TinyLock lock(description_mutex_);
-  const int written = std::snprintf(description_, sizeof description_, "%s", what.verb);
-  const auto used = static_cast<std::size_t>(written);
-  if (what.write_name != nullptr && used + 2 < sizeof description_) {
-    description_[used] = ' ';
-    what.write_name(what.object, description_ + used + 1, sizeof description_ - used - 1);
-  }
-  described_since_ = std::chrono::steady_clock::now();
-}
-
-void Context::undescribe() noexcept {
-  TinyLock lock(description_mutex_);
-  description_[0] = '\0';
-}
-
 std::optional<WaitReport> Context::waits_on() const {
   if (const char* verb = verb_.load(std::memory_order_relaxed)) return WaitReport{verb, {}};
-  TinyLock lock(description_mutex_);
-  if (description_[0] == '\0') return std::nullopt;
-  return WaitReport{description_, described_since_};
+  return std::nullopt;
 }
 
 }  // namespace mothreads::internal

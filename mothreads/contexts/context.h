@@ -128,8 +128,8 @@ class Context {
   bool is_finished() const noexcept { return is_done(); }
   Why outcome() const noexcept { return outcome_; }
 
-  // What it sleeps on, if it does. Any thread may ask.
-  std::optional<WaitReport> waits_on() const;
+  // What it sleeps on, if it does. Any thread may ask. A context with a host says only the verb: it has no time for more.
+  virtual std::optional<WaitReport> waits_on() const;
 
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
@@ -144,6 +144,10 @@ class Context {
  protected:
   Context();
   ~Context() = default;
+
+  // For reports, around a sleep.
+  virtual void describe(const WaitDescription& what) noexcept { static_cast<void>(what); }
+  virtual void undescribe() noexcept {}
 
   // Gives up the processor until resume() or the deadline; may return early. Called with SLEEPING set.
   virtual void suspend(const std::optional<Instant>& deadline) noexcept = 0;
@@ -164,9 +168,6 @@ class Context {
   // Makes a suspended context run again. Called once per finish() that found it SLEEPING, from any thread.
   virtual void resume() noexcept = 0;
 
-  void describe(const WaitDescription& what);
-  void undescribe() noexcept;
-
   static inline constinit thread_local Context* current_ = nullptr;
 
   void resume_on_host() noexcept;
@@ -175,10 +176,7 @@ class Context {
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
   Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
-  mutable TinyMutex description_mutex_;
-  std::atomic<const char*> verb_{nullptr};  // of a wait on a host, which has no time for more
-  char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
-  Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
+  std::atomic<const char*> verb_{nullptr};  // of a wait on a host
 };
 
 // In this scope no wait of the current context unwinds it, as destructors need: a cancellation comes after it.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <mutex>
 
 #include "mothreads/clock.h"
@@ -72,6 +73,29 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   std::lock_guard lock(pool().mutex);
   context.next_free_ = pool().free;
   pool().free = &context;
+}
+
+void ThreadContext::describe(const WaitDescription& what) noexcept {
+  TinyLock lock(description_mutex_);
+  const int written = std::snprintf(description_, sizeof description_, "%s", what.verb);
+  const auto used = static_cast<std::size_t>(written);
+  if (what.write_name != nullptr && used + 2 < sizeof description_) {
+    description_[used] = ' ';
+    what.write_name(what.object, description_ + used + 1, sizeof description_ - used - 1);
+  }
+  described_since_ = std::chrono::steady_clock::now();
+}
+
+void ThreadContext::undescribe() noexcept {
+  TinyLock lock(description_mutex_);
+  description_[0] = '\0';
+}
+
+std::optional<WaitReport> ThreadContext::waits_on() const {
+  if (std::optional<WaitReport> on_host = Context::waits_on()) return on_host;
+  TinyLock lock(description_mutex_);
+  if (description_[0] == '\0') return std::nullopt;
+  return WaitReport{description_, described_since_};
 }
 
 void ThreadContext::suspend(const std::optional<Instant>& deadline) noexcept {

@@ -16,6 +16,8 @@ class ThreadContext final : public Context {
 
   std::uint64_t os_thread_id() const noexcept { return os_thread_id_.load(std::memory_order_relaxed); }
 
+  std::optional<WaitReport> waits_on() const override;
+
   bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept override;
   // The same also where it has a host, whose own sleep it is.
   bool spin(absl::FunctionRef<bool()> condition, int pauses) noexcept;
@@ -23,8 +25,14 @@ class ThreadContext final : public Context {
  private:
   ThreadContext() = default;
 
+  void describe(const WaitDescription& what) noexcept override;
+  void undescribe() noexcept override;
   void suspend(const std::optional<Instant>& deadline) noexcept override;
   void resume() noexcept override;
+
+  mutable TinyMutex description_mutex_;
+  char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
+  Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
 
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;

@@ -86,8 +86,9 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
     ~Detach() { until.detach(); }
   } detach{until};
   std::optional<Why> limit = until.attach(*this);
+  const bool look = context_.host == nullptr || until.may_have_expired();
+  if (!limit && deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
   if (context_.host != nullptr) return park_on_host(until, deadline, limit);
-  if (!limit && deadline && clock.now() >= *deadline) limit = Why::timed_out;
   if (limit) {
     if (claim_self()) return *limit;
     context_.await_claimed();

@@ -148,11 +148,15 @@ class WaitList {
   // The same for a list that only code of its waiters' host touches.
   WaitNode* claim_front_on_host() noexcept {
     for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
-      if (!node->claim_on_host()) continue;
-      remove(*node);
-      return node;
+      if (claim_on_host(*node)) return node;
     }
     return nullptr;
+  }
+  // Removes it, too, if it could be claimed.
+  bool claim_on_host(WaitNode& node) noexcept {
+    if (!node.claim_on_host()) return false;
+    remove(node);
+    return true;
   }
 
  private:

@@ -603,5 +603,12 @@ TEST(EventQueueTest, MayBeDestroyedWithValuesInIt) {
   EXPECT_EQ(value.use_count(), 1);
 }
 
+TEST(EventQueueTest, AValueThatIsRefusedIsTheCallersStill) {
+  EventQueue<std::unique_ptr<int>> queue(0);
+  auto value = std::make_unique<int>(1);
+  EXPECT_FALSE(queue.signal(std::move(value)));
+  EXPECT_NE(value, nullptr);
+}
+
 }  // namespace
 }  // namespace cooperative

@@ -645,5 +645,54 @@ TEST(EventDeathTest, DestroyedWhileSomebodyWaitsIsFatal) {
       "an Event was destroyed while a fiber waits for it");
 }
 
+TEST(EventTest, TakesWhatCanOnlyBeMoved) {
+  Event<std::unique_ptr<int>> event;
+  event.signal(std::make_unique<int>(1));
+  EXPECT_EQ(*event.wait(), 1);
+  auto waiter = spawn("waiter", [&] { return event.wait(); });
+  yield();
+  event.signal(std::make_unique<int>(2));
+  EXPECT_EQ(*waiter.join(), 2);
+}
+
+TEST(EventTest, TakesWhatCannotBeAssigned) {
+  struct Fixed {
+    const int number;
+  };
+  Event<Fixed> event;
+  event.signal(3);
+  EXPECT_EQ(event.wait().number, 3);
+}
+
+struct CopyFails {
+  explicit CopyFails(bool fails_) : fails(fails_) {}
+  CopyFails(const CopyFails& other) : fails(other.fails) {
+    if (fails) throw std::runtime_error("cannot be copied");
+  }
+  CopyFails(CopyFails&&) = default;
+  CopyFails& operator=(CopyFails&&) = default;
+  bool fails;
+};
+
+TEST(EventTest, AValueThatCannotBeCopiedLeavesWhoWaitsWaiting) {
+  Event<CopyFails> event(Reset::manual);
+  auto waiter = spawn("waiter", [&] { return event.wait(); });
+  yield();
+  EXPECT_THROW(event.signal(CopyFails(true)), std::runtime_error);
+  event.reset();
+  event.signal(CopyFails(false));
+  EXPECT_FALSE(waiter.join().fails);
+}
+
+TEST(EventTest, SignalOfAVectorsSizeMakesOneOfThatSize) {
+  Event<std::vector<int>> event;
+  event.signal(3, 4);
+  EXPECT_EQ(event.wait().size(), 3u);
+}
+
+TEST(EventTest, AManualOneOfWhatCannotBeCopiedIsMisuse) {
+  EXPECT_THROW(Event<std::unique_ptr<int>>(Reset::manual), mothreads::Misuse);
+}
+
 }  // namespace
 }  // namespace cooperative

@@ -493,5 +493,13 @@ TEST(RLockDeathTest, DestroyedWhileSomebodyHoldsItIsFatal) {
       "an RLock was destroyed while \"holder\" holds it");
 }
 
+// In cothread a lock that a dead one had kept was a new one's that lived at the same address.
+TEST(RLockTest, WhatADeadFiberKeptIsNoNewFibers) {
+  auto* lock = new RLock;  // its destructor is fatal while it is held
+  spawn("dead", [&] { lock->acquire(); }).join();
+  EXPECT_THROW(spawn("new", [&] { lock->acquire(absl::ZeroDuration()); }).join(), Timedout);
+  EXPECT_THROW(spawn("new", [&] { lock->release(); }).join(), mothreads::Misuse);
+}
+
 }  // namespace
 }  // namespace cooperative

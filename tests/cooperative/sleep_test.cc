@@ -151,5 +151,34 @@ TEST(SleepTest, FibersMayUseAnotherClockThanTheirScheduler) {
   sleeper.join();
 }
 
+TEST(SleepTest, AnExpiredLimitLetsOthersRunOnceAlsoWhenTheyAreMadeReadyBySignals) {
+  int rounds = 0;
+  bool done = false;
+  Event<> nothing, ping, pong;
+  auto waiter = spawn("waiter", [&] {
+    for (int i = 0; i < 10; ++i) EXPECT_THROW(nothing.wait(absl::ZeroDuration()), Timedout);
+    done = true;
+  });
+  auto a = spawn("a", [&] {
+    while (!done) {
+      ++rounds;
+      pong.signal();
+      ping.wait();
+    }
+    pong.signal();
+  });
+  auto b = spawn("b", [&] {
+    while (!done) {
+      pong.wait();
+      ping.signal();
+    }
+    ping.signal();
+  });
+  waiter.join();
+  a.join();
+  b.join();
+  EXPECT_LE(rounds, 11);
+}
+
 }  // namespace
 }  // namespace cooperative

@@ -105,6 +105,12 @@ def mothreads_deps():
     )
     _unless_defined(
         system_library,
+        "boost",
+        debian_package = "libboost-fiber1.81-dev",
+        targets = {"fiber": "-lboost_fiber -lboost_context"},
+    )
+    _unless_defined(
+        system_library,
         "onetbb",
         debian_package = "libtbb-dev",
         targets = {"tbb": "-ltbb"},

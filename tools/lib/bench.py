@@ -6,6 +6,8 @@ missed when the whole interval lies beyond it.
 """
 
 import argparse
+import atexit
+import functools
 import json
 import math
 import os
@@ -21,7 +23,12 @@ BENCHMARKS = "//tests/benchmarks:"
 
 
 class Row:
-    """One line of work. `targets` maps each peer to the largest ratio allowed, or to None where it is only reported."""
+    """One line of work. `targets` maps each peer to the largest ratio allowed, or to None where it is only reported.
+
+    The program gives a figure in a unit other than time as a counter of that name.
+    """
+
+    prefix = []  # of the command that runs a side
 
     def __init__(self, name, program, targets, unit="ns", min_time=0.1):
         self.name = name
@@ -38,6 +45,7 @@ class Row:
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
             subprocess.run(
                 [
+                    *self.prefix,
                     bin_dir / "tests/benchmarks" / self.program,
                     f"--benchmark_filter=^{self.name}/{side}(/|$)",
                     f"--benchmark_min_time={self.min_time}",
@@ -51,6 +59,8 @@ class Row:
             runs = json.load(out)["benchmarks"]
         if len(runs) != 1 or runs[0].get("error_occurred"):
             raise SystemExit(f"bench: {self.program} gave no figure for {self.name}/{side}: {runs}")
+        if self.unit in runs[0]:
+            return runs[0][self.unit]
         per_second = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}
         return runs[0]["real_time"] / per_second[runs[0]["time_unit"]] * per_second[self.unit]
 
@@ -61,12 +71,53 @@ class Row:
 class ConstantPeer(Row):
     """A row whose peer is a bare limit, in the row's unit."""
 
-    def __init__(self, name, program, limit, **kwargs):
-        super().__init__(name, program, {"floor": 1.0}, **kwargs)
+    def __init__(self, name, program, limit, target=1.0, **kwargs):
+        super().__init__(name, program, {"floor": target}, **kwargs)
         self.limit = limit
 
     def measure(self, side, bin_dir):
         return self.limit if side == "floor" else super().measure(side, bin_dir)
+
+
+class FiberRow(Row):
+    """Fibers of one thread. All sides run on the same processor; the peer `go` is a program of its own."""
+
+    prefix = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
+
+    def __init__(self, name, targets, **kwargs):
+        super().__init__(name, "fiber_benchmark", targets, min_time=0.2, **kwargs)
+
+    def prepare(self, bin_dir):
+        if "go" in self.targets:
+            go_program()
+
+    def measure(self, side, bin_dir):
+        if side != "go":
+            return super().measure(side, bin_dir)
+        done = subprocess.run(
+            [*self.prefix, go_program(), self.name],
+            env=os.environ | {"GOMAXPROCS": "1"},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return float(done.stdout)
+
+
+@functools.cache
+def go_program():
+    """The path of the program for the peer `go`, built when first asked for."""
+    source = pathlib.Path(__file__).parents[2] / "tests/benchmarks/fiber_go.go"
+    folder = tempfile.TemporaryDirectory(prefix="bench_go_")
+    atexit.register(folder.cleanup)
+    program = pathlib.Path(folder.name) / "fiber_go"
+    try:
+        subprocess.run(["go", "build", "-o", program, source], check=True, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        raise SystemExit(f"bench: the peer go cannot be built: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"bench: the peer go cannot be built from {source}: {error.stderr}") from error
+    return program
 
 
 class HashTree(Row):
@@ -120,6 +171,17 @@ ROWS = [
     Row("thread.run_join", "thread_benchmark", {"std": 1.3}),
     HashTree(),
     Row("shutdown.tree", "thread_benchmark", {"std": 1.5}, unit="ms"),
+    FiberRow("fiber.yield2", {"floor": 3.0, "boost": 0.1}),
+    FiberRow("fiber.yield1000", {"floor": 2.5, "boost": 0.3}),
+    FiberRow("fiber.spawn_join", {"boost": 0.2}),
+    FiberRow("fiber.spawn_block_join", {"boost": 0.2}),
+    FiberRow("fiber.event", {"boost": 0.05, "go": 0.15}),
+    FiberRow("fiber.queue", {"boost": 0.35, "go": 0.5}),
+    FiberRow("fiber.timed_wait", {"boost": 0.15}),
+    FiberRow("fiber.skynet", {"boost": 0.05, "go": 0.15}, unit="s"),
+    FiberRow("fiber.skynet_mem", {"go": 2.5}, unit="MB"),
+    ConstantPeer("fiber.parked", "fiber_benchmark", 4096, target=1.15, unit="B"),
+    Row("fiber.signal_both", "fiber_benchmark", {"thread": 1.2}),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.
@@ -166,7 +228,7 @@ def print_result(result, target):
     if target is not None:
         verdict = f"<= {target:<5g} " + ("MISSED" if result["low"] > target else "ok")
     print(
-        f"{result['name']:<18}{result['ours']:>11.4g} {result['unit']:<3}{result['peer']:>11}{result['theirs']:>11.4g}"
+        f"{result['name']:<23}{result['ours']:>11.4g} {result['unit']:<3}{result['peer']:>11}{result['theirs']:>11.4g}"
         f"{result['ratio']:>9.3f}  [{result['low']:.3f}, {result['high']:.3f}]  {verdict}",
         flush=True,
     )
@@ -190,7 +252,7 @@ def main():
         print(" ".join(sorted({target for row in [noise, *chosen] for target in row.bazel_targets()})))
         return 0
 
-    print(f"{'row':<18}{'ours':>15}{'peer':>11}{'theirs':>11}{'ratio':>9}  95 % interval   target")
+    print(f"{'row':<23}{'ours':>15}{'peer':>11}{'theirs':>11}{'ratio':>9}  95 % interval   target")
     results = [measure_pair(noise, "ours", options.repetitions, options.bin)]
     results[0]["name"] = "aa"
     print_result(results[0], None)
