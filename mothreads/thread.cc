@@ -47,7 +47,9 @@ std::optional<Thread> Thread::parent() const {
 
 std::vector<Thread> Thread::children() const {
   std::vector<Thread> children;
-  for (internal::Ref<internal::Node>& child : node_->children()) children.emplace_back(std::move(child));
+  for (internal::Ref<internal::Node>& child : node_->children()) {
+    if (!child->is_part_of_parent()) children.emplace_back(std::move(child));
+  }
   std::reverse(children.begin(), children.end());
   return children;
 }

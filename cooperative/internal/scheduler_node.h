@@ -15,6 +15,7 @@ class SchedulerNode final : public mothreads::internal::Node {
   void await_end() override;
   std::string_view kind() const override { return "scheduler"; }
   bool takes_children() const override { return false; }
+  bool is_part_of_parent() const override { return true; }
 
  private:
   void tell_children(const std::vector<mothreads::internal::Ref<Node>>& newest_first,

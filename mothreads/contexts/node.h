@@ -137,6 +137,9 @@ class Node : private TimerNode {
 
   virtual std::string_view kind() const = 0;
 
+  // Whether it belongs to the thread above it, as its scheduler does, and is no child that the thread made.
+  virtual bool is_part_of_parent() const { return false; }
+
   // Whether it may have children: a thread that the library does not know may not.
   virtual bool takes_children() const { return true; }
 

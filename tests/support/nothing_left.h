@@ -19,6 +19,7 @@ class NothingLeft : public ::testing::Test {
  private:
   std::size_t threads_ = 0;
   std::size_t descriptors_ = 0;
+  std::size_t children_ = 0;
 };
 
 // The OS threads of the process, without the library's own. A thread that has been joined may show for a moment longer.
