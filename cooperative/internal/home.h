@@ -2,7 +2,7 @@
 
 // To which scheduler a thing belongs that only its fibers may use.
 
-#include <string_view>
+#include <cstdint>
 
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
@@ -49,6 +49,12 @@ class Linked {
   mothreads::internal::WaitList& list_;
   mothreads::internal::WaitNode& node_;
 };
+
+// Whether the fiber of that number runs.
+inline bool is_running(std::uint64_t id) {
+  const FiberBlock* fiber = SchedulerCore::current().running_fiber();
+  return fiber != nullptr && fiber->id == id;
+}
 
 [[noreturn]] void throw_timed_out(const char* what, mothreads::Why why);
 

@@ -691,7 +691,7 @@ TEST(EventTest, SignalOfAVectorsSizeMakesOneOfThatSize) {
 }
 
 TEST(EventTest, AManualOneOfWhatCannotBeCopiedIsMisuse) {
-  EXPECT_THROW(Event<std::unique_ptr<int>>(Reset::manual), mothreads::Misuse);
+  EXPECT_THROW(Event<std::unique_ptr<int>>{Reset::manual}, mothreads::Misuse);
 }
 
 }  // namespace

@@ -495,7 +495,7 @@ TEST(RLockDeathTest, DestroyedWhileSomebodyHoldsItIsFatal) {
 
 // In cothread a lock that a dead one had kept was a new one's that lived at the same address.
 TEST(RLockTest, WhatADeadFiberKeptIsNoNewFibers) {
-  auto* lock = new RLock;  // its destructor is fatal while it is held
+  static RLock* const lock = new RLock;  // its destructor is fatal while it is held
   spawn("dead", [&] { lock->acquire(); }).join();
   EXPECT_THROW(spawn("new", [&] { lock->acquire(absl::ZeroDuration()); }).join(), Timedout);
   EXPECT_THROW(spawn("new", [&] { lock->release(); }).join(), mothreads::Misuse);

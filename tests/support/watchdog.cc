@@ -16,13 +16,16 @@ namespace {
 
 constexpr std::chrono::seconds kLimit{mothreads::testing::kSanitized ? 100 : 20};
 
+// One thread for all tests: one for each would start and end, and allocate, in the middle of what they count.
 class Watchdog : public ::testing::EmptyTestEventListener {
-  void OnTestStart(const ::testing::TestInfo& test) override {
-    ended_ = false;
-    thread_ = std::thread([this, &test] { watch(test); });
+  void OnTestProgramStart(const ::testing::UnitTest&) override {
+    thread_ = std::thread([this] { watch(); });
   }
 
-  void OnTestEnd(const ::testing::TestInfo&) override {
+  void OnTestStart(const ::testing::TestInfo& test) override { set(&test); }
+  void OnTestEnd(const ::testing::TestInfo&) override { set(nullptr); }
+
+  void OnTestProgramEnd(const ::testing::UnitTest&) override {
     {
       std::lock_guard lock(mutex_);
       ended_ = true;
@@ -31,16 +34,33 @@ class Watchdog : public ::testing::EmptyTestEventListener {
     thread_.join();
   }
 
-  void watch(const ::testing::TestInfo& test) {
+  void set(const ::testing::TestInfo* test) {
+    {
+      std::lock_guard lock(mutex_);
+      test_ = test;
+      deadline_ = std::chrono::steady_clock::now() + kLimit;
+    }
+    changed_.notify_all();
+  }
+
+  void watch() {
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, kLimit, [this] { return ended_; })) return;
-    std::fprintf(stderr, "watchdog: %s.%s has not ended after %d s: a deadlock\n", test.test_suite_name(), test.name(),
-                 static_cast<int>(kLimit.count()));
-    std::abort();
+    while (!ended_) {
+      if (test_ == nullptr) {
+        changed_.wait(lock);
+      } else if (changed_.wait_until(lock, deadline_) == std::cv_status::timeout && test_ != nullptr &&
+                 std::chrono::steady_clock::now() >= deadline_) {
+        std::fprintf(stderr, "watchdog: %s.%s has not ended after %d s: a deadlock\n", test_->test_suite_name(), test_->name(),
+                     static_cast<int>(kLimit.count()));
+        std::abort();
+      }
+    }
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  const ::testing::TestInfo* test_ = nullptr;  // the one that runs
+  std::chrono::steady_clock::time_point deadline_;
   bool ended_ = false;
   std::thread thread_;
 };

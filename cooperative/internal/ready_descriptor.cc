@@ -1,0 +1,31 @@
+#include "cooperative/internal/ready_descriptor.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace cooperative::internal {
+
+ReadyDescriptor::~ReadyDescriptor() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+int ReadyDescriptor::get(bool is_ready) {
+  if (descriptor_ < 0) {
+    descriptor_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "a queue cannot have a descriptor");
+    set(is_ready);
+  }
+  return descriptor_;
+}
+
+void ReadyDescriptor::change(bool is_ready) noexcept {
+  is_ready_ = is_ready;
+  // Neither can fail: the counter goes between 0 and 1.
+  eventfd_t count = 1;
+  static_cast<void>(is_ready ? eventfd_write(descriptor_, count) : eventfd_read(descriptor_, &count));
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,165 @@
+#pragma once
+
+// Values between threads and fibers, in any mix on both sides, in order.
+//
+//     co::ThreadedEventQueue<Reading> readings;
+//     readings.signal(reading);                              // any thread, any fiber; never waits
+//     for (const Reading& r : readings.until(please_stop)) plot(r);
+//
+// It has no bound: where the producers may be faster than the consumers for long, a mothreads::Queue makes them wait. For loops of
+// others (poll, Qt) it has a descriptor. Thread safety: every member may be called from any thread.
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
+#include "cooperative/internal/ready_descriptor.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/ended.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+template <typename T>
+class ThreadedEventQueue {
+  static_assert(std::is_nothrow_move_constructible_v<T>, "what goes from thread to thread must be moved without a failure half way");
+
+ public:
+  ThreadedEventQueue() = default;
+  ThreadedEventQueue(const ThreadedEventQueue&) = delete;
+  ThreadedEventQueue& operator=(const ThreadedEventQueue&) = delete;
+
+  // Adds a value, or hands it to the first who waits; never waits. Throws mothreads::Misuse on a closed queue.
+  void signal(T value) {
+    mothreads::internal::WaitNode* waiter = nullptr;
+    {
+      mothreads::internal::TinyLock lock(mutex_);
+      if (closed_) throw mothreads::Misuse("a ThreadedEventQueue takes no values after close()");
+      waiter = waiters_.claim_front();
+      if (waiter == nullptr) {
+        values_.push_back(std::move(value));
+        descriptor_.set(true);
+      } else {
+        static_cast<Waiter*>(waiter)->got.emplace(std::move(value));
+      }
+    }
+    if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
+  }
+
+  // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
+  T wait(const mothreads::Until& until = {}) {
+    mothreads::Why why = mothreads::Why::ready;
+    if (std::optional<T> value = take(until, why)) return *std::move(value);
+    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
+    throw Timedout(why == mothreads::Why::stopped ? "Stopped waiting for event queue" : "Timed out waiting for event queue");
+  }
+
+  // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
+  std::optional<T> next(const mothreads::Until& until = {}) {
+    mothreads::Why why = mothreads::Why::ready;
+    return take(until, why);
+  }
+
+  // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
+  void close() {
+    mothreads::internal::Claimed waiting;
+    {
+      mothreads::internal::TinyLock lock(mutex_);
+      closed_ = true;
+      waiting = waiters_.take_claimed();
+      descriptor_.set(true);
+    }
+    waiting.finish_all(mothreads::Why::closed);
+  }
+
+  std::size_t size() const {
+    mothreads::internal::TinyLock lock(mutex_);
+    return values_.size();
+  }
+
+  // For poll(), readable while next() would not wait; only to be looked at, never read. Made at the first call; the queue's.
+  int wait_descriptor() {
+    mothreads::internal::TinyLock lock(mutex_);
+    return descriptor_.get(closed_ || !values_.empty());
+  }
+
+  // for (const T& value : queue.until(please_stop)) waits for each value, and ends when the queue is closed and empty or the Signal
+  // goes; for (const T& value : queue) only the former.
+  class Values {
+   public:
+    Values(ThreadedEventQueue& queue, mothreads::Signal stop) : queue_(queue), stop_(std::move(stop)) {}
+
+    class Iterator {
+     public:
+      explicit Iterator(Values* values) : values_(values) {
+        if (values_ != nullptr) ++*this;
+      }
+      const T& operator*() const { return *value_; }
+      Iterator& operator++() {
+        value_ = values_->queue_.next(values_->stop_);
+        if (!value_) values_ = nullptr;
+        return *this;
+      }
+      bool operator!=(const Iterator& other) const { return values_ != other.values_; }
+
+     private:
+      Values* values_;
+      std::optional<T> value_;
+    };
+    Iterator begin() { return Iterator(this); }
+    Iterator end() { return Iterator(nullptr); }
+
+   private:
+    ThreadedEventQueue& queue_;
+    const mothreads::Signal stop_;
+  };
+  Values until(const mothreads::Signal& stop) { return Values(*this, stop); }
+
+ private:
+  struct Waiter : mothreads::internal::WaitNode {
+    using WaitNode::WaitNode;
+    std::optional<T> got;
+  };
+
+  std::optional<T> take(const mothreads::Until& until, mothreads::Why& why) {
+    using mothreads::Why;
+    mothreads::internal::Wait wait({"waits for a value of a ThreadedEventQueue", nullptr, nullptr});
+    Waiter waiter(wait, Why::ready);
+    {
+      mothreads::internal::TinyLock lock(mutex_);
+      if (!values_.empty()) {
+        std::optional<T> value(std::move(values_.front()));
+        values_.pop_front();
+        if (values_.empty() && !closed_) descriptor_.set(false);
+        return value;
+      }
+      if (closed_) {
+        why = Why::closed;
+        return std::nullopt;
+      }
+      waiters_.push_back(waiter);
+    }
+    absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      mothreads::internal::TinyLock lock(mutex_);
+      waiters_.remove(waiter);
+    };
+    why = wait.park(until);
+    return std::move(waiter.got);
+  }
+
+  mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<T> values_ ABSL_GUARDED_BY(mutex_);
+  mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
+  internal::ReadyDescriptor descriptor_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cooperative

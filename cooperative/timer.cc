@@ -1,0 +1,139 @@
+#include "cooperative/timer.h"
+
+#include <optional>
+#include <utility>
+
+#include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/clock.h"
+#include "mothreads/instant.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using mothreads::Instant;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+
+struct Timer::State {
+  void set(absl::Duration timeout) {
+    period = timeout;
+    due.reset();
+    if (timeout != absl::InfiniteDuration()) due = clock.now() + absl::ToChronoNanoseconds(timeout);
+  }
+
+  // Tells the fiber that something is different.
+  void change() {
+    if (auto* node = waiters.claim_front_on_host()) node->finish_on_host(Why::ready);
+  }
+
+  void run() {
+    while (!cancelled) {
+      if (await_time() == Why::ready) continue;
+      call();
+      if (cancelled || was_reset) continue;
+      if (repeat == Repeat::no) {
+        due.reset();
+        if (!reuse) break;
+      } else {
+        set_next();
+      }
+    }
+    ended = true;
+  }
+
+  Why await_time() {
+    internal::WaitAtHome wait("waits for the time of a timer");
+    mothreads::internal::WaitNode node(wait, Why::ready);
+    const internal::Linked linked(waiters, node);
+    return due ? wait.park(*due) : wait.park(Until());
+  }
+
+  void call() {
+    was_reset = false;
+    try {
+      function();
+    } catch (const FiberCancelled&) {
+      throw;
+    } catch (...) {
+      mothreads::log::error("Timer callback raised uncaught exception: {}", mothreads::log::describe(std::current_exception()));
+    }
+  }
+
+  void set_next() {
+    if (repeat == Repeat::after_each_call) return set(period);
+    const auto step = absl::ToChronoNanoseconds(period);
+    const Instant now = clock.now();
+    *due += step;
+    if (*due <= now) *due += ((now - *due) / step + 1) * step;
+  }
+
+  mothreads::Clock& clock = mothreads::Clock::current();
+  absl::AnyInvocable<void()> function;
+  Repeat repeat = Repeat::no;
+  bool reuse = false;
+  bool cancelled = false;
+  bool was_reset = false;  // since the call began
+  bool ended = false;
+  absl::Duration period;
+  std::optional<Instant> due;
+  mothreads::internal::WaitList waiters;  // the fiber
+};
+
+namespace {
+
+void check_period(absl::Duration timeout, Repeat repeat) {
+  if (repeat != Repeat::no && timeout <= absl::ZeroDuration()) {
+    throw Misuse("a Timer that repeats needs a time of more than zero, else it would never rest");
+  }
+}
+
+}  // namespace
+
+Timer::Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const TimerOptions& options)
+    : state_(std::make_shared<State>()) {
+  if (!function) throw Misuse("a Timer was given an empty function: give it one that can be called");
+  check_period(timeout, options.repeat);
+  state_->function = std::move(function);
+  state_->repeat = options.repeat;
+  state_->reuse = options.reuse;
+  state_->set(timeout);
+  fiber_ = spawn({.name = "timer", .stack_size = options.stack_size}, [state = state_] { state->run(); });
+}
+
+Timer::~Timer() {
+  if (!fiber_.owns()) return;
+  cancel();
+  const mothreads::internal::NoUnwind whole;
+  if (internal::is_running(fiber_.id())) {
+    fiber_.release();  // it destroys itself: the state lives until the fiber ends
+    return;
+  }
+  try {
+    fiber_.join();
+  } catch (const WasCancelled&) {  // with the fiber that made it
+  }
+}
+
+void Timer::reset(absl::Duration timeout) { reset(timeout, state_->repeat); }
+
+void Timer::reset(absl::Duration timeout, Repeat repeat) {
+  static_cast<void>(fiber_.name());  // Misuse on another thread
+  check_period(timeout, repeat);
+  if (state_->cancelled) throw Misuse("Cannot reuse this timer: it was cancelled");
+  if (state_->ended) throw Misuse("Cannot reuse this timer: it has gone, and was not made with .reuse = true");
+  state_->repeat = repeat;
+  state_->was_reset = true;
+  state_->set(timeout);
+  state_->change();
+}
+
+void Timer::cancel() {
+  static_cast<void>(fiber_.name());
+  state_->cancelled = true;
+  state_->change();
+}
+
+}  // namespace cooperative

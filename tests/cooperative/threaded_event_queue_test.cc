@@ -1,0 +1,175 @@
+#include "cooperative/threaded_event_queue.h"
+
+#include <poll.h>
+
+#include <memory>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Signal;
+using mothreads::Thread;
+using ::testing::ElementsAre;
+
+bool is_readable(int descriptor) {
+  pollfd wanted{descriptor, POLLIN, 0};
+  return poll(&wanted, 1, 0) == 1;
+}
+
+TEST(ThreadedEventQueueTest, GivesWhatIsInItInOrder) {
+  ThreadedEventQueue<int> queue;
+  for (int i = 0; i < 3; ++i) queue.signal(i);
+  EXPECT_EQ(queue.size(), 3u);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(queue.wait(), i);
+}
+
+TEST(ThreadedEventQueueTest, FromThreadToFiber) {
+  ThreadedEventQueue<std::unique_ptr<int>> queue;
+  auto producer = Thread::run("producer", [&](Signal) {
+    for (int i = 0; i < 1000; ++i) queue.signal(std::make_unique<int>(i));
+    queue.close();
+  });
+  auto consumer = spawn("consumer", [&] {
+    int expected = 0;
+    while (auto value = queue.next()) EXPECT_EQ(**value, expected++);
+    return expected;
+  });
+  EXPECT_EQ(consumer.join(), 1000);
+  producer.join();
+}
+
+TEST(ThreadedEventQueueTest, FromFiberToThread) {
+  ThreadedEventQueue<int> queue;
+  auto consumer = Thread::run("consumer", [&](Signal please_stop) {
+    long sum = 0;
+    for (const int value : queue.until(please_stop)) sum += value;
+    return sum;
+  });
+  spawn("producer", [&] {
+    for (int i = 0; i < 1000; ++i) {
+      queue.signal(i);
+      if (i % 10 == 0) yield();
+    }
+    queue.close();
+  }).join();
+  EXPECT_EQ(consumer.join(), 499'500);
+}
+
+TEST(ThreadedEventQueueTest, ManyOnBothSidesLoseNothing) {
+  ThreadedEventQueue<int> queue;
+  constexpr int kEach = 2000;
+  std::vector<mothreads::ThreadHandle<void>> producers;
+  for (int t = 0; t < 2; ++t) {
+    producers.push_back(Thread::run("producer", [&](Signal) {
+      for (int i = 1; i <= kEach; ++i) queue.signal(i);
+    }));
+  }
+  auto thread = Thread::run("consumer", [&](Signal) {
+    long sum = 0;
+    while (auto value = queue.next()) sum += *value;
+    return sum;
+  });
+  const auto consume = [&] {
+    long sum = 0;
+    while (auto value = queue.next()) sum += *value;
+    return sum;
+  };
+  auto a = spawn("a", consume);
+  auto b = spawn("b", consume);
+  spawn("closer", [&] {
+    mothreads::join_all(producers);
+    queue.close();
+  }).join();
+  EXPECT_EQ(a.join() + b.join() + thread.join(), 2L * kEach * (kEach + 1) / 2);
+}
+
+TEST(ThreadedEventQueueTest, ALoopEndsWithItsSignal) {
+  ThreadedEventQueue<int> queue;
+  Signal stop;
+  queue.signal(1);
+  std::vector<int> got;
+  auto loop = spawn("loop", [&] {
+    for (const int value : queue.until(stop)) got.push_back(value);
+  });
+  yield();
+  stop.go();
+  loop.join();
+  EXPECT_THAT(got, ElementsAre(1));
+}
+
+TEST(ThreadedEventQueueTest, AWaitThatTimesOutTakesNothing) {
+  ThreadedEventQueue<int> queue;
+  EXPECT_THROW(queue.wait(absl::ZeroDuration()), Timedout);
+  queue.signal(4);
+  EXPECT_EQ(queue.wait(absl::ZeroDuration()), 4);
+}
+
+TEST(ThreadedEventQueueTest, CloseDrainsThenEnds) {
+  ThreadedEventQueue<int> queue;
+  queue.signal(1);
+  queue.close();
+  queue.close();
+  EXPECT_THROW(queue.signal(2), mothreads::Misuse);
+  EXPECT_EQ(queue.wait(), 1);
+  EXPECT_THROW(queue.wait(), Closed);
+}
+
+TEST(ThreadedEventQueueTest, CloseWakesThreadsAndFibers) {
+  ThreadedEventQueue<int> queue;
+  auto thread = Thread::run("thread", [&](Signal) { return queue.next().has_value(); });
+  auto fiber = spawn("fiber", [&] { return queue.next().has_value(); });
+  yield();
+  queue.close();
+  EXPECT_FALSE(fiber.join());
+  EXPECT_FALSE(thread.join());
+}
+
+TEST(ThreadedEventQueueTest, ItsDescriptorIsReadableWhileThereIsSomething) {
+  ThreadedEventQueue<int> queue;
+  queue.signal(1);
+  const int descriptor = queue.wait_descriptor();
+  EXPECT_EQ(queue.wait_descriptor(), descriptor);
+  EXPECT_TRUE(is_readable(descriptor));
+  queue.signal(2);
+  queue.wait();
+  EXPECT_TRUE(is_readable(descriptor));
+  queue.wait();
+  EXPECT_FALSE(is_readable(descriptor));
+  queue.close();
+  EXPECT_TRUE(is_readable(descriptor));
+}
+
+// In cothread the 65,536th value that nobody had read blocked whoever signalled it.
+TEST(ThreadedEventQueueTest, SignalNeverWaits) {
+  ThreadedEventQueue<int> queue;
+  static_cast<void>(queue.wait_descriptor());
+  constexpr int kMany = 70'000;
+  for (int i = 0; i < kMany; ++i) queue.signal(i);
+  EXPECT_EQ(queue.size(), static_cast<std::size_t>(kMany));
+}
+
+TEST(ThreadedEventQueueTest, ACancelledFiberLeavesItsValueToTheNext) {
+  ThreadedEventQueue<int> queue;
+  auto first = spawn("first", [&] { return queue.wait(); });
+  auto second = spawn("second", [&] { return queue.wait(); });
+  yield();
+  first.cancel();
+  queue.signal(6);
+  EXPECT_THROW(first.join(), WasCancelled);
+  EXPECT_EQ(second.join(), 6);
+}
+
+}  // namespace
+}  // namespace cooperative

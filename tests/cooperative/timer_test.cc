@@ -1,0 +1,223 @@
+#include "cooperative/timer.h"
+
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/event.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/clock.h"
+#include "mothreads/misuse.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+#include "tests/support/log_lines.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Clock;
+using mothreads::Instant;
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::testing::LogLines;
+using mothreads::testing::VirtualClock;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Each test's body runs on a thread whose scheduler is on a virtual clock.
+class TimerTest : public ::testing::Test {
+ protected:
+  template <typename F>
+  void on_clock(F&& body) {
+    const mothreads::UseClock use(clock);
+    Thread::run("host", [&](Signal) {
+      start = clock.now();
+      body();
+    }).join();
+  }
+
+  // Time passes for the fibers of this thread, who run at each moment.
+  void pass(absl::Duration duration) {
+    constexpr auto kStep = absl::Milliseconds(10);
+    for (absl::Duration passed; passed < duration; passed += kStep) {
+      clock.advance(kStep);
+      for (int i = 0; i < 4; ++i) yield();
+    }
+  }
+
+  void note() { calls.push_back(absl::ToInt64Milliseconds(absl::FromChrono(clock.now() - start))); }
+
+  VirtualClock clock;
+  Instant start;
+  std::vector<std::int64_t> calls;  // milliseconds from the start
+};
+
+TEST_F(TimerTest, GoesOnce) {
+  on_clock([&] {
+    const Timer timer(absl::Milliseconds(100), [&] { note(); });
+    pass(absl::Milliseconds(90));
+    EXPECT_THAT(calls, IsEmpty());
+    pass(absl::Milliseconds(300));
+  });
+  EXPECT_THAT(calls, ElementsAre(100));
+}
+
+TEST_F(TimerTest, OneForReuseGoesAgainAfterReset) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(100), [&] { note(); }, {.reuse = true});
+    pass(absl::Milliseconds(200));
+    timer.reset(absl::Milliseconds(50));
+    pass(absl::Milliseconds(200));
+  });
+  EXPECT_THAT(calls, ElementsAre(100, 250));
+}
+
+TEST_F(TimerTest, OneThatIsNotForReuseSaysSoAfterItHasGone) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(20), [&] { note(); });
+    timer.reset(absl::Milliseconds(40));
+    pass(absl::Milliseconds(60));
+    EXPECT_THROW(timer.reset(absl::Milliseconds(10)), Misuse);
+  });
+  EXPECT_THAT(calls, ElementsAre(40));
+}
+
+TEST_F(TimerTest, RepeatsUntilItIsCancelled) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(100), [&] { note(); }, {.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(350));
+    timer.cancel();
+    pass(absl::Milliseconds(300));
+    EXPECT_THROW(timer.reset(absl::Milliseconds(10)), Misuse);
+  });
+  EXPECT_THAT(calls, ElementsAre(100, 200, 300));
+}
+
+TEST_F(TimerTest, AfterEachCallCountsFromItsEnd) {
+  on_clock([&] {
+    const Timer timer(absl::Milliseconds(20), [&] {
+      note();
+      sleep(absl::Milliseconds(30));
+    }, {.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(160));  // the last call ends at 150
+  });
+  EXPECT_THAT(calls, ElementsAre(20, 70, 120));
+}
+
+TEST_F(TimerTest, AtFixedRateDoesNotDriftAndLeavesOutWhatPassed) {
+  on_clock([&] {
+    int call = 0;
+    const Timer timer(absl::Milliseconds(20), [&] {
+      note();
+      if (++call == 2) sleep(absl::Milliseconds(50));
+    }, {.repeat = Repeat::at_fixed_rate});
+    pass(absl::Milliseconds(130));
+  });
+  EXPECT_THAT(calls, ElementsAre(20, 40, 100, 120));
+}
+
+// In cothread an exception ended the timer, and reset() did nothing from then on.
+TEST_F(TimerTest, AnExceptionIsLoggedAndTheTimerLivesOn) {
+  LogLines lines;
+  on_clock([&] {
+    const Timer timer(absl::Milliseconds(20), [&] {
+      note();
+      throw std::runtime_error("spilled");
+    }, {.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(50));
+  });
+  EXPECT_THAT(calls, ElementsAre(20, 40));
+  EXPECT_THAT(lines.with("Timer callback raised uncaught exception"), SizeIs(2));
+}
+
+TEST_F(TimerTest, WithoutATimeItSleepsUntilReset) {
+  on_clock([&] {
+    Timer timer(absl::InfiniteDuration(), [&] { note(); });
+    pass(absl::Milliseconds(100));
+    timer.reset(absl::Milliseconds(10));
+    pass(absl::Milliseconds(50));
+  });
+  EXPECT_THAT(calls, ElementsAre(110));
+}
+
+TEST_F(TimerTest, AResetPutsItOff) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(50), [&] { note(); });
+    for (int i = 0; i < 4; ++i) {
+      pass(absl::Milliseconds(30));
+      timer.reset(absl::Milliseconds(50));
+    }
+    timer.reset(absl::InfiniteDuration());
+    pass(absl::Milliseconds(100));
+  });
+  EXPECT_THAT(calls, IsEmpty());
+}
+
+TEST_F(TimerTest, ATimeThatHasComeButWasNotActedUponIsForgottenByReset) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(50), [&] { note(); });
+    yield();
+    clock.advance(absl::Milliseconds(60));
+    timer.reset(absl::Milliseconds(100));
+    pass(absl::Milliseconds(80));
+    EXPECT_THAT(calls, IsEmpty());
+    pass(absl::Milliseconds(40));
+  });
+  EXPECT_THAT(calls, ElementsAre(160));
+}
+
+TEST_F(TimerTest, AResetInItsCallCountsInsteadOfTheRepetition) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    timer = std::make_unique<Timer>(absl::Milliseconds(20), [&] {
+      note();
+      timer->reset(absl::Milliseconds(50), Repeat::no);
+    }, TimerOptions{.repeat = Repeat::after_each_call, .reuse = true});
+    pass(absl::Milliseconds(130));
+    timer->cancel();
+  });
+  EXPECT_THAT(calls, ElementsAre(20, 70, 120));
+}
+
+TEST_F(TimerTest, TheDestructorWaitsForTheCallUnderWay) {
+  on_clock([&] {
+    bool ended = false;
+    Event<> go_on;
+    {
+      const Timer timer(absl::Milliseconds(10), [&] {
+        go_on.wait();
+        ended = true;
+      });
+      pass(absl::Milliseconds(20));
+      go_on.signal();
+    }
+    EXPECT_TRUE(ended);
+  });
+}
+
+TEST_F(TimerTest, ItMayDestroyItself) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
+      timer.reset();
+      note();
+    }, TimerOptions{.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(100));
+  });
+  EXPECT_THAT(calls, ElementsAre(10));
+}
+
+TEST_F(TimerTest, WhatWouldNeverRestIsMisuse) {
+  EXPECT_THROW(Timer(absl::ZeroDuration(), [] {}, {.repeat = Repeat::at_fixed_rate}), Misuse);
+  EXPECT_THROW(Timer(absl::Seconds(1), nullptr), Misuse);
+}
+
+}  // namespace
+}  // namespace cooperative
