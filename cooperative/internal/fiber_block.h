@@ -23,7 +23,10 @@ class FiberBlock final : public mothreads::internal::Context {
   enum class State : std::uint8_t { fresh, begun, ending, ended };
   enum class Outcome : std::uint8_t { none, returned, threw, cancelled };
 
-  FiberBlock() : runnable(*this) { runnable.is_fiber = true; }
+  FiberBlock() : runnable(*this) {
+    is_root = false;
+    runnable.is_fiber = true;
+  }
 
   // What a fiber does, and the result that it leaves, for templates to implement.
   struct Job {

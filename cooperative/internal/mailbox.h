@@ -13,6 +13,8 @@ namespace cooperative::internal {
 struct Call {
   virtual void run() = 0;
   virtual void withdraw() noexcept = 0;
+  // Whether it runs at once, between two fibers, where nothing may wait.
+  virtual bool is_urgent() const noexcept { return false; }
   virtual ~Call() = default;
 
   Call* next = nullptr;
@@ -59,13 +61,14 @@ class Mailbox {
     return oldest;
   }
 
-  // Takes no more, and withdraws what is left; gives how many that were.
+  // Takes no more, and withdraws what is left; gives how many that were, of those with a turn to wait for.
   std::size_t close() noexcept {
     Call* call = newest_.exchange(closed(), std::memory_order_acq_rel);
     std::size_t count = 0;
     while (call != nullptr && call != closed()) {
-      std::exchange(call, call->next)->withdraw();
-      ++count;
+      Call& withdrawn = *std::exchange(call, call->next);
+      if (!withdrawn.is_urgent()) ++count;
+      withdrawn.withdraw();
     }
     return count;
   }

@@ -65,7 +65,8 @@ Recycled& recycled() {
 // Ends the scheduler of a thread that the shutdown tree does not end: one that the library does not know, or the main thread.
 struct AtThreadEnd {
   ~AtThreadEnd() {
-    if (SchedulerCore* core = SchedulerCore::current_or_null()) core->end();
+    SchedulerCore* core = SchedulerCore::current_or_null();
+    if (core != nullptr && Context::current().is_root) core->end();  // exit() by a fiber: the shutdown tree reports it
   }
 };
 
@@ -113,7 +114,8 @@ void SchedulerCore::begin() {
   mailbox_ = std::make_shared<Mailbox>();
   ending_ = false;
   max_fibers_ = kDefaultMaxFibers;
-  stop_posted_.store(false, std::memory_order_relaxed);
+  switches_ = rounds_ = sleeps_ = 0;
+  wakes_.store(0, std::memory_order_relaxed);
   auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", context.name), *this, *clock_));
   node->attach_to(mothreads::internal::parent_for_new());
   node_ = node.take();
@@ -176,11 +178,7 @@ void SchedulerCore::take_posted() noexcept {
   while (oldest != nullptr) {
     Posted& posted = *oldest;
     oldest = oldest->next;
-    if (&posted == &stop_request_) {
-      start_stopper();
-    } else {
-      ready_.push_back(static_cast<Runnable&>(posted));
-    }
+    ready_.push_back(static_cast<Runnable&>(posted));
   }
 }
 
@@ -191,10 +189,6 @@ void SchedulerCore::resume(Context& context) noexcept {
   } else {
     post(runnable);
   }
-}
-
-void SchedulerCore::post_stop() noexcept {
-  if (!stop_posted_.exchange(true, std::memory_order_acq_rel)) post(stop_request_);
 }
 
 // A fiber of its own, because then() functions of the signals that go belong on no stack of somebody who waits.
@@ -209,7 +203,6 @@ void SchedulerCore::start_stopper() noexcept {
       .destroy = [](void*) noexcept {},
       .free = nullptr,
   };
-  stop_posted_.store(false, std::memory_order_release);
   start_helper("stop of all fibers", kTellAll);
 }
 
@@ -229,7 +222,14 @@ void SchedulerCore::take_calls() noexcept {
       .free = nullptr,
   };
   Call* call = mailbox_->take_all();
-  while (call != nullptr) calls_.push_back(*std::exchange(call, call->next));
+  while (call != nullptr) {
+    Call& taken = *std::exchange(call, call->next);
+    if (taken.is_urgent()) {
+      taken.run();
+    } else {
+      calls_.push_back(taken);
+    }
+  }
   if (!calls_.is_empty() && !std::exchange(calls_run_, true)) start_helper("callbacks", kRunCalls);
 }
 
@@ -737,7 +737,7 @@ SchedulerCounts SchedulerCore::counts() const noexcept {
 // --- its place in the tree of threads --------------------------------------------------------------------------------------------
 
 SchedulerNode::SchedulerNode(std::string_view name, SchedulerCore& core, mothreads::Clock& clock)
-    : Node(name, Signal("please_stop for " + std::string(name)), clock), core_(core) {}
+    : Node(name, Signal("please_stop for " + std::string(name)), clock), core_(core), mailbox_(core.mailbox()) {}
 
 void SchedulerNode::await_end() {
   if (SchedulerCore::current_or_null() == &core_) {
@@ -747,6 +747,22 @@ void SchedulerNode::await_end() {
   }
 }
 
-void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>&) { core_.post_stop(); }
+// Through the mailbox of this life of the core: another thread may have the core by now.
+void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>&) {
+  struct StopAll final : Call {
+    explicit StopAll(SchedulerCore& its_core) : core(its_core) {}
+    void run() override {
+      core.start_stopper();
+      delete this;
+    }
+    void withdraw() noexcept override { delete this; }
+    bool is_urgent() const noexcept override { return true; }
+    SchedulerCore& core;
+  };
+  auto stop = std::make_unique<StopAll>(core_);
+  if (!mailbox_->post(*stop)) return;
+  static_cast<void>(stop.release());
+  core_.wake_if_asleep();
+}
 
 }  // namespace cooperative::internal

@@ -136,8 +136,8 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // --- the end --------------------------------------------------------------------------------------------------------------
 
-  // Tells all fibers to stop, newest first; from any thread.
-  void post_stop() noexcept;
+  // Tells all fibers to stop, newest first, in a fiber of its own.
+  void start_stopper() noexcept;
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
@@ -154,7 +154,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Never ready at a time; taken out of the inbox in order.
   void post(Posted& posted) noexcept;
   void take_posted() noexcept;
-  void start_stopper() noexcept;
   void take_calls() noexcept;
   void run_calls();
   void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
@@ -229,8 +228,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   // What other threads touch, in lines of its own.
   alignas(64) std::atomic<Posted*> inbox_{nullptr};  // newest first; asleep() while the scheduler sleeps with nothing in it
   std::atomic<std::uint64_t> wakes_{0};
-  Posted stop_request_;
-  std::atomic<bool> stop_posted_{false};
 };
 
 }  // namespace cooperative::internal

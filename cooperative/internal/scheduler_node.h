@@ -2,6 +2,8 @@
 
 // The place of a scheduler in the shutdown tree: under the thread that runs it.
 
+#include <memory>
+
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/node.h"
 
@@ -22,6 +24,7 @@ class SchedulerNode final : public mothreads::internal::Node {
                      const std::optional<mothreads::Instant>& deadline) override;
 
   SchedulerCore& core_;
+  const std::shared_ptr<Mailbox> mailbox_;
 };
 
 }  // namespace cooperative::internal

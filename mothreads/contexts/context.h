@@ -135,6 +135,7 @@ class Context {
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
+  bool is_root = true;                      // its stack is the OS thread's own
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes

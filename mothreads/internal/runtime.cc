@@ -34,9 +34,9 @@ void end_process(int status, void* root_pointer) {
   if (getpid() != owner) return;  // a forked child has none of the threads
   const Context& context = Context::current();
   MainNode& main = main_node();  // another than the root when MainThread::run's function called exit()
-  if (context.node != &main) {
-    // exit() from a thread of ours: waiting for the tree would be waiting for ourselves.
-    log::critical("exit() was called by \"{}\", so the other threads cannot be stopped in order: return from main instead",
+  if (context.node != &main || !context.is_root) {
+    // exit() from a thread of ours, or a fiber: waiting for the tree would be waiting for ourselves.
+    log::critical("exit() was called by \"{}\", so the others cannot be stopped in order: return from main instead",
                   context.name);
     end_log_thread();
     std::fflush(nullptr);

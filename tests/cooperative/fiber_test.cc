@@ -1,5 +1,7 @@
 #include "cooperative/fiber.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -603,6 +605,26 @@ TEST(FiberExceptionTest, AFiberMayEndWhileAnotherUnwinds) {
         throw std::runtime_error("unwinding");
       },
       std::runtime_error);
+}
+
+// --- the end of the process ----------------------------------------------------------------------------------------------------
+
+TEST(FiberDeathTest, AnExitByAFiberEndsTheProcessAtOnceAndSaysWhatIsWrongWithIt) {
+  EXPECT_EXIT(spawn("quitter", [] { std::exit(5); }).join(), ::testing::ExitedWithCode(5),
+              "exit\\(\\) was called by \"quitter\", so the others cannot be stopped in order");
+}
+
+TEST(FiberDeathTest, AReturnFromMainStopsTheFibers) {
+  EXPECT_EXIT(
+      {
+        spawn("released", [](Signal please_stop) {
+          please_stop.wait();
+          std::fputs("stopped in order\n", stderr);
+        }).release();
+        yield();
+        std::exit(0);
+      },
+      ::testing::ExitedWithCode(0), "stopped in order");
 }
 
 // --- several schedulers --------------------------------------------------------------------------------------------------------

@@ -344,7 +344,7 @@ TEST_F(ProgramTest, AReturnFromMainStopsTheChildren) {
 TEST_F(ProgramTest, AnExitByAWorkerEndsItAtOnceAndSaysWhatIsWrongWithIt) {
   Program program("run_program", {"worker exits"});
   EXPECT_EQ(program.wait(), 5) << program.output();
-  EXPECT_THAT(program.output(), HasSubstr("exit() was called by \"worker\", so the other threads cannot be stopped"));
+  EXPECT_THAT(program.output(), HasSubstr("exit() was called by \"worker\", so the others cannot be stopped"));
 }
 
 // Theirs: test_exit.

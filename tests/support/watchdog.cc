@@ -16,16 +16,20 @@ namespace {
 
 constexpr std::chrono::seconds kLimit{mothreads::testing::kSanitized ? 100 : 20};
 
-// One thread for all tests: one for each would start and end, and allocate, in the middle of what they count.
-class Watchdog : public ::testing::EmptyTestEventListener {
-  void OnTestProgramStart(const ::testing::UnitTest&) override {
+// One thread for all tests: one for each would start and end, and allocate, in the middle of what they count. Never destroyed: the
+// child of a death test, which may call exit(), has not got the thread.
+class Watchdog {
+ public:
+  static Watchdog& get() {
+    static Watchdog& instance = *new Watchdog;
+    return instance;
+  }
+
+  void start() {
     thread_ = std::thread([this] { watch(); });
   }
 
-  void OnTestStart(const ::testing::TestInfo& test) override { set(&test); }
-  void OnTestEnd(const ::testing::TestInfo&) override { set(nullptr); }
-
-  void OnTestProgramEnd(const ::testing::UnitTest&) override {
+  void end() {
     {
       std::lock_guard lock(mutex_);
       ended_ = true;
@@ -34,6 +38,7 @@ class Watchdog : public ::testing::EmptyTestEventListener {
     thread_.join();
   }
 
+  // The test that runs, or none.
   void set(const ::testing::TestInfo* test) {
     {
       std::lock_guard lock(mutex_);
@@ -43,6 +48,7 @@ class Watchdog : public ::testing::EmptyTestEventListener {
     changed_.notify_all();
   }
 
+ private:
   void watch() {
     std::unique_lock lock(mutex_);
     while (!ended_) {
@@ -59,10 +65,17 @@ class Watchdog : public ::testing::EmptyTestEventListener {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  const ::testing::TestInfo* test_ = nullptr;  // the one that runs
+  const ::testing::TestInfo* test_ = nullptr;
   std::chrono::steady_clock::time_point deadline_;
   bool ended_ = false;
   std::thread thread_;
+};
+
+class Listener : public ::testing::EmptyTestEventListener {
+  void OnTestProgramStart(const ::testing::UnitTest&) override { Watchdog::get().start(); }
+  void OnTestStart(const ::testing::TestInfo& test) override { Watchdog::get().set(&test); }
+  void OnTestEnd(const ::testing::TestInfo&) override { Watchdog::get().set(nullptr); }
+  void OnTestProgramEnd(const ::testing::UnitTest&) override { Watchdog::get().end(); }
 };
 
 // The child of a death test has no listeners.
@@ -73,7 +86,7 @@ class ChildWatchdog : public ::testing::Environment {
 };
 
 [[maybe_unused]] const bool installed = [] {
-  ::testing::UnitTest::GetInstance()->listeners().Append(new Watchdog);
+  ::testing::UnitTest::GetInstance()->listeners().Append(new Listener);
   ::testing::AddGlobalTestEnvironment(new ChildWatchdog);
   return true;
 }();
