@@ -84,7 +84,7 @@ const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
 }
 
 std::optional<WaitReport> Context::waits_on() const {
-  if (const char* verb = verb_.load(std::memory_order_relaxed)) return WaitReport{verb, {}};
+  if (const char* verb = verb_.load(std::memory_order_relaxed)) return WaitReport{verb, std::nullopt};
   return std::nullopt;
 }
 

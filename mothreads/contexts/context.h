@@ -49,7 +49,7 @@ struct WaitDescription {
 // A copy of the above that a report can keep.
 struct WaitReport {
   std::string what;
-  Instant since;
+  std::optional<Instant> since;  // unknown where a host keeps no time of it
 };
 
 class Context {

@@ -31,8 +31,11 @@ void add(std::string& text, const Node& node, int depth, bool with_stacks) {
   });
   text += fmt::format("\n{}{} \"{}\"", indent, node.kind(), node.name());
   if (waits_on) {
-    const std::chrono::duration<double> since = std::chrono::steady_clock::now() - waits_on->since;
-    text += fmt::format(" {}, for {:.3f} s", waits_on->what, since.count());
+    text += " " + waits_on->what;
+    if (waits_on->since) {
+      const std::chrono::duration<double> since = std::chrono::steady_clock::now() - *waits_on->since;
+      text += fmt::format(", for {:.3f} s", since.count());
+    }
   } else if (os_thread_id != 0) {
     text += " waits on nothing of this library";
   }

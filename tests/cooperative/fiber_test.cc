@@ -22,6 +22,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
+#include "mothreads/stopping.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
 
@@ -625,6 +626,20 @@ TEST(FiberDeathTest, AReturnFromMainStopsTheFibers) {
         std::exit(0);
       },
       ::testing::ExitedWithCode(0), "stopped in order");
+}
+
+// The report of a thread that does not stop says what it waits for, and no time that it cannot know.
+TEST(FiberDeathTest, AThreadWhoseFiberDoesNotStopIsReported) {
+  EXPECT_EXIT(
+      {
+        mothreads::set_stop_deadline(absl::Milliseconds(20));
+        auto host = Thread::run("host", [](Signal) {
+          auto deaf = spawn("deaf", [](Signal) { Signal().wait(); });
+          deaf.join();
+        });
+        host.stop().join();
+      },
+      ::testing::ExitedWithCode(mothreads::kExitDidNotStop), "thread \"host\" waits for the end of fiber; please_stop was given");
 }
 
 // --- several schedulers --------------------------------------------------------------------------------------------------------

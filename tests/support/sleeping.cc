@@ -14,7 +14,7 @@ std::optional<internal::WaitReport> sleeps_on(const Thread& thread) {
 
 Instant await_sleeping(const Thread& thread, std::string_view what) {
   while (true) {
-    if (const auto report = sleeps_on(thread); report && report->what.find(what) != std::string::npos) return report->since;
+    if (const auto report = sleeps_on(thread); report && report->what.find(what) != std::string::npos) return report->since.value();
     give_way();
   }
 }
