@@ -611,11 +611,13 @@ TEST(FiberExceptionTest, AFiberMayEndWhileAnotherUnwinds) {
 // --- the end of the process ----------------------------------------------------------------------------------------------------
 
 TEST(FiberDeathTest, AnExitByAFiberEndsTheProcessAtOnceAndSaysWhatIsWrongWithIt) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(spawn("quitter", [] { std::exit(5); }).join(), ::testing::ExitedWithCode(5),
               "exit\\(\\) was called by \"quitter\", so the others cannot be stopped in order");
 }
 
 TEST(FiberDeathTest, AReturnFromMainStopsTheFibers) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         spawn("released", [](Signal please_stop) {
@@ -630,6 +632,7 @@ TEST(FiberDeathTest, AReturnFromMainStopsTheFibers) {
 
 // The report of a thread that does not stop says what it waits for, and no time that it cannot know.
 TEST(FiberDeathTest, AThreadWhoseFiberDoesNotStopIsReported) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         mothreads::set_stop_deadline(absl::Milliseconds(20));
