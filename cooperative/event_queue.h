@@ -139,8 +139,8 @@ class EventQueue {
     Waiter waiter(wait, mothreads::Why::ready);
     const internal::Linked linked(waiters_, waiter);
     why = wait.park(until);
-    if (why != mothreads::Why::ready) waiter.got.reset();
-    return std::move(waiter.got);
+    if (why != mothreads::Why::ready) return std::nullopt;
+    return std::optional<T>(*std::move(waiter.got));
   }
 
   internal::Home home_;
