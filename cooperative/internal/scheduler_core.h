@@ -73,6 +73,12 @@ struct SchedulerCounts {
   std::uint64_t wakes = 0;  // system calls of other threads to wake it
 };
 
+// The C++ ABI's own picture of it (Itanium C++ ABI: Exception Handling, 2.2.2).
+struct EhGlobals {
+  void* caught_exceptions;
+  unsigned int uncaught_exceptions;
+};
+
 // So many have room in the address space: a stack takes 64 KiB of it, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
 
@@ -191,7 +197,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   Runnable* running_ = nullptr;
   Fifo<Runnable> batch_;  // the rest of this round
   Fifo<Runnable> ready_;  // for the next
-  struct EhGlobals* eh_globals_ = nullptr;
+  EhGlobals* eh_globals_ = nullptr;
   Stack* ended_stack_ = nullptr;  // of the fiber that switched away for good
   std::uint64_t switches_ = 0;
 

@@ -1,0 +1,266 @@
+#include "cooperative/internal/scheduler_core.h"
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
+#include "mothreads/contexts/node.h"
+#include "mothreads/misuse.h"
+#include "mothreads/until.h"
+
+namespace cooperative::internal {
+
+using mothreads::Ended;
+using mothreads::Signal;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::Context;
+using mothreads::internal::NoUnwind;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitNode;
+
+namespace {
+
+void write_fiber_name(const void* fiber, char* buffer, std::size_t size) {
+  std::snprintf(buffer, size, "%s", static_cast<const FiberBlock*>(fiber)->own_name.c_str());
+}
+
+}  // namespace
+
+FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent) {
+  if (fibers_ >= max_fibers_) {
+    throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
+                                 fibers_));
+  }
+  if (free_blocks_ == nullptr) make_blocks();
+  FiberBlock& fiber = *free_blocks_;
+  fiber.own_name.assign(name);
+  free_blocks_ = fiber.next_free;
+  Context& maker = *running_->context;
+  fiber.clock = maker.clock;
+  fiber.node = root_->context->node;
+  fiber.name = fiber.own_name.c_str();
+  if (fiber.log_extras != maker.log_extras) fiber.log_extras = maker.log_extras;
+  fiber.host = this;
+  fiber.core = this;
+  fiber.id = next_id_++;
+  link_child(fiber, parent);
+  ++fibers_;
+  return fiber;
+}
+
+void SchedulerCore::make_blocks() {
+  constexpr std::size_t kBlocks = 64;
+  auto* blocks = new FiberBlock[kBlocks];  // for ever: see FiberBlock
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    blocks[i].next_free = free_blocks_;
+    free_blocks_ = &blocks[i];
+  }
+}
+
+void SchedulerCore::unmake_fiber(FiberBlock& fiber) noexcept {
+  unlink_child(fiber);
+  --fibers_;
+  recycle(fiber);
+}
+
+void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
+  drop_job(fiber);
+  fiber.state = FiberBlock::State::fresh;
+  fiber.outcome = FiberBlock::Outcome::none;
+  fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.is_cancelled = fiber.unwind_wanted = false;
+  fiber.unwind_deferred = 0;
+  fiber.stack_size = 0;
+  fiber.failure = nullptr;
+  if (fiber.please_stop) fiber.please_stop.reset();
+  if (fiber.stopped) fiber.stopped.reset();
+  fiber.runnable.stack = nullptr;
+  fiber.runnable.has_begun = false;
+  fiber.runnable.caught_exceptions = nullptr;
+  fiber.runnable.uncaught_exceptions = 0;
+  fiber.next_free = free_blocks_;
+  free_blocks_ = &fiber;
+}
+
+void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
+  if (fiber.job == nullptr) return;
+  const FiberBlock::Job& job = *std::exchange(fiber.job, nullptr);
+  job.destroy(fiber.job_self);
+  if (job.free != nullptr) job.free(fiber.job_self);
+}
+
+void SchedulerCore::run(FiberBlock& fiber) noexcept {
+  fiber.state = FiberBlock::State::begun;
+  if (fiber.is_cancelled) {
+    fiber.outcome = FiberBlock::Outcome::cancelled;  // before it began
+  } else {
+    try {
+      fiber.job->call(fiber.job_self);
+      fiber.outcome = FiberBlock::Outcome::returned;
+    } catch (const FiberCancelled&) {
+      fiber.outcome = FiberBlock::Outcome::cancelled;
+    } catch (...) {
+      fiber.outcome = FiberBlock::Outcome::threw;
+      fiber.failure = std::current_exception();
+    }
+  }
+  // What it does from here on is the library's: it may wait, and is not cancelled any more.
+  ++fiber.unwind_deferred;
+  fiber.job->drop_function(fiber.job_self);
+  if (fiber.newest_child != nullptr) stop_children(fiber);
+  if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
+}
+
+void SchedulerCore::finish(FiberBlock& fiber) noexcept {
+  if (!fiber.has_handle && fiber.failure) {
+    mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
+  }
+  unlink_child(fiber);
+  fiber.state = FiberBlock::State::ended;
+  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) joiner->finish_on_host(Why::ready);
+  if (fiber.stopped) fiber.stopped->go();
+  --fibers_;
+  if (fibers_ == 0) {
+    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) waiter->finish_on_host(Why::ready);
+  }
+  if (!fiber.has_handle) recycle(fiber);
+}
+
+void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
+  while (FiberBlock* child = fiber.newest_child) {
+    tell_children(fiber.newest_child);
+    static_cast<void>(await(*child, Until()));
+  }
+}
+
+Ended SchedulerCore::await(FiberBlock& fiber, const Until& until) {
+  if (fiber.state == FiberBlock::State::ended) return Why::ready;
+  Wait wait({"waits for the end of fiber", &fiber, write_fiber_name}, Wait::Spin::no, Context::Reach::host);
+  WaitNode node(wait, Why::ready);
+  fiber.joiners.push_back(node);
+  absl::Cleanup leave = [&] { fiber.joiners.remove(node); };
+  return wait.park(until);
+}
+
+Ended SchedulerCore::join(FiberBlock& fiber, const Until& until) {
+  if (fiber.state == FiberBlock::State::ended) return Why::ready;
+  if (const FiberBlock* me = running_fiber(); me != nullptr && is_below(*me, fiber)) {
+    throw mothreads::Misuse(me == &fiber
+                                ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
+                                : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
+                                              "fiber join it", me->own_name, fiber.own_name));
+  }
+  return await(fiber, until);
+}
+
+void SchedulerCore::stop(FiberBlock& fiber) {
+  if (fiber.state == FiberBlock::State::ended) return;
+  tell_children(fiber.newest_child);
+  if (std::exchange(fiber.told_to_stop, true)) return;
+  if (fiber.takes_stop) {
+    const Signal please_stop = *fiber.please_stop;  // what it sets off may end the fiber
+    please_stop.go();
+  } else {
+    cancel(fiber);
+  }
+}
+
+void SchedulerCore::tell_children(FiberBlock* newest_child) {
+  // What one does when it is told may end others: each is found anew, by its age.
+  std::uint64_t younger_than = UINT64_MAX;
+  while (newest_child != nullptr) {
+    FiberBlock* child = newest_child;
+    FiberBlock* found = nullptr;
+    do {
+      if (child->id < younger_than) {
+        found = child;
+        break;
+      }
+      child = child->older;
+    } while (child != newest_child);
+    if (found == nullptr) return;
+    younger_than = found->id;
+    FiberBlock* const parent = found->parent;
+    stop(*found);
+    newest_child = parent == nullptr ? newest_ : parent->newest_child;
+  }
+}
+
+void SchedulerCore::cancel(FiberBlock& fiber) {
+  if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
+  fiber.unwind_wanted = true;
+  const bool is_parked = fiber.state == FiberBlock::State::begun && &fiber.runnable != running_;
+  if (is_parked && fiber.unwind_deferred == 0 && fiber.runnable.uncaught_exceptions == 0) fiber.interrupt_on_host();
+}
+
+void SchedulerCore::unwind(Context&) { throw FiberCancelled(); }
+
+void SchedulerCore::let_go(FiberBlock& fiber) {
+  fiber.has_handle = false;
+  if (fiber.state == FiberBlock::State::ended) {
+    if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
+    recycle(fiber);
+  } else if (fiber.parent != nullptr) {
+    unlink_child(fiber);
+    link_child(fiber, nullptr);
+  }
+}
+
+void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
+  NoUnwind destructors_must_not_be_left;
+  if (fiber.state != FiberBlock::State::ended) {
+    stop(fiber);
+    static_cast<void>(join(fiber, Until()));
+  }
+  let_go(fiber);
+}
+
+Signal SchedulerCore::stopped_signal(FiberBlock& fiber) {
+  if (fiber.state == FiberBlock::State::ended && !fiber.stopped) return mothreads::DONE;
+  if (!fiber.stopped) fiber.stopped.emplace("stopped of " + fiber.own_name);
+  return *fiber.stopped;
+}
+
+// --- the tree of fibers --------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
+  child.parent = parent;
+  FiberBlock*& newest = parent == nullptr ? newest_ : parent->newest_child;
+  if (newest == nullptr) {
+    child.older = child.newer = &child;
+  } else {
+    child.older = newest;
+    child.newer = newest->newer;
+    newest->newer = child.newer->older = &child;
+  }
+  newest = &child;
+}
+
+void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
+  FiberBlock*& newest = child.parent == nullptr ? newest_ : child.parent->newest_child;
+  if (child.older == &child) {
+    newest = nullptr;
+  } else {
+    child.older->newer = child.newer;
+    child.newer->older = child.older;
+    if (newest == &child) newest = child.older;
+  }
+  child.parent = child.older = child.newer = nullptr;
+}
+
+bool SchedulerCore::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) const noexcept {
+  for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
+    if (at == &ancestor) return true;
+  }
+  return false;
+}
+
+SchedulerCounts SchedulerCore::counts() const noexcept {
+  return {.switches = switches_, .rounds = rounds_, .sleeps = sleeps_, .wakes = wakes_.load(std::memory_order_relaxed)};
+}
+
+}  // namespace cooperative::internal

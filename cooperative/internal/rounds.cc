@@ -1,0 +1,287 @@
+#include "cooperative/internal/scheduler_core.h"
+
+#include <x86intrin.h>
+
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/internal/sanitizers.h"
+#include "cooperative/internal/switch.h"
+#include "mothreads/contexts/futex.h"
+#include "mothreads/contexts/spin.h"
+#include "mothreads/contexts/thread_context.h"
+#include "mothreads/until.h"
+
+namespace cooperative::internal {
+
+using mothreads::Ended;
+using mothreads::Instant;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::Context;
+using mothreads::internal::ThreadContext;
+using mothreads::internal::TimerNode;
+using mothreads::internal::TimerOps;
+using mothreads::internal::TimerWheel;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitNode;
+
+namespace {
+
+// Timers are looked at when so many rounds or so many ticks of the processor's counter have passed: it runs at 1 GHz or more, so
+// that is 50 µs at most.
+constexpr std::uint32_t kRoundsPerLook = 64;
+constexpr std::uint64_t kTicksPerLook = 50'000;
+
+}  // namespace
+
+// --- rounds ------------------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::suspend(Context&) noexcept {
+  Runnable& from = *running_;
+  Runnable* to = batch_.pop_front();
+  if (to == nullptr) to = &next_round();
+  if (to != &from) switch_to(from, *to);
+}
+
+void SchedulerCore::yield() {
+  Runnable& from = *running_;
+  if (from.context->must_unwind()) unwind(*from.context);
+  yielded_.push_back(from);
+  suspend(*from.context);
+  if (from.context->must_unwind()) unwind(*from.context);
+}
+
+Ended SchedulerCore::yield_until_idle(const Until& until) {
+  Wait wait({"waits until nothing else is ready", nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+  WaitNode node(wait, Why::ready);
+  until_idle_.push_back(node);
+  absl::Cleanup leave = [&] { until_idle_.remove(node); };
+  return wait.park(until);
+}
+
+Runnable& SchedulerCore::next_round() noexcept {
+  while (true) {
+    ++rounds_;
+    // relaxed: only whether there is something; take_posted() acquires it.
+    if (inbox_.load(std::memory_order_relaxed) != nullptr) take_posted();
+    if (mailbox_->has_calls()) take_calls();
+    if (!wheel_->is_empty() && look_is_due()) look();
+    ready_.append(yielded_);
+    if (ready_.is_empty() && !until_idle_.is_empty()) {
+      while (WaitNode* idler = until_idle_.claim_front_on_host()) idler->finish_on_host(Why::ready);
+    }
+    if (Runnable* first = ready_.pop_front()) {
+      batch_.append(ready_);
+      return *first;
+    }
+    sleep();
+  }
+}
+
+bool SchedulerCore::look_is_due() noexcept {
+  if (look_now_ || ready_.is_empty() || !clock_->is_real() || ++rounds_since_look_ >= kRoundsPerLook) return true;
+  return __rdtsc() - last_look_ticks_ >= kTicksPerLook;
+}
+
+void SchedulerCore::look() noexcept {
+  look_now_ = false;
+  rounds_since_look_ = 0;
+  last_look_ticks_ = __rdtsc();
+  mothreads::internal::ExpiredTimers expired;
+  wheel_->expire(clock_->now().time_since_epoch().count(), expired);
+  while (TimerNode* timer = expired.pop_front()) {
+    if (timer->ops->take(*timer)) timer->ops->fire(*timer);
+  }
+}
+
+void SchedulerCore::add_timer(TimerNode& timer, std::int64_t when) noexcept {
+  wheel_->add(timer, when);
+  if (when == INT64_MIN) look_now_ = true;
+}
+
+void SchedulerCore::cancel_timer(TimerNode& timer) noexcept { wheel_->remove(timer); }
+
+const std::atomic<std::uint32_t>* SchedulerCore::inbox_futex() const noexcept {
+  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof inbox_ == 8);
+  return reinterpret_cast<const std::atomic<std::uint32_t>*>(&inbox_);
+}
+
+// Wakes a scheduler whose time passes by somebody's hand.
+struct SchedulerCore::Alarm : TimerNode {
+  explicit Alarm(SchedulerCore& its_core) : TimerNode(kOps), core(its_core) {}
+
+  // Once taken, until it has rung.
+  void await() const noexcept {
+    while (!rang.load(std::memory_order_acquire)) mothreads::internal::spin_pause();  // pairs with fire()
+  }
+
+  static bool take(TimerNode&) { return true; }
+  static void fire(TimerNode& node) {
+    auto& alarm = static_cast<Alarm&>(node);
+    SchedulerCore& core = alarm.core;
+    Posted* asleep = SchedulerCore::asleep();
+    const bool sleeps = core.inbox_.compare_exchange_strong(asleep, nullptr, std::memory_order_relaxed);
+    alarm.rang.store(true, std::memory_order_release);  // the alarm may be gone now; the core stays
+    if (sleeps) mothreads::internal::futex_wake(core.inbox_futex(), 1);
+  }
+  static const TimerOps kOps;
+
+  SchedulerCore& core;
+  std::atomic<bool> rang{false};
+};
+
+constexpr TimerOps SchedulerCore::Alarm::kOps{take, fire};
+
+void SchedulerCore::sleep() noexcept {
+  std::optional<Instant> deadline;
+  if (const std::int64_t when = wheel_->next_wake(); when != TimerWheel::kNever) deadline = Instant(std::chrono::nanoseconds(when));
+  auto& thread = static_cast<ThreadContext&>(*root_->context);
+  if (clock_->is_real()) {
+    if (thread.spin([this] { return inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->has_calls(); }, 1)) return;
+  }
+  Posted* nothing = nullptr;
+  // seq_cst: who posts to the mailbox looks here afterwards, and this looks there.
+  if (!inbox_.compare_exchange_strong(nothing, asleep(), std::memory_order_seq_cst)) return;
+  if (mailbox_->has_calls()) {
+    Posted* still = asleep();
+    inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
+    return;
+  }
+  ++sleeps_;
+  constexpr auto kAsleep = static_cast<std::uint32_t>(std::uintptr_t{1});
+  if (clock_->is_real() || !deadline) {
+    mothreads::internal::futex_wait(inbox_futex(), kAsleep, deadline);
+  } else {
+    // The wheel's first time exactly: a look too early would find nothing, and this time does not pass by itself.
+    Alarm alarm(*this);
+    clock_->timers().add(alarm, wheel_->first_time());
+    mothreads::internal::futex_wait(inbox_futex(), kAsleep, std::nullopt);
+    if (!clock_->timers().cancel(alarm)) alarm.await();
+  }
+  Posted* still = asleep();
+  inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
+}
+
+// --- switching ---------------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::save_exceptions(Runnable& from) noexcept {
+  from.caught_exceptions = eh_globals_->caught_exceptions;
+  from.uncaught_exceptions = eh_globals_->uncaught_exceptions;
+}
+
+void SchedulerCore::load_exceptions(const Runnable& to) noexcept {
+  eh_globals_->caught_exceptions = to.caught_exceptions;
+  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
+}
+
+void SchedulerCore::switch_to(Runnable& from, Runnable& next) noexcept {
+  Runnable* to = &next;
+  while (!to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
+    to = batch_.pop_front();
+    if (to == nullptr) to = &next_round();
+    if (to == &from) return;
+  }
+  ++switches_;
+  running_ = to;
+  Context::set_current(to->context);
+  save_exceptions(from);
+  load_exceptions(*to);
+  if (Runnable* after = batch_.first()) {
+    __builtin_prefetch(after->stack_pointer);
+    __builtin_prefetch(after->next);
+  }
+  if (to->stack != nullptr) {
+    asan_leave(&from.asan_fake_stack, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
+    tsan_switch(to->stack->tsan_fiber);
+  } else {
+    asan_leave(&from.asan_fake_stack, root_lowest_, root_size_);
+    tsan_switch(root_tsan_fiber_);
+  }
+  switch_stack(&from.stack_pointer, to->stack_pointer);
+  arrive(from.asan_fake_stack);
+}
+
+void SchedulerCore::arrive(void* fake_stack) noexcept {
+  if (kAsan) {
+    const void* left = nullptr;
+    std::size_t size = 0;
+    asan_arrive(fake_stack, &left, &size);
+    if (root_lowest_ == nullptr) {  // the first switch came from the root
+      root_lowest_ = left;
+      root_size_ = size;
+    }
+  }
+  if (Stack* ended = std::exchange(ended_stack_, nullptr)) stacks_->give_back(*ended);
+}
+
+bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
+  Stack* stack = nullptr;
+  try {
+    stack = &stacks_->take(fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size, fiber.own_name);
+  } catch (...) {
+    // It ends with that error, on the stack of whoever was about to switch to it.
+    fiber.failure = std::current_exception();
+    fiber.outcome = FiberBlock::Outcome::threw;
+    fiber.job->drop_function(fiber.job_self);
+    finish(fiber);
+    return false;
+  }
+  if (stack->tsan_fiber == nullptr) stack->tsan_fiber = make_tsan_fiber();
+  asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
+  fiber.runnable.stack = stack;
+  fiber.runnable.has_begun = true;
+  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this);
+  return true;
+}
+
+inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept {
+  Runnable* to = &next;
+  while (!to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
+    to = batch_.pop_front();
+    if (to == nullptr) to = &next_round();
+  }
+  ++switches_;
+  running_ = to;
+  ended_stack_ = &stack;
+  Context::set_current(to->context);
+  load_exceptions(*to);
+  if (to->stack != nullptr) {
+    asan_leave(nullptr, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
+    tsan_switch(to->stack->tsan_fiber);
+  } else {
+    asan_leave(nullptr, root_lowest_, root_size_);
+    tsan_switch(root_tsan_fiber_);
+  }
+  void* nowhere = nullptr;
+  switch_stack(&nowhere, to->stack_pointer);
+  __builtin_unreachable();
+}
+
+// All fibers' bottom. One that has ended leaves its stack to the next that has none yet: no switch, and no second stack.
+void SchedulerCore::run_fibers(void* core_pointer) noexcept {
+  auto& core = *static_cast<SchedulerCore*>(core_pointer);
+  core.arrive(nullptr);
+  while (true) {
+    auto& fiber = static_cast<FiberBlock&>(*core.running_->context);
+    core.run(fiber);
+    Stack& stack = *fiber.runnable.stack;
+    core.finish(fiber);
+    Runnable* next = core.batch_.pop_front();
+    if (next == nullptr) next = &core.next_round();
+    if (!next->has_begun) {
+      auto& fresh = static_cast<FiberBlock&>(*next->context);
+      if ((fresh.stack_size == 0 ? kDefaultStackSize : fresh.stack_size) == stack.size) {
+        next->stack = &stack;
+        next->has_begun = true;
+        core.running_ = next;
+        Context::set_current(next->context);
+        core.load_exceptions(*next);
+        continue;
+      }
+    }
+    core.leave_for_good(stack, *next);
+  }
+}
+
+}  // namespace cooperative::internal
