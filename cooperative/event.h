@@ -43,34 +43,26 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
-  T wait(const mothreads::Until& until = {}) {
+  COOPERATIVE_INLINED T wait(const mothreads::Until& until = {}) {
     home_.check(kName);
-    if (!held_) return wait_for_next(until);
-    if constexpr (kCopies) {
-      if (reset_ == Reset::manual) return give(Held(*held_));
-    }
-    Held taken(*std::move(held_));
-    held_.reset();
-    return give(std::move(taken));
+    return held_ ? take_held() : wait_for_next(until);
   }
 
   // Never waits. For an Event<void> without an argument.
   template <typename... Args>
-  void signal(Args&&... args) {
+  COOPERATIVE_INLINED void signal(Args&&... args) {
     home_.check(kName);
-    put([&](std::optional<Held>& held) {
-      if constexpr (std::is_constructible_v<Value, Args...>) {
-        held.emplace(Value(std::forward<Args>(args)...), nullptr);
-      } else {
-        held.emplace(Value{std::forward<Args>(args)...}, nullptr);
-      }
-    });
+    if constexpr (std::is_constructible_v<Value, Args...>) {
+      put(Value(std::forward<Args>(args)...));
+    } else {
+      put(Value{std::forward<Args>(args)...});
+    }
   }
 
   // Whoever would get the value gets this thrown.
   void signal_exception(std::exception_ptr exception) {
     home_.check(kName);
-    put([&](std::optional<Held>& held) { held.emplace(std::nullopt, std::move(exception)); });
+    put(std::move(exception));
   }
 
   // Forgets the value that it holds.
@@ -89,8 +81,8 @@ class Event {
   static constexpr const char* kName = "an Event";
 
   struct Held {
-    Held(std::optional<Value>&& its_value, std::exception_ptr its_exception)
-        : value(std::move(its_value)), exception(std::move(its_exception)) {}
+    explicit Held(Value&& its_value) : value(std::move(its_value)) {}
+    explicit Held(std::exception_ptr&& its_exception) : exception(std::move(its_exception)) {}
     std::optional<Value> value;
     std::exception_ptr exception;
   };
@@ -104,41 +96,59 @@ class Event {
     if constexpr (!std::is_void_v<T>) return *std::move(held.value);
   }
 
-  T wait_for_next(const mothreads::Until& until) {
-    internal::WaitAtHome wait("waits for an event");
-    Waiter waiter(wait, mothreads::Why::ready);
-    mothreads::Why why;
-    {
-      const internal::Linked linked(waiters_, waiter);
-      why = wait.park(until);
+  T take_held() {
+    if constexpr (kCopies) {
+      if (reset_ == Reset::manual) return give(Held(*held_));
     }
-    if (why != mothreads::Why::ready) internal::throw_timed_out("event", why);
+    Held taken(*std::move(held_));
+    held_.reset();
+    return give(std::move(taken));
+  }
+
+  COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
+    Waiter waiter;
+    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until);
+    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_timed_out("event", why);
     return give(*std::move(waiter.got));
   }
 
-  // `fill` makes the value where it is to go. What it throws, or a move, comes before anybody is claimed, and changes nothing.
-  template <typename Fill>
-  void put(Fill&& fill) {
-    if (reset_ == Reset::automatic) {
-      if (waiters_.is_empty()) return fill(held_);
-      std::optional<Held> held;
-      fill(held);
-      for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
-        auto& waiter = static_cast<Waiter&>(*node);
-        waiter.got.emplace(*std::move(held));
-        if (waiters_.claim_on_host(waiter)) return waiter.finish_on_host(mothreads::Why::ready);
-        held.emplace(*std::move(waiter.got));
-      }
-      held_.emplace(*std::move(held));
-    } else if constexpr (kCopies) {
-      fill(held_);
+  // A value or an exception.
+  template <typename What>
+  COOPERATIVE_INLINED void put(What&& what) {
+    if (reset_ == Reset::manual) [[unlikely]] return give_to_all(std::move(what));
+    if constexpr (!std::is_nothrow_move_constructible_v<Value>) return give_with_care(std::move(what));
+    if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
+      waiter->got.emplace(std::move(what));
+      home_.core().end_wait(*waiter, mothreads::Why::ready);
+    } else {
+      held_.emplace(std::move(what));
+    }
+  }
+
+  template <typename What>
+  [[gnu::noinline]] void give_to_all(What&& what) {
+    held_.emplace(std::move(what));
+    if constexpr (kCopies) {
       for (auto* node = waiters_.front(); node != nullptr;) {
         auto& waiter = static_cast<Waiter&>(*node);
         node = waiters_.after(*node);
         waiter.got.emplace(*held_);
-        if (waiters_.claim_on_host(waiter)) waiter.finish_on_host(mothreads::Why::ready);
+        if (waiters_.claim_on_host(waiter)) home_.core().end_wait(waiter, mothreads::Why::ready);
       }
     }
+  }
+
+  // To the first, by moves that may throw: they do so before anybody is claimed.
+  template <typename What>
+  void give_with_care(What&& what) {
+    std::optional<Held> held(std::in_place, std::move(what));
+    for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
+      auto& waiter = static_cast<Waiter&>(*node);
+      waiter.got.emplace(*std::move(held));
+      if (waiters_.claim_on_host(waiter)) return home_.core().end_wait(waiter, mothreads::Why::ready);
+      held.emplace(*std::move(waiter.got));
+    }
+    held_.emplace(*std::move(held));
   }
 
   internal::Home home_;

@@ -59,7 +59,7 @@ class EventQueue {
   void close() {
     home_.check(kName);
     closed_ = true;
-    while (auto* waiter = waiters_.claim_front_on_host()) waiter->finish_on_host(mothreads::Why::closed);
+    while (auto* waiter = waiters_.claim_front_on_host()) home_.core().end_wait(*waiter, mothreads::Why::closed);
   }
   bool is_closed() const {
     home_.check(kName);
@@ -113,7 +113,7 @@ class EventQueue {
       auto& waiter = static_cast<Waiter&>(*node);
       waiter.got.emplace(std::move(value));
       if (waiters_.claim_on_host(waiter)) {
-        waiter.finish_on_host(mothreads::Why::ready);
+        home_.core().end_wait(waiter, mothreads::Why::ready);
         return true;
       }
       value = *std::move(waiter.got);
@@ -135,10 +135,8 @@ class EventQueue {
       why = mothreads::Why::closed;
       return std::nullopt;
     }
-    internal::WaitAtHome wait("waits for a value of an EventQueue");
-    Waiter waiter(wait, mothreads::Why::ready);
-    const internal::Linked linked(waiters_, waiter);
-    why = wait.park(until);
+    Waiter waiter;
+    why = home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until);
     if (why != mothreads::Why::ready) return std::nullopt;
     return std::optional<T>(*std::move(waiter.got));
   }

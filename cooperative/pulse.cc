@@ -12,20 +12,18 @@ using mothreads::internal::WaitNode;
 
 void Pulse::wait(const mothreads::Until& until) {
   home_.check(kName);
-  internal::WaitAtHome wait("waits for a pulse");
-  WaitNode node(wait, Why::ready);
-  const internal::Linked linked(waiters_, node);
-  if (const Why why = wait.park(until); why != Why::ready) internal::throw_timed_out("pulse", why);
+  WaitNode node;
+  if (const Why why = home_.core().wait(waiters_, node, "waits for a pulse", until); why != Why::ready) internal::throw_timed_out("pulse", why);
 }
 
 void Pulse::signal() {
   home_.check(kName);
-  while (WaitNode* waiter = waiters_.claim_front_on_host()) waiter->finish_on_host(Why::ready);
+  while (WaitNode* waiter = waiters_.claim_front_on_host()) home_.core().end_wait(*waiter, Why::ready);
 }
 
 void Pulse::signal_one() {
   home_.check(kName);
-  if (WaitNode* waiter = waiters_.claim_front_on_host()) waiter->finish_on_host(Why::ready);
+  if (WaitNode* waiter = waiters_.claim_front_on_host()) home_.core().end_wait(*waiter, Why::ready);
 }
 
 }  // namespace cooperative

@@ -24,7 +24,7 @@ using mothreads::internal::Context;
 using mothreads::internal::WaitNode;
 
 struct RLock::Waiter : WaitNode {
-  explicit Waiter(const mothreads::internal::Wait& wait) : WaitNode(wait, Why::ready), context(wait.context()), id(current_id()) {}
+  explicit Waiter(Context& its_context) : context(its_context), id(current_id()) {}
   Context& context;
   const std::uint64_t id;
 };
@@ -53,10 +53,8 @@ void RLock::acquire(const mothreads::Until& until) {
     ++depth_;
     return;
   }
-  internal::WaitAtHome wait("waits for an RLock");
-  Waiter waiter(wait);
-  const internal::Linked linked(waiters_, waiter);
-  if (const Why why = wait.park(until); why != Why::ready) internal::throw_timed_out("RLock", why);
+  Waiter waiter(me);
+  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_timed_out("RLock", why);
 }
 
 void RLock::release() {
@@ -71,7 +69,7 @@ void RLock::release() {
     owner_ = &next->context;
     owner_id_ = next->id;
     depth_ = 1;
-    next->finish_on_host(Why::ready);
+    home_.core().end_wait(*next, Why::ready);
   }
 }
 

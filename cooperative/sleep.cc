@@ -15,10 +15,6 @@ void sleep(const mothreads::Until& until) {
   static_cast<void>(wait.park(until));
 }
 
-void yield() {
-  if (SchedulerCore* core = SchedulerCore::current_or_null()) core->yield();
-}
-
 void yield_until_idle(const mothreads::Until& until) {
   if (SchedulerCore* core = SchedulerCore::current_or_null()) static_cast<void>(core->yield_until_idle(until));
 }

@@ -2,6 +2,8 @@
 
 // Waiting for time, and for one's turn.
 
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -12,7 +14,9 @@ void sleep(const mothreads::Until& until);
 inline void sleep_until(const mothreads::Until& until) { sleep(until); }
 
 // Lets everything that is ready now run once. Nothing on a thread without fibers.
-void yield();
+COOPERATIVE_INLINED void yield() {
+  if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null()) core->yield();
+}
 
 // Lets others run until nothing is ready, or the limit comes. Others that yield without end keep it waiting.
 void yield_until_idle(const mothreads::Until& until = {});

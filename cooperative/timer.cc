@@ -26,7 +26,7 @@ struct Timer::State {
 
   // Tells the fiber that something is different.
   void change() {
-    if (auto* node = waiters.claim_front_on_host()) node->finish_on_host(Why::ready);
+    if (auto* node = waiters.claim_front_on_host()) core.end_wait(*node, Why::ready);
   }
 
   void run() {
@@ -45,10 +45,9 @@ struct Timer::State {
   }
 
   Why await_time() {
-    internal::WaitAtHome wait("waits for the time of a timer");
-    mothreads::internal::WaitNode node(wait, Why::ready);
-    const internal::Linked linked(waiters, node);
-    return due ? wait.park(*due) : wait.park(Until());
+    static constexpr const char* kVerb = "waits for the time of a timer";
+    mothreads::internal::WaitNode node;
+    return due ? core.wait(waiters, node, kVerb, *due) : core.wait(waiters, node, kVerb, {});
   }
 
   void call() {
@@ -70,6 +69,7 @@ struct Timer::State {
     if (*due <= now) *due += ((now - *due) / step + 1) * step;
   }
 
+  internal::SchedulerCore& core = internal::SchedulerCore::current();
   mothreads::Clock& clock = mothreads::Clock::current();
   absl::AnyInvocable<void()> function;
   Repeat repeat = Repeat::no;

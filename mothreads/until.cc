@@ -8,19 +8,19 @@
 
 namespace mothreads {
 
-Until::Until(absl::Time time) : duration_(time - absl::Now()) {}
+Until::Until(absl::Time time) : Until(time - absl::Now()) {}
 
 std::optional<Why> Until::has_come() const {
   for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
     if (limit->signal_ != nullptr && *limit->signal_) return limit->signal_->state().as_limit();
     if (limit->duration_ <= absl::ZeroDuration()) return Why::timed_out;
-    if (limit->instant_ && Clock::current().now() >= *limit->instant_) return Why::timed_out;
+    if (limit->instant_ != kNoInstant && Clock::current().now() >= limit->instant_) return Why::timed_out;
   }
   return std::nullopt;
 }
 
 Until::Until(Resolved, const Until& limit)
-    : also_(&limit), ignores_durations_(true), instant_(limit.deadline(Clock::current())) {}
+    : also_(&limit), is_limited_(limit.is_limited_), ignores_durations_(true), instant_(limit.deadline(Clock::current()).value_or(kNoInstant)) {}
 
 Until Until::from_now() const { return {Resolved{}, *this}; }
 
@@ -29,7 +29,7 @@ std::optional<Instant> Until::deadline(const Clock& clock) const {
   std::optional<Instant> now;
   const auto consider = [&](Instant instant) { earliest = earliest ? std::min(*earliest, instant) : instant; };
   for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->instant_) consider(*limit->instant_);
+    if (limit->instant_ != kNoInstant) consider(limit->instant_);
     if (limit->ignores_durations_) break;
     if (limit->duration_ == absl::InfiniteDuration()) continue;
     if (!now) now = clock.now();
@@ -47,15 +47,15 @@ std::optional<Why> Until::attach(const internal::Wait& wait) const {
     internal::SignalState& state = limit->signal_->state();
     if (state.is_gone()) return state.as_limit();
     wait.context().open_wait();
-    limit->node_.arm(wait, Why::stopped);
-    if (!state.link(limit->node_)) return state.as_limit();
+    limit->node_.of_signal.arm(wait, Why::stopped);
+    if (!state.link(limit->node_.of_signal)) return state.as_limit();
   }
   return std::nullopt;
 }
 
 void Until::detach() const noexcept {
   for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->signal_ != nullptr) limit->signal_->state().unlink(limit->node_);
+    if (limit->signal_ != nullptr) limit->signal_->state().unlink(limit->node_.of_signal);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <concepts>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
@@ -29,12 +30,12 @@ namespace mothreads {
 class Until {
  public:
   Until() = default;
-  Until(absl::Duration duration) : duration_(duration) {}
+  Until(absl::Duration duration) : is_limited_(duration != absl::InfiniteDuration()), duration_(duration) {}
   template <typename Rep, typename Period>
-  Until(std::chrono::duration<Rep, Period> duration) : duration_(internal::from_chrono(duration)) {}
-  Until(Instant instant) : instant_(instant) {}
+  Until(std::chrono::duration<Rep, Period> duration) : Until(internal::from_chrono(duration)) {}
+  Until(Instant instant) : is_limited_(true), instant_(instant) {}
   Until(absl::Time time);
-  Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) : signal_(&signal) {}
+  Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) : signal_(&signal), is_limited_(true), node_(std::in_place) {}
   template <std::integral Number>
   Until(Number) = delete;  // of which unit? use absl::Seconds() and its like
 
@@ -42,23 +43,22 @@ class Until {
   Until& operator=(const Until&) = delete;
 
   // Both limits: `a` is borrowed for as long as the result lives.
-  Until(const Until& a, absl::Duration b) : also_(&a), duration_(b) {}
-  Until(const Until& a, Instant b) : also_(&a), instant_(b) {}
-  Until(const Until& a, const Signal& b) : also_(&a), signal_(&b) {}
-  Until(const Signal& a, absl::Duration b) : signal_(&a), duration_(b) {}
-  Until(const Signal& a, Instant b) : signal_(&a), instant_(b) {}
+  Until(const Until& a, absl::Duration b)
+      : also_(&a), is_limited_(a.is_limited_ || b != absl::InfiniteDuration()), duration_(b) {}
+  Until(const Until& a, Instant b) : also_(&a), is_limited_(true), instant_(b) {}
+  Until(const Until& a, const Signal& b) : also_(&a), signal_(&b), is_limited_(true), node_(std::in_place) {}
+  Until(const Signal& a, absl::Duration b) : signal_(&a), is_limited_(true), duration_(b), node_(std::in_place) {}
+  Until(const Signal& a, Instant b) : signal_(&a), is_limited_(true), instant_(b), node_(std::in_place) {}
 
   // True when it sets no limit at all.
-  bool is_never() const {
-    return signal_ == nullptr && !instant_ && duration_ == absl::InfiniteDuration() && (also_ == nullptr || also_->is_never());
-  }
+  bool is_never() const { return !is_limited_; }
 
   // Whether the limit has come already; then why.
   std::optional<Why> has_come() const;
 
   // Whether its time may have come without any waiting: then a look at the clock is worth it.
   bool may_have_expired() const {
-    return instant_ || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());
+    return instant_ != kNoInstant || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());
   }
 
   // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one.
@@ -66,6 +66,7 @@ class Until {
 
  private:
   friend class internal::Wait;
+  static constexpr Instant kNoInstant = Instant::max();
   struct Resolved {};
   Until(Resolved, const Until& limit);
 
@@ -78,10 +79,20 @@ class Until {
 
   const Until* also_ = nullptr;
   const Signal* signal_ = nullptr;
+  bool is_limited_ = false;         // it, or what it includes
   bool ignores_durations_ = false;  // of those it includes
   absl::Duration duration_ = absl::InfiniteDuration();
-  std::optional<Instant> instant_;
-  mutable internal::WaitNode node_;
+  Instant instant_ = kNoInstant;
+
+  // Made only where there is a Signal: an Until is made at each wait, and most have none.
+  struct Node {
+    Node() {}
+    explicit Node(std::in_place_t) : of_signal() {}
+    union {
+      internal::WaitNode of_signal;
+    };
+  };
+  mutable Node node_;
 };
 
 inline Until operator|(const Signal& a, absl::Duration b) { return {a, b}; }

@@ -1,12 +1,10 @@
 #include "cooperative/internal/scheduler_core.h"
 
-#include <cstdio>
 #include <string>
 #include <utility>
 
 #include <fmt/core.h>
 
-#include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
@@ -18,18 +16,8 @@ using mothreads::Ended;
 using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
-using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
-using mothreads::internal::Wait;
 using mothreads::internal::WaitNode;
-
-namespace {
-
-void write_fiber_name(const void* fiber, char* buffer, std::size_t size) {
-  std::snprintf(buffer, size, "%s", static_cast<const FiberBlock*>(fiber)->own_name.c_str());
-}
-
-}  // namespace
 
 FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent) {
   if (fibers_ >= max_fibers_) {
@@ -40,7 +28,7 @@ FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent)
   FiberBlock& fiber = *free_blocks_;
   fiber.own_name.assign(name);
   free_blocks_ = fiber.next_free;
-  Context& maker = *running_->context;
+  mothreads::internal::Context& maker = *running_->context;
   fiber.clock = maker.clock;
   fiber.node = root_->context->node;
   fiber.name = fiber.own_name.c_str();
@@ -121,11 +109,11 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   }
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
-  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) joiner->finish_on_host(Why::ready);
+  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
   if (fiber.stopped) fiber.stopped->go();
   --fibers_;
   if (fibers_ == 0) {
-    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) waiter->finish_on_host(Why::ready);
+    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
   }
   if (!fiber.has_handle) recycle(fiber);
 }
@@ -139,11 +127,8 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
 
 Ended SchedulerCore::await(FiberBlock& fiber, const Until& until) {
   if (fiber.state == FiberBlock::State::ended) return Why::ready;
-  Wait wait({"waits for the end of fiber", &fiber, write_fiber_name}, Wait::Spin::no, Context::Reach::host);
-  WaitNode node(wait, Why::ready);
-  fiber.joiners.push_back(node);
-  absl::Cleanup leave = [&] { fiber.joiners.remove(node); };
-  return wait.park(until);
+  WaitNode node;
+  return wait(fiber.joiners, node, "waits for the end of fiber", until);
 }
 
 Ended SchedulerCore::join(FiberBlock& fiber, const Until& until) {
@@ -197,7 +182,7 @@ void SchedulerCore::cancel(FiberBlock& fiber) {
   if (is_parked && fiber.unwind_deferred == 0 && fiber.runnable.uncaught_exceptions == 0) fiber.interrupt_on_host();
 }
 
-void SchedulerCore::unwind(Context&) { throw FiberCancelled(); }
+void SchedulerCore::unwind(mothreads::internal::Context&) { throw FiberCancelled(); }
 
 void SchedulerCore::let_go(FiberBlock& fiber) {
   fiber.has_handle = false;

@@ -20,34 +20,12 @@ class Home {
     if (!core_->is_its_thread()) [[unlikely]] refuse(what);
   }
 
+  SchedulerCore& core() const { return *core_; }
+
  private:
   [[noreturn]] static void refuse(const char* what);
 
   SchedulerCore* core_;
-};
-
-// A wait for something at home.
-class WaitAtHome : public mothreads::internal::Wait {
- public:
-  explicit WaitAtHome(const char* verb)
-      : Wait({verb, nullptr, nullptr}, Spin::no, mothreads::internal::Context::Reach::host) {}
-
-  mothreads::Why park(const mothreads::Until& until) { return until.is_never() ? park_on_host_for_ever() : Wait::park(until); }
-};
-
-// Takes a node out of its list when the wait is over, however it ends.
-class Linked {
- public:
-  Linked(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node) : list_(list), node_(node) {
-    list_.push_back(node_);
-  }
-  ~Linked() { list_.remove(node_); }
-  Linked(const Linked&) = delete;
-  Linked& operator=(const Linked&) = delete;
-
- private:
-  mothreads::internal::WaitList& list_;
-  mothreads::internal::WaitNode& node_;
 };
 
 // Whether the fiber of that number runs.

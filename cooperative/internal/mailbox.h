@@ -39,6 +39,8 @@ class Mailbox {
   }
 
   bool is_closed() const noexcept { return newest_.load(std::memory_order_acquire) == closed(); }
+  // Whether it is worth looking; it may be just about to be.
+  bool may_have_calls() const noexcept { return newest_.load(std::memory_order_relaxed) != nullptr; }
   bool has_calls() const noexcept {
     Call* const newest = newest_.load(std::memory_order_seq_cst);
     return newest != nullptr && newest != closed();

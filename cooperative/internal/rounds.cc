@@ -6,7 +6,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/internal/sanitizers.h"
-#include "cooperative/internal/switch.h"
 #include "mothreads/contexts/futex.h"
 #include "mothreads/contexts/spin.h"
 #include "mothreads/contexts/thread_context.h"
@@ -24,6 +23,7 @@ using mothreads::internal::TimerNode;
 using mothreads::internal::TimerOps;
 using mothreads::internal::TimerWheel;
 using mothreads::internal::Wait;
+using mothreads::internal::WaitList;
 using mothreads::internal::WaitNode;
 
 namespace {
@@ -37,19 +37,25 @@ constexpr std::uint64_t kTicksPerLook = 50'000;
 
 // --- rounds ------------------------------------------------------------------------------------------------------------------
 
-void SchedulerCore::suspend(Context&) noexcept {
-  Runnable& from = *running_;
-  Runnable* to = batch_.pop_front();
-  if (to == nullptr) to = &next_round();
-  if (to != &from) switch_to(from, *to);
+void SchedulerCore::suspend(Context&) noexcept { suspend_running(); }
+
+Why SchedulerCore::wait_with_care(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
+  Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+  node.arm(wait, Why::ready);
+  list.push_back(node);
+  absl::Cleanup leave = [&] { list.remove(node); };
+  return wait.park(until);
 }
 
-void SchedulerCore::yield() {
-  Runnable& from = *running_;
-  if (from.context->must_unwind()) unwind(*from.context);
-  yielded_.push_back(from);
-  suspend(*from.context);
-  if (from.context->must_unwind()) unwind(*from.context);
+// The wait had no limit, so somebody wants to unwind the fiber.
+void SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) {
+  list.remove(node);
+  Context& context = node.context();
+  if (context.outcome() == Why::stopped && context.must_unwind()) unwind(context);
+}
+
+void SchedulerCore::unwind_if_due() {
+  if (running_->context->must_unwind()) unwind(*running_->context);
 }
 
 Ended SchedulerCore::yield_until_idle(const Until& until) {
@@ -69,7 +75,7 @@ Runnable& SchedulerCore::next_round() noexcept {
     if (!wheel_->is_empty() && look_is_due()) look();
     ready_.append(yielded_);
     if (ready_.is_empty() && !until_idle_.is_empty()) {
-      while (WaitNode* idler = until_idle_.claim_front_on_host()) idler->finish_on_host(Why::ready);
+      while (WaitNode* idler = until_idle_.claim_front_on_host()) end_wait(*idler, Why::ready);
     }
     if (Runnable* first = ready_.pop_front()) {
       batch_.append(ready_);
@@ -165,54 +171,14 @@ void SchedulerCore::sleep() noexcept {
 
 // --- switching ---------------------------------------------------------------------------------------------------------------
 
-void SchedulerCore::save_exceptions(Runnable& from) noexcept {
-  from.caught_exceptions = eh_globals_->caught_exceptions;
-  from.uncaught_exceptions = eh_globals_->uncaught_exceptions;
-}
-
-void SchedulerCore::load_exceptions(const Runnable& to) noexcept {
-  eh_globals_->caught_exceptions = to.caught_exceptions;
-  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
-}
-
-void SchedulerCore::switch_to(Runnable& from, Runnable& next) noexcept {
+// `next`, or whoever comes next after it, once it has a stack; `from` when nobody else is ready any more.
+Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
   Runnable* to = &next;
-  while (!to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
+  while (to != &from && !to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
     to = batch_.pop_front();
     if (to == nullptr) to = &next_round();
-    if (to == &from) return;
   }
-  ++switches_;
-  running_ = to;
-  Context::set_current(to->context);
-  save_exceptions(from);
-  load_exceptions(*to);
-  if (Runnable* after = batch_.first()) {
-    __builtin_prefetch(after->stack_pointer);
-    __builtin_prefetch(after->next);
-  }
-  if (to->stack != nullptr) {
-    asan_leave(&from.asan_fake_stack, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
-    tsan_switch(to->stack->tsan_fiber);
-  } else {
-    asan_leave(&from.asan_fake_stack, root_lowest_, root_size_);
-    tsan_switch(root_tsan_fiber_);
-  }
-  switch_stack(&from.stack_pointer, to->stack_pointer);
-  arrive(from.asan_fake_stack);
-}
-
-void SchedulerCore::arrive(void* fake_stack) noexcept {
-  if (kAsan) {
-    const void* left = nullptr;
-    std::size_t size = 0;
-    asan_arrive(fake_stack, &left, &size);
-    if (root_lowest_ == nullptr) {  // the first switch came from the root
-      root_lowest_ = left;
-      root_size_ = size;
-    }
-  }
-  if (Stack* ended = std::exchange(ended_stack_, nullptr)) stacks_->give_back(*ended);
+  return *to;
 }
 
 bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {

@@ -29,12 +29,26 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+// What waits is inlined into who waits (see switch.h) where that pays: not where everything is slow, and each copy costs the compiler
+// a second.
+#if defined(__OPTIMIZE__) && !defined(COOPERATIVE_ASAN) && !defined(COOPERATIVE_TSAN)
+#define COOPERATIVE_INLINED [[gnu::always_inline]] inline
+#else
+#define COOPERATIVE_INLINED inline
+#endif
+
 namespace cooperative::internal {
 
 #ifdef COOPERATIVE_ASAN
 inline constexpr bool kAsan = true;
 #else
 inline constexpr bool kAsan = false;
+#endif
+
+#ifdef COOPERATIVE_TSAN
+inline constexpr bool kTsan = true;
+#else
+inline constexpr bool kTsan = false;
 #endif
 
 // Before a switch to the stack [lowest, lowest + size). `fake_stack` keeps the parked stack's state; null when it ends.

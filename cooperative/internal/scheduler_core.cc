@@ -22,7 +22,6 @@ using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
-using mothreads::internal::Wait;
 using mothreads::internal::WaitNode;
 
 namespace {
@@ -101,11 +100,8 @@ void SchedulerCore::end() {
   if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, node_->name());
   while (fibers_ > 0) {
     tell_children(newest_);
-    Wait wait({"waits for the fibers of its scheduler to end", nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
-    WaitNode node(wait, Why::ready);
-    no_fibers_waiters_.push_back(node);
-    static_cast<void>(wait.park(Until()));
-    no_fibers_waiters_.remove(node);
+    WaitNode node;
+    static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }
   root_->context->host = nullptr;
   current_ = nullptr;

@@ -8,7 +8,7 @@
 //     4. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
 //
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
-// sleeps there.
+// sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.
 
 #include <atomic>
 #include <cstddef>
@@ -16,15 +16,19 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/mailbox.h"
 #include "cooperative/internal/runnable.h"
+#include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/stacks.h"
+#include "cooperative/internal/switch.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/contexts/wait.h"
+#include "mothreads/until.h"
 
 namespace cooperative::internal {
 
@@ -44,6 +48,12 @@ class Fifo {
       last_->next = &item;
     }
     last_ = &item;
+  }
+  // All of `other`, when this one is empty.
+  void take(Fifo& other) noexcept {
+    first_ = other.first_;
+    last_ = other.last_;
+    other.first_ = nullptr;
   }
   T* pop_front() noexcept {
     T* item = first_;
@@ -120,9 +130,19 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // --- waiting ------------------------------------------------------------------------------------------------------------
 
-  void yield();  // behind all that is ready
+  inline void yield();  // behind all that is ready
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
+
+  // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
+  // comes. `node` need not be armed. `verb` is a literal.
+  COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
+                                          const char* verb, const mothreads::Until& until);
+  // Ends the wait of a node that was claimed.
+  void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
+    mothreads::internal::Context& context = node.context();
+    if (context.finish_by_host(why)) ready_.push_back(runnable_of(context));
+  }
 
   // --- Host ---------------------------------------------------------------------------------------------------------------
 
@@ -166,14 +186,25 @@ class SchedulerCore final : public mothreads::internal::Host {
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
 
+  Runnable& runnable_of(mothreads::internal::Context& context) noexcept {
+    return context.is_root ? *root_ : static_cast<FiberBlock&>(context).runnable;
+  }
+  mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
+                                const mothreads::Until& until);
+  void leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node);
+  void unwind_if_due();
+
+  COOPERATIVE_INLINED void suspend_running() noexcept;
+  inline Runnable* next_at_once() noexcept;
   Runnable& next_round() noexcept;
   bool look_is_due() noexcept;
   void look() noexcept;
   struct Alarm;
   void sleep() noexcept;
-  void switch_to(Runnable& from, Runnable& to) noexcept;
+  Runnable& prepared(Runnable& next, Runnable& from) noexcept;
+  [[gnu::always_inline]] inline void switch_to(Runnable& from, Runnable& to) noexcept;
   [[gnu::always_inline]] inline void leave_for_good(Stack& stack, Runnable& next) noexcept;
-  void arrive(void* fake_stack) noexcept;
+  [[gnu::always_inline]] inline void arrive(void* fake_stack) noexcept;
   static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
   void finish(FiberBlock& fiber) noexcept;
@@ -181,8 +212,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool prepare(FiberBlock& fiber) noexcept;
   void make_blocks();
   void drop_job(FiberBlock& fiber) noexcept;
-  void save_exceptions(Runnable& from) noexcept;
-  void load_exceptions(const Runnable& to) noexcept;
+  void load_exceptions(const Runnable& to) noexcept {
+    EhGlobals& globals = *eh_globals_;
+    globals.caught_exceptions = to.caught_exceptions;
+    globals.uncaught_exceptions = to.uncaught_exceptions;
+  }
 
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
   void unlink_child(FiberBlock& child) noexcept;
@@ -235,5 +269,90 @@ class SchedulerCore final : public mothreads::internal::Host {
   alignas(64) std::atomic<Posted*> inbox_{nullptr};  // newest first; asleep() while the scheduler sleeps with nothing in it
   std::atomic<std::uint64_t> wakes_{0};
 };
+
+// --- what every wait goes through ------------------------------------------------------------------------------------------------
+
+inline void SchedulerCore::arrive(void* fake_stack) noexcept {
+  if constexpr (kAsan) {
+    const void* left = nullptr;
+    std::size_t size = 0;
+    asan_arrive(fake_stack, &left, &size);
+    if (root_lowest_ == nullptr) {  // the first switch came from the root
+      root_lowest_ = left;
+      root_size_ = size;
+    }
+  }
+  if (ended_stack_ != nullptr) [[unlikely]] stacks_->give_back(*std::exchange(ended_stack_, nullptr));
+}
+
+inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
+  ++switches_;
+  running_ = &to;
+  mothreads::internal::Context::set_current(to.context);
+  EhGlobals& globals = *eh_globals_;
+  from.caught_exceptions = globals.caught_exceptions;
+  from.uncaught_exceptions = globals.uncaught_exceptions;
+  globals.caught_exceptions = to.caught_exceptions;
+  globals.uncaught_exceptions = to.uncaught_exceptions;
+  if (Runnable* after = batch_.first()) {
+    __builtin_prefetch(after->stack_pointer);
+    __builtin_prefetch(after->next);
+  }
+  if constexpr (kAsan || kTsan) {
+    if (to.stack != nullptr) {
+      asan_leave(&from.asan_fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
+      tsan_switch(to.stack->tsan_fiber);
+    } else {
+      asan_leave(&from.asan_fake_stack, root_lowest_, root_size_);
+      tsan_switch(root_tsan_fiber_);
+    }
+  }
+  switch_stack(&from.stack_pointer, to.stack_pointer);
+  arrive(from.asan_fake_stack);
+}
+
+// Whoever comes next when that takes no more than a look; null when next_round() is to find out.
+inline Runnable* SchedulerCore::next_at_once() noexcept {
+  if (Runnable* next = batch_.pop_front()) return next;
+  // relaxed: only whether there is something; whoever takes it acquires it.
+  if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls() || !wheel_->is_empty()) return nullptr;
+  if (ready_.is_empty()) {
+    if (yielded_.is_empty()) return nullptr;
+    batch_.take(yielded_);
+  } else {
+    ready_.append(yielded_);
+    batch_.take(ready_);
+  }
+  ++rounds_;
+  return batch_.pop_front();
+}
+
+inline void SchedulerCore::suspend_running() noexcept {
+  Runnable& from = *running_;
+  Runnable* to = next_at_once();
+  if (to == nullptr) [[unlikely]] to = &next_round();
+  if (!to->has_begun) [[unlikely]] to = &prepared(*to, from);
+  if (to != &from) [[likely]] switch_to(from, *to);
+}
+
+inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
+                                          const mothreads::Until& until) {
+  mothreads::internal::Context& context = *running_->context;
+  if (!until.is_never() || context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, until);
+  node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
+  mothreads::internal::WaitNode* linked = &node;
+  asm("" : "+r"(linked));  // gcc would warn that it stays in the list: it does not see who takes it out
+  list.push_back(*linked);
+  suspend_running();
+  if (context.outcome() != mothreads::Why::ready) [[unlikely]] leave_interrupted(list, node);
+  return context.outcome();
+}
+
+inline void SchedulerCore::yield() {
+  if (running_->context->unwind_wanted) [[unlikely]] unwind_if_due();
+  yielded_.push_back(*running_);
+  suspend_running();
+  if (running_->context->unwind_wanted) [[unlikely]] unwind_if_due();
+}
 
 }  // namespace cooperative::internal

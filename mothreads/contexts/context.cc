@@ -58,7 +58,6 @@ bool Context::await_finish_on_host(const char* verb) noexcept {
   do {
     host->suspend(*this);
   } while (!is_done());
-  verb_.store(nullptr, std::memory_order_relaxed);
   return true;
 }
 
@@ -84,8 +83,9 @@ const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
 }
 
 std::optional<WaitReport> Context::waits_on() const {
-  if (const char* verb = verb_.load(std::memory_order_relaxed)) return WaitReport{verb, std::nullopt};
-  return std::nullopt;
+  if ((word_.load(std::memory_order_relaxed) & (kOnHost | kDone)) != kOnHost) return std::nullopt;
+  const char* const verb = verb_.load(std::memory_order_relaxed);  // null for a moment, before its first wait
+  return WaitReport{verb == nullptr ? "waits" : verb, std::nullopt};
 }
 
 }  // namespace mothreads::internal

@@ -77,6 +77,16 @@ class Context {
     return generation;
   }
 
+  // Starts a wait that only code of its host ends, as one that sleeps already: the host must go on with another context at once.
+  // `verb` is a literal, for reports. Returns its generation.
+  std::uint64_t begin_sleep_on_host(const char* verb) noexcept {
+    const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+    word_.store(generation << kGenerationShift | kSleeping | kOnHost, std::memory_order_relaxed);
+    reach_ = Reach::host;
+    verb_.store(verb, std::memory_order_relaxed);
+    return generation;
+  }
+
   // From now on any thread may end it. Called before the first node of the wait is linked where other threads look.
   void open_wait() noexcept { reach_ = Reach::everywhere; }
 
@@ -88,18 +98,24 @@ class Context {
 
   // The same two for code that runs on the waiter's own host.
   bool claim_on_host(std::uint64_t generation) noexcept {
-    if (reach_ == Reach::everywhere) return claim(generation);
+    if (reach_ == Reach::everywhere) [[unlikely]] return claim(generation);
     const std::uint64_t word = word_.load(std::memory_order_relaxed);
     if (word >> kGenerationShift != generation || (word & kClaimed) != 0) return false;
     word_.store(word | kClaimed, std::memory_order_relaxed);  // nobody else writes it
     return true;
   }
   void finish_on_host(Why why) noexcept {
-    if (reach_ == Reach::everywhere) return finish(why);
-    outcome_ = why;
-    const std::uint64_t word = word_.load(std::memory_order_relaxed);
-    word_.store(word | kDone, std::memory_order_relaxed);
-    if ((word & kOnHost) != 0) resume_on_host();
+    if (reach_ == Reach::everywhere) {
+      finish(why);
+    } else if (end_on_host(why)) {
+      resume_on_host();
+    }
+  }
+  // Without the resume(): true when it is the caller, the host itself, who is to let the context go on.
+  bool finish_by_host(Why why) noexcept {
+    if (reach_ == Reach::host) [[likely]] return end_on_host(why);
+    finish(why);
+    return false;
   }
 
   // Ends the wait that it is in, if it is in one and nobody has won it, as if its limit had come. On its host.
@@ -123,6 +139,9 @@ class Context {
 
   // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
   bool must_unwind() const noexcept { return unwind_wanted && unwind_deferred == 0 && std::uncaught_exceptions() == 0; }
+
+  // Whether there is more to a wait than to sleep: a check, or an exception.
+  bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
 
   // Whether the wait has been finished already, and how.
   bool is_finished() const noexcept { return is_done(); }
@@ -166,6 +185,13 @@ class Context {
 
   static Context& adopt_alien();
 
+  bool end_on_host(Why why) noexcept {
+    outcome_ = why;
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    word_.store(word | kDone, std::memory_order_relaxed);
+    return (word & kOnHost) != 0;
+  }
+
   // Makes a suspended context run again. Called once per finish() that found it SLEEPING, from any thread.
   virtual void resume() noexcept = 0;
 
@@ -177,7 +203,7 @@ class Context {
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
   Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
-  std::atomic<const char*> verb_{nullptr};  // of a wait on a host
+  std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
 };
 
 // In this scope no wait of the current context unwinds it, as destructors need: a cancellation comes after it.

@@ -77,9 +77,10 @@ class WaitNode {
   WaitNode(const WaitNode&) = delete;
   WaitNode& operator=(const WaitNode&) = delete;
 
-  void arm(const Wait& wait, Why why) noexcept {
-    context_ = &wait.context();
-    generation_ = wait.generation();
+  void arm(const Wait& wait, Why why) noexcept { arm(wait.context(), wait.generation(), why); }
+  void arm(Context& context, std::uint64_t generation, Why why) noexcept {
+    context_ = &context;
+    generation_ = generation;
     why_ = why;
   }
 
@@ -93,6 +94,8 @@ class WaitNode {
   // The same for sources that only code of the waiter's host touches.
   bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
   void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
+
+  Context& context() const noexcept { return *context_; }
 
   bool is_linked() const noexcept { return next != nullptr; }
 
@@ -129,15 +132,7 @@ class WaitList {
   void push_front(WaitNode& node) noexcept;
   // Nothing when it is not linked.
   void remove(WaitNode& node) noexcept {
-    if (!node.is_linked()) return;
-    if (node.next == &node) {
-      head_ = nullptr;
-    } else {
-      node.previous->next = node.next;
-      node.next->previous = node.previous;
-      if (head_ == &node) head_ = node.next;
-    }
-    node.previous = node.next = nullptr;
+    if (node.is_linked()) take_out(node);
   }
 
   // Removes every waiter and returns those that could be claimed, in order.
@@ -155,11 +150,22 @@ class WaitList {
   // Removes it, too, if it could be claimed.
   bool claim_on_host(WaitNode& node) noexcept {
     if (!node.claim_on_host()) return false;
-    remove(node);
+    take_out(node);
     return true;
   }
 
  private:
+  void take_out(WaitNode& node) noexcept {
+    if (node.next == &node) {
+      head_ = nullptr;
+    } else {
+      node.previous->next = node.next;
+      node.next->previous = node.previous;
+      if (head_ == &node) head_ = node.next;
+    }
+    node.previous = node.next = nullptr;
+  }
+
   WaitNode* head_ = nullptr;
 };
 
