@@ -8,10 +8,8 @@
 namespace cooperative {
 namespace internal {
 
-using mothreads::Ended;
 using mothreads::Misuse;
 using mothreads::Signal;
-using mothreads::Until;
 using mothreads::Why;
 
 void refuse_handle(const FiberBlock* fiber) {
@@ -20,12 +18,9 @@ void refuse_handle(const FiberBlock* fiber) {
                            "stopped()", fiber->own_name));
 }
 
-void await_end(FiberBlock& fiber, const Until& until) {
-  const Ended ended = fiber.core->join(fiber, until);
-  if (!ended) {
-    throw Timedout(fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
-                               ended.why() == Why::stopped ? "was stopped" : "timed out"));
-  }
+void throw_not_joined(const FiberBlock& fiber, Why why) {
+  throw Timedout(fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
+                             why == Why::stopped ? "was stopped" : "timed out"));
 }
 
 void rethrow(FiberBlock& fiber) {

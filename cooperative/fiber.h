@@ -60,7 +60,7 @@ class [[nodiscard]] Fiber {
   // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
   // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
   // when it can never end: a fiber that joins itself, or one that it runs under.
-  R join(const mothreads::Until& until = {});
+  COOPERATIVE_INLINED R join(const mothreads::Until& until = {});
 
   // Asks its children, then itself, to stop; does not wait. Chain: f.stop().join().
   Fiber& stop() {
@@ -127,9 +127,11 @@ std::string_view current_name();
 // --- implementation --------------------------------------------------------------------------------------------------------------
 
 template <typename R>
-R Fiber<R>::join(const mothreads::Until& until) {
+COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {
   internal::FiberBlock& fiber = block();
-  if (fiber.state != internal::FiberBlock::State::ended) internal::await_end(fiber, until);
+  if (const mothreads::Why why = fiber.core->join(fiber, until); why != mothreads::Why::ready) [[unlikely]] {
+    internal::throw_not_joined(fiber, why);
+  }
   internal::LetGo let_go{std::exchange(block_, nullptr)};
   if (fiber.outcome != internal::FiberBlock::Outcome::returned) internal::rethrow(fiber);
   if constexpr (!std::is_void_v<R>) return internal::take_result<R>(fiber);

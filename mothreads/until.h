@@ -56,6 +56,12 @@ class Until {
   // Whether the limit has come already; then why.
   std::optional<Why> has_come() const;
 
+  // Its duration, when that is all it is.
+  std::optional<absl::Duration> only_duration() const {
+    if (also_ != nullptr || signal_ != nullptr || instant_ != kNoInstant) return std::nullopt;
+    return duration_;
+  }
+
   // Whether its time may have come without any waiting: then a look at the clock is worth it.
   bool may_have_expired() const {
     return instant_ != kNoInstant || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());

@@ -77,7 +77,7 @@ R take_result(FiberBlock& fiber) {
 
 // The parts that need no template.
 [[noreturn]] void refuse_handle(const FiberBlock* fiber);
-void await_end(FiberBlock& fiber, const mothreads::Until& until);  // throws Timedout
+[[noreturn]] void throw_not_joined(const FiberBlock& fiber, mothreads::Why why);
 [[noreturn]] void rethrow(FiberBlock& fiber);
 void stop_and_wait(FiberBlock& fiber) noexcept;
 mothreads::Signal please_stop_of(FiberBlock& fiber);

@@ -12,7 +12,6 @@
 
 namespace cooperative::internal {
 
-using mothreads::Ended;
 using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
@@ -121,25 +120,18 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
 void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
   while (FiberBlock* child = fiber.newest_child) {
     tell_children(fiber.newest_child);
-    static_cast<void>(await(*child, Until()));
+    static_cast<void>(join(*child, Until()));
   }
 }
 
-Ended SchedulerCore::await(FiberBlock& fiber, const Until& until) {
-  if (fiber.state == FiberBlock::State::ended) return Why::ready;
-  WaitNode node;
-  return wait(fiber.joiners, node, "waits for the end of fiber", until);
-}
-
-Ended SchedulerCore::join(FiberBlock& fiber, const Until& until) {
-  if (fiber.state == FiberBlock::State::ended) return Why::ready;
-  if (const FiberBlock* me = running_fiber(); me != nullptr && is_below(*me, fiber)) {
-    throw mothreads::Misuse(me == &fiber
-                                ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
-                                : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
-                                              "fiber join it", me->own_name, fiber.own_name));
-  }
-  return await(fiber, until);
+// A fiber that the running one runs under waits for it.
+void SchedulerCore::check_join(const FiberBlock& fiber) const {
+  const FiberBlock& me = *running_fiber();
+  if (!is_below(me, fiber)) return;
+  throw mothreads::Misuse(&me == &fiber
+                              ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
+                              : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
+                                            "fiber join it", me.own_name, fiber.own_name));
 }
 
 void SchedulerCore::stop(FiberBlock& fiber) {

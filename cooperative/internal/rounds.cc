@@ -2,6 +2,7 @@
 
 #include <x86intrin.h>
 
+#include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -32,6 +33,9 @@ namespace {
 // that is 50 µs at most.
 constexpr std::uint32_t kRoundsPerLook = 64;
 constexpr std::uint64_t kTicksPerLook = 50'000;
+// The counter itself is read every round, but for rounds so short that it would be half of their time.
+constexpr std::uint32_t kShortRoundsPerCheck = 8;
+constexpr std::uint64_t kTicksOfShortRounds = 2'000;
 
 }  // namespace
 
@@ -47,11 +51,42 @@ Why SchedulerCore::wait_with_care(WaitList& list, WaitNode& node, const char* ve
   return wait.park(until);
 }
 
-// The wait had no limit, so somebody wants to unwind the fiber.
+const TimerOps SchedulerCore::TimeLimit::kOps{
+    .take = [](TimerNode& timer) { return static_cast<TimeLimit&>(timer).node.claim_on_host(); },
+    .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
+};
+
+bool SchedulerCore::set_limit(RoomForLimit& room, WaitNode& node, const Until& until) noexcept {
+  const std::optional<absl::Duration> duration = until.only_duration();
+  if (!duration || *duration <= absl::ZeroDuration() || running_->context->clock != clock_) return false;
+  std::int64_t when = 0;
+  const std::int64_t now = not_before_now().time_since_epoch().count();
+  if (__builtin_add_overflow(now, absl::ToInt64Nanoseconds(*duration), &when)) return false;
+  wheel_->add(*new (&room.limit) TimeLimit(node), when);
+  return true;
+}
+
+// The time, or a little later: the processor's counter costs a third of the clock. It is trusted for a moment only, on the processor
+// where it was read.
+Instant SchedulerCore::not_before_now() noexcept {
+  if (!clock_->is_real()) return clock_->now();
+  unsigned int processor = 0;
+  const std::uint64_t ticks = __rdtscp(&processor);
+  const std::uint64_t since = ticks - known_now_ticks_;
+  if (since >= kTicksPerLook || processor != known_now_processor_) {
+    known_now_ticks_ = ticks;
+    known_now_processor_ = processor;
+    known_now_ = clock_->now();
+    return known_now_;
+  }
+  return known_now_ + std::chrono::nanoseconds(since);  // a tick is a nanosecond at most
+}
+
+// By its limit, or to be unwound. A limit took nothing, so nothing is lost.
 void SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) {
   list.remove(node);
   Context& context = node.context();
-  if (context.outcome() == Why::stopped && context.must_unwind()) unwind(context);
+  if ((context.outcome() == Why::stopped || context.outcome() == Why::timed_out) && context.must_unwind()) unwind(context);
 }
 
 void SchedulerCore::unwind_if_due() {
@@ -86,8 +121,14 @@ Runnable& SchedulerCore::next_round() noexcept {
 }
 
 bool SchedulerCore::look_is_due() noexcept {
-  if (look_now_ || ready_.is_empty() || !clock_->is_real() || ++rounds_since_look_ >= kRoundsPerLook) return true;
-  return __rdtsc() - last_look_ticks_ >= kTicksPerLook;
+  const std::uint32_t rounds = rounds_per_check_ - rounds_to_check_ + 1;
+  rounds_to_check_ = rounds_per_check_ = 1;
+  rounds_since_look_ += rounds;
+  if (look_now_ || ready_.is_empty() || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
+  const std::uint64_t ticks = __rdtsc();
+  if (ticks - last_check_ticks_ < kTicksOfShortRounds) rounds_to_check_ = rounds_per_check_ = kShortRoundsPerCheck;
+  last_check_ticks_ = ticks;
+  return ticks - last_look_ticks_ >= kTicksPerLook;
 }
 
 void SchedulerCore::look() noexcept {
@@ -103,7 +144,9 @@ void SchedulerCore::look() noexcept {
 
 void SchedulerCore::add_timer(TimerNode& timer, std::int64_t when) noexcept {
   wheel_->add(timer, when);
-  if (when == INT64_MIN) look_now_ = true;
+  if (when != INT64_MIN) return;
+  look_now_ = true;
+  rounds_to_check_ = rounds_per_check_ = 1;
 }
 
 void SchedulerCore::cancel_timer(TimerNode& timer) noexcept { wheel_->remove(timer); }

@@ -114,7 +114,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unmake_fiber(FiberBlock& fiber) noexcept;
 
   // The handle's end of it.
-  mothreads::Ended join(FiberBlock& fiber, const mothreads::Until& until);
+  COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const mothreads::Until& until);
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
@@ -187,8 +187,20 @@ class SchedulerCore final : public mothreads::internal::Host {
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
 
   Runnable& runnable_of(mothreads::internal::Context& context) noexcept {
-    return context.is_root ? *root_ : static_cast<FiberBlock&>(context).runnable;
+    return &context == root_->context ? *root_ : static_cast<FiberBlock&>(context).runnable;
   }
+  // The limit of a wait that is nothing but so long from the call, the usual one; set_limit() says whether it is, and makes it.
+  struct TimeLimit : mothreads::internal::TimerNode {
+    TimeLimit(mothreads::internal::WaitNode& its_node) : TimerNode(kOps), node(its_node) {}
+    static const mothreads::internal::TimerOps kOps;
+    mothreads::internal::WaitNode& node;
+  };
+  union RoomForLimit {
+    RoomForLimit() {}
+    TimeLimit limit;
+  };
+  bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until) noexcept;
+  mothreads::Instant not_before_now() noexcept;
   mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
                                 const mothreads::Until& until);
   void leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node);
@@ -220,7 +232,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
   void unlink_child(FiberBlock& child) noexcept;
-  mothreads::Ended await(FiberBlock& fiber, const mothreads::Until& until);
+  void check_join(const FiberBlock& fiber) const;
   void stop_children(FiberBlock& fiber) noexcept;
   void tell_children(FiberBlock* newest_child);
   bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) const noexcept;
@@ -238,8 +250,14 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Rounds.
   Fifo<Runnable> yielded_;
   mothreads::internal::WaitList until_idle_;
+  std::uint32_t rounds_to_check_ = 1;  // so many to the next question whether a look is due
+  std::uint32_t rounds_per_check_ = 1;
   std::uint32_t rounds_since_look_ = 0;
+  std::uint64_t last_check_ticks_ = 0;
   std::uint64_t last_look_ticks_ = 0;
+  mothreads::Instant known_now_;  // when the counter of that processor was at these ticks, or a little later
+  std::uint64_t known_now_ticks_ = 0;
+  unsigned int known_now_processor_ = 0;
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;
   std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core
@@ -315,7 +333,11 @@ inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
 inline Runnable* SchedulerCore::next_at_once() noexcept {
   if (Runnable* next = batch_.pop_front()) return next;
   // relaxed: only whether there is something; whoever takes it acquires it.
-  if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls() || !wheel_->is_empty()) return nullptr;
+  if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls()) return nullptr;
+  if (!wheel_->is_empty()) {
+    if (rounds_to_check_ <= 1) return nullptr;
+    --rounds_to_check_;
+  }
   if (ready_.is_empty()) {
     if (yielded_.is_empty()) return nullptr;
     batch_.take(yielded_);
@@ -338,14 +360,26 @@ inline void SchedulerCore::suspend_running() noexcept {
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
                                           const mothreads::Until& until) {
   mothreads::internal::Context& context = *running_->context;
-  if (!until.is_never() || context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, until);
+  const bool is_limited = !until.is_never();
+  RoomForLimit room;
+  if (context.needs_care() || (is_limited && !set_limit(room, node, until))) [[unlikely]] {
+    return wait_with_care(list, node, verb, until);
+  }
   node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
   mothreads::internal::WaitNode* linked = &node;
   asm("" : "+r"(linked));  // gcc would warn that it stays in the list: it does not see who takes it out
   list.push_back(*linked);
   suspend_running();
+  if (is_limited) wheel_->remove(room.limit);
   if (context.outcome() != mothreads::Why::ready) [[unlikely]] leave_interrupted(list, node);
   return context.outcome();
+}
+
+inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
+  if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
+  if (running_->is_fiber) check_join(fiber);
+  mothreads::internal::WaitNode node;
+  return wait(fiber.joiners, node, "waits for the end of fiber", until);
 }
 
 inline void SchedulerCore::yield() {
