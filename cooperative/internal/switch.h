@@ -2,10 +2,10 @@
 
 // The switch between stacks. A parked stack looks, from its stack pointer upwards, like this (x86-64, 8 bytes each):
 //
-//     mxcsr and x87 control word | where it goes on | rbp | 128 bytes that the function may use without saying so (the red zone)
+//     mxcsr and x87 control word | where it goes on | rbx | rbp | 128 bytes that the function may use without saying so (the red zone)
 //
 // The other registers are those of the function that switches: the compiler keeps what it needs in its own frame, where an
-// unwinder finds it.
+// unwinder finds it. (Of these two it may not be able to: some functions find their frame by them.)
 //
 // The switch is inlined and ends in `jmp`. A `ret` would be predicted wrongly each time (9 ns instead of 2.5), a `call` without its
 // `ret` would have the processor predict all the callers' returns wrongly, and each return between a switch and the code that
@@ -32,11 +32,12 @@ void mothreads_bottom_of_stack() noexcept;
 struct ParkedFrame {
   const void* instruction;
   const void* stack_pointer;
-  const void* frame_pointer;
+  const void* frame_pointer;  // rbp
+  const void* rbx;
 };
 inline ParkedFrame parked_frame(const void* parked) noexcept {
   const auto* words = static_cast<void* const*>(parked);
-  return {words[1], words + 3 + 128 / sizeof(void*), words[2]};
+  return {words[1], words + 4 + 128 / sizeof(void*), words[3], words[2]};
 }
 
 #ifdef __AVX512F__
@@ -54,6 +55,7 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
   asm volatile(
       "leaq -128(%%rsp), %%rsp\n\t"
       "pushq %%rbp\n\t"
+      "pushq %%rbx\n\t"
       "leaq 1f(%%rip), %%rax\n\t"
       "pushq %%rax\n\t"
       "pushq %%rax\n\t"
@@ -78,11 +80,12 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
       "jmp 2b\n"
       "1:\n\t"
       "endbr64\n\t"
+      "popq %%rbx\n\t"
       "popq %%rbp\n\t"
       "leaq 128(%%rsp), %%rsp"
       : [parked] "+D"(parked), [resumed] "+S"(resumed)
       :
-      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory", "st", "st(1)", "st(2)", "st(3)",
+      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory", "st", "st(1)", "st(2)", "st(3)",
         "st(4)", "st(5)", "st(6)", "st(7)", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
         "xmm11", "xmm12", "xmm13", "xmm14", "xmm15" MOTHREADS_AVX512_REGISTERS);
 }
