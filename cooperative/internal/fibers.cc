@@ -1,5 +1,9 @@
 #include "cooperative/internal/scheduler_core.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -40,13 +44,23 @@ FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent)
   return fiber;
 }
 
+// For ever: see FiberBlock. Twice as many each time, and then in huge pages: a million of them would need more of the processor's
+// entries for pages than it has.
 void SchedulerCore::make_blocks() {
-  constexpr std::size_t kBlocks = 64;
-  auto* blocks = new FiberBlock[kBlocks];  // for ever: see FiberBlock
-  for (std::size_t i = 0; i < kBlocks; ++i) {
-    blocks[i].next_free = free_blocks_;
-    free_blocks_ = &blocks[i];
+  constexpr std::size_t kFewest = 32;
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  constexpr std::size_t kMost = kHugePage / sizeof(FiberBlock);
+  const std::size_t count = std::clamp(blocks_, kFewest, kMost);
+  const std::size_t bytes = count * sizeof(FiberBlock);
+  const bool is_huge = count == kMost;
+  auto* blocks = static_cast<FiberBlock*>(::operator new(bytes, std::align_val_t{is_huge ? kHugePage : alignof(FiberBlock)}));
+  if (is_huge) madvise(blocks, bytes, MADV_HUGEPAGE);  // where it is refused, small ones do
+  for (std::size_t i = count; i > 0; --i) {
+    FiberBlock& block = *new (&blocks[i - 1]) FiberBlock;
+    block.next_free = free_blocks_;
+    free_blocks_ = &block;
   }
+  blocks_ += count;
 }
 
 void SchedulerCore::unmake_fiber(FiberBlock& fiber) noexcept {

@@ -266,6 +266,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // Fibers.
   FiberBlock* free_blocks_ = nullptr;
+  std::size_t blocks_ = 0;  // made so far
   FiberBlock* newest_ = nullptr;  // children of the root
   std::size_t fibers_ = 0;
   std::size_t max_fibers_ = kDefaultMaxFibers;
