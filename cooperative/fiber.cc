@@ -7,6 +7,20 @@
 
 namespace cooperative {
 namespace internal {
+namespace {
+
+void check_parent(std::string_view name, const SchedulerCore& core, const ParentRef& parent) {
+  if (parent.block->core != &core) {
+    throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent of another thread: post a callback to the parent's "
+                                        "scheduler, and make it there", name));
+  }
+  if (parent.block->id != parent.id || parent.block->state == FiberBlock::State::ended) {
+    throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent that has ended: make it under one that still runs",
+                                        name));
+  }
+}
+
+}  // namespace
 
 using mothreads::Misuse;
 using mothreads::Signal;
@@ -43,11 +57,14 @@ Signal please_stop_of(FiberBlock& fiber) {
   return *fiber.please_stop;
 }
 
-FiberBlock& new_fiber(std::string_view name, std::size_t stack_size) {
+FiberBlock& new_fiber(std::string_view name, std::size_t stack_size, const ParentRef& parent) {
   if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
-  FiberBlock& fiber = core.make_fiber(name, core.running_fiber());
+  const bool is_chosen = parent.block != nullptr;
+  if (is_chosen) check_parent(name, core, parent);
+  FiberBlock& fiber = core.make_fiber(name, is_chosen ? parent.block : core.running_fiber());
   fiber.stack_size = stack_size;
+  fiber.stays_with_parent = is_chosen;
   return fiber;
 }
 

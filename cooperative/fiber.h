@@ -36,10 +36,26 @@
 
 namespace cooperative {
 
+// Who stops a fiber, and waits for it, when its own function has ended: another fiber, by its handle, or a FiberGroup.
+class FiberParent {
+ public:
+  FiberParent() = default;  // who makes the fiber
+  template <typename R>
+  FiberParent(const Fiber<R>& fiber);
+
+  // For the library.
+  explicit FiberParent(const internal::ParentRef& ref) : ref_(ref) {}
+  const internal::ParentRef& ref() const { return ref_; }
+
+ private:
+  internal::ParentRef ref_;
+};
+
 struct FiberOptions {
   std::string name;
   std::optional<mothreads::Signal> please_stop = std::nullopt;  // may be shared; for a function that takes one
   std::size_t stack_size = 0;                                   // bytes, guard included; 0 for internal::kDefaultStackSize
+  FiberParent parent = {};                                      // also of the fiber when it has been released
 };
 
 // Owns a fiber whose function returns R. Movable.
@@ -76,8 +92,9 @@ class [[nodiscard]] Fiber {
     return *this;
   }
 
-  // Hands the fiber to the root of its scheduler, which stops and waits for it when the thread ends. What the fiber uses must
-  // outlive that. Its result is dropped, its failure logged.
+  // Hands the fiber to the root of its scheduler, which stops and waits for it when the thread ends; one that was made in a
+  // FiberGroup's member to that group, one with a FiberOptions::parent to that. What the fiber uses must outlive them. Its result is
+  // dropped, its failure logged.
   void release() {
     internal::FiberBlock& fiber = block();
     block_ = nullptr;
@@ -95,6 +112,7 @@ class [[nodiscard]] Fiber {
   explicit Fiber(internal::FiberBlock& fiber) : block_(&fiber) {}
 
  private:
+  friend class FiberParent;
   internal::FiberBlock& block() const {
     if (block_ == nullptr || !block_->core->is_its_thread()) [[unlikely]] internal::refuse_handle(block_);
     return *block_;
@@ -110,11 +128,11 @@ class [[nodiscard]] Fiber {
 // into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round. Throws FiberLimit.
 template <typename F, typename... Args>
 auto spawn(std::string_view name, F&& function, Args&&... args) {
-  return internal::spawn(name, nullptr, 0, std::forward<F>(function), std::forward<Args>(args)...);
+  return internal::spawn(name, nullptr, 0, internal::ParentRef(), std::forward<F>(function), std::forward<Args>(args)...);
 }
 template <typename F, typename... Args>
 auto spawn(const FiberOptions& options, F&& function, Args&&... args) {
-  return internal::spawn(options.name, options.please_stop ? &*options.please_stop : nullptr, options.stack_size,
+  return internal::spawn(options.name, options.please_stop ? &*options.please_stop : nullptr, options.stack_size, options.parent.ref(),
                          std::forward<F>(function), std::forward<Args>(args)...);
 }
 
@@ -125,6 +143,9 @@ void set_max_fibers(std::size_t count);
 std::string_view current_name();
 
 // --- implementation --------------------------------------------------------------------------------------------------------------
+
+template <typename R>
+FiberParent::FiberParent(const Fiber<R>& fiber) : ref_{&fiber.block(), fiber.block().id} {}
 
 template <typename R>
 COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {

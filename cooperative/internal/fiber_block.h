@@ -18,6 +18,8 @@
 
 namespace cooperative::internal {
 
+struct GroupPlace;
+
 class FiberBlock final : public mothreads::internal::Context {
  public:
   enum class State : std::uint8_t { fresh, begun, ending, ended };
@@ -45,6 +47,7 @@ class FiberBlock final : public mothreads::internal::Context {
   bool takes_stop = false;    // its function has a please_stop
   bool told_to_stop = false;
   bool is_cancelled = false;
+  bool stays_with_parent = false;  // also when it is released: its parent was chosen
   std::size_t stack_size = 0;
   std::uint64_t id = 0;
   SchedulerCore* core = nullptr;
@@ -58,6 +61,7 @@ class FiberBlock final : public mothreads::internal::Context {
 
   // The tree of fibers of one scheduler; children are a circular list, the newest first.
   FiberBlock* parent = nullptr;  // null for a child of the root
+  GroupPlace* group = nullptr;   // of a block that never runs: the place of a FiberGroup
   FiberBlock* newest_child = nullptr;
   FiberBlock* older = nullptr;
   FiberBlock* newer = nullptr;
@@ -70,6 +74,12 @@ class FiberBlock final : public mothreads::internal::Context {
   // With a host these are never called.
   void suspend(const std::optional<mothreads::Instant>&) noexcept override {}
   void resume() noexcept override {}
+};
+
+// A block of which one knows that it is still in use for the same, by its number.
+struct ParentRef {
+  FiberBlock* block = nullptr;
+  std::uint64_t id = 0;
 };
 
 }  // namespace cooperative::internal

@@ -81,7 +81,8 @@ R take_result(FiberBlock& fiber) {
 [[noreturn]] void rethrow(FiberBlock& fiber);
 void stop_and_wait(FiberBlock& fiber) noexcept;
 mothreads::Signal please_stop_of(FiberBlock& fiber);
-FiberBlock& new_fiber(std::string_view name, std::size_t stack_size);
+// Below `parent`, or the fiber that runs. Throws Misuse when the parent has ended.
+FiberBlock& new_fiber(std::string_view name, std::size_t stack_size, const ParentRef& parent);
 void give_please_stop(FiberBlock& fiber, const mothreads::Signal* shared);
 
 // Gives a fiber back when its handle is done with it.
@@ -91,11 +92,12 @@ struct LetGo {
 };
 
 template <typename F, typename... Args>
-auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::size_t stack_size, F&& function, Args&&... args) {
+auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::size_t stack_size, const ParentRef& parent, F&& function,
+           Args&&... args) {
   constexpr bool takes_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
   static_assert(takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
                 "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
-  FiberBlock& fiber = new_fiber(name, stack_size);
+  FiberBlock& fiber = new_fiber(name, stack_size, parent);
   struct Unmake {
     FiberBlock* fiber;
     ~Unmake() {

@@ -27,21 +27,26 @@ FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent)
     throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
                                  fibers_));
   }
-  if (free_blocks_ == nullptr) make_blocks();
-  FiberBlock& fiber = *free_blocks_;
-  fiber.own_name.assign(name);
-  free_blocks_ = fiber.next_free;
+  FiberBlock& fiber = take_block(name);
   mothreads::internal::Context& maker = *running_->context;
   fiber.clock = maker.clock;
   fiber.node = root_->context->node;
   fiber.name = fiber.own_name.c_str();
   if (fiber.log_extras != maker.log_extras) fiber.log_extras = maker.log_extras;
   fiber.host = this;
-  fiber.core = this;
-  fiber.id = next_id_++;
   link_child(fiber, parent);
   ++fibers_;
   return fiber;
+}
+
+FiberBlock& SchedulerCore::take_block(std::string_view name) {
+  if (free_blocks_ == nullptr) make_blocks();
+  FiberBlock& block = *free_blocks_;
+  block.own_name.assign(name);
+  free_blocks_ = block.next_free;
+  block.core = this;
+  block.id = next_id_++;
+  return block;
 }
 
 // For ever: see FiberBlock. Twice as many each time, and then in huge pages: a million of them would need more of the processor's
@@ -74,6 +79,9 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::fresh;
   fiber.outcome = FiberBlock::Outcome::none;
   fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.is_cancelled = fiber.unwind_wanted = false;
+  fiber.stays_with_parent = false;
+  fiber.id = 0;
+  fiber.group = nullptr;
   fiber.unwind_deferred = 0;
   fiber.stack_size = 0;
   fiber.failure = nullptr;
@@ -112,14 +120,16 @@ void SchedulerCore::run(FiberBlock& fiber) noexcept {
   // What it does from here on is the library's: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
   fiber.job->drop_function(fiber.job_self);
+  fiber.state = FiberBlock::State::ending;
   if (fiber.newest_child != nullptr) stop_children(fiber);
   if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
 }
 
 void SchedulerCore::finish(FiberBlock& fiber) noexcept {
-  if (!fiber.has_handle && fiber.failure) {
-    mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
-  }
+  // Kept, because the end of its last member may be the group's.
+  const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
+  const bool failed = fiber.failure != nullptr;
+  if (failed && !fiber.has_handle) report_failure(fiber);
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
   while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
@@ -129,27 +139,43 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
     while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
   }
   if (!fiber.has_handle) recycle(fiber);
+  if (group != nullptr) member_ended(*group, failed);
 }
 
-void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
-  while (FiberBlock* child = fiber.newest_child) {
-    tell_children(fiber.newest_child);
-    static_cast<void>(join(*child, Until()));
+void SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
+  std::exception_ptr failure = std::exchange(fiber.failure, nullptr);
+  if (fiber.parent != nullptr && fiber.parent->group != nullptr) {
+    fiber.parent->group->failures.emplace_back(fiber.own_name, std::move(failure));
+  } else {
+    mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
   }
 }
 
-// A fiber that the running one runs under waits for it.
+void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
+  while (fiber.newest_child != nullptr) {
+    tell_children(fiber.newest_child);
+    FiberBlock* const child = fiber.newest_child;  // looked at anew: who was told may have ended
+    if (child == nullptr) return;
+    if (child->group != nullptr) {
+      close_group(*child->group);
+    } else {
+      static_cast<void>(join(*child, Until()));
+    }
+  }
+}
+
 void SchedulerCore::check_join(const FiberBlock& fiber) const {
-  const FiberBlock& me = *running_fiber();
-  if (!is_below(me, fiber)) return;
-  throw mothreads::Misuse(&me == &fiber
+  if (!runs_below(fiber)) return;
+  const FiberBlock* me = running_fiber();
+  throw mothreads::Misuse(me == &fiber
                               ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
                               : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
-                                            "fiber join it", me.own_name, fiber.own_name));
+                                            "fiber join it", me->own_name, fiber.own_name));
 }
 
 void SchedulerCore::stop(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended) return;
+  if (fiber.group != nullptr) return stop_group(*fiber.group);
   tell_children(fiber.newest_child);
   if (std::exchange(fiber.told_to_stop, true)) return;
   if (fiber.takes_stop) {
@@ -195,10 +221,25 @@ void SchedulerCore::let_go(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended) {
     if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
     recycle(fiber);
-  } else if (fiber.parent != nullptr) {
-    unlink_child(fiber);
-    link_child(fiber, nullptr);
+    return;
   }
+  if (!fiber.stays_with_parent) {
+    // What it uses outlives the group that it was made in, if it was, else the scheduler.
+    FiberBlock* heir = fiber.parent;
+    while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
+    if (heir != fiber.parent) {
+      unlink_child(fiber);
+      link_child(fiber, heir);
+    }
+  }
+  if (is_late(fiber)) stop(fiber);
+}
+
+// Those that are below its parent have been told to stop, before it came.
+bool SchedulerCore::is_late(const FiberBlock& fiber) const noexcept {
+  const FiberBlock* parent = fiber.parent;
+  if (parent == nullptr) return ending_;
+  return parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
 }
 
 void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
@@ -229,6 +270,7 @@ void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
     newest->newer = child.newer->older = &child;
   }
   newest = &child;
+  if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
 }
 
 void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
@@ -240,10 +282,13 @@ void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
     child.newer->older = child.older;
     if (newest == &child) newest = child.older;
   }
+  GroupPlace* const group = child.parent != nullptr ? child.parent->group : nullptr;
   child.parent = child.older = child.newer = nullptr;
+  if (group == nullptr || --group->members > 0) return;
+  while (WaitNode* joiner = group->joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
 }
 
-bool SchedulerCore::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) const noexcept {
+bool SchedulerCore::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept {
   for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
     if (at == &ancestor) return true;
   }

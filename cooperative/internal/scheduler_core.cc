@@ -98,8 +98,12 @@ void SchedulerCore::end() {
     ++withdrawn;
   }
   if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, node_->name());
-  while (fibers_ > 0) {
+  while (newest_ != nullptr) {
     tell_children(newest_);
+    if (fibers_ == 0) {
+      if (newest_ != nullptr) close_group(*newest_->group);  // it outlives its scheduler
+      continue;
+    }
     WaitNode node;
     static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }

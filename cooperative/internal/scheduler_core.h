@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "cooperative/internal/fiber_block.h"
+#include "cooperative/internal/group_place.h"
 #include "cooperative/internal/mailbox.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/sanitizers.h"
@@ -120,6 +121,17 @@ class SchedulerCore final : public mothreads::internal::Host {
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);
+  void check_join(const FiberBlock& fiber) const;  // throws Misuse when it would wait for itself
+
+  // Groups of fibers: groups.cc.
+  void open_group(GroupPlace& group);            // below the fiber that runs
+  void stop_group(GroupPlace& group);            // tells the members
+  void close_group(GroupPlace& group) noexcept;  // tells them, waits for them, and takes its place away; nothing when that is done
+  mothreads::Ended await_members(GroupPlace& group, const mothreads::Until& until);
+  bool runs_below(const FiberBlock& ancestor) const noexcept {
+    const FiberBlock* me = running_fiber();
+    return me != nullptr && is_below(*me, ancestor);
+  }
 
   // The fiber that runs; null for the thread's own stack.
   FiberBlock* running_fiber() const noexcept {
@@ -223,6 +235,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   void recycle(FiberBlock& fiber) noexcept;
   bool prepare(FiberBlock& fiber) noexcept;
   void make_blocks();
+  FiberBlock& take_block(std::string_view name);
+  void report_failure(FiberBlock& fiber) noexcept;
+  void member_ended(GroupPlace& group, bool failed) noexcept;
+  bool is_late(const FiberBlock& fiber) const noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void load_exceptions(const Runnable& to) noexcept {
     EhGlobals& globals = *eh_globals_;
@@ -232,10 +248,9 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
   void unlink_child(FiberBlock& child) noexcept;
-  void check_join(const FiberBlock& fiber) const;
   void stop_children(FiberBlock& fiber) noexcept;
   void tell_children(FiberBlock* newest_child);
-  bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) const noexcept;
+  static bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept;
 
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
 

@@ -441,6 +441,23 @@ TEST(FiberStopTest, TheEndOfAThreadStopsItsFibersNewestFirst) {
   EXPECT_THAT(order, ElementsAre("host", "new", "old"));
 }
 
+// Else the thread would wait for it for ever.
+TEST(FiberStopTest, WhatIsReleasedWhileItsThreadEndsIsToldAtOnce) {
+  Names order;
+  Thread::run("host", [&](Signal) {
+    spawn("old", [&](Signal please_stop) {
+      please_stop.wait();
+      spawn("late", [&](Signal stop) {
+        stop.wait();
+        order.push_back("late");
+      }).release();
+      order.push_back("old");
+    }).release();
+    yield();
+  }).join();
+  EXPECT_THAT(order, ElementsAre("old", "late"));
+}
+
 TEST(FiberStopTest, StoppingAThreadStopsItsFibersWhileItsFunctionStillRuns) {
   Signal ready;
   Names order;

@@ -1,0 +1,101 @@
+#include "cooperative/fiber_group.h"
+
+#include <fmt/core.h>
+
+#include "cooperative/errors.h"
+#include "mothreads/contexts/node.h"
+#include "mothreads/ended.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::SchedulerCore;
+using mothreads::Ended;
+using mothreads::Misuse;
+using mothreads::Why;
+
+namespace {
+
+std::string list_failures(const std::vector<FibersFailed::Failure>& failures) {
+  std::string text = failures.size() == 1 ? "A fiber failed" : fmt::format("{} fibers failed", failures.size());
+  const char* separator = ": ";
+  for (const auto& failure : failures) {
+    text += fmt::format("{}\"{}\": {}", separator, failure.fiber, mothreads::log::describe(failure.exception));
+    separator = "; ";
+  }
+  return text;
+}
+
+}  // namespace
+
+FibersFailed::FibersFailed(std::vector<Failure> failures)
+    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)) {}
+
+FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shared<internal::GroupPlace>(options.name)) {
+  if (options.name.empty()) throw Misuse("a FiberGroup needs a name: give one that says what its members do");
+  place_->stop_in_turn = options.stop_in_turn;
+  place_->fail_fast = options.fail_fast;
+  SchedulerCore::current().open_group(*place_);
+}
+
+FiberGroup::~FiberGroup() {
+  if (place_->block != nullptr) {
+    if (!place_->core->is_its_thread()) {
+      mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed on another thread than its members': let the "
+                                                    "thread that made it destroy it", name()));
+    }
+    if (place_->core->runs_below(*place_->block)) {
+      mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed by one of its own members, which it would wait "
+                                                    "for: let the fiber that made it destroy it", name()));
+    }
+    const mothreads::internal::NoUnwind whole;
+    place_->core->close_group(*place_);
+  }
+  for (const auto& [member, failure] : place_->failures) mothreads::internal::report_unclaimed_failure("fiber", member, failure);
+}
+
+void FiberGroup::join(const mothreads::Until& until) {
+  SchedulerCore* its = core();
+  if (its != nullptr && its->runs_below(*place_->block)) {
+    throw Misuse(fmt::format("FiberGroup \"{}\" is joined by one of its own members, which it would wait for: let the fiber that "
+                             "made it join it", name()));
+  }
+  if (its != nullptr) {
+    if (const Ended ended = its->await_members(*place_, until); !ended) {
+      throw Timedout(fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
+                                 ended.why() == Why::stopped ? "was stopped" : "timed out"));
+    }
+  }
+  std::vector<FibersFailed::Failure> failures;
+  for (auto& [member, failure] : std::exchange(place_->failures, {})) failures.push_back({std::move(member), std::move(failure)});
+  if (!failures.empty()) throw FibersFailed(std::move(failures));
+}
+
+void FiberGroup::stop() {
+  if (SchedulerCore* its = core()) its->stop_group(*place_);
+}
+
+std::size_t FiberGroup::size() const {
+  static_cast<void>(core());
+  return place_->members;
+}
+
+SchedulerCore* FiberGroup::core() const {
+  if (place_->block == nullptr) return nullptr;
+  if (!place_->core->is_its_thread()) {
+    throw Misuse(fmt::format("FiberGroup \"{}\" was used on another thread than its own: post a callback to its scheduler, or use its "
+                             "please_stop()", name()));
+  }
+  return place_->core;
+}
+
+FiberParent FiberGroup::parent() const {
+  if (core() == nullptr) {
+    throw Misuse(fmt::format("FiberGroup \"{}\" takes no more members, because the fiber that made it has ended: make the group in one "
+                             "that still runs", name()));
+  }
+  return FiberParent({place_->block, place_->block->id});
+}
+
+}  // namespace cooperative

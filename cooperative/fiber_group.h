@@ -1,0 +1,95 @@
+#pragma once
+
+// Owns many fibers.
+//
+//     std::vector<Job> jobs;                                    // what the members use comes before the group
+//     co::FiberGroup workers("workers");                        // leaving the scope stops them and waits for them
+//     for (int i = 0; i < 4; ++i) workers.spawn("worker", work, std::ref(jobs));
+//     workers.join();
+//
+// The group is a place of its own in the tree of fibers, under the fiber that made it. Its members' results are dropped; what they
+// throw is kept for join(). Who wants a result takes a handle: spawn({.name = "reader", .parent = workers}, read). What a member
+// makes and releases becomes a member, too. Used on one scheduler's thread alone; a mothreads::ThreadGroup owns threads.
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cooperative/fiber.h"
+#include "cooperative/internal/group_place.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+// Members of a group were joined and some of them failed.
+class FibersFailed : public std::runtime_error {
+ public:
+  struct Failure {
+    std::string fiber;
+    std::exception_ptr exception;
+  };
+
+  // The message lists every failure.
+  explicit FibersFailed(std::vector<Failure> failures);
+  const std::vector<Failure>& failures() const { return failures_; }  // in the order they came
+
+ private:
+  std::vector<Failure> failures_;
+};
+
+struct FiberGroupOptions {
+  std::string name;
+  bool stop_in_turn = false;  // tell a member to stop only when the one made after it has ended
+  bool fail_fast = false;     // the first failure stops all
+};
+
+class FiberGroup {
+ public:
+  explicit FiberGroup(std::string_view name) : FiberGroup(FiberGroupOptions{.name = std::string(name)}) {}
+  explicit FiberGroup(const FiberGroupOptions& options);
+
+  // Stops all, newest first, and waits for them. Failures that join() did not give are logged, and make the exit code non-zero.
+  ~FiberGroup();
+  FiberGroup(const FiberGroup&) = delete;
+  FiberGroup& operator=(const FiberGroup&) = delete;
+
+  // As co::spawn. Throws mothreads::Misuse when the fiber that made the group has ended.
+  template <typename F, typename... Args>
+  void spawn(std::string_view name, F&& function, Args&&... args) {
+    internal::spawn(name, nullptr, 0, parent().ref(), std::forward<F>(function), std::forward<Args>(args)...).release();
+  }
+  // In this group, whatever parent the options name.
+  template <typename F, typename... Args>
+  void spawn(FiberOptions options, F&& function, Args&&... args) {
+    options.parent = parent();
+    cooperative::spawn(options, std::forward<F>(function), std::forward<Args>(args)...).release();
+  }
+
+  // Waits until all members have ended, also those made meanwhile, and then throws FibersFailed when any without a handle failed
+  // since the last call. When the limit comes first throws Timedout. It does not stop them: close what feeds them, or call stop().
+  // Throws mothreads::Misuse for a member, which would wait for itself.
+  void join(const mothreads::Until& until = {});
+
+  // Asks them to stop, newest first; does not wait. Members made later are asked at once. A function without please_stop is cancelled.
+  void stop();
+  const mothreads::Signal& please_stop() const { return place_->please_stop; }
+
+  const std::string& name() const { return place_->name; }
+  std::size_t size() const;  // members that have not ended
+
+  operator FiberParent() const { return parent(); }
+
+ private:
+  internal::SchedulerCore* core() const;  // null once it has ended
+  FiberParent parent() const;
+
+  const std::shared_ptr<internal::GroupPlace> place_;
+};
+
+}  // namespace cooperative

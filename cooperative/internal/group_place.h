@@ -1,0 +1,32 @@
+#pragma once
+
+// The place of a FiberGroup in the tree of fibers: a block that never runs, with the members below it. On its scheduler's thread.
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cooperative/internal/fiber_block.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/signal.h"
+
+namespace cooperative::internal {
+
+struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
+  explicit GroupPlace(const std::string& its_name) : name(its_name), please_stop("please_stop for " + its_name) {}
+
+  const std::string name;
+  const mothreads::Signal please_stop;
+  bool stop_in_turn = false;  // a member is told when the one made after it has ended
+  bool fail_fast = false;     // the first failure stops all
+  SchedulerCore* core = nullptr;
+  FiberBlock* block = nullptr;  // null once who made the group has ended, or its scheduler
+  std::size_t members = 0;
+  std::vector<std::pair<std::string, std::exception_ptr>> failures;  // of those without a handle
+  mothreads::internal::WaitList joiners;                             // until there are no members
+};
+
+}  // namespace cooperative::internal

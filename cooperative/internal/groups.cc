@@ -1,0 +1,61 @@
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/until.h"
+
+namespace cooperative::internal {
+
+using mothreads::Ended;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::WaitNode;
+
+void SchedulerCore::open_group(GroupPlace& group) {
+  FiberBlock& block = take_block(group.name);
+  block.state = FiberBlock::State::begun;
+  block.group = &group;
+  group.block = &block;
+  group.core = this;
+  link_child(block, running_fiber());
+}
+
+void SchedulerCore::stop_group(GroupPlace& its) {
+  const auto group = its.shared_from_this();  // who is told may end it
+  if (group->block == nullptr) return;
+  group->block->told_to_stop = true;
+  FiberBlock* const newest = group->block->newest_child;
+  if (group->stop_in_turn && newest != nullptr) {
+    stop(*newest);
+  } else {
+    tell_children(newest);
+  }
+  group->please_stop.go();
+}
+
+void SchedulerCore::member_ended(GroupPlace& group, bool failed) noexcept {
+  if (group.block == nullptr) return;
+  if (failed && group.fail_fast) stop_group(group);
+  if (group.block == nullptr || !group.stop_in_turn || !group.block->told_to_stop) return;
+  if (FiberBlock* const next = group.block->newest_child) stop(*next);
+}
+
+Ended SchedulerCore::await_members(GroupPlace& its, const Until& until) {
+  const auto group = its.shared_from_this();
+  const Until limit = until.from_now();
+  while (group->members > 0) {
+    WaitNode node;
+    if (const Why why = wait(group->joiners, node, "waits for the members of a FiberGroup to end", limit); why != Why::ready) return why;
+  }
+  return Why::ready;
+}
+
+void SchedulerCore::close_group(GroupPlace& its) noexcept {
+  const auto group = its.shared_from_this();
+  if (group->block == nullptr) return;
+  stop_group(*group);
+  static_cast<void>(await_members(*group, Until()));
+  if (group->block == nullptr) return;  // another was there first
+  FiberBlock& block = *std::exchange(group->block, nullptr);
+  unlink_child(block);
+  recycle(block);
+}
+
+}  // namespace cooperative::internal

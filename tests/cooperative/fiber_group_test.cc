@@ -1,0 +1,552 @@
+#include "cooperative/fiber_group.h"
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
+#include "mothreads/clock.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/stopping.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+#include "tests/support/log_lines.h"
+#include "tests/support/nothing_left.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::DONE;
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::UseClock;
+using mothreads::testing::LogLines;
+using mothreads::testing::VirtualClock;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+using Names = std::vector<std::string>;
+
+void until_stopped(Signal please_stop) { please_stop.wait(); }
+
+// What `action` throws as E says; empty when it throws none.
+template <typename E, typename F>
+std::string what_of(F&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// A member that puts down its name when it has been told to stop.
+auto says_its_name(Names& names, const char* name) {
+  return [&names, name](Signal please_stop) {
+    please_stop.wait();
+    names.push_back(name);
+  };
+}
+
+// --- joining -----------------------------------------------------------------------------------------------------------------
+
+TEST(FiberGroupTest, JoinWaitsForAllMembers) {
+  Names order;
+  FiberGroup group("workers");
+  for (const char* name : {"a", "b", "c"}) group.spawn(name, [&order, name] { order.push_back(name); });
+  EXPECT_EQ(group.size(), 3u);
+  EXPECT_THAT(order, IsEmpty());  // spawn() does not wait
+  group.join();
+  EXPECT_THAT(order, ElementsAre("a", "b", "c"));
+  EXPECT_EQ(group.size(), 0u);
+  EXPECT_FALSE(group.please_stop());
+}
+
+TEST(FiberGroupTest, JoinOfAnEmptyGroupDoesNotWait) {
+  bool other_ran = false;
+  auto other = spawn("other", [&] { other_ran = true; });
+  FiberGroup group("nobody");
+  group.join(absl::ZeroDuration());
+  EXPECT_FALSE(other_ran);
+  other.join();
+}
+
+TEST(FiberGroupTest, MembersTakeArgumentsAndOptions) {
+  int sum = 0;
+  FiberGroup group("workers");
+  group.spawn("adder", [](int& to, std::unique_ptr<int> number) { to += *number; }, std::ref(sum), std::make_unique<int>(3));
+  group.spawn({.name = "deep", .stack_size = 256 * 1024}, [&](int number) { sum += number; }, 4);
+  group.join();
+  EXPECT_EQ(sum, 7);
+}
+
+TEST(FiberGroupTest, JoinWaitsForMembersThatAreMadeMeanwhile) {
+  bool second_ran = false;
+  FiberGroup group("workers");
+  group.spawn("first", [&] {
+    yield();
+    group.spawn("second", [&] {
+      yield();
+      second_ran = true;
+    });
+  });
+  group.join();
+  EXPECT_TRUE(second_ran);
+}
+
+TEST(FiberGroupTest, AllWhoJoinAreWoken) {
+  Event<> event;
+  int joined = 0;
+  FiberGroup group("workers");
+  group.spawn("member", [&] { event.wait(); });
+  std::vector<Fiber<void>> joiners;
+  for (int i = 0; i < 3; ++i) {
+    joiners.push_back(spawn("joiner", [&] {
+      group.join();
+      ++joined;
+    }));
+  }
+  yield();
+  event.signal();
+  for (auto& joiner : joiners) joiner.join();
+  EXPECT_EQ(joined, 3);
+}
+
+TEST(FiberGroupTest, JoinThrowsWhatMembersThrewInTheOrderTheyDid) {
+  FiberGroup group("workers");
+  group.spawn("good", [] {});
+  group.spawn("worse", [] {
+    yield();
+    throw 3;
+  });
+  group.spawn("bad", [] { throw std::runtime_error("connection refused"); });
+  try {
+    group.join();
+    FAIL() << "join() did not throw";
+  } catch (const FibersFailed& failed) {
+    EXPECT_STREQ(failed.what(), "2 fibers failed: \"bad\": connection refused; \"worse\": an exception of type int");
+    ASSERT_THAT(failed.failures(), SizeIs(2));
+    EXPECT_THROW(std::rethrow_exception(failed.failures()[0].exception), std::runtime_error);  // the original
+    EXPECT_THROW(std::rethrow_exception(failed.failures()[1].exception), int);
+  }
+  group.join();  // each failure is told once
+  EXPECT_EQ(mothreads::unclaimed_failures(), 0);
+}
+
+TEST(FiberGroupTest, ACancelledMemberIsNoFailure) {
+  FiberGroup group("workers");
+  group.spawn("sleeper", [] { sleep(absl::Hours(1)); });
+  yield();
+  group.stop();
+  group.join();
+}
+
+TEST(FiberGroupTest, AJoinThatGivesUpLeavesTheMembersRunning) {
+  Event<> event;
+  FiberGroup group("workers");
+  group.spawn("a", [&] { event.wait(); });
+  EXPECT_EQ(what_of<Timedout>([&] { group.join(absl::ZeroDuration()); }),
+            "the join of FiberGroup \"workers\" timed out before all members had ended");
+  EXPECT_EQ(what_of<Timedout>([&] { group.join(DONE); }),
+            "the join of FiberGroup \"workers\" was stopped before all members had ended");
+  EXPECT_EQ(group.size(), 1u);
+  event.signal();
+  group.join();
+}
+
+// The limit is one for all: it does not begin anew with a member that is made when the others have ended.
+TEST(FiberGroupTest, JoinHasOneLimit) {
+  VirtualClock clock;
+  const UseClock use(clock);
+  Thread::run("test", [&](Signal) {
+    Event<> end_first;
+    FiberGroup group("workers");
+    group.spawn("first", [&] { end_first.wait(); });
+    auto maker = spawn("maker", [&] {
+      yield();
+      clock.advance(absl::Seconds(40));
+      end_first.signal();
+      yield();
+      EXPECT_EQ(group.size(), 0u);  // the joiner has been woken, and has not run yet
+      group.spawn("second", until_stopped);
+      yield();
+      yield();
+      clock.advance(absl::Seconds(20));
+    });
+    EXPECT_THROW(group.join(absl::Seconds(60)), Timedout);
+    EXPECT_EQ(group.size(), 1u);
+    maker.join();
+  }).join();
+}
+
+TEST(FiberGroupTest, ACancelledJoinLeavesNothingBehind) {
+  Event<> event;
+  FiberGroup group("workers");
+  group.spawn("member", [&] { event.wait(); });
+  auto joiner = spawn("joiner", [&] { group.join(); });
+  yield();
+  EXPECT_THROW(joiner.cancel().join(), WasCancelled);
+  event.signal();
+  group.join();
+}
+
+TEST(FiberGroupTest, JoinByAMemberOrWhatItMadeIsMisuse) {
+  Names said;
+  FiberGroup group("workers");
+  group.spawn("member", [&] {
+    said.push_back(what_of<Misuse>([&] { group.join(); }));
+    spawn("child", [&] { said.push_back(what_of<Misuse>([&] { group.join(); })); }).join();
+  });
+  group.join();
+  ASSERT_THAT(said, SizeIs(2));
+  EXPECT_THAT(said[0], HasSubstr("FiberGroup \"workers\" is joined by one of its own members"));
+  EXPECT_EQ(said[0], said[1]);
+}
+
+// --- members with handles --------------------------------------------------------------------------------------------------------
+
+TEST(FiberGroupTest, AMemberWithAHandleGivesItsResult) {
+  FiberGroup group("workers");
+  auto reader = spawn({.name = "reader", .parent = group}, [] { return 42; });
+  EXPECT_EQ(group.size(), 1u);
+  group.join();
+  EXPECT_EQ(group.size(), 0u);
+  EXPECT_EQ(reader.join(), 42);
+}
+
+TEST(FiberGroupTest, AMemberWithAHandleGivesItsOriginalException) {
+  FiberGroup group("workers");
+  auto reader = spawn({.name = "reader", .parent = group}, []() -> int { throw std::out_of_range("too far"); });
+  group.join();  // its failure is its handle's
+  EXPECT_EQ(what_of<std::out_of_range>([&] { reader.join(); }), "too far");
+}
+
+TEST(FiberGroupTest, AReleasedMemberStaysInTheGroup) {
+  Names order;
+  {
+    FiberGroup group("workers");
+    spawn({.name = "released", .parent = group}, says_its_name(order, "released")).release();
+    yield();
+  }
+  order.push_back("after the group");
+  EXPECT_THAT(order, ElementsAre("released", "after the group"));
+}
+
+TEST(FiberGroupTest, TheFailureOfAReleasedMemberIsTheGroups) {
+  FiberGroup group("workers");
+  spawn({.name = "released", .parent = group}, [] { throw std::runtime_error("spilled"); }).release();
+  EXPECT_EQ(what_of<FibersFailed>([&] { group.join(); }), "A fiber failed: \"released\": spilled");
+}
+
+// What a member made may use what the group's members use.
+TEST(FiberGroupTest, WhatAMemberReleasesBecomesAMember) {
+  Names order;
+  {
+    FiberGroup group("workers");
+    group.spawn("member", [&] {
+      spawn("released", says_its_name(order, "released")).release();
+      order.push_back("member");
+    });
+    yield();
+    yield();
+    EXPECT_EQ(group.size(), 1u);
+  }
+  order.push_back("after the group");
+  EXPECT_THAT(order, ElementsAre("member", "released", "after the group"));
+}
+
+TEST(FiberGroupTest, AFiberMayBeTheParent) {
+  Names order;
+  Event<> event;
+  auto parent = spawn("parent", [&] {
+    event.wait();
+    order.push_back("parent");
+  });
+  spawn({.name = "child", .parent = parent}, says_its_name(order, "child")).release();
+  yield();
+  event.signal();
+  parent.join();
+  EXPECT_THAT(order, ElementsAre("parent", "child"));
+  EXPECT_EQ(parent.owns(), false);
+}
+
+TEST(FiberGroupTest, AParentThatHasEndedIsMisuse) {
+  auto parent = spawn("parent", [] {});
+  const FiberParent ref = parent;
+  const auto make = [&] { static_cast<void>(spawn({.name = "orphan", .parent = ref}, [] {})); };
+  yield();
+  EXPECT_THAT(what_of<Misuse>(make), HasSubstr("fiber \"orphan\" cannot be made under a parent that has ended"));
+  parent.join();
+  EXPECT_THAT(what_of<Misuse>(make), HasSubstr("a parent that has ended"));
+}
+
+// --- owning ----------------------------------------------------------------------------------------------------------------------
+
+TEST(FiberGroupTest, TheDestructorStopsNewestFirstAndWaits) {
+  Names order;
+  {
+    FiberGroup group("workers");
+    for (const char* name : {"a", "b", "c"}) group.spawn(name, says_its_name(order, name));
+    yield();
+  }
+  EXPECT_THAT(order, ElementsAre("c", "b", "a"));
+}
+
+TEST(FiberGroupTest, TheDestructorWaitsAlsoInACancelledFiber) {
+  Names order;
+  auto maker = spawn("maker", [&] {
+    FiberGroup group("workers");
+    group.spawn("slow", [&](Signal please_stop) {
+      please_stop.wait();
+      for (int i = 0; i < 3; ++i) yield();
+      order.push_back("slow");
+    });
+    yield();
+    group.join();
+  });
+  yield();
+  yield();
+  EXPECT_THROW(maker.cancel().join(), WasCancelled);
+  EXPECT_THAT(order, ElementsAre("slow"));
+}
+
+TEST(FiberGroupTest, FailuresThatNobodyTookAreLoggedByTheDestructor) {
+  LogLines log;
+  {
+    FiberGroup group("workers");
+    group.spawn("bad", [] { throw std::runtime_error("connection refused"); });
+    yield();
+    EXPECT_EQ(mothreads::unclaimed_failures(), 0);
+  }
+  EXPECT_EQ(mothreads::testing::take_unclaimed_failures(), 1);
+  EXPECT_THAT(log.with("\"bad\", which nobody joined: connection refused"), SizeIs(1));
+}
+
+TEST(FiberGroupTest, StoppingItsMakerStopsTheMembers) {
+  Names order;
+  auto maker = spawn("maker", [&](Signal) {
+    FiberGroup group("workers");
+    group.spawn("member", says_its_name(order, "member"));
+    group.join();
+    order.push_back("maker");
+  });
+  yield();
+  yield();
+  maker.stop().join();
+  EXPECT_THAT(order, ElementsAre("member", "maker"));
+}
+
+TEST(FiberGroupTest, AGroupThatOutlivesItsMakerIsStoppedWithItAndTakesNoMembers) {
+  Names order;
+  auto maker = spawn("maker", [&] {
+    auto group = std::make_unique<FiberGroup>("workers");
+    group->spawn("member", says_its_name(order, "member"));
+    yield();
+    return group;
+  });
+  const std::unique_ptr<FiberGroup> group = maker.join();
+  EXPECT_THAT(order, ElementsAre("member"));
+  EXPECT_EQ(what_of<Misuse>([&] { group->spawn("late", [] {}); }),
+            "FiberGroup \"workers\" takes no more members, because the fiber that made it has ended: make the group in one that still "
+            "runs");
+  EXPECT_EQ(group->size(), 0u);
+  group->stop();
+  group->join();
+}
+
+TEST(FiberGroupTest, AGroupMayOutliveItsThread) {
+  std::unique_ptr<FiberGroup> group;
+  Thread::run("host", [&](Signal) {
+    group = std::make_unique<FiberGroup>("workers");
+    group->spawn("member", until_stopped);
+    yield();
+  }).join();
+  EXPECT_THROW(group->spawn("late", [] {}), Misuse);
+  EXPECT_EQ(group->size(), 0u);
+}
+
+TEST(FiberGroupTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
+  FiberGroup group("workers");
+  group.spawn("member", until_stopped);
+  auto other = Thread::run("other", [&](Signal) {
+    return Names{what_of<Misuse>([&] { group.spawn("theirs", [] {}); }), what_of<Misuse>([&] { group.stop(); }),
+                 what_of<Misuse>([&] { group.join(); })};
+  });
+  for (const std::string& said : other.join()) EXPECT_THAT(said, HasSubstr("FiberGroup \"workers\" was used on another thread"));
+  EXPECT_EQ(group.size(), 1u);
+  EXPECT_FALSE(group.please_stop());
+}
+
+TEST(FiberGroupTest, ANameIsMandatory) {
+  EXPECT_THROW(FiberGroup(""), Misuse);
+  FiberGroup group("workers");
+  EXPECT_THROW(group.spawn("", [] {}), Misuse);
+  EXPECT_EQ(group.size(), 0u);
+}
+
+TEST(FiberGroupTest, GroupsMayBeNested) {
+  Names order;
+  {
+    FiberGroup outer("outer");
+    outer.spawn("member", [&](Signal please_stop) {
+      FiberGroup inner("inner");
+      inner.spawn("leaf", says_its_name(order, "leaf"));
+      please_stop.wait();
+      inner.join();
+      order.push_back("member");
+    });
+    yield();
+    yield();
+  }
+  EXPECT_THAT(order, ElementsAre("leaf", "member"));
+}
+
+// --- stopping --------------------------------------------------------------------------------------------------------------------
+
+TEST(FiberGroupTest, StopTellsTheNewestFirst) {
+  Names told;
+  FiberGroup group("workers");
+  std::vector<Fiber<void>> members;
+  for (const char* name : {"a", "b", "c"}) {
+    members.push_back(spawn({.name = name, .parent = group}, until_stopped));
+    members.back().please_stop().then([&told, name] { told.push_back(name); });
+  }
+  group.please_stop().then([&] { told.push_back("group"); });
+  group.stop();
+  group.stop();
+  EXPECT_THAT(told, ElementsAre("c", "b", "a", "group"));
+  group.join();
+}
+
+TEST(FiberGroupTest, AMemberOfAStoppedGroupIsToldAtOnce) {
+  bool was_told = false;
+  bool other_ran = false;
+  FiberGroup group("workers");
+  group.stop();
+  group.spawn("late", [&](Signal please_stop) { was_told = static_cast<bool>(please_stop); });
+  group.spawn("late, and without please_stop", [&] { other_ran = true; });
+  group.join();
+  EXPECT_TRUE(was_told);
+  EXPECT_FALSE(other_ran);
+}
+
+TEST(FiberGroupTest, InTurnEachIsToldWhenTheOneAfterItHasEnded) {
+  Names order;
+  {
+    FiberGroup group(FiberGroupOptions{.name = "workers", .stop_in_turn = true});
+    for (const char* name : {"a", "b", "c"}) {
+      group.spawn(name, [&order, name](Signal please_stop) {
+        please_stop.wait();
+        order.push_back(std::string(name) + " told");
+        for (int i = 0; i < 3; ++i) yield();
+        order.push_back(std::string(name) + " ended");
+      });
+    }
+    yield();
+  }
+  EXPECT_THAT(order, ElementsAre("c told", "c ended", "b told", "b ended", "a told", "a ended"));
+}
+
+TEST(FiberGroupTest, InTurnGoesOnPastAMemberThatWasStoppedAlone) {
+  Names order;
+  FiberGroup group(FiberGroupOptions{.name = "workers", .stop_in_turn = true});
+  group.spawn("a", says_its_name(order, "a"));
+  Event<> end;
+  auto b = spawn({.name = "b", .parent = group}, [&](Signal please_stop) {
+    please_stop.wait();
+    end.wait();
+    order.push_back("b");
+  });
+  yield();
+  b.stop();
+  yield();
+  group.stop();
+  yield();
+  EXPECT_THAT(order, IsEmpty());
+  end.signal();
+  group.join();
+  EXPECT_THAT(order, ElementsAre("b", "a"));
+}
+
+TEST(FiberGroupTest, InTurnWaitsForAMemberThatIsMadeMeanwhile) {
+  Names order;
+  Event<> end_late;
+  FiberGroup group(FiberGroupOptions{.name = "workers", .stop_in_turn = true});
+  group.spawn("a", says_its_name(order, "a"));
+  group.spawn("b", [&](Signal please_stop) {
+    please_stop.wait();
+    group.spawn("late", [&](Signal stop) {
+      stop.wait();
+      end_late.wait();
+      order.push_back("late");
+    });
+    order.push_back("b");
+  });
+  yield();
+  group.stop();
+  for (int i = 0; i < 5; ++i) yield();
+  EXPECT_THAT(order, ElementsAre("b"));
+  end_late.signal();
+  group.join();
+  EXPECT_THAT(order, ElementsAre("b", "late", "a"));
+}
+
+TEST(FiberGroupTest, FailFastStopsTheOthers) {
+  FiberGroup group(FiberGroupOptions{.name = "workers", .fail_fast = true});
+  group.spawn("polite", until_stopped);
+  group.spawn("bad", [] { throw std::runtime_error("connection refused"); });
+  group.spawn("sleeper", [] { sleep(absl::Hours(1)); });
+  EXPECT_EQ(what_of<FibersFailed>([&] { group.join(); }), "A fiber failed: \"bad\": connection refused");  // else it would not end
+  EXPECT_TRUE(group.please_stop());
+}
+
+TEST(FiberGroupTest, WithoutFailFastTheOthersGoOn) {
+  FiberGroup group("workers");
+  group.spawn("polite", until_stopped);
+  group.spawn("bad", [] { throw std::runtime_error("connection refused"); });
+  for (int i = 0; i < 3; ++i) yield();
+  EXPECT_EQ(group.size(), 1u);
+  EXPECT_FALSE(group.please_stop());
+  group.stop();
+  EXPECT_THROW(group.join(), FibersFailed);
+}
+
+// --- misuse that cannot be survived ------------------------------------------------------------------------------------------------
+
+TEST(FiberGroupDeathTest, DestroyedByAMemberIsFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto group = std::make_unique<FiberGroup>("workers");
+        group->spawn("member", [&] { group.reset(); });
+        yield();
+      },
+      "FiberGroup \"workers\" was destroyed by one of its own members");
+}
+
+TEST(FiberGroupDeathTest, DestroyedOnAnotherThreadIsFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto group = std::make_unique<FiberGroup>("workers");
+        Thread::run("other", [&](Signal) { group.reset(); }).join();
+      },
+      "FiberGroup \"workers\" was destroyed on another thread than its members'");
+}
+
+}  // namespace
+}  // namespace cooperative
