@@ -12,10 +12,12 @@
 
 #include <exception>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
@@ -45,7 +47,7 @@ class Event {
   // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
   COOPERATIVE_INLINED T wait(const mothreads::Until& until = {}) {
     home_.check(kName);
-    return held_ ? take_held() : wait_for_next(until);
+    return held_ ? give(take_held()) : wait_for_next(until);
   }
 
   // Never waits. For an Event<void> without an argument.
@@ -77,6 +79,8 @@ class Event {
     return held_.has_value();
   }
 
+  class Branch;  // for wait_any() and wait_for_all()
+
  private:
   static constexpr const char* kName = "an Event";
 
@@ -91,18 +95,18 @@ class Event {
     std::optional<Held> got;
   };
 
-  static T give(Held&& held) {
-    if (held.exception) std::rethrow_exception(std::move(held.exception));
-    if constexpr (!std::is_void_v<T>) return *std::move(held.value);
-  }
-
-  T take_held() {
+  Held take_held() {
     if constexpr (kCopies) {
-      if (reset_ == Reset::manual) return give(Held(*held_));
+      if (reset_ == Reset::manual) return *held_;
     }
     Held taken(*std::move(held_));
     held_.reset();
-    return give(std::move(taken));
+    return taken;
+  }
+
+  static T give(Held&& held) {
+    if (held.exception) std::rethrow_exception(std::move(held.exception));
+    if constexpr (!std::is_void_v<T>) return *std::move(held.value);
   }
 
   COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
@@ -112,7 +116,7 @@ class Event {
     return give(*std::move(waiter.got));
   }
 
-  // A value or an exception.
+  // A value, an exception, or what was held.
   template <typename What>
   COOPERATIVE_INLINED void put(What&& what) {
     if (reset_ == Reset::manual) [[unlikely]] return give_to_all(std::move(what));
@@ -155,6 +159,42 @@ class Event {
   const Reset reset_;
   std::optional<Held> held_;
   mothreads::internal::WaitList waiters_;
+};
+
+template <typename T>
+class Event<T>::Branch final : public internal::Branch {
+ public:
+  using Result = T;
+
+  explicit Branch(Event& event) : event_(event) {}
+
+  bool hold() override {
+    event_.home_.check(kName);
+    if (!event_.held_) return false;
+    waiter_.got.emplace(event_.take_held());
+    return true;
+  }
+  bool link(mothreads::internal::Wait& wait) override {
+    waiter_.arm(wait, mothreads::Why::ready);
+    event_.waiters_.push_back(waiter_);
+    return true;
+  }
+  void unlink() noexcept override { event_.waiters_.remove(waiter_); }
+  bool has_won() const noexcept override { return waiter_.has_won(); }
+  void throw_failure() override {
+    if (waiter_.got->exception) std::rethrow_exception(std::move(waiter_.got->exception));
+  }
+  // A later signal has overwritten it, as if it had stayed.
+  void put_back() override {
+    if (event_.reset_ == Reset::manual || event_.held_) return;
+    event_.put(*std::move(waiter_.got));
+  }
+  std::string name() const override { return "event"; }
+  T take() { return give(*std::move(waiter_.got)); }
+
+ private:
+  Event& event_;
+  Waiter waiter_;
 };
 
 }  // namespace cooperative

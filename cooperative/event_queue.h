@@ -7,10 +7,12 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
@@ -99,6 +101,8 @@ class EventQueue {
   Iterator begin() { return Iterator(this); }
   Iterator end() { return Iterator(nullptr); }
 
+  class Branch;  // for wait_any() and wait_for_all()
+
  private:
   static constexpr const char* kName = "an EventQueue";
 
@@ -107,8 +111,9 @@ class EventQueue {
     std::optional<T> got;
   };
 
-  // A move that throws does so before anybody is claimed.
-  bool hand_over(T&& value) {
+  // To the first who waits; false when nobody could be given it, and then it is still the caller's. A move that throws does so before
+  // anybody is claimed.
+  bool hand_to_waiter(T& value) {
     for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
       auto& waiter = static_cast<Waiter&>(*node);
       waiter.got.emplace(std::move(value));
@@ -119,18 +124,25 @@ class EventQueue {
       value = *std::move(waiter.got);
       waiter.got.reset();
     }
+    return false;
+  }
+
+  bool hand_over(T&& value) {
+    if (hand_to_waiter(value)) return true;
     if (values_.size() >= max_length_) return false;
     values_.push_back(std::move(value));
     return true;
   }
 
+  std::optional<T> take_front() {
+    std::optional<T> value(std::move(values_.front()));
+    values_.pop_front();
+    return value;
+  }
+
   std::optional<T> next(const mothreads::Until& until, mothreads::Why& why) {
     home_.check(kName);
-    if (!values_.empty()) {
-      std::optional<T> value(std::move(values_.front()));
-      values_.pop_front();
-      return value;
-    }
+    if (!values_.empty()) return take_front();
     if (closed_) {
       why = mothreads::Why::closed;
       return std::nullopt;
@@ -146,6 +158,44 @@ class EventQueue {
   bool closed_ = false;
   std::deque<T> values_;
   mothreads::internal::WaitList waiters_;
+};
+
+template <typename T>
+class EventQueue<T>::Branch final : public internal::Branch {
+ public:
+  using Result = T;
+
+  explicit Branch(EventQueue& queue) : queue_(queue) {}
+
+  bool hold() override {
+    queue_.home_.check(kName);
+    if (queue_.values_.empty()) return queue_.closed_;
+    waiter_.got = queue_.take_front();
+    return true;
+  }
+  bool link(mothreads::internal::Wait& wait) override {
+    waiter_.arm(wait, mothreads::Why::ready);
+    queue_.waiters_.push_back(waiter_);
+    return true;
+  }
+  void unlink() noexcept override { queue_.waiters_.remove(waiter_); }
+  bool has_won() const noexcept override { return waiter_.has_won(); }
+  void throw_failure() override {
+    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+  }
+  // Also into one that is full by now: it had room when the value came.
+  void put_back() override {
+    if (!queue_.hand_to_waiter(*waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
+  }
+  std::string name() const override { return "event queue"; }
+  T take() {
+    throw_failure();
+    return *std::move(waiter_.got);
+  }
+
+ private:
+  EventQueue& queue_;
+  Waiter waiter_;
 };
 
 }  // namespace cooperative

@@ -29,6 +29,7 @@
 #include <utility>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/branch.h"
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/signal.h"
@@ -108,6 +109,8 @@ class [[nodiscard]] Fiber {
   bool is_alive() const { return owns() && block().state != internal::FiberBlock::State::ended; }
   bool owns() const { return block_ != nullptr; }
 
+  class Branch;  // for wait_any() and wait_for_all()
+
   // For the library: takes over a fiber that has been started.
   explicit Fiber(internal::FiberBlock& fiber) : block_(&fiber) {}
 
@@ -150,12 +153,43 @@ FiberParent::FiberParent(const Fiber<R>& fiber) : ref_{&fiber.block(), fiber.blo
 template <typename R>
 COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {
   internal::FiberBlock& fiber = block();
-  if (const mothreads::Why why = fiber.core->join(fiber, until); why != mothreads::Why::ready) [[unlikely]] {
+  const mothreads::Why why = fiber.core->join(fiber, until);
+  if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
+  if (why != mothreads::Why::ready) [[unlikely]] {
     internal::throw_not_joined(fiber, why);
   }
   internal::LetGo let_go{std::exchange(block_, nullptr)};
   if (fiber.outcome != internal::FiberBlock::Outcome::returned) internal::rethrow(fiber);
   if constexpr (!std::is_void_v<R>) return internal::take_result<R>(fiber);
 }
+
+template <typename R>
+class Fiber<R>::Branch final : public internal::Branch {
+ public:
+  using Result = R;
+
+  explicit Branch(Fiber& fiber) : fiber_(fiber), block_(fiber.block()) {
+    if (block_.state != internal::FiberBlock::State::ended) block_.core->check_may_join(block_);
+  }
+
+  bool hold() override { return fiber_.block().state == internal::FiberBlock::State::ended; }
+  bool link(mothreads::internal::Wait& wait) override {
+    node_.arm(wait, mothreads::Why::ready);
+    block_.joiners.push_back(node_);
+    return true;
+  }
+  void unlink() noexcept override { block_.joiners.remove(node_); }
+  bool has_won() const noexcept override { return node_.has_won(); }
+  void throw_failure() override {
+    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) fiber_.join();
+  }
+  std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
+  R take() { return fiber_.join(); }
+
+ private:
+  Fiber& fiber_;
+  internal::FiberBlock& block_;
+  mothreads::internal::WaitNode node_;
+};
 
 }  // namespace cooperative

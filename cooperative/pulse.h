@@ -2,6 +2,9 @@
 
 // Wakes those who wait now; remembers nothing. Used on one scheduler's thread alone.
 
+#include <string>
+
+#include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
@@ -22,9 +25,37 @@ class Pulse {
   void signal();
   void signal_one();
 
+  class Branch;  // for wait_any()
+
  private:
   internal::Home home_;
   mothreads::internal::WaitList waiters_;
+};
+
+class Pulse::Branch final : public internal::Branch {
+ public:
+  using Result = void;
+  static constexpr bool kForgets = true;  // what comes while nobody waits
+
+  explicit Branch(Pulse& pulse) : pulse_(pulse) {}
+
+  bool hold() override {
+    pulse_.home_.check("a Pulse");
+    return false;
+  }
+  bool link(mothreads::internal::Wait& wait) override {
+    node_.arm(wait, mothreads::Why::ready);
+    pulse_.waiters_.push_back(node_);
+    return true;
+  }
+  void unlink() noexcept override { pulse_.waiters_.remove(node_); }
+  bool has_won() const noexcept override { return node_.has_won(); }
+  std::string name() const override { return "pulse"; }
+  void take() {}
+
+ private:
+  Pulse& pulse_;
+  mothreads::internal::WaitNode node_;
 };
 
 }  // namespace cooperative

@@ -12,12 +12,14 @@
 #include <cstddef>
 #include <deque>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/branch.h"
 #include "cooperative/internal/ready_descriptor.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
@@ -123,11 +125,20 @@ class ThreadedEventQueue {
   };
   Values until(const mothreads::Signal& stop) { return Values(*this, stop); }
 
+  class Branch;  // for wait_any() and wait_for_all()
+
  private:
   struct Waiter : mothreads::internal::WaitNode {
     using WaitNode::WaitNode;
     std::optional<T> got;
   };
+
+  std::optional<T> take_front() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::optional<T> value(std::move(values_.front()));
+    values_.pop_front();
+    if (values_.empty() && !closed_) descriptor_.set(false);
+    return value;
+  }
 
   std::optional<T> take(const mothreads::Until& until, mothreads::Why& why) {
     using mothreads::Why;
@@ -135,12 +146,7 @@ class ThreadedEventQueue {
     Waiter waiter(wait, Why::ready);
     {
       mothreads::internal::TinyLock lock(mutex_);
-      if (!values_.empty()) {
-        std::optional<T> value(std::move(values_.front()));
-        values_.pop_front();
-        if (values_.empty() && !closed_) descriptor_.set(false);
-        return value;
-      }
+      if (!values_.empty()) return take_front();
       if (closed_) {
         why = Why::closed;
         return std::nullopt;
@@ -160,6 +166,60 @@ class ThreadedEventQueue {
   std::deque<T> values_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
   internal::ReadyDescriptor descriptor_ ABSL_GUARDED_BY(mutex_);
+};
+
+template <typename T>
+class ThreadedEventQueue<T>::Branch final : public internal::Branch {
+ public:
+  using Result = T;
+
+  explicit Branch(ThreadedEventQueue& queue) : queue_(queue) {}
+
+  bool hold() override {
+    mothreads::internal::TinyLock lock(queue_.mutex_);
+    if (queue_.values_.empty()) return queue_.closed_;
+    waiter_.got = queue_.take_front();
+    return true;
+  }
+  bool link(mothreads::internal::Wait& wait) override {
+    wait.context().open_wait();
+    waiter_.arm(wait, mothreads::Why::ready);
+    mothreads::internal::TinyLock lock(queue_.mutex_);
+    if (!queue_.values_.empty() || queue_.closed_) return false;
+    queue_.waiters_.push_back(waiter_);
+    return true;
+  }
+  void unlink() noexcept override {
+    mothreads::internal::TinyLock lock(queue_.mutex_);
+    queue_.waiters_.remove(waiter_);
+  }
+  bool has_won() const noexcept override { return waiter_.has_won(); }
+  void throw_failure() override {
+    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+  }
+  void put_back() override {
+    mothreads::internal::WaitNode* waiter = nullptr;
+    {
+      mothreads::internal::TinyLock lock(queue_.mutex_);
+      waiter = queue_.waiters_.claim_front();
+      if (waiter == nullptr) {
+        queue_.values_.push_front(*std::move(waiter_.got));
+        queue_.descriptor_.set(true);
+      } else {
+        static_cast<Waiter*>(waiter)->got.emplace(*std::move(waiter_.got));
+      }
+    }
+    if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
+  }
+  std::string name() const override { return "event queue"; }
+  T take() {
+    throw_failure();
+    return *std::move(waiter_.got);
+  }
+
+ private:
+  ThreadedEventQueue& queue_;
+  Waiter waiter_;
 };
 
 }  // namespace cooperative

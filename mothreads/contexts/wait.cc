@@ -161,6 +161,7 @@ WaitNode* WaitList::claim_front() noexcept {
   for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
     if (node->claim()) {
       remove(*node);
+      node->mark_won();
       return node;
     }
   }
@@ -169,6 +170,7 @@ WaitNode* WaitList::claim_front() noexcept {
 
 void Claimed::add(WaitNode& node) noexcept {
   node.next = nullptr;
+  node.mark_won();
   if (last_ == nullptr) {
     first_ = &node;
   } else {

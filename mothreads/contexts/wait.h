@@ -99,6 +99,10 @@ class WaitNode {
 
   bool is_linked() const noexcept { return next != nullptr; }
 
+  // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once it is over and the node unlinked.
+  bool has_won() const noexcept { return previous == this; }
+  void mark_won() noexcept { previous = this; }  // for the list, which has unlinked it
+
   WaitNode* previous = nullptr;  // circular while linked; the list owns both
   WaitNode* next = nullptr;
 
@@ -151,6 +155,7 @@ class WaitList {
   bool claim_on_host(WaitNode& node) noexcept {
     if (!node.claim_on_host()) return false;
     take_out(node);
+    node.mark_won();
     return true;
   }
 

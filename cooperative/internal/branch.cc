@@ -1,0 +1,70 @@
+#include "cooperative/internal/branch.h"
+
+#include <optional>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/ended.h"
+
+namespace cooperative::internal {
+
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::Wait;
+
+namespace {
+
+std::optional<std::size_t> held_already(std::span<Branch* const> branches) {
+  for (std::size_t i = 0; i < branches.size(); ++i) {
+    if (branches[i]->hold()) return i;
+  }
+  return std::nullopt;
+}
+
+// Whether all could be linked.
+bool link(std::span<Branch* const> branches, Wait& wait) {
+  for (Branch* branch : branches) {
+    if (!branch->link(wait)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
+  SchedulerCore::current();  // the wait is a fiber's, or a root's
+  const Until limit = until.from_now();
+  while (true) {
+    if (const auto held = held_already(branches)) return *held;
+    Wait wait({"waits for the first of several", nullptr, nullptr}, Wait::Spin::no, mothreads::internal::Context::Reach::host);
+    Why why = Why::ready;
+    {
+      absl::Cleanup leave = [&] {
+        for (Branch* branch : branches) branch->unlink();
+      };
+      // Who finds that something has come meanwhile looks again, unless another has ended the wait before that.
+      if (!link(branches, wait) && wait.claim_self()) continue;
+      why = wait.park(limit);
+    }
+    for (std::size_t i = 0; i < branches.size(); ++i) {
+      if (branches[i]->has_won()) return i;
+    }
+    throw_timed_out(branches.size() == 1 ? branches[0]->name().c_str() : "the first of several", why);
+  }
+}
+
+void await_all(std::span<Branch* const> branches, const Until& until) {
+  const Until limit = until.from_now();
+  std::size_t held = 0;
+  try {
+    for (; held < branches.size(); ++held) {
+      await_first(branches.subspan(held, 1), limit);
+      branches[held]->throw_failure();
+    }
+  } catch (...) {
+    while (held-- > 0) branches[held]->put_back();  // the newest first, so that queues get theirs in order
+    throw;
+  }
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,179 @@
+#pragma once
+
+// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers and Signals, in any mix.
+//
+//     auto [value, line] = co::wait_for_all(std::tie(event, reader), absl::Seconds(5));
+//     auto first = co::wait_any(std::tie(event, queue, please_stop));      // a variant: first.index() says which it was
+//     std::vector<int> sums = co::wait_for_all(fibers);                    // of one type: in a container
+//
+// A result of type void is a std::monostate in a tuple or a variant. Used on one scheduler's thread alone.
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <ranges>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "cooperative/internal/branch.h"
+#include "mothreads/ended.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+namespace internal {
+
+class SignalBranch final : public Branch {
+ public:
+  using Result = void;
+
+  explicit SignalBranch(const mothreads::Signal& signal) : signal_(signal) {}
+
+  bool hold() override { return static_cast<bool>(signal_); }
+  bool link(mothreads::internal::Wait& wait) override {
+    wait.context().open_wait();
+    node_.arm(wait, mothreads::Why::ready);
+    return signal_.state().link(node_);
+  }
+  void unlink() noexcept override { signal_.state().unlink(node_); }
+  bool has_won() const noexcept override { return node_.has_won(); }
+  std::string name() const override { return "signal \"" + signal_.name() + "\""; }
+  void take() {}
+
+ private:
+  const mothreads::Signal& signal_;
+  mothreads::internal::WaitNode node_;
+};
+
+template <typename Source>
+struct BranchFor {
+  using Type = typename Source::Branch;
+};
+template <std::derived_from<mothreads::Signal> Source>
+struct BranchFor<Source> {
+  using Type = SignalBranch;
+};
+template <typename Source>
+struct BranchFor<std::reference_wrapper<Source>> : BranchFor<Source> {};
+
+template <typename Source>
+using BranchOf = typename BranchFor<std::remove_cvref_t<Source>>::Type;
+
+template <typename R>
+using Kept = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+
+template <typename B>
+Kept<typename B::Result> take_from(B& branch) {
+  if constexpr (std::is_void_v<typename B::Result>) {
+    branch.take();
+    return {};
+  } else {
+    return branch.take();
+  }
+}
+
+template <typename B>
+inline constexpr bool kRemembers = !requires { B::kForgets; };
+
+}  // namespace internal
+
+// Waits for every one, in their order, and gives all the results, in that order. One limit for all: when it comes first throws Timedout.
+// When one of them throws, that is thrown; the earliest in the order if several do. Then nothing has been taken from the others: fibers
+// still have their handles, values go back to where they came from. Does not wait for what is ready, also after the limit.
+template <typename... Sources>
+auto wait_for_all(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
+  static_assert((internal::kRemembers<internal::BranchOf<Sources>> && ...),
+                "a Pulse remembers nothing, so what it said while another was awaited would be missed: wait for an Event");
+  return std::apply(
+      [&](Sources&... source) {
+        std::tuple<internal::BranchOf<Sources>...> branches(source...);
+        return std::apply(
+            [&](auto&... branch) {
+              const std::array<internal::Branch*, sizeof...(Sources)> all{&branch...};
+              internal::await_all(all, until);
+              return std::tuple<internal::Kept<typename internal::BranchOf<Sources>::Result>...>{internal::take_from(branch)...};
+            },
+            branches);
+      },
+      sources);
+}
+
+// The same of a container's elements, which may be std::reference_wrappers. Nothing for results of type void.
+template <std::ranges::forward_range Sources>
+auto wait_for_all(Sources&& sources, const mothreads::Until& until = {}) {
+  using B = internal::BranchOf<std::ranges::range_reference_t<Sources>>;
+  static_assert(internal::kRemembers<B>,
+                "a Pulse remembers nothing, so what it said while another was awaited would be missed: wait for an Event");
+  std::deque<B> branches;
+  std::vector<internal::Branch*> all;
+  for (auto& source : sources) all.push_back(&branches.emplace_back(source));
+  internal::await_all(all, until);
+  if constexpr (!std::is_void_v<typename B::Result>) {
+    std::vector<typename B::Result> results;
+    results.reserve(branches.size());
+    for (B& branch : branches) results.push_back(branch.take());
+    return results;
+  }
+}
+
+// Waits for the first, and gives its result, or throws what it throws. The others are left as they are: their values go to who waits
+// next. Several that are ready already count in their order. When the limit comes first throws Timedout.
+template <typename... Sources>
+auto wait_any(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
+  static_assert(sizeof...(Sources) > 0, "wait_any of nothing would never end");
+  using Result = std::variant<internal::Kept<typename internal::BranchOf<Sources>::Result>...>;
+  return std::apply(
+      [&](Sources&... source) {
+        std::tuple<internal::BranchOf<Sources>...> branches(source...);
+        return std::apply(
+            [&](auto&... branch) {
+              const std::array<internal::Branch*, sizeof...(Sources)> all{&branch...};
+              const std::size_t first = internal::await_first(all, until);
+              return [&]<std::size_t... I>(std::index_sequence<I...>) {
+                using Take = Result (*)(decltype(branches)&);
+                static constexpr Take kTakes[]{
+                    [](decltype(branches)& from) { return Result(std::in_place_index<I>, internal::take_from(std::get<I>(from))); }...};
+                return kTakes[first](branches);
+              }(std::index_sequence_for<Sources...>());
+            },
+            branches);
+      },
+      sources);
+}
+
+// Which of a container's elements came first.
+template <typename R>
+struct First {
+  std::size_t index;
+  R value;
+};
+template <>
+struct First<void> {
+  std::size_t index;
+};
+
+// The same of a container's elements. Throws mothreads::Misuse when there are none.
+template <std::ranges::forward_range Sources>
+auto wait_any(Sources&& sources, const mothreads::Until& until = {}) {
+  using B = internal::BranchOf<std::ranges::range_reference_t<Sources>>;
+  std::deque<B> branches;
+  std::vector<internal::Branch*> all;
+  for (auto& source : sources) all.push_back(&branches.emplace_back(source));
+  if (all.empty()) throw mothreads::Misuse("wait_any of an empty container would never end: give it something to wait for");
+  const std::size_t first = internal::await_first(all, until);
+  if constexpr (std::is_void_v<typename B::Result>) {
+    branches[first].take();
+    return First<void>{first};
+  } else {
+    return First<typename B::Result>{first, branches[first].take()};
+  }
+}
+
+}  // namespace cooperative
