@@ -13,6 +13,10 @@
 // mothreads::Signal as its last parameter) sees it go; one that does not is cancelled, which throws FiberCancelled out of the wait
 // where it is. A failure that nobody takes by join() is logged and makes the exit code non-zero.
 //
+// What belongs to the thread and not to the fiber must not be held across a wait when another fiber of that thread may come to it: it
+// would block the thread, and so whoever could let go. That is a std::mutex (a mothreads::Lock or an RLock is the fiber's), and a static
+// variable whose initialiser waits. Nothing can tell it from a thread that waits for another, so nothing reports it.
+//
 // Thread safety: a fiber and its handle belong to one thread; used from another they throw mothreads::Misuse before anything
 // changes. stopped() and please_stop() are Signals, for any thread.
 
@@ -169,7 +173,7 @@ class Fiber<R>::Branch final : public internal::Branch {
   using Result = R;
 
   explicit Branch(Fiber& fiber) : fiber_(fiber), block_(fiber.block()) {
-    if (block_.state != internal::FiberBlock::State::ended) block_.core->check_may_join(block_);
+    if (block_.state != internal::FiberBlock::State::ended) block_.core->check_join(block_);
   }
 
   bool hold() override { return fiber_.block().state == internal::FiberBlock::State::ended; }

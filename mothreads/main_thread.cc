@@ -62,14 +62,17 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
 
 void MainThread::stop() { internal::request_main_stop(); }
 Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
+void MainThread::take_signals() {
+  if (!internal::main_node().parent()) internal::begin_signal_thread();  // that of run() has the root above it
+}
 int MainThread::stop_signal() { return internal::stop_signal(); }
 Thread MainThread::thread() { return Thread(internal::Ref<internal::Node>(internal::main_node())); }
 
 void wait_for_shutdown_signal(const ShutdownOptions& options) {
   internal::MainNode& main = internal::main_node();
-  if (internal::Context::current().node != &main) {
-    throw Misuse("wait_for_shutdown_signal was called on another thread than the main thread: call MainThread::stop() there to "
-                 "end the program");
+  if (const internal::Context& context = internal::Context::current(); context.node != &main || !context.is_root) {
+    throw Misuse("wait_for_shutdown_signal was called on another thread than the main thread, or in a fiber, which it would stop: call "
+                 "MainThread::stop() there to end the program, or wait for MainThread::please_stop()");
   }
   internal::begin_signal_thread();
   if (options.allow_exit) internal::watch_stdin_for_exit();

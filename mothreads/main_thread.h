@@ -14,7 +14,7 @@
 // told to stop, newest first, and waited for; then the timers and the log end. After a clean stop, also by a signal, the
 // function's own value is the exit code.
 //
-// Without run() the same happens at exit(), but nobody takes the signals: see wait_for_shutdown_signal().
+// Without run() the same happens at exit(), but nobody takes the signals: see take_signals() and wait_for_shutdown_signal().
 
 #include <concepts>
 #include <functional>
@@ -62,6 +62,10 @@ class MainThread {
 
   // Goes when somebody asked, with run()'s function and afterwards.
   static Signal please_stop();
+
+  // For a program without run(): SIGINT and SIGTERM ask for the stop from now on, until the program ends. Nothing inside run(), whose
+  // options have said. Throws std::system_error.
+  static void take_signals();
 
   // SIGINT or SIGTERM, when one of them asked for the stop; else 0.
   static int stop_signal();

@@ -214,8 +214,6 @@ void SchedulerCore::cancel(FiberBlock& fiber) {
   if (is_parked && fiber.unwind_deferred == 0 && fiber.runnable.uncaught_exceptions == 0) fiber.interrupt_on_host();
 }
 
-void SchedulerCore::unwind(mothreads::internal::Context&) { throw FiberCancelled(); }
-
 void SchedulerCore::let_go(FiberBlock& fiber) {
   fiber.has_handle = false;
   if (fiber.state == FiberBlock::State::ended) {

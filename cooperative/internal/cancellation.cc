@@ -1,0 +1,50 @@
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "cooperative/errors.h"
+#include "cooperative/internal/scheduler_core.h"
+
+namespace cooperative::internal {
+
+using mothreads::internal::Context;
+
+namespace {
+
+// A cancellation that meets noexcept.
+constinit std::atomic<std::terminate_handler> handler_before{nullptr};
+constinit std::atomic<bool> said{false};
+
+// The C++ runtime calls it on the stack of the fiber that could not be unwound any further.
+[[noreturn]] void terminate_handler() {
+  if (!said.exchange(true, std::memory_order_relaxed)) {  // else the handler before calls this one, which was there before it
+    try {
+      if (const std::exception_ptr exception = std::current_exception()) std::rethrow_exception(exception);
+    } catch (const FiberCancelled&) {
+      std::fprintf(stderr, "mothreads: fiber \"%s\" was cancelled while it waited inside noexcept code, which cannot be unwound: put a "
+                           "cooperative::NoCancel around what waits there, or give its function a please_stop\n", Context::current().name);
+      std::fflush(stderr);
+    } catch (...) {  // not ours to tell of
+    }
+    // relaxed: a function is all there is to see.
+    if (const std::terminate_handler before = handler_before.load(std::memory_order_relaxed)) before();
+  }
+  std::abort();
+}
+
+// Before each cancellation: the program may have put its own handler in the way since.
+void name_the_fiber_at_terminate() noexcept {
+  if (std::get_terminate() == terminate_handler) return;
+  const std::terminate_handler before = std::set_terminate(terminate_handler);
+  if (before != terminate_handler) handler_before.store(before, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void SchedulerCore::unwind(Context&) {
+  name_the_fiber_at_terminate();
+  throw FiberCancelled();
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,22 @@
+#include "cooperative/quit.h"
+
+#include "cooperative/errors.h"
+#include "mothreads/ended.h"
+#include "mothreads/main_thread.h"
+#include "mothreads/signal.h"
+
+namespace cooperative {
+
+using mothreads::Ended;
+using mothreads::MainThread;
+using mothreads::Why;
+
+void quit() { MainThread::stop(); }
+
+void wait_for_quit(const mothreads::Until& until) {
+  MainThread::take_signals();
+  const Ended ended = MainThread::please_stop().wait(until);
+  if (!ended) throw Timedout(ended.why() == Why::stopped ? "Stopped waiting for quit" : "Timed out waiting for quit");
+}
+
+}  // namespace cooperative
