@@ -80,7 +80,7 @@ class [[nodiscard]] Fiber {
 
   // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
   // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
-  // when it can never end: a fiber that joins itself, or one that it runs under.
+  // when it can never end: a fiber that joins itself, or one that it runs under; and for all but the first of several who join it.
   COOPERATIVE_INLINED R join(const mothreads::Until& until = {});
 
   // Asks its children, then itself, to stop; does not wait. Chain: f.stop().join().

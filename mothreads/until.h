@@ -67,8 +67,10 @@ class Until {
     return instant_ != kNoInstant || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());
   }
 
-  // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one.
-  Until from_now() const;
+  // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one, which must
+  // have a name. To keep a limit longer than a call take an Instant: Clock::current().now() and some.
+  Until from_now() const& ABSL_ATTRIBUTE_LIFETIME_BOUND;
+  Until from_now() const&& = delete;
 
  private:
   friend class internal::Wait;

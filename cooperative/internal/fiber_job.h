@@ -110,6 +110,7 @@ auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::siz
     unmake.fiber = nullptr;
     fiber.has_handle = true;
     fiber.core->start(fiber);
+    if (fiber.stays_with_parent) fiber.core->tell_if_late(fiber);
     return Fiber<R>(fiber);
   };
   if constexpr (takes_stop) {

@@ -230,14 +230,14 @@ void SchedulerCore::let_go(FiberBlock& fiber) {
       link_child(fiber, heir);
     }
   }
-  if (is_late(fiber)) stop(fiber);
+  tell_if_late(fiber);
 }
 
-// Those that are below its parent have been told to stop, before it came.
-bool SchedulerCore::is_late(const FiberBlock& fiber) const noexcept {
+void SchedulerCore::tell_if_late(FiberBlock& fiber) {
   const FiberBlock* parent = fiber.parent;
-  if (parent == nullptr) return ending_;
-  return parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
+  const bool is_late = parent == nullptr ? ending_
+                                         : parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
+  if (is_late) stop(fiber);
 }
 
 void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {

@@ -111,6 +111,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // A block that is not in use, with `name`. Throws FiberLimit when there are as many as may be.
   FiberBlock& make_fiber(std::string_view name, FiberBlock* parent);
   void start(FiberBlock& fiber) noexcept { ready_.push_back(fiber.runnable); }
+  void tell_if_late(FiberBlock& fiber);  // to stop, when those below its parent have been told before it came
   // The function could not be put in place.
   void unmake_fiber(FiberBlock& fiber) noexcept;
 
@@ -238,7 +239,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock& take_block(std::string_view name);
   void report_failure(FiberBlock& fiber) noexcept;
   void member_ended(GroupPlace& group, bool failed) noexcept;
-  bool is_late(const FiberBlock& fiber) const noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void load_exceptions(const Runnable& to) noexcept {
     EhGlobals& globals = *eh_globals_;

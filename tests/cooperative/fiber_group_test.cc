@@ -439,6 +439,7 @@ TEST(FiberGroupTest, AMemberOfAStoppedGroupIsToldAtOnce) {
   group.stop();
   group.spawn("late", [&](Signal please_stop) { was_told = static_cast<bool>(please_stop); });
   group.spawn("late, and without please_stop", [&] { other_ran = true; });
+  auto handle = spawn({.name = "late, with a handle", .parent = group}, until_stopped);
   group.join();
   EXPECT_TRUE(was_told);
   EXPECT_FALSE(other_ran);

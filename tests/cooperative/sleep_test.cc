@@ -1,5 +1,6 @@
 #include "cooperative/sleep.h"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -11,15 +12,18 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "mothreads/clock.h"
+#include "mothreads/instant.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "mothreads/until.h"
 
 namespace cooperative {
 namespace {
 
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::Until;
 using mothreads::UseClock;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
@@ -31,6 +35,14 @@ template <typename F>
 void on_clock(VirtualClock& clock, F&& body) {
   const UseClock use(clock);
   Thread::run("host", [&](Signal) { body(); }).join();
+}
+
+// Second by second, with some rounds for everybody in each.
+void pass_time(VirtualClock& clock, int seconds) {
+  for (int i = 0; i < seconds; ++i) {
+    for (int round = 0; round < 3; ++round) yield();
+    clock.advance(absl::Seconds(1));
+  }
 }
 
 TEST(SleepTest, SleepersWakeInTheOrderOfTheirTimes) {
@@ -178,6 +190,52 @@ TEST(SleepTest, AnExpiredLimitLetsOthersRunOnceAlsoWhenTheyAreMadeReadyBySignals
   a.join();
   b.join();
   EXPECT_LE(rounds, 11);
+}
+
+// --- several waits, one limit ------------------------------------------------------------------------------------------------
+
+// cothread's AbsTimeout: a function that waits twice within the limit that it was given.
+TEST(SeveralWaitsTest, ShareTheLimitThatTheirFunctionWasGiven) {
+  VirtualClock clock;
+  on_clock(clock, [&] {
+    Event<> event;
+    const auto twice = [&](const Until& until) {
+      const Until limit = until.from_now();
+      event.wait(limit);
+      event.wait(limit);
+    };
+    const auto start = clock.now();
+    auto signaller = spawn("signaller", [&] {
+      sleep(absl::Seconds(40));
+      event.signal();
+    });
+    auto waiter = spawn("waiter", [&] { EXPECT_THROW(twice(absl::Seconds(60)), Timedout); });
+    pass_time(clock, 60);
+    signaller.join();
+    waiter.join();
+    EXPECT_EQ(clock.now() - start, std::chrono::seconds(60));
+  });
+}
+
+// cothread's GetDeadline and Deadline: a point in time can be kept.
+TEST(SeveralWaitsTest, ShareADeadlineThatIsKept) {
+  VirtualClock clock;
+  on_clock(clock, [&] {
+    Event<> event;
+    const mothreads::Instant deadline = mothreads::Clock::current().now() + std::chrono::seconds(60);
+    auto signaller = spawn("signaller", [&] {
+      sleep(absl::Seconds(40));
+      event.signal();
+    });
+    auto waiter = spawn("waiter", [&] {
+      event.wait(deadline);
+      EXPECT_THROW(event.wait(deadline), Timedout);
+    });
+    pass_time(clock, 60);
+    signaller.join();
+    waiter.join();
+    EXPECT_EQ(clock.now(), deadline);
+  });
 }
 
 }  // namespace

@@ -116,6 +116,20 @@ TEST(WaitForAllTest, TakesAContainer) {
   wait_for_all(signals);
 }
 
+// cothread's coco.py.
+TEST(WaitForAllTest, TasksThatYieldDifferentlyOftenGiveTheirResultsInOrder) {
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Fiber<int>> tasks;
+    for (int i = 0; i < 10; ++i) {
+      tasks.push_back(spawn("task", [i, round] {
+        for (int turn = 0; turn < (i * 7 + round) % 10; ++turn) yield();
+        return i;
+      }));
+    }
+    EXPECT_THAT(wait_for_all(tasks), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+  }
+}
+
 TEST(WaitForAllTest, OfNothingAndOfWhatIsReadyDoesNotWait) {
   bool other_ran = false;
   auto other = spawn("other", [&] { other_ran = true; });

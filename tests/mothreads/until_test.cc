@@ -264,7 +264,8 @@ TEST(UntilFromNowTest, FixesDurationsAndKeepsTheRest) {
   const Until fixed_later = duration.from_now();
   stop.go();
   EXPECT_EQ(fixed_later.has_come(), Why::stopped);
-  EXPECT_TRUE(Until().from_now().is_never());
+  const Until never;
+  EXPECT_TRUE(never.from_now().is_never());
 }
 
 TEST(UntilFromNowTest, WhatIsAddedAfterwardsStillCounts) {
