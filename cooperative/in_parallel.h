@@ -36,6 +36,8 @@ struct Part {
   static_assert(!std::is_reference_v<R>, "a result of in_parallel() cannot be a reference: return a pointer or std::ref()");
   using Kept = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
+  explicit Part(F& its_function) : function(its_function) {}
+
   void operator()() {
     if constexpr (std::is_void_v<R>) {
       std::invoke(function);
@@ -46,7 +48,7 @@ struct Part {
   }
 
   F& function;  // the caller waits
-  std::optional<Kept> result = std::nullopt;
+  std::optional<Kept> result;
 };
 
 // Waits for all. What the first threw is thrown, what the others threw on their way out is logged.
@@ -63,7 +65,7 @@ void log_abandoned(std::string_view what, const std::exception_ptr& failure);
 // waits for them, and is thrown. Throws FiberLimit.
 template <std::invocable... F>
 auto in_parallel(F&&... functions) {
-  std::tuple<internal::Part<std::remove_reference_t<F>>...> parts(internal::Part<std::remove_reference_t<F>>{functions}...);
+  std::tuple<internal::Part<std::remove_reference_t<F>>...> parts(functions...);
   FiberGroup group(FiberGroupOptions{.name = "in parallel", .fail_fast = true});
   return std::apply(
       [&](auto&... part) {
