@@ -135,10 +135,12 @@ bool abandon(AwaitedCall::State& state, const std::shared_ptr<AwaitedCall::State
 void await_call(const std::shared_ptr<AwaitedCall>& call, Mailbox& mailbox, SchedulerCore& core, const Until& until) {
   using Phase = AwaitedCall::State::Phase;
   AwaitedCall::State& state = *call->state_;
+  if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
   const auto post = [&](std::unique_ptr<Call> box) {
     if (!mailbox.post(*box)) return false;
     static_cast<void>(box.release());
     core.wake_if_asleep();
+    if (Conductor* now = mailbox.conductor()) now->posted();
     return true;
   };
   if (!post(std::make_unique<AwaitedCallBox>(call))) throw Closed("callback_result() on a scheduler that has ended");
@@ -166,10 +168,12 @@ Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::curre
 
 bool Scheduler::callback(absl::AnyInvocable<void()> function) const {
   if (!function) throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
+  if (internal::Conductor* conductor = mailbox_->conductor()) conductor->check_caller("Scheduler::callback()");
   auto call = std::make_unique<internal::Callback>(std::move(function));
   if (!mailbox_->post(*call)) return false;
   static_cast<void>(call.release());
   core_->wake_if_asleep();
+  if (internal::Conductor* conductor = mailbox_->conductor()) conductor->posted();
   return true;
 }
 

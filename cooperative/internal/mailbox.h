@@ -20,9 +20,11 @@ struct Call {
   Call* next = nullptr;
 };
 
+class Conductor;
+
 class Mailbox {
  public:
-  Mailbox() = default;
+  explicit Mailbox(Conductor* conductor = nullptr) : conductor_(conductor) {}
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() { close(); }
@@ -41,6 +43,9 @@ class Mailbox {
   bool is_closed() const noexcept { return newest_.load(std::memory_order_acquire) == closed(); }
   // Whether it is worth looking; it may be just about to be.
   bool may_have_calls() const noexcept { return newest_.load(std::memory_order_relaxed) != nullptr; }
+  // Of the scheduler, if it has one and takes calls.
+  Conductor* conductor() const noexcept { return conductor_ == nullptr || is_closed() ? nullptr : conductor_; }
+
   bool has_calls() const noexcept {
     Call* const newest = newest_.load(std::memory_order_seq_cst);
     return newest != nullptr && newest != closed();
@@ -78,6 +83,7 @@ class Mailbox {
  private:
   static Call* closed() noexcept { return reinterpret_cast<Call*>(std::uintptr_t{1}); }
 
+  Conductor* const conductor_;
   alignas(64) std::atomic<Call*> newest_{nullptr};
 };
 

@@ -12,6 +12,7 @@ using mothreads::internal::Context;
 // What other threads ask for.
 
 void SchedulerCore::post(Posted& posted) noexcept {
+  if (conductor_ != nullptr) [[unlikely]] conductor_->check_waker();
   // relaxed: the exchange below publishes, or fails and is done again.
   Posted* newest = inbox_.load(std::memory_order_relaxed);
   do {

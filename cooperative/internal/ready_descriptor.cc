@@ -6,6 +6,9 @@
 #include <cerrno>
 #include <system_error>
 
+#include "mothreads/contexts/context.h"
+#include "mothreads/misuse.h"
+
 namespace cooperative::internal {
 
 ReadyDescriptor::~ReadyDescriptor() {
@@ -13,6 +16,9 @@ ReadyDescriptor::~ReadyDescriptor() {
 }
 
 int ReadyDescriptor::get(bool is_ready) {
+  if (mothreads::internal::Context::current().simulation() != nullptr) {
+    throw mothreads::Misuse("a queue has no descriptor inside a World, where nothing is real: wait for the queue itself");
+  }
   if (descriptor_ < 0) {
     descriptor_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "a queue cannot have a descriptor");

@@ -101,17 +101,25 @@ Ended SchedulerCore::yield_until_idle(const Until& until) {
   return wait.park(until);
 }
 
+// All that is to run in the next round becomes ready.
+[[gnu::always_inline]] inline void SchedulerCore::gather() noexcept {
+  ++rounds_;
+  // relaxed: only whether there is something; take_posted() acquires it.
+  if (inbox_.load(std::memory_order_relaxed) != nullptr) take_posted();
+  if (mailbox_->has_calls()) take_calls();
+  if (!wheel_->is_empty() && look_is_due()) look();
+  ready_.append(yielded_);
+  if (ready_.is_empty() && !until_idle_.is_empty()) {
+    while (WaitNode* idler = until_idle_.claim_front_on_host()) end_wait(*idler, Why::ready);
+  }
+}
+
+void SchedulerCore::gather_for_conductor() noexcept { gather(); }
+
 Runnable& SchedulerCore::next_round() noexcept {
+  if (conductor_ != nullptr) [[unlikely]] return conductor_->next();
   while (true) {
-    ++rounds_;
-    // relaxed: only whether there is something; take_posted() acquires it.
-    if (inbox_.load(std::memory_order_relaxed) != nullptr) take_posted();
-    if (mailbox_->has_calls()) take_calls();
-    if (!wheel_->is_empty() && look_is_due()) look();
-    ready_.append(yielded_);
-    if (ready_.is_empty() && !until_idle_.is_empty()) {
-      while (WaitNode* idler = until_idle_.claim_front_on_host()) end_wait(*idler, Why::ready);
-    }
+    gather();
     if (Runnable* first = ready_.pop_front()) {
       batch_.append(ready_);
       return *first;

@@ -40,7 +40,8 @@ Recycled& recycled() {
 struct AtThreadEnd {
   ~AtThreadEnd() {
     SchedulerCore* core = SchedulerCore::current_or_null();
-    if (core != nullptr && Context::current().is_root) core->end();  // exit() by a fiber: the shutdown tree reports it
+    // exit() by a fiber: the shutdown tree reports it.
+    if (core != nullptr && Context::current().is_root && core->simulation() == nullptr) core->end();
   }
 };
 
@@ -53,20 +54,24 @@ SchedulerCore& SchedulerCore::make_for_this_thread() {
   static_cast<void>(at_end);
   Context& root = Context::current();
   if (root.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
-  SchedulerCore* core = nullptr;
+  SchedulerCore& core = take_recycled();
+  core.begin(nullptr);
+  return core;
+}
+
+SchedulerCore& SchedulerCore::take_recycled() {
   {
     std::lock_guard lock(recycled().mutex);
     if (!recycled().cores.empty()) {
-      core = recycled().cores.back();
+      SchedulerCore& core = *recycled().cores.back();
       recycled().cores.pop_back();
+      return core;
     }
   }
-  if (core == nullptr) core = new SchedulerCore;
-  core->begin();
-  return *core;
+  return *new SchedulerCore;
 }
 
-void SchedulerCore::begin() {
+void SchedulerCore::begin(Conductor* conductor) {
   Context& context = Context::current();
   clock_ = context.clock;
   wheel_.emplace(clock_->now().time_since_epoch().count());
@@ -77,7 +82,8 @@ void SchedulerCore::begin() {
   root_lowest_ = nullptr;
   running_ = root_;
   eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
-  mailbox_ = std::make_shared<Mailbox>();
+  conductor_ = conductor;
+  mailbox_ = std::make_shared<Mailbox>(conductor);
   ending_ = false;
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
@@ -107,12 +113,26 @@ void SchedulerCore::end() {
     WaitNode node;
     static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }
-  root_->context->host = nullptr;
-  current_ = nullptr;
-  stacks_.reset();
+  const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
+  if (carries_its_thread) {
+    max_fibers_ = 0;
+  } else {
+    leave_thread();
+  }
   node->mark_stopped();
   node->detach();
+  if (!carries_its_thread) recycle();
+}
+
+void SchedulerCore::leave_thread() noexcept {
+  if (Context* context = Context::current_or_null()) context->host = nullptr;
+  current_ = nullptr;
+  stacks_.reset();
+}
+
+void SchedulerCore::recycle() {
+  conductor_ = nullptr;
   // Whatever was posted too late is nobody's.
   inbox_.store(nullptr, std::memory_order_relaxed);
   std::lock_guard lock(recycled().mutex);

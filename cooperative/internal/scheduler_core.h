@@ -18,6 +18,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cooperative/internal/conductor.h"
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/mailbox.h"
@@ -165,6 +166,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override;
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
+  mothreads::internal::Simulation* simulation() noexcept override {
+    return conductor_ == nullptr ? nullptr : &conductor_->simulation();
+  }
 
   // --- calls from other threads ---------------------------------------------------------------------------------------------
 
@@ -185,10 +189,14 @@ class SchedulerCore final : public mothreads::internal::Host {
 
  private:
   friend class SchedulerNode;
+  friend class WorldCore;
 
   SchedulerCore();
   static SchedulerCore& make_for_this_thread();
-  void begin();
+  static SchedulerCore& take_recycled();
+  void begin(Conductor* conductor);
+  void leave_thread() noexcept;
+  void recycle();
 
   // Never ready at a time; taken out of the inbox in order.
   void post(Posted& posted) noexcept;
@@ -222,6 +230,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   COOPERATIVE_INLINED void suspend_running() noexcept;
   inline Runnable* next_at_once() noexcept;
   Runnable& next_round() noexcept;
+  void gather() noexcept;
+  void gather_for_conductor() noexcept;
   bool look_is_due() noexcept;
   void look() noexcept;
   struct Alarm;
@@ -294,6 +304,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t root_size_ = 0;
   void* root_tsan_fiber_ = nullptr;
   SchedulerNode* node_ = nullptr;
+  Conductor* conductor_ = nullptr;  // in a test world
   std::shared_ptr<Mailbox> mailbox_;  // of this life of the core
   Fifo<Call> calls_;                  // taken from it
   bool calls_run_ = false;            // a fiber is at them

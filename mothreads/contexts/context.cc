@@ -72,6 +72,8 @@ void Context::await_claimed() noexcept {
   while (!is_done()) suspend(std::nullopt);
 }
 
+Simulation* Context::simulation() const noexcept { return host != nullptr ? host->simulation() : nullptr; }
+
 const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
   static_assert(sizeof(std::atomic<std::uint64_t>) == 8);
   const auto* halves = reinterpret_cast<const std::atomic<std::uint32_t>*>(&word_);

@@ -38,6 +38,7 @@ namespace mothreads::internal {
 
 class Host;
 class Node;
+class Simulation;
 
 // What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
 struct WaitDescription {
@@ -147,6 +148,9 @@ class Context {
   bool is_finished() const noexcept { return is_done(); }
   Why outcome() const noexcept { return outcome_; }
 
+  // What stands in for the operating system under it; null where nothing does. Only the context itself asks.
+  Simulation* simulation() const noexcept;
+
   // What it sleeps on, if it does. Any thread may ask. A context with a host says only the verb: it has no time for more.
   virtual std::optional<WaitReport> waits_on() const;
 
@@ -154,7 +158,7 @@ class Context {
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
-  bool is_root = true;                      // its stack is the OS thread's own
+  bool is_root = true;                      // a thread's own, not a fiber's
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes

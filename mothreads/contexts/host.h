@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/timer_wheel.h"
 
 namespace mothreads::internal {
@@ -25,6 +26,9 @@ class Host {
 
   // Throws what unwinds the current context.
   [[noreturn]] virtual void unwind(Context& context) = 0;
+
+  // Null where threads and time are real.
+  virtual Simulation* simulation() noexcept { return nullptr; }
 
  protected:
   ~Host() = default;

@@ -16,6 +16,9 @@ class ThreadContext final : public Context {
 
   std::uint64_t os_thread_id() const noexcept { return os_thread_id_.load(std::memory_order_relaxed); }
 
+  // It is that of a simulated thread, which no signal reaches.
+  void set_simulated() noexcept { os_thread_id_.store(0, std::memory_order_relaxed); }
+
   std::optional<WaitReport> waits_on() const override;
 
   bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept override;

@@ -11,6 +11,7 @@
 #include "absl/cleanup/cleanup.h"
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
@@ -59,7 +60,12 @@ void ThreadNode::start(Node& parent, std::size_t stack_size) {
   try {
     // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
     std::lock_guard lock(reap_mutex_);
-    os_thread_ = OsThread(entry, inherited.get(), stack_size);
+    simulation_ = Context::current().simulation();
+    if (simulation_ != nullptr) {
+      simulation_->start_thread(entry, inherited.get(), stack_size);
+    } else {
+      os_thread_ = OsThread(entry, inherited.get(), stack_size);
+    }
   } catch (const std::system_error& refused) {
     throw std::system_error(refused.code(), fmt::format("cannot start thread \"{}\"", name()));
   }
@@ -78,7 +84,12 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   context.log_extras = std::move(inherited->log_extras);
   delete inherited;
   Context::set_current(&context);
-  pthread_setname_np(pthread_self(), node->name().substr(0, 15).c_str());  // the kernel takes 15 bytes
+  if (node->simulation_ != nullptr) {
+    context.set_simulated();
+    node->simulation_->begin_thread(context);
+  } else {
+    pthread_setname_np(pthread_self(), node->name().substr(0, 15).c_str());  // the kernel takes 15 bytes
+  }
   node->set_context(&context);
   try {
     node->call();
@@ -152,7 +163,7 @@ void ThreadNode::leave_to_parent() {
   {
     // In one step, so that the parent finds the OS thread in one place or the other.
     std::lock_guard lock(reap_mutex_);
-    if (!os_thread_ || !parent) return;  // the parent was first
+    if (!parent || (!os_thread_ && simulation_ == nullptr)) return;  // the parent was first
     before = parent->exchange_left_over(std::move(os_thread_));
   }
   before.join();

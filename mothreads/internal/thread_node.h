@@ -1,6 +1,6 @@
 #pragma once
 
-// An OS thread of the library: its place in the tree, its OS handle, what it failed with.
+// A thread of the library: its place in the tree, its OS handle, what it failed with. In a simulation it has no OS handle.
 
 #include <cstddef>
 #include <exception>
@@ -11,6 +11,7 @@
 
 namespace mothreads::internal {
 
+class Simulation;
 class ThreadContext;
 
 class ThreadNode : public Node {
@@ -56,7 +57,8 @@ class ThreadNode : public Node {
   void leave_to_parent();
   OsThread take_os_thread();
 
-  std::exception_ptr failure_;  // written before `stopped`
+  std::exception_ptr failure_;         // written before `stopped`
+  Simulation* simulation_ = nullptr;  // whose thread it is, if it is none of the system's
 
   std::mutex reap_mutex_;
   OsThread os_thread_;                  // until reaped; guarded by reap_mutex_

@@ -1,0 +1,30 @@
+#pragma once
+
+// Who decides what runs next where several schedulers take turns on one OS thread: the test world (world_core.h). Elsewhere there is
+// none.
+
+#include "mothreads/contexts/simulation.h"
+
+namespace cooperative::internal {
+
+struct Runnable;
+
+class Conductor {
+ public:
+  // What runs now: one of this scheduler's, or another's, who then is the current one.
+  virtual Runnable& next() noexcept = 0;
+
+  // Throws mothreads::Misuse, or ends the program, when the calling OS thread is not the one of all these schedulers.
+  virtual void check_caller(const char* what) const = 0;
+  virtual void check_waker() const noexcept = 0;
+
+  // Something was posted to this scheduler: another thread than the poster might run now.
+  virtual void posted() noexcept = 0;
+
+  virtual mothreads::internal::Simulation& simulation() noexcept = 0;
+
+ protected:
+  ~Conductor() = default;
+};
+
+}  // namespace cooperative::internal

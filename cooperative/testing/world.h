@@ -1,0 +1,122 @@
+#pragma once
+
+// Threads and fibers of a test, interleaved by a seed, on a clock of their own: the same seed gives the same run.
+//
+//     TEST(Poller, AsksEveryTenSeconds) {
+//       co::testing::World world({.seed = 42});
+//       world.run([] {
+//         Poller p(absl::Seconds(10));
+//         co::sleep(absl::Minutes(60) + absl::Seconds(5));           // takes no time
+//         EXPECT_EQ(p.attempts(), 360);
+//       });
+//     }
+//
+//     co::testing::for_each_seed(500, [](co::testing::World& world) { world.run(test_it); });
+//
+// Inside run() all is as outside, but for this: a mothreads::Thread has no OS thread of its own. It has a stack and a scheduler, and
+// whenever one of its fibers waits, the seed decides which thread goes on; in which order its own fibers do is decided by their
+// scheduler, as always. Time stands still while anybody can run, and jumps when all sleep. All waits of the library work: Signal,
+// Till, Lock, Queue, joins, and those of fibers.
+//
+// A failure names the seed: an exception that leaves run(), a GoogleTest failure inside, a stop that misses its deadline, and a
+// deadlock, which ends the program and says who waits and for what.
+//
+// Refused inside, with mothreads::Misuse or the end of the program: whatever is real. Threads from outside that wake those inside, or
+// post to them; descriptors; MainThread::run; another World. When not to use it: for tests of the order that one scheduler
+// promises, which no seed changes, and for code that blocks the OS thread by other means than the library's.
+//
+// Thread safety: used by one thread; inside run() by all that run in it.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+
+namespace cooperative {
+
+namespace internal {
+class WorldCore;
+}
+
+namespace testing {
+
+struct WorldOptions {
+  std::uint64_t seed = 1;
+
+  // Other threads may run also right after a Scheduler::callback() or callback_result() has posted, as they may where they are real.
+  // Not for code that posts while it holds a std::mutex: who else wants that would block all.
+  bool interrupt_posts = false;
+};
+
+class World {
+ public:
+  explicit World(const WorldOptions& options = {});
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Calls `function`, which may take a please_stop, in a thread "main" of the world, and gives or throws what it does; returns when
+  // all threads of the world have ended, and all Tills have gone. May be called again: time and the draws go on. Throws
+  // mothreads::Misuse inside a World.
+  template <typename F>
+  auto run(F&& function);
+
+  std::uint64_t seed() const;
+
+  // From the seed: less than `below`.
+  std::uint64_t random(std::uint64_t below);
+
+  // Inside run(): other threads may run now, and none of the caller's own fibers. A test puts it where real threads would be
+  // interrupted.
+  void interrupt();
+
+  // How much time has passed in it.
+  absl::Duration elapsed() const;
+
+  // Of the order in which everything ran: equal for equal runs.
+  std::uint64_t signature() const;
+
+ private:
+  // The caller is in the world meanwhile.
+  class Visit {
+   public:
+    explicit Visit(World& world);
+    ~Visit();
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    World& world_;
+    const int exceptions_;
+  };
+
+  const std::unique_ptr<internal::WorldCore> core_;
+};
+
+// Calls f(world) for `count` seeds from 1 on, until one fails by an exception, which is passed on, or by a GoogleTest failure. In the
+// environment WORLD_SEED=42 runs that seed alone, and WORLD_SEEDS=10000 so many.
+void for_each_seed(std::size_t count, absl::FunctionRef<void(World& world)> f, const WorldOptions& options = {});
+
+// --- implementation --------------------------------------------------------------------------------------------------------------
+
+template <typename F>
+auto World::run(F&& function) {
+  const Visit visit(*this);
+  return mothreads::Thread::run("main", [&](mothreads::Signal please_stop) {
+    if constexpr (std::is_invocable_v<F&, mothreads::Signal>) {
+      return std::invoke(function, std::move(please_stop));
+    } else {
+      return std::invoke(function);
+    }
+  }).join();
+}
+
+}  // namespace testing
+}  // namespace cooperative

@@ -1,0 +1,24 @@
+#pragma once
+
+// What stands in for the operating system where a test has all threads take turns on one: see cooperative/testing/world.h. Whoever
+// runs in one finds it by Context::simulation(); nothing real may be waited for there.
+
+#include <cstddef>
+
+namespace mothreads::internal {
+
+class Context;
+
+class Simulation {
+ public:
+  // Makes a thread that will call function(argument) on a stack of at least so many bytes. It has not begun when this returns.
+  virtual void start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) = 0;
+
+  // Called by that function, once, when its context is there: gives the context its host.
+  virtual void begin_thread(Context& context) = 0;
+
+ protected:
+  ~Simulation() = default;
+};
+
+}  // namespace mothreads::internal

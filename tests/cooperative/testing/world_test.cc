@@ -1,0 +1,674 @@
+#include "cooperative/testing/world.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/event_queue.h"
+#include "cooperative/fiber.h"
+#include "cooperative/rlock.h"
+#include "cooperative/scheduler.h"
+#include "cooperative/sleep.h"
+#include "cooperative/threaded_event_queue.h"
+#include "cooperative/timer.h"
+#include "mothreads/clock.h"
+#include "mothreads/lock.h"
+#include "mothreads/main_thread.h"
+#include "mothreads/misuse.h"
+#include "mothreads/queue.h"
+#include "mothreads/register_thread.h"
+#include "mothreads/signal.h"
+#include "mothreads/stopping.h"
+#include "mothreads/thread.h"
+#include "mothreads/thread_group.h"
+#include "mothreads/till.h"
+
+namespace cooperative::testing {
+namespace {
+
+using mothreads::Clock;
+using mothreads::Lock;
+using mothreads::Misuse;
+using mothreads::Queue;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::Till;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// --- run -----------------------------------------------------------------------------------------------------------------------
+
+TEST(WorldTest, GivesWhatTheFunctionGives) {
+  World world({.seed = 42});
+  EXPECT_EQ(world.seed(), 42u);
+  EXPECT_EQ(world.run([] { return 7; }), 7);
+  auto moved = world.run([] { return std::make_unique<int>(8); });
+  EXPECT_EQ(*moved, 8);
+  bool ran = false;
+  world.run([&](Signal please_stop) { ran = !please_stop; });
+  EXPECT_TRUE(ran);
+}
+
+TEST(WorldTest, ThrowsWhatTheFunctionThrowsAndNamesTheSeed) {
+  World world({.seed = 42});
+  ::testing::internal::CaptureStderr();
+  EXPECT_THROW(world.run([] { throw std::out_of_range("row 7"); }), std::out_of_range);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("World seed 42"));
+}
+
+TEST(WorldTest, LeavesTheCallerAsItWas) {
+  Clock& clock = Clock::current();
+  const std::string name(current_name());
+  const Scheduler here = Scheduler::current();
+  World world;
+  world.run([&] {
+    EXPECT_FALSE(here.is_current());
+    EXPECT_NE(&Clock::current(), &clock);
+    EXPECT_EQ(current_name(), "main");
+  });
+  EXPECT_TRUE(here.is_current());
+  EXPECT_EQ(&Clock::current(), &clock);
+  EXPECT_EQ(current_name(), name);
+  EXPECT_EQ(spawn("after", [] { return 3; }).join(), 3);
+}
+
+TEST(WorldTest, RunsInsideAFiberToo) {
+  auto fiber = spawn("fiber", [] {
+    World world;
+    return world.run([] {
+      sleep(absl::Hours(1));
+      return spawn("inner", [] { return 5; }).join();
+    });
+  });
+  EXPECT_EQ(fiber.join(), 5);
+}
+
+TEST(WorldTest, ACancelledCallerLeavesWhenAllHaveStopped) {
+  bool told = false;
+  auto fiber = spawn("fiber", [&] {
+    {
+      const NoCancel whole;
+      yield();
+    }
+    World world;
+    world.run([&](Signal please_stop) {
+      sleep(please_stop | absl::Hours(1));
+      told = please_stop;
+    });
+    ADD_FAILURE() << "it was cancelled";
+  });
+  yield();
+  fiber.cancel();
+  EXPECT_THROW(fiber.join(), WasCancelled);
+  EXPECT_TRUE(told);
+}
+
+TEST(WorldTest, TheCallersExceptionsStayItsOwn) {
+  World world;
+  try {
+    throw std::runtime_error("outer");
+  } catch (...) {
+    world.run([] {
+      EXPECT_EQ(std::current_exception(), nullptr);
+      try {
+        throw std::logic_error("inner");
+      } catch (...) {
+        sleep(absl::Seconds(1));
+        EXPECT_THROW(throw, std::logic_error);
+      }
+    });
+    EXPECT_THROW(throw, std::runtime_error);
+  }
+}
+
+// --- threads ---------------------------------------------------------------------------------------------------------------------
+
+TEST(WorldTest, ThreadsAreThreadsButForTheSystem) {
+  const auto os_thread = std::this_thread::get_id();
+  World world;
+  world.run([&] {
+    EXPECT_EQ(Thread::current().name(), "main");
+    auto worker = Thread::run("worker", [&](Signal please_stop) {
+      EXPECT_EQ(std::this_thread::get_id(), os_thread);
+      EXPECT_EQ(Thread::current().name(), "worker");
+      EXPECT_EQ(Thread::current().parent()->name(), "main");
+      please_stop.wait();
+      return 11;
+    });
+    EXPECT_EQ(worker.stop().join(), 11);
+    auto failing = Thread::run("failing", [](Signal) -> int { throw std::out_of_range("no such row"); });
+    EXPECT_THROW(failing.join(), std::out_of_range);
+  });
+}
+
+TEST(WorldTest, AHandleStopsAndAwaitsItsThread) {
+  World world;
+  world.run([] {
+    bool stopped = false;
+    {
+      auto worker = Thread::run("worker", [&](Signal please_stop) {
+        please_stop.wait();
+        sleep(absl::Seconds(1));
+        stopped = true;
+      });
+    }
+    EXPECT_TRUE(stopped);
+  });
+}
+
+TEST(WorldTest, ReleasedThreadsAndGroupsEndWithTheWorld) {
+  int ended = 0;
+  World world;
+  world.run([&] {
+    const auto until_told = [&](Signal please_stop) {
+      please_stop.wait();
+      ++ended;
+    };
+    Thread::run("released", until_told).release();
+    Thread::run("released at its end", [&](Signal) { ++ended; }).release();
+    mothreads::ThreadGroup group("group");
+    for (int i = 0; i < 3; ++i) group.run("member", until_told);
+    sleep(absl::Seconds(1));
+  });
+  EXPECT_EQ(ended, 5);
+}
+
+TEST(WorldTest, EachThreadHasItsOwnScheduler) {
+  World world;
+  world.run([] {
+    Event<> mine;
+    const Scheduler here = Scheduler::current();
+    auto fiber = spawn("fiber", [] { sleep(absl::Seconds(1)); });
+    Thread::run("other", [&](Signal) {
+      EXPECT_FALSE(here.is_current());
+      EXPECT_THROW(mine.signal(), Misuse);
+      EXPECT_THROW(fiber.join(), Misuse);
+      EXPECT_EQ(here.callback_result([&] { return here.is_current(); }), true);
+      here.callback([&] { mine.signal(); });
+    }).join();
+    mine.wait();
+  });
+}
+
+TEST(WorldTest, AThreadEndsWithItsFibers) {
+  World world;
+  world.run([] {
+    bool cancelled = false;
+    Signal started;
+    Thread::run("worker", [&](Signal) {
+      spawn("fiber", [&] {
+        started.go();
+        struct AtEnd {
+          bool& cancelled;
+          ~AtEnd() { cancelled = true; }
+        } at_end{cancelled};
+        sleep(absl::Hours(1));
+      }).release();
+      started.wait();
+    }).join();
+    EXPECT_TRUE(cancelled);
+  });
+  EXPECT_LT(world.elapsed(), absl::Minutes(1));
+}
+
+TEST(WorldTest, ThenFunctionsOfStoppedMayWait) {
+  World world;
+  bool waited = false;
+  world.run([&] {
+    auto worker = Thread::run("worker", [](Signal please_stop) { please_stop.wait(); });
+    Signal later;
+    worker.stopped().then([&] { waited = static_cast<bool>(later.wait(absl::Seconds(5))); });
+    auto helper = Thread::run("helper", [&](Signal) {
+      sleep(absl::Seconds(1));
+      later.go();
+    });
+    worker.stop().join();
+    helper.join();
+    sleep(absl::Seconds(10));
+  });
+  EXPECT_TRUE(waited);
+}
+
+// --- time --------------------------------------------------------------------------------------------------------------------------
+
+TEST(WorldTest, TimeJumpsWhenAllSleep) {
+  World world;
+  world.run([&] {
+    const auto start = Clock::current().now();
+    std::vector<std::string> order;
+    auto late = spawn("late", [&] {
+      sleep(absl::Hours(2));
+      order.push_back("two hours");
+    });
+    auto early = Thread::run("early", [&](Signal) {
+      sleep(absl::Hours(1));
+      order.push_back("one hour");
+    });
+    Till(absl::Minutes(90)).then([&] { order.push_back("ninety minutes"); });
+    late.join();
+    EXPECT_THAT(order, ElementsAre("one hour", "ninety minutes", "two hours"));
+    EXPECT_EQ(Clock::current().now() - start, std::chrono::hours(2));
+  });
+  EXPECT_EQ(world.elapsed(), absl::Hours(2));
+}
+
+TEST(WorldTest, TimeStandsStillWhileAnybodyCanRun) {
+  World world;
+  world.run([&] {
+    Signal done;
+    auto busy = Thread::run("busy", [&](Signal) {
+      for (int i = 0; i < 1000; ++i) yield();
+      done.go();
+    });
+    EXPECT_TRUE(done.wait(absl::Nanoseconds(1)));
+  });
+  EXPECT_EQ(world.elapsed(), absl::ZeroDuration());
+}
+
+TEST(WorldTest, WhoYieldsUntilATimeComesToIt) {
+  World world;
+  world.run([&] {
+    const auto end = Clock::current().now() + std::chrono::seconds(1);
+    Till tick(absl::Seconds(1));
+    while (Clock::current().now() < end) yield();
+  });
+  EXPECT_EQ(world.elapsed(), absl::Seconds(1));
+}
+
+TEST(WorldTest, TillsThatAreLeftGoBeforeRunReturns) {
+  World world;
+  int gone = 0;
+  world.run([&] {
+    Till(absl::Hours(1)).then([&] {
+      ++gone;
+      Till(absl::Hours(1)).then([&] { ++gone; });
+    });
+  });
+  EXPECT_EQ(gone, 2);
+}
+
+TEST(WorldTest, ThenFunctionsOfTillsMustNotBlock) {
+  World world;
+  std::string refusal;
+  world.run([&] {
+    Till(absl::Seconds(1)).then([&] {
+      try {
+        Signal().wait();
+      } catch (const Misuse& misuse) {
+        refusal = misuse.what();
+      }
+    });
+  });
+  EXPECT_THAT(refusal, HasSubstr("Deadlock detected"));
+}
+
+TEST(WorldTest, AThenFunctionOfATillMayStartAThread) {
+  World world;
+  int ran = 0;
+  world.run([&] {
+    Till(absl::Seconds(1)).then([&] {
+      Thread::run("from a timer", [&](Signal) {
+        sleep(absl::Seconds(1));
+        ++ran;
+      }).release();
+    });
+    sleep(absl::Seconds(5));
+  });
+  EXPECT_EQ(ran, 1);
+}
+
+// --- the seed ----------------------------------------------------------------------------------------------------------------------
+
+// Several threads with fibers that note their steps.
+struct Steps {
+  std::string order;
+  std::uint64_t signature = 0;
+};
+
+Steps steps_of(std::uint64_t seed, bool interrupt_posts = false) {
+  Steps steps;
+  World world({.seed = seed, .interrupt_posts = interrupt_posts});
+  world.run([&] {
+    std::vector<mothreads::ThreadHandle<void>> threads;
+    for (char name : {'a', 'b', 'c'}) {
+      threads.push_back(Thread::run(std::string(1, name), [&, name](Signal) {
+        const auto note = [&](int fiber) {
+          for (int i = 0; i < 3; ++i) {
+            steps.order += name;
+            steps.order += static_cast<char>('0' + fiber);
+            yield();
+          }
+        };
+        auto first = spawn("1", note, 1);
+        auto second = spawn("2", note, 2);
+        first.join();
+        second.join();
+      }));
+    }
+    for (auto& thread : threads) thread.join();
+  });
+  steps.signature = world.signature();
+  return steps;
+}
+
+TEST(WorldSeedTest, TheSameSeedGivesTheSameRun) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const Steps once = steps_of(seed);
+    const Steps again = steps_of(seed);
+    EXPECT_EQ(once.order, again.order) << "seed " << seed;
+    EXPECT_EQ(once.signature, again.signature) << "seed " << seed;
+  }
+}
+
+TEST(WorldSeedTest, OtherSeedsGiveOtherRuns) {
+  std::set<std::string> orders;
+  std::set<std::uint64_t> signatures;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const Steps steps = steps_of(seed);
+    orders.insert(steps.order);
+    signatures.insert(steps.signature);
+  }
+  EXPECT_GT(orders.size(), 40u);
+  EXPECT_GE(signatures.size(), orders.size());
+}
+
+TEST(WorldSeedTest, WithinAThreadTheOrderIsItsSchedulers) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const std::string order = steps_of(seed).order;
+    std::string of_b;
+    for (std::size_t i = 0; i < order.size(); i += 2) {
+      if (order[i] == 'b') of_b += order[i + 1];
+    }
+    EXPECT_EQ(of_b, "121212") << "seed " << seed;
+  }
+}
+
+TEST(WorldSeedTest, ItsRandomNumbersAreItsOwn) {
+  World world({.seed = 42});
+  World same({.seed = 42});
+  std::set<std::uint64_t> numbers;
+  for (int i = 0; i < 100; ++i) {
+    const std::uint64_t number = world.random(10);
+    EXPECT_EQ(number, same.random(10));
+    numbers.insert(number);
+  }
+  EXPECT_EQ(numbers.size(), 10u);
+  EXPECT_EQ(*numbers.rbegin(), 9u);
+}
+
+// Whether two threads can lose an update where a test says that they could be interrupted.
+bool loses_an_update(std::uint64_t seed) {
+  World world({.seed = seed});
+  int value = 0;
+  world.run([&] {
+    const auto increment = [&](Signal) {
+      const int read = value;
+      world.interrupt();
+      value = read + 1;
+    };
+    auto a = Thread::run("a", increment);
+    auto b = Thread::run("b", increment);
+    a.join();
+    b.join();
+  });
+  return value == 1;
+}
+
+TEST(WorldSeedTest, InterruptLetsOtherThreadsRun) {
+  std::set<bool> seen;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    seen.insert(loses_an_update(seed));
+    EXPECT_EQ(loses_an_update(seed), loses_an_update(seed));
+  }
+  EXPECT_THAT(seen, ElementsAre(false, true));
+}
+
+TEST(WorldSeedTest, InterruptLetsNoFiberOfItsOwnRun) {
+  for_each_seed(50, [](World& world) {
+    world.run([&] {
+      bool ran = false;
+      auto fiber = spawn("fiber", [&] { ran = true; });
+      auto thread = Thread::run("other", [](Signal) {});
+      for (int i = 0; i < 10; ++i) world.interrupt();
+      EXPECT_FALSE(ran);
+    });
+  });
+}
+
+TEST(WorldSeedTest, PostsMayBeInterrupted) {
+  const auto runs_at_once = [](std::uint64_t seed, bool interrupt_posts) {
+    bool ran = false;
+    bool ran_at_once = false;
+    World world({.seed = seed, .interrupt_posts = interrupt_posts});
+    world.run([&] {
+      Signal ready;
+      Signal end;
+      std::optional<Scheduler> other;
+      auto thread = Thread::run("other", [&](Signal) {
+        other.emplace(Scheduler::current());
+        ready.go();
+        end.wait();
+      });
+      ready.wait();
+      other->callback([&] {
+        ran = true;
+        end.go();
+      });
+      ran_at_once = ran;
+      thread.join();
+    });
+    return ran_at_once;
+  };
+  std::set<bool> seen;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    EXPECT_FALSE(runs_at_once(seed, false));
+    seen.insert(runs_at_once(seed, true));
+  }
+  EXPECT_THAT(seen, ElementsAre(false, true));
+}
+
+class EnvironmentVariable {
+ public:
+  EnvironmentVariable(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    value == nullptr ? unsetenv(name) : setenv(name, value, 1);
+  }
+  ~EnvironmentVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+std::vector<std::uint64_t> seeds_of(std::size_t count) {
+  std::vector<std::uint64_t> seeds;
+  for_each_seed(count, [&](World& world) { seeds.push_back(world.seed()); });
+  return seeds;
+}
+
+TEST(ForEachSeedTest, CountsFromOne) {
+  const EnvironmentVariable none("WORLD_SEED", nullptr);
+  const EnvironmentVariable none_either("WORLD_SEEDS", nullptr);
+  EXPECT_THAT(seeds_of(3), ElementsAre(1, 2, 3));
+  EXPECT_THAT(seeds_of(0), IsEmpty());
+}
+
+TEST(ForEachSeedTest, TheEnvironmentSaysHowManyOrWhich) {
+  const EnvironmentVariable none("WORLD_SEED", nullptr);
+  const EnvironmentVariable count("WORLD_SEEDS", "5");
+  EXPECT_THAT(seeds_of(3), ElementsAre(1, 2, 3, 4, 5));
+  const EnvironmentVariable one("WORLD_SEED", "42");
+  EXPECT_THAT(seeds_of(3), ElementsAre(42));
+  const EnvironmentVariable wrong("WORLD_SEED", "forty");
+  EXPECT_THROW(seeds_of(3), Misuse);
+}
+
+TEST(ForEachSeedTest, AnExceptionEndsIt) {
+  const EnvironmentVariable none("WORLD_SEED", nullptr);
+  const EnvironmentVariable none_either("WORLD_SEEDS", nullptr);
+  std::uint64_t last = 0;
+  ::testing::internal::CaptureStderr();
+  EXPECT_THROW(for_each_seed(10, [&](World& world) {
+    last = world.seed();
+    world.run([&] {
+      if (world.seed() == 4) throw std::runtime_error("the fourth");
+    });
+  }), std::runtime_error);
+  EXPECT_EQ(last, 4u);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("World seed 4: an exception left run()"));
+}
+
+using WorldDeathTest = ::testing::Test;
+
+TEST(WorldDeathTest, AFailureInsideNamesTheSeedAndEndsTheSeeds) {
+  EXPECT_EXIT(
+      {
+        unsetenv("WORLD_SEED");
+        unsetenv("WORLD_SEEDS");
+        for_each_seed(100, [](World& world) {
+          world.run([&] { EXPECT_NE(world.seed(), 42u); });
+          if (world.seed() > 42) std::_Exit(1);
+        });
+        std::_Exit(3);
+      },
+      ::testing::ExitedWithCode(3), "World seed 42: the test has failed");
+}
+
+// --- deadlocks and refusals --------------------------------------------------------------------------------------------------------
+
+TEST(WorldDeathTest, ADeadlockNamesTheSeedAndWhoWaits) {
+  EXPECT_DEATH(
+      {
+        World world({.seed = 42});
+        world.run([] {
+          Lock first("first");
+          Lock second("second");
+          Signal both;
+          int holding = 0;
+          const auto enter = [&](Lock& a, Lock& b) {
+            auto held = a.enter();
+            if (++holding == 2) both.go();
+            both.wait();
+            auto also_held = b.enter();
+          };
+          auto other = Thread::run("other", [&](Signal) { enter(second, first); });
+          auto fiber = spawn("philosopher", enter, std::ref(first), std::ref(second));
+          fiber.join();
+        });
+      },
+      "World seed 42: a deadlock(.|\n)*thread \"main\" waits for the end of fiber\n"
+      " *fiber \"philosopher\" .*\n *thread \"other\" ");
+}
+
+TEST(WorldDeathTest, AStopThatMissesItsDeadlineNamesTheSeed) {
+  EXPECT_EXIT(
+      {
+        World world({.seed = 42});
+        world.run([] {
+          auto stubborn = Thread::run("stubborn", [](Signal) {
+            while (true) sleep(absl::Seconds(7));
+          });
+          sleep(absl::Seconds(1));
+        });
+      },
+      ::testing::ExitedWithCode(mothreads::kExitDidNotStop), "World seed 42(.|\n)*stubborn");
+}
+
+TEST(WorldDeathTest, AThreadFromOutsideThatWakesOneInsideIsRefused) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        World world({.seed = 42});
+        Signal from_outside;
+        Signal waiting;
+        std::thread outside([&] {
+          waiting.wait();
+          from_outside.go();
+        });
+        world.run([&] {
+          spawn("announcer", [&] {
+            waiting.go();
+            outside.join();
+          }).release();
+          from_outside.wait();
+        });
+      },
+      "World seed 42: a thread from outside woke one of the world's");
+}
+
+TEST(WorldRefusalTest, ThreadsFromOutsideMayNotPost) {
+  World world({.seed = 42});
+  std::string callback;
+  std::string callback_result;
+  world.run([&] {
+    const Scheduler here = Scheduler::current();
+    std::thread([&] {
+      try {
+        here.callback([] { ADD_FAILURE() << "ran"; });
+      } catch (const Misuse& misuse) {
+        callback = misuse.what();
+      }
+      try {
+        here.callback_result([] { ADD_FAILURE() << "ran"; });
+      } catch (const Misuse& misuse) {
+        callback_result = misuse.what();
+      }
+    }).join();
+    sleep(absl::Seconds(1));
+  });
+  EXPECT_THAT(callback, HasSubstr("Scheduler::callback() of a thread in a World (seed 42) was called from outside"));
+  EXPECT_THAT(callback_result, HasSubstr("Scheduler::callback_result() of a thread in a World (seed 42) was called from outside"));
+}
+
+TEST(WorldRefusalTest, NothingRunsWhereNothingMayWait) {
+  std::string refusal;
+  Signal done;
+  Till(absl::Milliseconds(1)).then([&] {
+    try {
+      World().run([] {});
+    } catch (const Misuse& misuse) {
+      refusal = misuse.what();
+    }
+    done.go();
+  });
+  done.wait();
+  EXPECT_THAT(refusal, HasSubstr("then() function on a thread of the library"));
+}
+
+TEST(WorldRefusalTest, AnEndedThreadOfAWorldIsClosedForAll) {
+  World world;
+  std::optional<Scheduler> ended;
+  world.run([&] { ended.emplace(Scheduler::current()); });
+  EXPECT_TRUE(ended->has_ended());
+  EXPECT_FALSE(ended->callback([] {}));
+  EXPECT_THROW(ended->callback_result([] {}), Closed);
+}
+
+TEST(WorldRefusalTest, NothingRealInside) {
+  World world({.seed = 42});
+  world.run([&] {
+    ThreadedEventQueue<int> queue;
+    EXPECT_THROW(queue.wait_descriptor(), Misuse);
+    EXPECT_THROW(mothreads::MainThread::run([](Signal) { return 0; }), Misuse);
+    EXPECT_THROW(mothreads::RegisterThread("main"), Misuse);
+    World inner;
+    EXPECT_THROW(inner.run([] {}), Misuse);
+    EXPECT_THROW(world.run([] {}), Misuse);
+  });
+}
+
+}  // namespace
+}  // namespace cooperative::testing
