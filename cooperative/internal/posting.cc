@@ -16,16 +16,25 @@ void SchedulerCore::post(Posted& posted) noexcept {
   // relaxed: the exchange below publishes, or fails and is done again.
   Posted* newest = inbox_.load(std::memory_order_relaxed);
   do {
-    posted.next = newest == asleep() ? nullptr : newest;
+    posted.next = is_mark(newest) ? nullptr : newest;
     // release pairs with the acquire in take_posted().
   } while (!inbox_.compare_exchange_weak(newest, &posted, std::memory_order_release, std::memory_order_relaxed));
-  if (newest != asleep()) return;
+  if (!is_mark(newest)) return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
-  mothreads::internal::futex_wake(inbox_futex(), 1);
+  wake(newest);
+}
+
+void SchedulerCore::wake(const Posted* mark) noexcept {
+  if (mark == asleep()) {
+    mothreads::internal::futex_wake(inbox_futex(), 1);
+  } else {
+    bell_.set(true);
+  }
 }
 
 void SchedulerCore::take_posted() noexcept {
   Posted* newest = inbox_.exchange(nullptr, std::memory_order_acquire);  // pairs with the release in post()
+  if (is_mark(newest)) newest = nullptr;
   Posted* oldest = nullptr;
   while (newest != nullptr) {
     Posted* const next = newest->next;
@@ -104,9 +113,9 @@ void SchedulerCore::run_calls() {
 void SchedulerCore::wake_if_asleep() noexcept {
   // seq_cst: see Mailbox::post().
   Posted* newest = inbox_.load(std::memory_order_seq_cst);
-  if (newest != asleep() || !inbox_.compare_exchange_strong(newest, nullptr, std::memory_order_seq_cst)) return;
+  if (!is_mark(newest) || !inbox_.compare_exchange_strong(newest, nullptr, std::memory_order_seq_cst)) return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
-  mothreads::internal::futex_wake(inbox_futex(), 1);
+  wake(newest);
 }
 
 }  // namespace cooperative::internal

@@ -17,11 +17,11 @@ ReadyDescriptor::~ReadyDescriptor() {
 
 int ReadyDescriptor::get(bool is_ready) {
   if (mothreads::internal::Context::current().simulation() != nullptr) {
-    throw mothreads::Misuse("a queue has no descriptor inside a World, where nothing is real: wait for the queue itself");
+    throw mothreads::Misuse("there are no descriptors inside a testing::World, where nothing is real: wait by the library's own means");
   }
   if (descriptor_ < 0) {
     descriptor_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "a queue cannot have a descriptor");
+    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "cannot have a descriptor to poll");
     set(is_ready);
   }
   return descriptor_;

@@ -11,7 +11,7 @@ class ReadyDescriptor {
   ReadyDescriptor& operator=(const ReadyDescriptor&) = delete;
   ~ReadyDescriptor();
 
-  // Made at the first call. Throws std::system_error when the process has no more.
+  // Made at the first call. Throws std::system_error when the process has no more, mothreads::Misuse in a testing::World.
   int get(bool is_ready);
 
   // Nothing while there is none.

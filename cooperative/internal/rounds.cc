@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "cooperative/internal/alarm.h"
 #include "cooperative/internal/sanitizers.h"
 #include "mothreads/contexts/futex.h"
-#include "mothreads/contexts/spin.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/until.h"
 
@@ -164,31 +164,14 @@ const std::atomic<std::uint32_t>* SchedulerCore::inbox_futex() const noexcept {
   return reinterpret_cast<const std::atomic<std::uint32_t>*>(&inbox_);
 }
 
-// Wakes a scheduler whose time passes by somebody's hand.
-struct SchedulerCore::Alarm : TimerNode {
-  explicit Alarm(SchedulerCore& its_core) : TimerNode(kOps), core(its_core) {}
-
-  // Once taken, until it has rung.
-  void await() const noexcept {
-    while (!rang.load(std::memory_order_acquire)) mothreads::internal::spin_pause();  // pairs with fire()
-  }
-
-  static bool take(TimerNode&) { return true; }
-  static void fire(TimerNode& node) {
-    auto& alarm = static_cast<Alarm&>(node);
-    SchedulerCore& core = alarm.core;
-    Posted* asleep = SchedulerCore::asleep();
-    const bool sleeps = core.inbox_.compare_exchange_strong(asleep, nullptr, std::memory_order_relaxed);
-    alarm.rang.store(true, std::memory_order_release);  // the alarm may be gone now; the core stays
-    if (sleeps) mothreads::internal::futex_wake(core.inbox_futex(), 1);
-  }
-  static const TimerOps kOps;
-
-  SchedulerCore& core;
-  std::atomic<bool> rang{false};
-};
-
-constexpr TimerOps SchedulerCore::Alarm::kOps{take, fire};
+void SchedulerCore::Alarm::fire(TimerNode& node) {
+  auto& alarm = static_cast<Alarm&>(node);
+  SchedulerCore& core = alarm.core;
+  Posted* mark = core.inbox_.load(std::memory_order_relaxed);
+  const bool waits = is_mark(mark) && core.inbox_.compare_exchange_strong(mark, nullptr, std::memory_order_relaxed);
+  alarm.rang.store(true, std::memory_order_release);  // the alarm may be gone now; the core stays
+  if (waits) core.wake(mark);
+}
 
 void SchedulerCore::sleep() noexcept {
   std::optional<Instant> deadline;

@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "cooperative/internal/foreign_poll.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/log.h"
@@ -113,6 +114,7 @@ void SchedulerCore::end() {
     WaitNode node;
     static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }
+  if (foreign_poll_ != nullptr) foreign_poll_->abandon();
   const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
   if (carries_its_thread) {

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cooperative/internal/bell.h"
 #include "cooperative/internal/conductor.h"
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
@@ -34,6 +35,7 @@
 
 namespace cooperative::internal {
 
+class ForeignPoll;
 class SchedulerNode;
 
 // First in, first out; linked through `next`.
@@ -188,6 +190,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   const SchedulerNode* node() const noexcept { return node_; }
 
  private:
+  friend class ForeignPoll;
   friend class SchedulerNode;
   friend class WorldCore;
 
@@ -205,7 +208,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   void run_calls();
   void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
+  // Marks in the inbox: it has nothing, and its thread waits.
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
+  static Posted* polled() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{2}); }  // in somebody else's loop
+  static bool is_mark(const Posted* posted) noexcept { return posted == asleep() || posted == polled(); }
+  void wake(const Posted* mark) noexcept;  // whose mark was taken away
 
   Runnable& runnable_of(mothreads::internal::Context& context) noexcept {
     return &context == root_->context ? *root_ : static_cast<FiberBlock&>(context).runnable;
@@ -305,14 +312,16 @@ class SchedulerCore final : public mothreads::internal::Host {
   void* root_tsan_fiber_ = nullptr;
   SchedulerNode* node_ = nullptr;
   Conductor* conductor_ = nullptr;  // in a test world
+  ForeignPoll* foreign_poll_ = nullptr;
   std::shared_ptr<Mailbox> mailbox_;  // of this life of the core
   Fifo<Call> calls_;                  // taken from it
   bool calls_run_ = false;            // a fiber is at them
   bool ending_ = false;
 
   // What other threads touch, in lines of its own.
-  alignas(64) std::atomic<Posted*> inbox_{nullptr};  // newest first; asleep() while the scheduler sleeps with nothing in it
+  alignas(64) std::atomic<Posted*> inbox_{nullptr};  // newest first; or a mark
   std::atomic<std::uint64_t> wakes_{0};
+  Bell bell_;
 };
 
 // --- what every wait goes through ------------------------------------------------------------------------------------------------

@@ -588,7 +588,7 @@ TEST(WorldDeathTest, AStopThatMissesItsDeadlineNamesTheSeed) {
 }
 
 TEST(WorldDeathTest, AThreadFromOutsideThatWakesOneInsideIsRefused) {
-  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
         World world({.seed = 42});

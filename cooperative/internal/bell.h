@@ -1,0 +1,36 @@
+#pragma once
+
+// What other threads ring when the scheduler's own thread is in somebody else's poll().
+
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "cooperative/internal/ready_descriptor.h"
+#include "mothreads/contexts/tiny_mutex.h"
+
+namespace cooperative::internal {
+
+class Bell {
+ public:
+  // Throws as ReadyDescriptor::get().
+  int hang() {
+    mothreads::internal::TinyLock lock(mutex_);
+    return descriptor_.emplace().get(/*is_ready=*/false);
+  }
+  void take_down() noexcept {
+    mothreads::internal::TinyLock lock(mutex_);
+    descriptor_.reset();
+  }
+
+  // Nothing while none hangs: a thread may be late.
+  void set(bool rings) noexcept {
+    mothreads::internal::TinyLock lock(mutex_);
+    if (descriptor_) descriptor_->set(rings);
+  }
+
+ private:
+  mothreads::internal::TinyMutex mutex_;
+  std::optional<ReadyDescriptor> descriptor_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,126 @@
+#include "cooperative/internal/foreign_poll.h"
+
+#include "mothreads/misuse.h"
+
+namespace cooperative::internal {
+
+using mothreads::Instant;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::TimerWheel;
+using mothreads::internal::WaitNode;
+
+// A run_due() under way. One inside another's functions is within it, and ends first.
+struct ForeignPoll::Call {
+  explicit Call(ForeignPoll& its_poll) : poll(its_poll), outer(its_poll.innermost_) { poll.innermost_ = this; }
+  ~Call() {
+    Call** place = &poll.innermost_;
+    while (*place != this) place = &(*place)->outer;  // not the first when a cancelled fiber leaves
+    *place = outer;
+    if (poll.innermost_ == nullptr) return;
+    // It looks when this fiber gives up its turn: an inner loop that goes on has its next call under way by then.
+    if (WaitNode* waiter = poll.innermost_->waiters.claim_front_on_host()) poll.core_->end_wait(*waiter, Why::ready);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  bool is_innermost() const noexcept { return poll.innermost_ == this; }
+
+  void await_inner() {
+    WaitNode node;
+    static_cast<void>(poll.core_->wait(waiters, node, "waits for the inner loop to end", Until()));
+  }
+
+  ForeignPoll& poll;
+  Call* outer;
+  mothreads::internal::WaitList waiters;  // itself
+};
+
+ForeignPoll::ForeignPoll(SchedulerCore& core) : core_(&core) {
+  if (core.foreign_poll_ != nullptr) throw Misuse("this thread's scheduler has a ForeignLoop already: let all use that one");
+  descriptor_ = core.bell_.hang();
+  core.foreign_poll_ = this;
+  core.bell_.set(true);  // until the first run_due() nobody knows
+}
+
+ForeignPoll::~ForeignPoll() {
+  if (core_ == nullptr) return;
+  if (!core_->is_its_thread()) {
+    mothreads::internal::fatal_misuse("a ForeignLoop was destroyed on another thread than its own: let its own thread destroy it");
+  }
+  if (innermost_ != nullptr) {
+    mothreads::internal::fatal_misuse("a ForeignLoop was destroyed while its run_due() runs: let it outlive the loop");
+  }
+  abandon();
+}
+
+void ForeignPoll::abandon() noexcept {
+  disarm();
+  core_->bell_.take_down();
+  core_->foreign_poll_ = nullptr;
+  core_ = nullptr;
+}
+
+std::optional<Instant> ForeignPoll::run_due(const Until& until) {
+  if (core_ == nullptr) throw Misuse("ForeignLoop::run_due() was called after the end of its scheduler: let its thread make another");
+  if (!core_->is_its_thread()) {
+    throw Misuse("ForeignLoop::run_due() was called on another thread than its own: post a callback to its scheduler, instead");
+  }
+  disarm();
+  {
+    Call call(*this);
+    const Until limit = until.from_now();
+    core_->yield();  // all that is ready has its turn, also when the limit has come
+    do {
+      if (call.is_innermost()) {
+        static_cast<void>(core_->yield_until_idle(limit));
+      } else {
+        call.await_inner();
+      }
+    } while (!call.is_innermost());
+  }
+  return arm();
+}
+
+bool ForeignPoll::has_more() const noexcept {
+  const SchedulerCore& core = *core_;
+  return !core.batch_.is_empty() || !core.ready_.is_empty() || !core.yielded_.is_empty() || !core.until_idle_.is_empty();
+}
+
+Instant ForeignPoll::say_more() noexcept {
+  core_->bell_.set(true);
+  return core_->clock_->now();
+}
+
+std::optional<Instant> ForeignPoll::arm() {
+  if (has_more()) return say_more();
+  Posted* nothing = nullptr;
+  // seq_cst: as when it sleeps, see SchedulerCore::sleep().
+  if (!core_->inbox_.compare_exchange_strong(nothing, SchedulerCore::polled(), std::memory_order_seq_cst)) return say_more();
+  if (core_->mailbox_->has_calls()) return say_more();
+  const std::int64_t first = core_->wheel_->first_time();
+  if (first == TimerWheel::kNever) return std::nullopt;
+  const Instant when{std::chrono::nanoseconds(first)};
+  if (when <= core_->clock_->now()) return say_more();
+  alarm_.emplace(*core_);
+  try {
+    core_->clock_->timers().add(*alarm_, first);
+  } catch (...) {
+    alarm_.reset();
+    throw;
+  }
+  return when;
+}
+
+void ForeignPoll::disarm() noexcept {
+  if (alarm_) {
+    if (!core_->clock_->timers().cancel(*alarm_)) alarm_->await();
+    alarm_.reset();
+  }
+  Posted* polled = SchedulerCore::polled();
+  core_->inbox_.compare_exchange_strong(polled, nullptr, std::memory_order_relaxed);
+  core_->bell_.set(false);
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,43 @@
+#pragma once
+
+// A scheduler whose thread sleeps in somebody else's poll(): foreign_loop.h. Between two run_due() there is a mark in the scheduler's
+// inbox, as while it sleeps, and who finds it rings the bell; times ring it by an alarm.
+
+#include <optional>
+
+#include "cooperative/internal/alarm.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/instant.h"
+#include "mothreads/until.h"
+
+namespace cooperative::internal {
+
+class ForeignPoll {
+ public:
+  explicit ForeignPoll(SchedulerCore& core);
+  ~ForeignPoll();
+  ForeignPoll(const ForeignPoll&) = delete;
+  ForeignPoll& operator=(const ForeignPoll&) = delete;
+
+  int descriptor() const noexcept { return descriptor_; }
+  std::optional<mothreads::Instant> run_due(const mothreads::Until& until);
+
+  // The scheduler ends.
+  void abandon() noexcept;
+
+ private:
+  struct Call;
+
+  bool has_more() const noexcept;
+  std::optional<mothreads::Instant> arm();
+  mothreads::Instant say_more() noexcept;
+  void disarm() noexcept;
+
+  SchedulerCore* core_;
+  int descriptor_ = -1;
+  std::optional<SchedulerCore::Alarm> alarm_;  // while one is set
+  Call* innermost_ = nullptr;
+};
+
+}  // namespace cooperative::internal
