@@ -85,7 +85,8 @@ void SchedulerCore::begin(Conductor* conductor) {
   eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
   conductor_ = conductor;
   mailbox_ = std::make_shared<Mailbox>(conductor);
-  ending_ = false;
+  ending_ = calls_run_ = look_now_ = false;
+  rounds_to_check_ = rounds_per_check_ = 1;
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
   wakes_.store(0, std::memory_order_relaxed);

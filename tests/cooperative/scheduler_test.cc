@@ -136,6 +136,26 @@ TEST(CallbackTest, OnesWhoseTurnNeverComesAreDroppedAndSaidSo) {
   EXPECT_THAT(lines.with("3 callbacks for scheduler of host were withdrawn"), SizeIs(1));
 }
 
+// The next scheduler may be the same object: what the ended one was about to do is not its business.
+TEST(CallbackTest, OnesWhoseFiberHasNotBegunLeaveNothingToTheNextScheduler) {
+  LogLines lines;
+  Thread::run("first", [](Signal) {
+    Signal end;
+    auto poster = spawn("poster", [&] {
+      Scheduler::current().callback([] { FAIL() << "it ended before"; });
+      end.go();
+    });
+    end.wait();
+    poster.release();
+  }).join();
+  bool ran = false;
+  Thread::run("second", [&](Signal) {
+    Scheduler::current().callback([&] { ran = true; });
+    for (int i = 0; i < 3; ++i) yield();
+  }).join();
+  EXPECT_TRUE(ran);
+}
+
 TEST(CallbackTest, AnEmptyFunctionIsMisuse) { EXPECT_THROW(Scheduler::current().callback({}), Misuse); }
 
 TEST(CallbackTest, ManyThreadsPostAtOnceAndNoneIsLost) {
