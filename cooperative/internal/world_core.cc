@@ -35,9 +35,10 @@ constexpr std::int64_t kStart = 1'000'000'000'000;
 
 constexpr std::size_t kThreadStack = 1024 * 1024;
 
-// Code that runs takes time: after so many switches at one instant the time comes that somebody sleeps for, lest those who yield
-// until then do so for ever.
+// Code that runs takes time: after so many switches at one instant the time comes that somebody sleeps for, lest those who wait for it
+// in a loop do so for ever. Much earlier when nobody does anything but yield.
 constexpr std::uint64_t kSwitchesPerInstant = 1'000'000;
+constexpr std::uint64_t kYieldsPerInstant = 10'000;
 
 // A chain of then() functions that make new Tills has an end.
 constexpr int kMaxTillsAtEnd = 100'000;
@@ -91,6 +92,12 @@ class WorldCore::Thread final : public Conductor {
            c.wheel_->first_time() <= c.clock_->now().time_since_epoch().count();
   }
 
+  // Whether its next round is for those alone who gave up their turn for nothing.
+  bool only_yields() const noexcept {
+    return core->ready_.is_empty() && core->inbox_.load(std::memory_order_relaxed) == nullptr && !core->mailbox_->has_calls() &&
+           !core->look_now_ && first_time() > world.clock_.nanoseconds();
+  }
+
   // Of its timers on the world's clock.
   std::int64_t first_time() const noexcept {
     return core == nullptr || core->clock_ != &world.clock_ ? TimerWheel::kNever : core->wheel_->first_time();
@@ -107,6 +114,7 @@ class WorldCore::Thread final : public Conductor {
     core->running_ = core->root_;
     Context::set_current(core->root_->context);
     if (rest.is_empty()) {
+      world.only_yields_ = only_yields() ? world.only_yields_ + 1 : 0;
       core->gather_for_conductor();
       rest.append(core->ready_);
     }
@@ -273,7 +281,8 @@ void WorldCore::give_back_ended() noexcept {
 
 Runnable& WorldCore::next() noexcept {
   give_back_ended();
-  if (++switches_since_jump_ >= kSwitchesPerInstant && first_time() != TimerWheel::kNever) let_time_pass();
+  const bool is_long = ++switches_since_jump_ >= kSwitchesPerInstant || only_yields_ >= kYieldsPerInstant;
+  if (is_long && first_time() != TimerWheel::kNever) let_time_pass();
   while (true) {
     if (Runnable* runnable = draw_one()) {
       Context::set_current(runnable->context);
@@ -326,7 +335,7 @@ void WorldCore::let_time_pass() noexcept {
   const std::int64_t time = first_time();
   if (time == TimerWheel::kNever) fail_deadlock();
   clock_.move_to(time);
-  switches_since_jump_ = 0;
+  switches_since_jump_ = only_yields_ = 0;
 }
 
 void WorldCore::interrupt() noexcept {

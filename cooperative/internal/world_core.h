@@ -126,6 +126,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t stay_;  // of eight draws, so many leave the turn with the thread that has it
   std::uint64_t signature_ = 0;
   std::uint64_t switches_since_jump_ = 0;
+  std::uint64_t only_yields_ = 0;  // so many rounds, one after the other, were for nothing else
   WorldClock clock_;
   mothreads::internal::Ref<Root> root_;
   EhGlobals* eh_globals_ = nullptr;

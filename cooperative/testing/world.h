@@ -15,7 +15,7 @@
 //
 // Inside run() all is as outside, but for this: a mothreads::Thread has no OS thread of its own. It has a stack and a scheduler, and
 // whenever one of its fibers waits, the seed decides which thread goes on; in which order its own fibers do is decided by their
-// scheduler, as always. Time stands still while anybody can run, and jumps when all sleep. All waits of the library work: Signal,
+// scheduler, as always. Time stands still while anybody can run, and jumps when all sleep, or have long done nothing but yield. All waits of the library work: Signal,
 // Till, Lock, Queue, joins, and those of fibers.
 //
 // A failure names the seed: an exception that leaves run(), a GoogleTest failure inside, a stop that misses its deadline, and a

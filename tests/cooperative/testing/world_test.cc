@@ -574,6 +574,7 @@ TEST(WorldDeathTest, ADeadlockNamesTheSeedAndWhoWaits) {
 }
 
 TEST(WorldDeathTest, AStopThatMissesItsDeadlineNamesTheSeed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // the report starts a thread
   EXPECT_EXIT(
       {
         World world({.seed = 42});

@@ -1,0 +1,41 @@
+#pragma once
+
+// What the tests of many seeds have in common.
+
+#include <cstddef>
+
+#include "absl/time/time.h"
+#include "cooperative/sleep.h"
+#include "cooperative/testing/world.h"
+
+namespace cooperative::testing {
+
+// In CI; WORLD_SEEDS=10000 in the environment for more.
+inline constexpr std::size_t kSeeds = 300;
+
+// Does one of the things by which others get their turn, or nothing.
+inline void wander(World& world) {
+  switch (world.random(6)) {
+    case 0:
+      yield();
+      break;
+    case 1:
+      world.interrupt();
+      break;
+    case 2:
+      sleep(absl::Milliseconds(world.random(5)));
+      break;
+    case 3:
+      yield_until_idle();
+      break;
+    default:
+      break;
+  }
+}
+
+// From none to some milliseconds.
+inline absl::Duration some_time(World& world) { return absl::Milliseconds(world.random(6)); }
+
+inline bool chance(World& world, unsigned of_ten) { return world.random(10) < of_ten; }
+
+}  // namespace cooperative::testing
