@@ -106,7 +106,7 @@ TEST(WorldTest, ACancelledCallerLeavesWhenAllHaveStopped) {
     World world;
     world.run([&](Signal please_stop) {
       sleep(please_stop | absl::Hours(1));
-      told = please_stop;
+      told = static_cast<bool>(please_stop);
     });
     ADD_FAILURE() << "it was cancelled";
   });
