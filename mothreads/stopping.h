@@ -10,6 +10,10 @@ namespace mothreads {
 // waits on and its stack, logs are flushed, and the process ends with kExitDidNotStop.
 inline constexpr absl::Duration kDefaultStopDeadline = absl::Seconds(30);
 
+// Fibers that have not ended by the deadline are cancelled then, also those that take a please_stop. Where a scheduler is among those who
+// have not stopped, the report comes so much later: time for them to unwind. Threads, which nothing unwinds, are given none.
+inline constexpr absl::Duration kUnwindGrace = absl::Seconds(2);
+
 // Changes it for requests made from now on; absl::InfiniteDuration() for none. Any thread may call it.
 void set_stop_deadline(absl::Duration duration);
 absl::Duration stop_deadline();

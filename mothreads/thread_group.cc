@@ -62,7 +62,7 @@ void GroupNode::tell_next(const std::optional<Instant>& deadline) {
     if (member->stopped()) continue;
     // Whether it was told before says nothing: somebody may have told it alone.
     if (in_turn_.exchange(member->id()) == member->id()) return;
-    member->request_stop(deadline);
+    member->request_stop(deadline, clock());
     member->stopped().then([group = Ref<GroupNode>(*this), deadline] { group->tell_next(deadline); });
     return;
   }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 namespace cooperative::internal {
 
 struct GroupPlace;
+class FiberWatch;
 
 class FiberBlock final : public mothreads::internal::Context {
  public:
@@ -39,6 +41,8 @@ class FiberBlock final : public mothreads::internal::Context {
   };
   static constexpr std::size_t kRoom = 96;  // bytes for a job that needs no allocation
 
+  static constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
+
   Runnable runnable;
 
   State state = State::fresh;
@@ -48,6 +52,8 @@ class FiberBlock final : public mothreads::internal::Context {
   bool told_to_stop = false;
   bool is_cancelled = false;
   bool stays_with_parent = false;  // also when it is released: its parent was chosen
+  std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock
+  FiberWatch* watch = nullptr;               // over that deadline, where nobody above has one
   std::size_t stack_size = 0;
   std::uint64_t id = 0;
   SchedulerCore* core = nullptr;

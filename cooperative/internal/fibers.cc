@@ -84,6 +84,7 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.group = nullptr;
   fiber.unwind_deferred = 0;
   fiber.stack_size = 0;
+  fiber.stop_deadline = FiberBlock::kNoDeadline;
   fiber.failure = nullptr;
   if (fiber.please_stop) fiber.please_stop.reset();
   if (fiber.stopped) fiber.stopped.reset();
@@ -132,6 +133,7 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   if (failed && !fiber.has_handle) report_failure(fiber);
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
+  if (fiber.watch != nullptr) end_watch(fiber);
   while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
   if (fiber.stopped) fiber.stopped->go();
   --fibers_;
@@ -151,19 +153,7 @@ void SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
   }
 }
 
-void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
-  while (fiber.newest_child != nullptr) {
-    tell_children(fiber.newest_child);
-    FiberBlock* const child = fiber.newest_child;  // looked at anew: who was told may have ended
-    if (child == nullptr) return;
-    if (child->group != nullptr) {
-      close_group(*child->group);
-    } else {
-      static_cast<void>(join(*child, Until()));
-    }
-  }
-}
-
+// A fiber that the running one runs under waits for it.
 void SchedulerCore::check_join(const FiberBlock& fiber) const {
   if (!runs_below(fiber)) return;
   const FiberBlock* me = running_fiber();
@@ -171,47 +161,6 @@ void SchedulerCore::check_join(const FiberBlock& fiber) const {
                               ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
                               : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
                                             "fiber join it", me->own_name, fiber.own_name));
-}
-
-void SchedulerCore::stop(FiberBlock& fiber) {
-  if (fiber.state == FiberBlock::State::ended) return;
-  if (fiber.group != nullptr) return stop_group(*fiber.group);
-  tell_children(fiber.newest_child);
-  if (std::exchange(fiber.told_to_stop, true)) return;
-  if (fiber.takes_stop) {
-    const Signal please_stop = *fiber.please_stop;  // what it sets off may end the fiber
-    please_stop.go();
-  } else {
-    cancel(fiber);
-  }
-}
-
-void SchedulerCore::tell_children(FiberBlock* newest_child) {
-  // What one does when it is told may end others: each is found anew, by its age.
-  std::uint64_t younger_than = UINT64_MAX;
-  while (newest_child != nullptr) {
-    FiberBlock* child = newest_child;
-    FiberBlock* found = nullptr;
-    do {
-      if (child->id < younger_than) {
-        found = child;
-        break;
-      }
-      child = child->older;
-    } while (child != newest_child);
-    if (found == nullptr) return;
-    younger_than = found->id;
-    FiberBlock* const parent = found->parent;
-    stop(*found);
-    newest_child = parent == nullptr ? newest_ : parent->newest_child;
-  }
-}
-
-void SchedulerCore::cancel(FiberBlock& fiber) {
-  if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
-  fiber.unwind_wanted = true;
-  const bool is_parked = fiber.state == FiberBlock::State::begun && &fiber.runnable != running_;
-  if (is_parked && fiber.unwind_deferred == 0 && fiber.runnable.uncaught_exceptions == 0) fiber.interrupt_on_host();
 }
 
 void SchedulerCore::let_go(FiberBlock& fiber) {
@@ -228,6 +177,10 @@ void SchedulerCore::let_go(FiberBlock& fiber) {
     if (heir != fiber.parent) {
       unlink_child(fiber);
       link_child(fiber, heir);
+      // The one under which it was told does not wait for it any more.
+      if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
+        watch(fiber, fiber.stop_deadline);
+      }
     }
   }
   tell_if_late(fiber);
@@ -257,21 +210,52 @@ Signal SchedulerCore::stopped_signal(FiberBlock& fiber) {
 
 // --- the tree of fibers --------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// A report may interrupt the thread anywhere, and walks along the tree: see picture.cc. The compiler keeps the order; there is no other
+// thread to keep it for.
+class Changing {
+ public:
+  explicit Changing(std::atomic<bool>& changes) : changes_(changes) {
+    changes_.store(true, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+  ~Changing() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    changes_.store(false, std::memory_order_relaxed);
+  }
+  Changing(const Changing&) = delete;
+  Changing& operator=(const Changing&) = delete;
+
+ private:
+  std::atomic<bool>& changes_;
+};
+
+}  // namespace
+
 void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
+  const Changing changing(tree_changes_);
   child.parent = parent;
+  if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
   FiberBlock*& newest = parent == nullptr ? newest_ : parent->newest_child;
   if (newest == nullptr) {
-    child.older = child.newer = &child;
-  } else {
-    child.older = newest;
-    child.newer = newest->newer;
-    newest->newer = child.newer->older = &child;
+    child.older = child.newer = newest = &child;
+    return;
   }
-  newest = &child;
-  if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
+  // By age, also where one comes from another parent.
+  FiberBlock* older = newest;
+  while (child.id < older->id) {
+    older = older->older;
+    if (older == newest) break;  // all are newer
+  }
+  child.older = older;
+  child.newer = older->newer;
+  older->newer = child.newer->older = &child;
+  if (child.id > newest->id) newest = &child;
 }
 
 void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
+  const Changing changing(tree_changes_);
   FiberBlock*& newest = child.parent == nullptr ? newest_ : child.parent->newest_child;
   if (child.older == &child) {
     newest = nullptr;

@@ -21,11 +21,12 @@ void SchedulerCore::stop_group(GroupPlace& its) {
   const auto group = its.shared_from_this();  // who is told may end it
   if (group->block == nullptr) return;
   group->block->told_to_stop = true;
+  settle_deadline(*group->block);
   FiberBlock* const newest = group->block->newest_child;
   if (group->stop_in_turn && newest != nullptr) {
     stop(*newest);
   } else {
-    tell_children(newest);
+    tell_children(newest, group->block->stop_deadline);
   }
   group->please_stop.go();
 }
@@ -55,6 +56,7 @@ void SchedulerCore::close_group(GroupPlace& its) noexcept {
   if (group->block == nullptr) return;  // another was there first
   FiberBlock& block = *std::exchange(group->block, nullptr);
   unlink_child(block);
+  if (block.watch != nullptr) end_watch(block);
   recycle(block);
 }
 

@@ -58,21 +58,6 @@ void SchedulerCore::resume(Context& context) noexcept {
   }
 }
 
-// A fiber of its own, because then() functions of the signals that go belong on no stack of somebody who waits.
-void SchedulerCore::start_stopper() noexcept {
-  static constexpr FiberBlock::Job kTellAll{
-      .call =
-          [](void* self) {
-            auto& core = *static_cast<SchedulerCore*>(self);
-            core.tell_children(core.newest_);
-          },
-      .drop_function = [](void*) noexcept {},
-      .destroy = [](void*) noexcept {},
-      .free = nullptr,
-  };
-  start_helper("stop of all fibers", kTellAll);
-}
-
 // A fiber that nobody owns, for work of the scheduler's own that may run users' code.
 void SchedulerCore::start_helper(std::string_view name, const FiberBlock::Job& job) noexcept {
   FiberBlock& helper = make_fiber(name, nullptr);

@@ -87,6 +87,7 @@ void SchedulerCore::begin(Conductor* conductor) {
   mailbox_ = std::make_shared<Mailbox>(conductor);
   ending_ = calls_run_ = look_now_ = false;
   rounds_to_check_ = rounds_per_check_ = 1;
+  stop_deadline_ = FiberBlock::kNoDeadline;
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
   wakes_.store(0, std::memory_order_relaxed);
@@ -106,8 +107,12 @@ void SchedulerCore::end() {
     ++withdrawn;
   }
   if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, node_->name());
+  if (newest_ != nullptr) {
+    node_->request_stop();  // where nobody has: it settles the deadline, and watches over it
+    settle_deadline_of_all(node_->deadline());
+  }
   while (newest_ != nullptr) {
-    tell_children(newest_);
+    tell_children(newest_, stop_deadline_);
     if (fibers_ == 0) {
       if (newest_ != nullptr) close_group(*newest_->group);  // it outlives its scheduler
       continue;
@@ -115,6 +120,7 @@ void SchedulerCore::end() {
     WaitNode node;
     static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }
+  cancel_timer(stop_timer_);
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();
   const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));

@@ -36,7 +36,17 @@
 namespace cooperative::internal {
 
 class ForeignPoll;
+class FiberPicture;
 class SchedulerNode;
+
+// Cancels a fiber and all that run under it, or all of a scheduler, when a stop's deadline comes.
+struct CancelTimer : mothreads::internal::TimerNode {
+  CancelTimer(SchedulerCore& its_core, FiberBlock* its_top) : TimerNode(kOps), core(its_core), top(its_top) {}
+  static const mothreads::internal::TimerOps kOps;
+
+  SchedulerCore& core;
+  FiberBlock* const top;  // null for all
+};
 
 // First in, first out; linked through `next`.
 template <typename T>
@@ -181,16 +191,21 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // --- the end --------------------------------------------------------------------------------------------------------------
 
-  // Tells all fibers to stop, newest first, in a fiber of its own.
-  void start_stopper() noexcept;
+  // Tells all fibers to stop, newest first, in a fiber of its own; cancels at the deadline those that are left.
+  void begin_stop(const std::optional<mothreads::Instant>& deadline) noexcept;
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
   SchedulerCounts counts() const noexcept;
   const SchedulerNode* node() const noexcept { return node_; }
 
+  // For reports, on its own thread, in a signal handler that may have interrupted anything: what its fibers do.
+  void take_picture(FiberPicture& picture) const noexcept;
+
  private:
   friend class ForeignPoll;
+  friend struct CancelTimer;
+  friend class FiberWatch;
   friend class SchedulerNode;
   friend class WorldCore;
 
@@ -206,6 +221,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void take_posted() noexcept;
   void take_calls() noexcept;
   void run_calls();
+  void start_stopper() noexcept;
   void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
   // Marks in the inbox: it has nothing, and its thread waits.
@@ -266,8 +282,17 @@ class SchedulerCore final : public mothreads::internal::Host {
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
   void unlink_child(FiberBlock& child) noexcept;
   void stop_children(FiberBlock& fiber) noexcept;
-  void tell_children(FiberBlock* newest_child);
   static bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept;
+  void tell(FiberBlock& fiber, std::int64_t deadline);
+  void tell_children(FiberBlock* newest_child, std::int64_t deadline);
+  void settle_deadline(FiberBlock& fiber) noexcept;
+  void settle_deadline_of_all(const std::optional<mothreads::Instant>& deadline) noexcept;
+  bool has_passed(std::int64_t deadline) const noexcept;
+  void watch(FiberBlock& fiber, std::int64_t deadline) noexcept;
+  void end_watch(FiberBlock& fiber) noexcept;
+  void cancel_with_all_below(FiberBlock* top) noexcept;
+  bool is_switching(const void* here) const noexcept;
+  void name_joined(FiberPicture& picture) const noexcept;
 
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
 
@@ -304,6 +329,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t max_fibers_ = kDefaultMaxFibers;
   std::uint64_t next_id_ = 1;
   mothreads::internal::WaitList no_fibers_waiters_;
+  std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
+  std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
+  CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;

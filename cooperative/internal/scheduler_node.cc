@@ -1,16 +1,68 @@
 #include "cooperative/internal/scheduler_node.h"
 
+#include <string>
+#include <thread>
 #include <utility>
+
+#include "cooperative/internal/picture.h"
+#include "mothreads/contexts/interrupt.h"
+#include "mothreads/contexts/thread_context.h"
 
 namespace cooperative::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;
+using mothreads::internal::Context;
+using mothreads::internal::HostedContext;
+using mothreads::internal::HostedContexts;
+using mothreads::internal::Interrupted;
 using mothreads::internal::Node;
 using mothreads::internal::Ref;
+using mothreads::internal::ThreadContext;
+
+namespace {
+
+// None in a test world, where threads are contexts of one.
+std::uint64_t os_thread_of(Context& root) {
+  const auto* thread = dynamic_cast<const ThreadContext*>(&root);
+  return thread == nullptr ? 0 : thread->os_thread_id();
+}
+
+// What a picture is asked for with.
+struct Question {
+  const SchedulerCore* core;
+  const SchedulerNode* node;
+  FiberPicture picture;
+};
+
+// In a signal handler. Cores are recycled, and so are the numbers of threads: only that thread knows whether it is still the one.
+void answer(void* question_pointer) {
+  auto& question = *static_cast<Question*>(question_pointer);
+  const SchedulerCore* const core = SchedulerCore::current_or_null();
+  if (core != question.core || core->node() != question.node) {
+    question.picture.state = FiberPicture::State::ended;
+  } else {
+    core->take_picture(question.picture);
+  }
+}
+
+HostedContext copy_of(const FiberPicture::Entry& entry) {
+  return {.depth = entry.depth,
+          .state = std::string(entry.has_function_ended ? "has ended its function and " : "") + entry.state,
+          .name = entry.name,
+          .takes_stop = entry.takes_stop,
+          .told_to_stop = entry.told_to_stop,
+          .is_cancelled = entry.is_cancelled,
+          .stack = std::vector<void*>(entry.frames.begin(), entry.frames.begin() + entry.frame_count)};
+}
+
+}  // namespace
 
 SchedulerNode::SchedulerNode(std::string_view name, SchedulerCore& core, mothreads::Clock& clock)
-    : Node(name, Signal("please_stop for " + std::string(name)), clock), core_(core), mailbox_(core.mailbox()) {}
+    : Node(name, Signal("please_stop for " + std::string(name)), clock),
+      core_(core),
+      mailbox_(core.mailbox()),
+      os_thread_id_(os_thread_of(Context::current())) {}
 
 void SchedulerNode::await_end() {
   if (SchedulerCore::current_or_null() == &core_) {
@@ -20,19 +72,39 @@ void SchedulerNode::await_end() {
   }
 }
 
+std::optional<HostedContexts> SchedulerNode::look_inside() const {
+  constexpr int kTries = 1000;
+  auto question = std::make_unique<Question>();
+  question->core = &core_;
+  question->node = this;
+  for (int i = 0; i < kTries && question->picture.state == FiberPicture::State::busy; ++i) {
+    if (i > 0) std::this_thread::yield();  // it is on its way out of a few instructions
+    const Interrupted interrupted = mothreads::internal::interrupt_thread(os_thread_id_, answer, question.get());
+    if (interrupted == Interrupted::runs) static_cast<void>(question.release());  // it may still write there
+    if (interrupted != Interrupted::ran) return std::nullopt;
+  }
+  const FiberPicture& picture = question->picture;
+  if (picture.state != FiberPicture::State::complete) return std::nullopt;
+  HostedContexts contexts;
+  for (std::size_t i = 0; i < picture.count; ++i) contexts.shown.push_back(copy_of(picture.entries[i]));
+  contexts.left_out = picture.total + 1 - picture.count;
+  return contexts;
+}
+
 // Through the mailbox of this life of the core: another thread may have the core by now.
-void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>&) {
+void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>& deadline) {
   struct StopAll final : Call {
-    explicit StopAll(SchedulerCore& its_core) : core(its_core) {}
+    StopAll(SchedulerCore& its_core, const std::optional<Instant>& its_deadline) : core(its_core), deadline(its_deadline) {}
     void run() override {
-      core.start_stopper();
+      core.begin_stop(deadline);
       delete this;
     }
     void withdraw() noexcept override { delete this; }
     bool is_urgent() const noexcept override { return true; }
     SchedulerCore& core;
+    const std::optional<Instant> deadline;
   };
-  auto stop = std::make_unique<StopAll>(core_);
+  auto stop = std::make_unique<StopAll>(core_, deadline);
   if (!mailbox_->post(*stop)) return;
   static_cast<void>(stop.release());
   core_.wake_if_asleep();

@@ -2,7 +2,9 @@
 
 // The place of a scheduler in the shutdown tree: under the thread that runs it.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/node.h"
@@ -18,6 +20,9 @@ class SchedulerNode final : public mothreads::internal::Node {
   std::string_view kind() const override { return "scheduler"; }
   bool takes_children() const override { return false; }
   bool is_part_of_parent() const override { return true; }
+  bool may_unwind() const override { return true; }
+  // Asks the scheduler's thread, by a signal.
+  std::optional<mothreads::internal::HostedContexts> look_inside() const override;
 
  private:
   void tell_children(const std::vector<mothreads::internal::Ref<Node>>& newest_first,
@@ -25,6 +30,7 @@ class SchedulerNode final : public mothreads::internal::Node {
 
   SchedulerCore& core_;
   const std::shared_ptr<Mailbox> mailbox_;
+  const std::uint64_t os_thread_id_;  // of who made it
 };
 
 }  // namespace cooperative::internal

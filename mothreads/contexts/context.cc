@@ -1,5 +1,7 @@
 #include "mothreads/contexts/context.h"
 
+#include <cstdio>
+
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
@@ -32,7 +34,7 @@ void Context::finish(Why why) noexcept {
 void Context::resume_on_host() noexcept { host->resume(*this); }
 
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
-  if (host != nullptr) return await_finish_on_host(what.verb);
+  if (host != nullptr) return await_finish_on_host(what);
   if (is_done() || (may_spin && spin_until([this] { return is_done(); }, 1))) return true;
   describe(what);
   absl::Cleanup forget = [this] { undescribe(); };
@@ -46,7 +48,7 @@ bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDes
   return done;
 }
 
-bool Context::await_finish_on_host(const char* verb) noexcept {
+bool Context::await_finish_on_host(const WaitDescription& what) noexcept {
   if (reach_ == Reach::host) {
     const std::uint64_t word = word_.load(std::memory_order_relaxed);
     if ((word & kDone) != 0) return true;
@@ -54,10 +56,12 @@ bool Context::await_finish_on_host(const char* verb) noexcept {
   } else if ((word_.fetch_or(kSleeping | kOnHost, std::memory_order_acq_rel) & kDone) != 0) {  // as in await_finish()
     return true;
   }
-  verb_.store(verb, std::memory_order_relaxed);  // relaxed: a literal, for reports
+  verb_.store(what.verb, std::memory_order_relaxed);  // a literal, for reports
+  waits_for_ = &what;
   do {
     host->suspend(*this);
   } while (!is_done());
+  waits_for_ = nullptr;
   return true;
 }
 
@@ -65,7 +69,7 @@ void Context::await_claimed() noexcept {
   // The claimer is between two statements of its own; it only takes long when it was preempted there.
   for (int i = 0; i < 100 && !is_done(); ++i) spin_pause();
   if (host != nullptr) {
-    await_finish_on_host("is about to go on");
+    await_finish_on_host({"is about to go on", nullptr, nullptr});
     return;
   }
   if (is_done() || (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0) return;
@@ -88,6 +92,18 @@ std::optional<WaitReport> Context::waits_on() const {
   if ((word_.load(std::memory_order_relaxed) & (kOnHost | kDone)) != kOnHost) return std::nullopt;
   const char* const verb = verb_.load(std::memory_order_relaxed);  // null for a moment, before its first wait
   return WaitReport{verb == nullptr ? "waits" : verb, std::nullopt};
+}
+
+bool Context::write_wait_on_host(char* buffer, std::size_t size) const noexcept {
+  if ((word_.load(std::memory_order_relaxed) & (kOnHost | kDone)) != kOnHost) return false;
+  const char* const verb = verb_.load(std::memory_order_relaxed);
+  const int written = std::snprintf(buffer, size, "%s", verb == nullptr ? "waits" : verb);
+  const auto used = static_cast<std::size_t>(written);
+  if (waits_for_ != nullptr && waits_for_->write_name != nullptr && used + 2 < size) {
+    buffer[used] = ' ';
+    waits_for_->write_name(waits_for_->object, buffer + used + 1, size - used - 1);
+  }
+  return true;
 }
 
 }  // namespace mothreads::internal

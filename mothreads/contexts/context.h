@@ -129,8 +129,8 @@ class Context {
   // here, but timers.
   bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin);
 
-  // The same for one with a host; `verb` is a literal, for reports.
-  bool await_finish_on_host(const char* verb) noexcept;
+  // The same for one with a host.
+  bool await_finish_on_host(const WaitDescription& what) noexcept;
 
   // Busy-waits a little, if that pays for this kind of context, with so many pauses between two looks. True when `condition` came.
   virtual bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept = 0;
@@ -153,6 +153,10 @@ class Context {
 
   // What it sleeps on, if it does. Any thread may ask. A context with a host says only the verb: it has no time for more.
   virtual std::optional<WaitReport> waits_on() const;
+
+  // The same for one with a host, and the name of what it waits on where it says that: only on its host's OS thread, also in a signal
+  // handler there, because that is on the waiter's stack. False when it does not wait.
+  bool write_wait_on_host(char* buffer, std::size_t size) const noexcept;
 
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
@@ -208,6 +212,7 @@ class Context {
   Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
   std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
+  const WaitDescription* waits_for_ = nullptr;  // the same with its object, where the wait has said it
 };
 
 // In this scope no wait of the current context unwinds it, as destructors need: a cancellation comes after it.

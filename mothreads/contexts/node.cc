@@ -6,7 +6,6 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/stop_report.h"
-#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/stopping.h"
 #include "mothreads/until.h"
@@ -42,12 +41,11 @@ constinit std::atomic<std::uint64_t> next_id{1};
 }  // namespace
 
 Node::Node(std::string_view name, Signal please_stop, Clock& clock)
-    : TimerNode(kWatch),
+    : StopWatch(clock),
       id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       name_(name),
       please_stop_(std::move(please_stop)),
-      stopped_("stopped of " + name_),
-      clock_(clock) {}
+      stopped_("stopped of " + name_) {}
 
 Node::~Node() = default;
 
@@ -77,7 +75,7 @@ void Node::attach_to(Node& parent) {
     TinyLock lock(mutex_);
     parent_ = &parent;
   }
-  if (told) request_stop(deadline);
+  if (told) request_stop(deadline, parent.clock());
 }
 
 void Node::detach() {
@@ -132,49 +130,41 @@ bool Node::was_told_to_stop() const {
   return told_;
 }
 
+std::optional<Instant> Node::deadline() const {
+  TinyLock lock(mutex_);
+  return deadline_;
+}
+
 std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inherited) {
   const absl::Duration allowed = stop_deadline();
-  std::optional<Instant> watch_until;
+  bool watched = false;
   std::optional<Instant> deadline;
   {
     TinyLock lock(mutex_);
     if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
     if (!deadline_ && allowed != absl::InfiniteDuration()) {
-      deadline_ = clock_.now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
+      deadline_ = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
       // One that was inherited is watched by whoever set it: its node ends after this one.
-      watched_ = true;
-      watch_until = deadline_;
+      watched = watched_ = true;
     }
     deadline = deadline_;
   }
-  if (watch_until) {
-    ref();  // for the timer
-    try {
-      clock_.watch_timers().add(*this, watch_until->time_since_epoch().count());
-      if (stopped_) cancel_watch();
-    } catch (const std::exception& refused) {
-      // The stop goes on without its deadline: that is better than to end here, maybe inside a destructor.
-      log::error("the stop of \"{}\" has no deadline, because the timer for it cannot be had: {}", name_, refused.what());
-      unref();
-    }
-  }
+  if (watched) watch_until(*deadline);
   return deadline;
 }
 
-void Node::cancel_watch() {
-  if (clock_.watch_timers().cancel(*this)) unref();
+void Node::end_process(std::string_view who) const { report_and_exit(who, *this); }
+
+bool Node::may_unwind() const {
+  const auto below = children();
+  return std::any_of(below.begin(), below.end(), [](const Ref<Node>& child) { return child->may_unwind(); });
 }
 
-bool Node::take_watch(TimerNode&) { return true; }
-
-void Node::fire_watch(TimerNode& timer) {
-  Node& node = static_cast<Node&>(timer);
-  if (!node.stopped_) report_and_exit(node);
-  node.unref();
-}
-
-bool Node::request_stop(const std::optional<Instant>& inherited) {
+bool Node::request_stop(const std::optional<Instant>& parents, Clock& parents_clock) {
   if (stopped_) return false;
+  std::optional<Instant> inherited = parents;
+  // Each clock has a time of its own: what is left of it counts.
+  if (inherited && &parents_clock != &clock()) inherited = clock().now() + (*inherited - parents_clock.now());
   bool first = false;
   {
     TinyLock lock(mutex_);
@@ -187,7 +177,7 @@ bool Node::request_stop(const std::optional<Instant>& inherited) {
 }
 
 void Node::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
-  for (const Ref<Node>& child : newest_first) child->request_stop(deadline);
+  for (const Ref<Node>& child : newest_first) child->request_stop(deadline, clock());
 }
 
 void Node::stop_children() {
@@ -230,7 +220,7 @@ void Node::mark_stopped() {
     TinyLock lock(mutex_);
     watched = watched_;
   }
-  if (watched) cancel_watch();
+  if (watched) end_watch();
 }
 
 }  // namespace mothreads::internal

@@ -19,7 +19,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "mothreads/contexts/os_thread.h"
-#include "mothreads/contexts/timer_queue.h"
+#include "mothreads/contexts/stop_watch.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
@@ -70,22 +70,30 @@ class Ref {
   T* node_ = nullptr;
 };
 
-class Node : private TimerNode {
+// One of several contexts that share an OS thread, as a report shows it.
+struct HostedContext {
+  int depth = 0;      // in the tree of those contexts; 0 for the thread's own stack
+  std::string state;  // "waits for signal saved", "has not begun"
+  std::string name;
+  bool takes_stop = false;
+  bool told_to_stop = false;
+  bool is_cancelled = false;
+  std::vector<void*> stack;  // return addresses, the innermost first
+};
+
+struct HostedContexts {
+  std::vector<HostedContext> shown;  // the thread's own stack, then each before what runs under it, the newest first
+  std::size_t left_out = 0;
+};
+
+class Node : public StopWatch {
  public:
   Node(std::string_view name, Signal please_stop, Clock& clock);
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
-
-  void ref() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  void unref() noexcept {
-    // acq_rel: the last owner's destruction comes after what the others did.
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
 
   const std::string& name() const { return name_; }
   const Signal& please_stop() const { return please_stop_; }
   const Signal& stopped() const { return stopped_; }
-  Clock& clock() const { return clock_; }
+  using StopWatch::clock;
   std::uint64_t id() const { return id_; }
 
   // Joins the tree. Throws Misuse when the parent has ended. A parent that was told to stop tells it now.
@@ -96,9 +104,10 @@ class Node : private TimerNode {
   std::vector<Ref<Node>> children() const;  // newest first
   bool is_below(const Node& ancestor) const;  // or the same
 
-  // Tells this node and all below to stop; never blocks. The first request sets the deadline, an inherited one can only make it
-  // earlier. True for the first.
-  bool request_stop(const std::optional<Instant>& inherited = std::nullopt);
+  // Tells this node and all below to stop; never blocks. The first request sets the deadline, one inherited from a parent can only make
+  // it earlier. True for the first.
+  bool request_stop() { return request_stop(std::nullopt, clock()); }
+  bool request_stop(const std::optional<Instant>& inherited, Clock& parents_clock);
 
   // Tells the children and waits until there are none. For the node's own context.
   void stop_children();
@@ -109,6 +118,7 @@ class Node : private TimerNode {
   void mark_stopped();
 
   bool was_told_to_stop() const;
+  std::optional<Instant> deadline() const;  // on its own clock; none before it is told
 
   // Waits until it has stopped and nothing of it runs any more; for its parent.
   virtual void await_end();
@@ -143,27 +153,33 @@ class Node : private TimerNode {
   // Whether it may have children: a thread that the library does not know may not.
   virtual bool takes_children() const { return true; }
 
+  // The contexts that it runs, for reports: any thread, for the others may be stuck. None when it cannot be known.
+  virtual std::optional<HostedContexts> look_inside() const { return std::nullopt; }
+
+  // Whether it, or one below it, runs contexts that are unwound at the deadline.
+  bool may_unwind() const override;
+
+  // Reports that `who`, this or what it runs, has not stopped, with all below this, and ends the process.
+  [[noreturn]] void end_process(std::string_view who) const;
+
  protected:
-  virtual ~Node();
+  ~Node() override;
 
   // Passes a stop request on to the children, newest first.
   virtual void tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline);
 
  private:
-  static bool take_watch(TimerNode& node);
-  static void fire_watch(TimerNode& node);
-  static constexpr TimerOps kWatch{take_watch, fire_watch};
+  bool has_ended() const noexcept override { return static_cast<bool>(stopped_); }
+  std::string_view watched_name() const noexcept override { return name_; }
+  [[noreturn]] void report() override { end_process(name_); }
 
   // Settles by when this node must have stopped, and watches over it unless somebody above does.
   std::optional<Instant> settle_deadline(const std::optional<Instant>& inherited);
-  void cancel_watch();
 
-  std::atomic<std::uint32_t> references_{1};
   const std::uint64_t id_;
   const std::string name_;
   const Signal please_stop_;
   const Signal stopped_;
-  Clock& clock_;
 
   mutable TinyMutex mutex_;
   Node* parent_ ABSL_GUARDED_BY(mutex_) = nullptr;  // a counted reference

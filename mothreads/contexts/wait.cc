@@ -63,7 +63,7 @@ void Wait::check_may_block() const {
 Why Wait::park_on_host_for_ever() {
   if (context_.is_finished()) return context_.outcome();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
-  context_.await_finish_on_host(what_.verb);
+  context_.await_finish_on_host(what_);
   const Why why = context_.outcome();
   if (why == Why::stopped && context_.must_unwind()) context_.host->unwind(context_);  // no limit, so it was interrupted
   return why;

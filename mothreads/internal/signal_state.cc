@@ -7,6 +7,7 @@
 #include <new>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/contexts/spin.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -482,6 +483,7 @@ void Combination::write_name(char* buffer, std::size_t size, int depth) const {
   if (name_.load(std::memory_order_acquire) != nullptr) return SignalState::write_name(buffer, size, depth);
   constexpr int kMaxDepth = 4;
   constexpr std::size_t kMaxInputs = 5;
+  constexpr int kLooks = 100'000;  // far longer than anybody holds it
   const std::size_t limit = std::min(size, kMaxName + 2);  // one more than is shown, to see whether there is more
   std::size_t used = 0;
   const auto add = [&](const char* text) {
@@ -490,7 +492,14 @@ void Combination::write_name(char* buffer, std::size_t size, int depth) const {
   };
   buffer[0] = '\0';
   {
-    TinyLock lock(mutex_);  // the inputs stay while it is held
+    // Not for ever: a report may have interrupted this very thread while it holds the mutex.
+    bool is_held = mutex_.try_lock();
+    for (int i = 0; !is_held && i < kLooks; ++i) {
+      spin_pause();
+      is_held = mutex_.try_lock();
+    }
+    if (!is_held) return add("a combination of signals");
+    const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.unlock(); };  // the inputs stay until then
     if (name_.load(std::memory_order_acquire) == nullptr) {
       const std::size_t shown = inputs_ > kMaxInputs ? 1 : inputs_;
       for (std::size_t i = 0; i < shown; ++i) {

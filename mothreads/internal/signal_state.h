@@ -232,7 +232,7 @@ class Combination final : public SignalState {
   Relay* relays() noexcept { return reinterpret_cast<Relay*>(this + 1); }
   const Relay* relays() const noexcept { return reinterpret_cast<const Relay*>(this + 1); }
 
-  void write_name(char* buffer, std::size_t size, int depth) const override;
+  void write_name(char* buffer, std::size_t size, int depth) const override ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void release_sources(Dying& dying) noexcept override;
   void leave_sources(std::vector<SignalState*>& left) override;
   void leave_if_unseen(std::vector<SignalState*>& left) override;

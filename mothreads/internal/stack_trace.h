@@ -8,8 +8,10 @@
 
 namespace mothreads::internal {
 
-// One line per frame, innermost first; empty when the thread did not answer within half a second (it blocks all signals, or
-// has ended). Interrupts the thread with a signal of its own, SIGRTMIN + 5; restartable system calls go on.
+// One line per frame, innermost first; empty when the thread did not answer, see interrupt.h.
 std::vector<std::string> stack_of_thread(std::uint64_t os_thread_id);
+
+// The same for return addresses.
+std::vector<std::string> describe_frames(const std::vector<void*>& frames);
 
 }  // namespace mothreads::internal

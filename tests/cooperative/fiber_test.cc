@@ -24,7 +24,6 @@
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
-#include "mothreads/stopping.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
 
@@ -885,21 +884,6 @@ TEST(FiberDeathTest, AnotherExceptionInsideNoexceptCodeIsNotTakenForACancellatio
         spawn("careless", [fail]() noexcept { fail(); }).join();
       },
       AllOf(HasSubstr("spilled"), Not(HasSubstr("was cancelled"))));
-}
-
-// The report of a thread that does not stop says what it waits for, and no time that it cannot know.
-TEST(FiberDeathTest, AThreadWhoseFiberDoesNotStopIsReported) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        mothreads::set_stop_deadline(absl::Milliseconds(20));
-        auto host = Thread::run("host", [](Signal) {
-          auto deaf = spawn("deaf", [](Signal) { Signal().wait(); });
-          deaf.join();
-        });
-        host.stop().join();
-      },
-      ::testing::ExitedWithCode(mothreads::kExitDidNotStop), "thread \"host\" waits for the end of fiber; please_stop was given");
 }
 
 // --- several schedulers --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,140 @@
+#include "cooperative/internal/picture.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+#include "cooperative/internal/parked_stack.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/interrupt.h"
+
+namespace cooperative::internal {
+
+using mothreads::internal::WaitNode;
+
+namespace {
+
+// What runs in a handler on a stack is in its bounds.
+bool holds(const Stack* stack, const void* address) noexcept {
+  const auto* at = static_cast<const char*>(address);
+  return stack != nullptr && at >= stack->lowest && at < stack->top;
+}
+
+// In the order of the tree: each before its children, the newest first. Null after the last.
+const FiberBlock* next_in_tree(const FiberBlock& fiber, const FiberBlock* newest_of_root, int& depth) noexcept {
+  if (fiber.newest_child != nullptr) {
+    ++depth;
+    return fiber.newest_child;
+  }
+  for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
+    if (at->older != (at->parent == nullptr ? newest_of_root : at->parent->newest_child)) return at->older;
+    --depth;
+  }
+  return nullptr;
+}
+
+// Of one that runs the stack pointer is an old one, and what is there may be anything: nothing for AddressSanitizer to judge.
+__attribute__((noinline, no_sanitize_address)) std::uintptr_t where_it_goes_on(const void* stack_pointer) noexcept {
+  return static_cast<const std::uintptr_t*>(stack_pointer)[1];  // see switch.h
+}
+
+// Whether the processor is at the instructions of switch_stack() by which that one has been parked, or goes on.
+bool is_at_switch(const Runnable& runnable, const void* instruction) noexcept {
+  if (runnable.stack_pointer == nullptr) return false;
+  const std::uintptr_t goes_on = where_it_goes_on(runnable.stack_pointer);
+  const auto at = reinterpret_cast<std::uintptr_t>(instruction);
+  constexpr std::uintptr_t kBefore = 128;  // bytes; more than there are
+  constexpr std::uintptr_t kAfter = 32;
+  return at + kBefore >= goes_on && at < goes_on + kAfter;
+}
+
+void take_stack(const Runnable& runnable, bool runs, FiberPicture::Entry& entry) noexcept {
+  constexpr int kMax = FiberPicture::kMaxFrames;
+  entry.frame_count = runs ? mothreads::internal::interrupted_frames(entry.frames.data(), kMax)
+                           : parked_frames(runnable.stack_pointer, entry.frames.data(), kMax);
+}
+
+void describe_state(const mothreads::internal::Context& context, bool runs, FiberPicture::Entry& entry) noexcept {
+  if (!context.write_wait_on_host(entry.state, sizeof entry.state)) {
+    std::snprintf(entry.state, sizeof entry.state, "%s", runs ? "runs" : "is ready to run");
+  }
+}
+
+void describe_fiber(const FiberBlock& fiber, bool runs, int depth, FiberPicture::Entry& entry) noexcept {
+  entry = {.context = &fiber,
+           .depth = depth,
+           .takes_stop = fiber.takes_stop,
+           .told_to_stop = fiber.told_to_stop,
+           .is_cancelled = fiber.is_cancelled,
+           .has_function_ended = fiber.state == FiberBlock::State::ending,
+           .name = {},
+           .state = {},
+           .frames = {},
+           .frame_count = 0};
+  std::snprintf(entry.name, sizeof entry.name, "%s", fiber.own_name.c_str());
+  if (fiber.state == FiberBlock::State::fresh || fiber.group != nullptr) {
+    std::snprintf(entry.state, sizeof entry.state, "%s", fiber.group != nullptr ? "is a FiberGroup" : "has not begun");
+    return;
+  }
+  describe_state(fiber, runs, entry);
+  take_stack(fiber.runnable, runs, entry);
+}
+
+}  // namespace
+
+// The tree is whole but while tree_changes_ says so.
+void SchedulerCore::take_picture(FiberPicture& picture) const noexcept {
+  picture.state = FiberPicture::State::busy;
+  picture.count = picture.total = 0;
+  if (tree_changes_.load(std::memory_order_relaxed) || is_switching(__builtin_frame_address(0))) return;
+
+  FiberPicture::Entry& root = picture.entries[picture.count++];
+  root = {};
+  root.context = root_->context;
+  describe_state(*root_->context, running_ == root_, root);
+  take_stack(*root_, running_ == root_, root);
+
+  int depth = 1;
+  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
+    ++picture.total;
+    if (picture.count == picture.entries.size()) continue;
+    describe_fiber(*fiber, &fiber->runnable == running_, depth, picture.entries[picture.count++]);
+  }
+  name_joined(picture);
+  picture.state = FiberPicture::State::complete;
+}
+
+// In the few instructions of a switch the stack pointers of the two are not what they say, and no unwinder knows its way.
+bool SchedulerCore::is_switching(const void* here) const noexcept {
+  const void* const instruction = mothreads::internal::interrupted_instruction();
+  if (ended_stack_ != nullptr || is_at_switch(*root_, instruction)) return true;
+  int depth = 1;
+  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
+    const Runnable& runnable = fiber->runnable;
+    if (!runnable.has_begun) continue;
+    // Before the stacks have changed, this, which runs on the one that was interrupted, is not on that of the one who is said to run.
+    if (holds(runnable.stack, here) != (&runnable == running_)) return true;
+    if (is_at_switch(runnable, instruction)) return true;
+  }
+  return false;
+}
+
+// Which fiber somebody joins is seen at that fiber.
+void SchedulerCore::name_joined(FiberPicture& picture) const noexcept {
+  int depth = 1;
+  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
+    // It may have been interrupted while it changed this list; what is in it is on stacks that are there.
+    int left = 1'000;
+    for (const WaitNode* node = fiber->joiners.front(); node != nullptr && left > 0; node = fiber->joiners.after(*node), --left) {
+      for (std::size_t i = 0; i < picture.count; ++i) {
+        FiberPicture::Entry& entry = picture.entries[i];
+        if (entry.context != &node->context()) continue;
+        const std::size_t used = std::strlen(entry.state);
+        std::snprintf(entry.state + used, sizeof entry.state - used, " %s", fiber->own_name.c_str());
+        entry.context = nullptr;
+      }
+    }
+  }
+}
+
+}  // namespace cooperative::internal

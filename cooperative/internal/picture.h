@@ -1,0 +1,50 @@
+#pragma once
+
+// What a scheduler's fibers do, taken on the scheduler's own thread by a signal handler, whatever that thread is at.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace mothreads::internal {
+class Context;
+}
+
+namespace cooperative::internal {
+
+class FiberBlock;
+class SchedulerCore;
+
+// All memory is the asker's.
+class FiberPicture {
+ public:
+  static constexpr std::size_t kMaxShown = 100;
+  static constexpr std::size_t kMaxFrames = 32;
+
+  enum class State : std::uint8_t {
+    complete,
+    busy,   // it was between two lines that belong together: ask again
+    ended,  // the thread has that scheduler no more
+  };
+
+  // One fiber, or the thread's own stack.
+  struct Entry {
+    const mothreads::internal::Context* context;  // not to be looked at: it says who it is
+    int depth;
+    bool takes_stop;
+    bool told_to_stop;
+    bool is_cancelled;
+    bool has_function_ended;
+    char name[64];
+    char state[128];
+    std::array<void*, kMaxFrames> frames;
+    int frame_count;
+  };
+
+  State state = State::busy;
+  std::size_t count = 0;  // of those shown
+  std::size_t total = 0;
+  std::array<Entry, kMaxShown> entries;
+};
+
+}  // namespace cooperative::internal
