@@ -78,7 +78,9 @@ int Run::operator()(const Signal& please_stop) {
     writer.join();
     progress.stop().join();
   }
-  const bool was_stopped{MainThread::please_stop()};  // a request from now on comes too late to change anything
+  // Those below are told before the main thread itself: they may all have ended before its own please_stop goes. A request from now on
+  // comes too late to change anything.
+  const bool was_stopped = MainThread::please_stop() || MainThread::stop_signal() != 0;
   summarise(was_stopped);
   if (const int signal = MainThread::stop_signal(); was_stopped && signal != 0) return 128 + signal;
   return failed_to_write_ || progress_.failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
