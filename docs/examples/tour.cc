@@ -8,6 +8,13 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/event.h"
+#include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
+#include "cooperative/sleep.h"
+#include "cooperative/threaded_event_queue.h"
+#include "cooperative/timer.h"
 #include "mothreads/clock.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
@@ -21,6 +28,7 @@
 #include "mothreads/till.h"
 
 using namespace mothreads;
+namespace co = cooperative;
 
 namespace {
 
@@ -118,6 +126,90 @@ void virtual_time() {
   check(asked == 360, "360 times in an hour");
 }
 
+void fibers() {
+  // [fibers]
+  co::Event<double> ready;
+  auto reader = co::spawn("reader", [&] { return ready.wait(absl::Seconds(2)); });   // throws Timedout when nothing comes
+  co::spawn("sensor", [&] {
+    co::sleep(absl::Milliseconds(10));                // suspends this fiber only
+    ready.signal(3.5);
+  }).release();                                       // nobody joins it: its thread's end does
+  double value = reader.join();                       // its result, or its exception
+  // [/fibers]
+  check(value == 3.5, "the reader got the value");
+}
+
+void fibers_stop() {
+  bool tidied = false;
+  // [fiber_stop]
+  auto careless = co::spawn("careless", [] { co::sleep(absl::Hours(1)); });
+  auto careful = co::spawn("careful", [&](Signal please_stop) {
+    please_stop.wait();
+    tidied = true;
+  });
+  co::yield();                                        // both begin
+  careful.stop().join();                              // it takes a please_stop: that goes, and it ends by itself
+  try {
+    careless.stop().join();                           // it takes none: it is unwound from its wait, destructors and all
+  } catch (const co::WasCancelled& cancelled) {
+    log::info("as expected: {}", cancelled.what());
+  }
+  // [/fiber_stop]
+  check(tidied, "the careful one tidied up");
+}
+
+void timers() {
+  // [timer]
+  int samples = 0;
+  Signal enough("enough samples");
+  co::Timer timer(absl::Milliseconds(1), [&] { if (++samples == 3) enough.go(); }, {.repeat = co::Repeat::at_fixed_rate});
+  enough.wait();                                      // the thread's other fibers go on; the timer ends with its scope
+  // [/timer]
+  check(samples == 3, "three samples");
+}
+
+void between() {
+  std::vector<double> display;
+  double limit = 2.5;
+  // [between]
+  co::Scheduler here = co::Scheduler::current();      // a shared handle: copied into the thread
+  auto sensor = Thread::run("sensor", [here, &display, &limit](Signal please_stop) {
+    for (double value = 0.5; !please_stop; value += 1) {
+      here.callback([&display, value] { display.push_back(value); });            // on the scheduler's thread, in order
+      if (value > here.callback_result([&limit] { return limit; })) return;      // the same, and waits for the result
+    }
+  });
+  sensor.join();                                      // a fiber that waits for a thread: others go on, callbacks too
+  // [/between]
+  check(display == std::vector{0.5, 1.5, 2.5, 3.5}, "the display shows all, in order");
+}
+
+void queue_between() {
+  double sum = 0;
+  std::string shown;
+  // [queue_between]
+  co::ThreadedEventQueue<double> readings;            // either side: threads or fibers
+  auto plotter = co::spawn("plotter", [&] {
+    for (double reading : readings.until(NEVER)) sum += reading;   // until it is closed, and empty
+  });
+
+  Signal saved("saved");                              // a thread's Signal ...
+  auto label = co::spawn("label", [&] {
+    saved.wait();                                     // ... suspends only this fiber
+    shown = "saved";
+  });
+
+  auto producer = Thread::run("producer", [&](Signal) {
+    for (int i = 1; i <= 100; ++i) readings.signal(i);
+    readings.close();
+    saved.go();
+  });
+  plotter.join();
+  label.join();
+  // [/queue_between]
+  check(sum == 5050 && shown == "saved", "all arrived");
+}
+
 }  // namespace
 
 int main() {
@@ -127,6 +219,11 @@ int main() {
     monitor();
     failures();
     virtual_time();
+    fibers();
+    fibers_stop();
+    timers();
+    between();
+    queue_between();
     log::set_sink({});
   });
 }
