@@ -11,7 +11,8 @@
 //
 // The handle owns the fiber: its destructor stops it and waits for it. stop() asks: a function that takes a please_stop (a
 // mothreads::Signal as its last parameter) sees it go; one that does not is cancelled, which throws FiberCancelled out of the wait
-// where it is. A failure that nobody takes by join() is logged and makes the exit code non-zero.
+// where it is. Both have until the stop deadline (mothreads/stopping.h): the former is cancelled then, and who still does not end is
+// reported, and the process ends. A failure that nobody takes by join() is logged and makes the exit code non-zero.
 //
 // What belongs to the thread and not to the fiber must not be held across a wait when another fiber of that thread may come to it: it
 // would block the thread, and so whoever could let go. That is a std::mutex (a mothreads::Lock or an RLock is the fiber's), and a static
