@@ -245,15 +245,39 @@ void WorldCore::begin_thread(Context&) {
   thread.core = &core;
 }
 
-void WorldCore::run_thread(void* thread_pointer) noexcept {
-  auto& thread = *static_cast<Thread*>(thread_pointer);
-  thread.world.arrive(nullptr);
-  thread.function(thread.argument);
-  thread.world.end_thread(thread);
+// Right before a switch; `from` is null when its stack ends. Inlined because of tsan_switch().
+[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, const Runnable& to) noexcept {
+  if (from != nullptr) {
+    from->caught_exceptions = eh_globals_->caught_exceptions;
+    from->uncaught_exceptions = eh_globals_->uncaught_exceptions;
+  }
+  eh_globals_->caught_exceptions = to.caught_exceptions;
+  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
+  void** const fake_stack = from == nullptr ? nullptr : &from->asan_fake_stack;
+  if (to.stack != nullptr) {
+    asan_leave(fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
+    tsan_switch(to.stack->tsan_fiber);
+  } else {
+    asan_leave(fake_stack, caller_lowest_, caller_size_);
+    tsan_switch(caller_tsan_fiber_);
+  }
 }
 
-// On the stack that goes.
-void WorldCore::end_thread(Thread& thread) noexcept {
+// It leaves for good in this frame: those that began after the arrival AddressSanitizer takes away first.
+void WorldCore::run_thread(void* thread_pointer) noexcept {
+  auto& thread = *static_cast<Thread*>(thread_pointer);
+  WorldCore& world = thread.world;
+  world.arrive(nullptr);
+  thread.function(thread.argument);
+  Runnable& to = world.end_thread(thread);
+  world.announce(nullptr, to);
+  void* nowhere = nullptr;
+  switch_stack(&nowhere, to.stack_pointer);
+  __builtin_unreachable();
+}
+
+// Gives who comes next; the thread's stack is given back from there.
+Runnable& WorldCore::end_thread(Thread& thread) noexcept {
   thread.core->wheel_->remove(thread.never);
   thread.core->leave_thread();
   thread.core->recycle();
@@ -265,10 +289,7 @@ void WorldCore::end_thread(Thread& thread) noexcept {
   if (threads_.empty()) caller_is_ready_ = true;
   Runnable& to = next();
   ended_ = std::move(mine);
-  announce(nullptr, to);
-  void* nowhere = nullptr;
-  switch_stack(&nowhere, to.stack_pointer);
-  __builtin_unreachable();
+  return to;
 }
 
 void WorldCore::give_back_ended() noexcept {
@@ -365,24 +386,6 @@ void WorldCore::prepare(Runnable& runnable, Stack& stack, void (*function)(void*
   runnable.stack = &stack;
   runnable.has_begun = true;
   runnable.stack_pointer = prepare_stack(stack.top, function, argument);
-}
-
-// Right before a switch; `from` is null when its stack ends. Inlined because of tsan_switch().
-[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, const Runnable& to) noexcept {
-  if (from != nullptr) {
-    from->caught_exceptions = eh_globals_->caught_exceptions;
-    from->uncaught_exceptions = eh_globals_->uncaught_exceptions;
-  }
-  eh_globals_->caught_exceptions = to.caught_exceptions;
-  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
-  void** const fake_stack = from == nullptr ? nullptr : &from->asan_fake_stack;
-  if (to.stack != nullptr) {
-    asan_leave(fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
-    tsan_switch(to.stack->tsan_fiber);
-  } else {
-    asan_leave(fake_stack, caller_lowest_, caller_size_);
-    tsan_switch(caller_tsan_fiber_);
-  }
 }
 
 void WorldCore::switch_to(Runnable& from, Runnable& to) noexcept {

@@ -114,7 +114,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   void prepare(Runnable& runnable, Stack& stack, void (*function)(void*), void* argument) noexcept;
   static void run_timers(void* world) noexcept;
   static void run_thread(void* thread) noexcept;
-  [[noreturn]] void end_thread(Thread& thread) noexcept;
+  Runnable& end_thread(Thread& thread) noexcept;
   void give_back_ended() noexcept;
   void await_threads() noexcept;
 
