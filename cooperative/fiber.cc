@@ -60,6 +60,7 @@ Signal please_stop_of(FiberBlock& fiber) {
 FiberBlock& new_fiber(std::string_view name, std::size_t stack_size, const ParentRef& parent) {
   if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
+  core.check_limit(name);
   const bool is_chosen = parent.block != nullptr;
   if (is_chosen) check_parent(name, core, parent);
   FiberBlock& fiber = core.make_fiber(name, is_chosen ? parent.block : core.running_fiber());

@@ -5,37 +5,16 @@
 #include "cooperative/fiber.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
-#include "mothreads/log.h"
 #include "mothreads/misuse.h"
+#include "mothreads/signal.h"
 
 namespace cooperative {
 
+using mothreads::Ended;
 using mothreads::Until;
 using mothreads::Why;
 
 namespace internal {
-namespace {
-
-struct Callback final : Call {
-  explicit Callback(absl::AnyInvocable<void()> its_function) : function(std::move(its_function)) {}
-
-  void run() override {
-    const std::unique_ptr<Callback> self(this);
-    try {
-      function();
-    } catch (const FiberCancelled&) {
-      throw;
-    } catch (...) {
-      mothreads::log::error("Asynchronous callback raised uncaught exception: {}", mothreads::log::describe(std::current_exception()));
-    }
-  }
-  void withdraw() noexcept override { delete this; }
-
-  absl::AnyInvocable<void()> function;
-};
-
-}  // namespace
-
 // What the caller and the scheduler's thread share; the function and its result are the caller's.
 struct AwaitedCall::State {
   enum class Phase : std::uint8_t { waiting, begun, withdrawn, closed, ended };
@@ -65,26 +44,26 @@ struct AwaitedCall::State {
 
 AwaitedCall::AwaitedCall() : state_(std::make_shared<State>()) {}
 
-struct AwaitedCallBox final : Call {
+// What is posted. Dropped before its turn, it says so to the caller.
+struct AwaitedCallBox {
   using State = AwaitedCall::State;
   using Phase = State::Phase;
 
-  explicit AwaitedCallBox(const std::shared_ptr<AwaitedCall>& its_call) : call(its_call), state(its_call->state_) {}
+  AwaitedCallBox(const std::shared_ptr<AwaitedCall>& its_call, RunIn where) : call(its_call), state(its_call->state_), run_in(where) {}
+  AwaitedCallBox(AwaitedCallBox&&) = default;
+  ~AwaitedCallBox() {
+    if (state && state->move(Phase::waiting, Phase::closed)) state->done.go();
+  }
 
-  void run() override {
-    const std::unique_ptr<AwaitedCallBox> self(this);
+  void operator()() {
     if (!state->move(Phase::waiting, Phase::begun)) return;
+    if (run_in == RunIn::callbacks) return perform(call, state);
     try {
       cooperative::spawn("callback_result", perform, std::move(call), state).release();
     } catch (...) {
       state->failure = std::current_exception();
       end(*state);
     }
-  }
-
-  void withdraw() noexcept override {
-    const std::unique_ptr<AwaitedCallBox> self(this);
-    if (state->move(Phase::waiting, Phase::closed)) state->done.go();
   }
 
   static void perform(const std::shared_ptr<AwaitedCall>& call, const std::shared_ptr<State>& state) {
@@ -112,50 +91,51 @@ struct AwaitedCallBox final : Call {
 
   std::shared_ptr<AwaitedCall> call;
   std::shared_ptr<State> state;
+  RunIn run_in;
 };
 
 namespace {
 
 // The caller goes: takes the function back, or cancels it and waits until it has ended. True when it ended by itself after all.
-template <typename Post>
-bool abandon(AwaitedCall::State& state, const std::shared_ptr<AwaitedCall::State>& shared, Post&& post) {
+bool abandon(const std::shared_ptr<AwaitedCall::State>& state, Mailbox& mailbox, SchedulerCore& core) {
   using Phase = AwaitedCall::State::Phase;
-  if (state.move(Phase::waiting, Phase::withdrawn)) return false;
+  if (state->move(Phase::waiting, Phase::withdrawn)) return false;
   const mothreads::internal::NoUnwind whole;
-  post(std::make_unique<Callback>([shared] {
-    shared->is_cancelled = true;
-    if (shared->fiber != nullptr) shared->fiber->core->cancel(*shared->fiber);
-  }));
-  state.done.wait();
-  return !state.was_cancelled;
+  // An errand: a callback that waits must not keep it waiting. When the scheduler has ended, so has the function.
+  core.post_of_user(mailbox,
+                    make_call<Errand::yes>([state] {
+                      state->is_cancelled = true;
+                      if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
+                    }),
+                    "Scheduler::callback_result()");
+  state->done.wait();
+  return !state->was_cancelled;
 }
 
 }  // namespace
 
-void await_call(const std::shared_ptr<AwaitedCall>& call, Mailbox& mailbox, SchedulerCore& core, const Until& until) {
+void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox, SchedulerCore& core,
+                const Until& until) {
   using Phase = AwaitedCall::State::Phase;
-  AwaitedCall::State& state = *call->state_;
   if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
-  const auto post = [&](std::unique_ptr<Call> box) {
-    if (!mailbox.post(*box)) return false;
-    static_cast<void>(box.release());
-    core.wake_if_asleep();
-    if (Conductor* now = mailbox.conductor()) now->posted();
-    return true;
-  };
-  if (!post(std::make_unique<AwaitedCallBox>(call))) throw Closed("callback_result() on a scheduler that has ended");
+  const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
+  AwaitedCall::State& state = *shared;
+  const Until limit = until.from_now();
+  const Ended posted = post(make_call(AwaitedCallBox(call, run_in)), limit);
+  if (posted.why() == Why::closed) throw Closed("callback_result() on a scheduler that has ended");
+  if (!posted) throw Timedout("Timed out waiting for room for a callback: the function was not called");
   bool in_time = true;
   try {
-    in_time = static_cast<bool>(state.done.wait(until));
+    in_time = static_cast<bool>(state.done.wait(limit));
   } catch (...) {
     // This context is cancelled itself.
-    abandon(state, call->state_, post);
+    abandon(shared, mailbox, core);
     throw;
   }
-  if (!in_time && !abandon(state, call->state_, post)) {
+  if (!in_time && !abandon(shared, mailbox, core)) {
     throw Timedout("Timed out waiting for callback result: the function was withdrawn or cancelled");
   }
-  if (state.now() == Phase::closed) throw Closed("the scheduler ended before the turn of a callback_result()");
+  if (state.now() == Phase::closed) throw Closed("the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
   if (state.failure) std::rethrow_exception(state.failure);
   if (state.was_cancelled) throw WasCancelled("the function of a callback_result() was cancelled");
 }
@@ -166,15 +146,10 @@ Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(cor
 
 Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::current()); }
 
-bool Scheduler::callback(absl::AnyInvocable<void()> function) const {
-  if (!function) throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
-  if (internal::Conductor* conductor = mailbox_->conductor()) conductor->check_caller("Scheduler::callback()");
-  auto call = std::make_unique<internal::Callback>(std::move(function));
-  if (!mailbox_->post(*call)) return false;
-  static_cast<void>(call.release());
-  core_->wake_if_asleep();
-  if (internal::Conductor* conductor = mailbox_->conductor()) conductor->posted();
-  return true;
+bool Scheduler::post(internal::Call& call) const { return core_->post_of_user(*mailbox_, call, "Scheduler::callback()"); }
+
+void Scheduler::refuse_empty_function() {
+  throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
 }
 
 bool Scheduler::is_current() const {

@@ -8,6 +8,7 @@
 //
 // Thread safety: every member may be called from any thread, also after the scheduler has ended.
 
+#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -16,17 +17,27 @@
 #include <type_traits>
 #include <utility>
 
-#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/call.h"
 #include "cooperative/internal/mailbox.h"
-#include "mothreads/signal.h"
+#include "mothreads/ended.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
 
+// Where the function of a callback_result() runs.
+enum class RunIn : bool {
+  own_fiber,  // a new one: it may wait as long as it likes
+  callbacks,  // that of the callbacks, in their order: while it waits, the later ones do
+};
+
 namespace internal {
 
 class SchedulerCore;
+
+// How a call is posted: `ready`, or why it could not be, and then it has been dropped.
+using PostCall = absl::FunctionRef<mothreads::Ended(Call& call, const mothreads::Until& until)>;
 
 // A call whose caller waits for it.
 class AwaitedCall {
@@ -36,21 +47,22 @@ class AwaitedCall {
   AwaitedCall(const AwaitedCall&) = delete;
   AwaitedCall& operator=(const AwaitedCall&) = delete;
 
-  // In a fiber of its own on the scheduler's thread.
+  // In a fiber on the scheduler's thread.
   virtual void perform() = 0;
 
   struct State;
 
  private:
   friend struct AwaitedCallBox;
-  friend void await_call(const std::shared_ptr<AwaitedCall>& call, Mailbox& mailbox, SchedulerCore& core,
-                         const mothreads::Until& until);
+  friend void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox,
+                         SchedulerCore& core, const mothreads::Until& until);
   std::shared_ptr<State> state_;
 };
 
 // Posts it and waits for its end. When the limit comes first: a call that has not begun is withdrawn, one that has is cancelled, and
-// awaited; then throws Timedout. Throws Closed when the scheduler ends before its turn.
-void await_call(const std::shared_ptr<AwaitedCall>& call, Mailbox& mailbox, SchedulerCore& core, const mothreads::Until& until);
+// awaited; then throws Timedout. Throws Closed when it was dropped before its turn.
+void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox, SchedulerCore& core,
+                const mothreads::Until& until);
 
 }  // namespace internal
 
@@ -69,14 +81,27 @@ class Scheduler {
   // Asks it to call `function` in a fiber, after all that was asked before; one that waits keeps the later ones waiting. Never waits
   // itself. What it throws is logged. False when the scheduler has ended; one that ends before the function's turn drops it, and
   // logs how many it dropped.
-  bool callback(absl::AnyInvocable<void()> function) const;
+  template <typename F>
+    requires std::invocable<std::decay_t<F>&>
+  bool callback(F&& function) const {
+    if (internal::is_empty_function(function)) [[unlikely]] refuse_empty_function();
+    return post(internal::make_call(std::forward<F>(function)));
+  }
 
   // The same, in a fiber of its own, and waits for its result, or throws what it threw; on the scheduler's own thread simply calls
   // it. When the limit comes first throws Timedout, but not before the function is out of the way: one that has not begun never
   // will, one that has is cancelled, and awaited. So the function may use what the caller has by reference. Throws Closed when the
-  // scheduler has ended.
+  // scheduler has ended. With RunIn::callbacks the function runs among the callbacks, in order.
   template <typename F>
-  auto callback_result(F&& function, const mothreads::Until& until = {}) const;
+  auto callback_result(F&& function, const mothreads::Until& until = {}) const {
+    return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
+  }
+  template <typename F>
+  auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) const {
+    return result_of(run_in, function, until, [this](internal::Call& call, const mothreads::Until&) -> mothreads::Ended {
+      return post(call) ? mothreads::Why::ready : mothreads::Why::closed;
+    });
+  }
 
   bool is_current() const;
   bool has_ended() const;
@@ -85,15 +110,24 @@ class Scheduler {
   SchedulerStatistics statistics() const;
 
  private:
+  friend class CallbackQueue;
+  friend class SignalCallback;
+
   explicit Scheduler(internal::SchedulerCore& core);
+  bool post(internal::Call& call) const;
+  template <typename F>
+  std::invoke_result_t<F&> result_of(RunIn run_in, F& function, const mothreads::Until& until, internal::PostCall post_call) const;
+  [[noreturn]] static void refuse_empty_function();
 
   internal::SchedulerCore* core_;
   std::shared_ptr<internal::Mailbox> mailbox_;  // of that life of the core that this handle is for
 };
 
 template <typename F>
-auto Scheduler::callback_result(F&& function, const mothreads::Until& until) const {
+std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const mothreads::Until& until,
+                                              internal::PostCall post_call) const {
   using R = std::invoke_result_t<F&>;
+  static_assert(!std::is_reference_v<R>, "the result of a callback cannot be a reference: return a pointer or std::ref()");
   if (is_current()) return std::invoke(function);
   struct Nothing {};
   struct Call final : internal::AwaitedCall {
@@ -109,7 +143,7 @@ auto Scheduler::callback_result(F&& function, const mothreads::Until& until) con
     std::optional<std::conditional_t<std::is_void_v<R>, Nothing, R>> result;
   };
   const auto call = std::make_shared<Call>(function);
-  internal::await_call(call, *mailbox_, *core_, until);
+  internal::await_call(call, run_in, post_call, *mailbox_, *core_, until);
   if constexpr (!std::is_void_v<R>) return R(*std::move(call->result));
 }
 

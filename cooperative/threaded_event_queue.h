@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -36,6 +37,12 @@ class ThreadedEventQueue {
 
  public:
   ThreadedEventQueue() = default;
+  // Nobody may wait for it any more, or be about to leave a wait.
+  ~ThreadedEventQueue() {
+    mothreads::internal::TinyLock lock(mutex_);
+    if (waiters_.is_empty()) return;
+    mothreads::internal::fatal_misuse("a ThreadedEventQueue was destroyed while somebody waits for it: let it outlive who waits");
+  }
   ThreadedEventQueue(const ThreadedEventQueue&) = delete;
   ThreadedEventQueue& operator=(const ThreadedEventQueue&) = delete;
 
@@ -94,36 +101,35 @@ class ThreadedEventQueue {
   }
 
   // for (const T& value : queue.until(please_stop)) waits for each value, and ends when the queue is closed and empty or the Signal
-  // goes; for (const T& value : queue) only the former.
+  // goes; for (const T& value : queue) only the former. Leaving the loop early leaves the rest in the queue.
+  class Iterator {
+   public:
+    Iterator(ThreadedEventQueue& queue, mothreads::Signal stop) : queue_(&queue), stop_(std::move(stop)) { ++*this; }
+    T& operator*() { return *value_; }
+    Iterator& operator++() {
+      value_ = queue_->next(stop_);
+      return *this;
+    }
+    friend bool operator==(const Iterator& iterator, std::default_sentinel_t) { return !iterator.value_; }
+
+   private:
+    ThreadedEventQueue* queue_;
+    mothreads::Signal stop_;
+    std::optional<T> value_;
+  };
   class Values {
    public:
     Values(ThreadedEventQueue& queue, mothreads::Signal stop) : queue_(queue), stop_(std::move(stop)) {}
-
-    class Iterator {
-     public:
-      explicit Iterator(Values* values) : values_(values) {
-        if (values_ != nullptr) ++*this;
-      }
-      const T& operator*() const { return *value_; }
-      Iterator& operator++() {
-        value_ = values_->queue_.next(values_->stop_);
-        if (!value_) values_ = nullptr;
-        return *this;
-      }
-      bool operator!=(const Iterator& other) const { return values_ != other.values_; }
-
-     private:
-      Values* values_;
-      std::optional<T> value_;
-    };
-    Iterator begin() { return Iterator(this); }
-    Iterator end() { return Iterator(nullptr); }
+    Iterator begin() { return Iterator(queue_, stop_); }
+    std::default_sentinel_t end() { return {}; }
 
    private:
     ThreadedEventQueue& queue_;
     const mothreads::Signal stop_;
   };
   Values until(const mothreads::Signal& stop) { return Values(*this, stop); }
+  Iterator begin() { return Iterator(*this, mothreads::NEVER); }
+  std::default_sentinel_t end() { return {}; }
 
   class Branch;  // for wait_any() and wait_for_all()
 

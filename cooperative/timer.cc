@@ -18,6 +18,8 @@ using mothreads::Until;
 using mothreads::Why;
 
 struct Timer::State {
+  void check_home() const { home.check("a Timer"); }
+
   void set(absl::Duration timeout) {
     period = timeout;
     due.reset();
@@ -70,6 +72,7 @@ struct Timer::State {
   }
 
   internal::SchedulerCore& core = internal::SchedulerCore::current();
+  const internal::Home home;
   mothreads::Clock& clock = mothreads::Clock::current();
   absl::AnyInvocable<void()> function;
   Repeat repeat = Repeat::no;
@@ -105,7 +108,11 @@ Timer::Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const 
 
 Timer::~Timer() {
   if (!fiber_.owns()) return;
-  cancel();
+  try {
+    cancel();
+  } catch (const Misuse&) {
+    return;  // another thread: the fiber's handle is fatal there, and says so
+  }
   const mothreads::internal::NoUnwind whole;
   if (internal::is_running(fiber_.id())) {
     fiber_.release();  // it destroys itself: the state lives until the fiber ends
@@ -117,10 +124,13 @@ Timer::~Timer() {
   }
 }
 
-void Timer::reset(absl::Duration timeout) { reset(timeout, state_->repeat); }
+void Timer::reset(absl::Duration timeout) {
+  state_->check_home();
+  reset(timeout, state_->repeat);
+}
 
 void Timer::reset(absl::Duration timeout, Repeat repeat) {
-  static_cast<void>(fiber_.name());  // Misuse on another thread
+  state_->check_home();
   check_period(timeout, repeat);
   if (state_->cancelled) throw Misuse("Cannot reuse this timer: it was cancelled");
   if (state_->ended) throw Misuse("Cannot reuse this timer: it has gone, and was not made with .reuse = true");
@@ -131,7 +141,7 @@ void Timer::reset(absl::Duration timeout, Repeat repeat) {
 }
 
 void Timer::cancel() {
-  static_cast<void>(fiber_.name());
+  state_->check_home();
   state_->cancelled = true;
   state_->change();
 }

@@ -27,6 +27,13 @@ class Bell {
     mothreads::internal::TinyLock lock(mutex_);
     if (descriptor_) descriptor_->set(rings);
   }
+  // For a signal handler, which cannot wait for whom it may have interrupted. Whoever has the mutex when the scheduler is in poll()
+  // rings, too; else it is the scheduler, before it looks for what was posted.
+  void ring_in_handler() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (!mutex_.try_lock()) return;
+    if (descriptor_) descriptor_->set(true);
+    mutex_.unlock();
+  }
 
  private:
   mothreads::internal::TinyMutex mutex_;

@@ -22,11 +22,13 @@ using mothreads::Why;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::WaitNode;
 
+void SchedulerCore::check_limit(std::string_view name) const {
+  if (fibers_ < max_fibers_) return;
+  throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
+                               fibers_));
+}
+
 FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent) {
-  if (fibers_ >= max_fibers_) {
-    throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
-                                 fibers_));
-  }
   FiberBlock& fiber = take_block(name);
   mothreads::internal::Context& maker = *running_->context;
   fiber.clock = maker.clock;

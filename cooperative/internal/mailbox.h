@@ -7,18 +7,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "cooperative/internal/call.h"
+
 namespace cooperative::internal {
-
-// One call. It deletes itself: after run(), or by withdraw() when the scheduler ends before its turn.
-struct Call {
-  virtual void run() = 0;
-  virtual void withdraw() noexcept = 0;
-  // Whether it runs at once, between two fibers, where nothing may wait.
-  virtual bool is_urgent() const noexcept { return false; }
-  virtual ~Call() = default;
-
-  Call* next = nullptr;
-};
 
 class Conductor;
 
@@ -29,7 +20,7 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() { close(); }
 
-  // From any thread. False when it is closed: the call is still the caller's.
+  // From any thread, and from a signal handler. False when it is closed: the call is still the caller's.
   bool post(Call& call) noexcept {
     Call* newest = newest_.load(std::memory_order_relaxed);
     do {
@@ -51,33 +42,29 @@ class Mailbox {
     return newest != nullptr && newest != closed();
   }
 
-  // On the scheduler's thread: all that was posted, the oldest first.
-  Call* take_all() noexcept {
-    Call* oldest = nullptr;
-    Call* newest = newest_.load(std::memory_order_relaxed);
-    do {
-      if (newest == closed()) return nullptr;
-      // acquire pairs with post().
-    } while (!newest_.compare_exchange_weak(newest, nullptr, std::memory_order_acquire, std::memory_order_relaxed));
+  // On the scheduler's thread: adds all that was posted, the oldest first.
+  void take_all(Calls& calls, Calls& errands) noexcept {
+    if (!has_calls()) return;
+    Call* newest = newest_.exchange(nullptr, std::memory_order_acquire);  // pairs with post(); only this thread closes it
+    Calls taken;
+    Calls taken_errands;
     while (newest != nullptr) {
-      Call* const next = newest->next;
-      newest->next = oldest;
-      oldest = newest;
-      newest = next;
+      // The calls of one thread lie beside each other: the older ones are on their way while these are linked.
+      __builtin_prefetch(reinterpret_cast<const std::byte*>(newest) - CallPlaces::kAhead, 1);
+      Call& call = *std::exchange(newest, newest->next);
+      (call.kind->is_errand ? taken_errands : taken).push_front(call);
     }
-    return oldest;
+    calls.append(taken);
+    errands.append(taken_errands);
   }
 
-  // Takes no more, and withdraws what is left; gives how many that were, of those with a turn to wait for.
+  // On the scheduler's thread: takes no more, and drops what is left; gives how many that were, but for errands.
   std::size_t close() noexcept {
-    Call* call = newest_.exchange(closed(), std::memory_order_acq_rel);
-    std::size_t count = 0;
-    while (call != nullptr && call != closed()) {
-      Call& withdrawn = *std::exchange(call, call->next);
-      if (!withdrawn.is_urgent()) ++count;
-      withdrawn.withdraw();
-    }
-    return count;
+    Call* newest = newest_.exchange(closed(), std::memory_order_acq_rel);
+    if (newest == closed()) return 0;
+    Calls left;
+    while (newest != nullptr) left.push_front(*std::exchange(newest, newest->next));
+    return left.drop_all();
   }
 
  private:

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/futex.h"
 
 namespace cooperative::internal {
@@ -21,12 +20,14 @@ void SchedulerCore::post(Posted& posted) noexcept {
   } while (!inbox_.compare_exchange_weak(newest, &posted, std::memory_order_release, std::memory_order_relaxed));
   if (!is_mark(newest)) return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
-  wake(newest);
+  wake(newest, Waker::code);
 }
 
-void SchedulerCore::wake(const Posted* mark) noexcept {
+void SchedulerCore::wake(const Posted* mark, Waker waker) noexcept {
   if (mark == asleep()) {
     mothreads::internal::futex_wake(inbox_futex(), 1);
+  } else if (waker == Waker::signal_handler) {
+    bell_.ring_in_handler();
   } else {
     bell_.set(true);
   }
@@ -61,46 +62,95 @@ void SchedulerCore::resume(Context& context) noexcept {
 // A fiber that nobody owns, for work of the scheduler's own that may run users' code.
 void SchedulerCore::start_helper(std::string_view name, const FiberBlock::Job& job) noexcept {
   FiberBlock& helper = make_fiber(name, nullptr);
+  helper.clock = clock_;
+  helper.log_extras = root_->context->log_extras;
   helper.job = &job;
   helper.job_self = this;
   start(helper);
 }
 
+bool SchedulerCore::post(Mailbox& mailbox, Call& call) noexcept {
+  if (!mailbox.post(call)) {
+    drop(call);
+    return false;
+  }
+  wake_if_asleep();
+  return true;
+}
+
+void SchedulerCore::check_caller(Mailbox& mailbox, Call& call, const char* what) {
+  const Conductor* const conductor = mailbox.conductor();
+  if (conductor == nullptr) [[likely]] return;
+  try {
+    conductor->check_caller(what);
+  } catch (...) {
+    drop(call);
+    throw;
+  }
+}
+
+bool SchedulerCore::post_of_user(Mailbox& mailbox, Call& call, const char* what) {
+  check_caller(mailbox, call, what);
+  if (!post(mailbox, call)) return false;
+  if (Conductor* conductor = mailbox.conductor()) [[unlikely]] conductor->posted();
+  return true;
+}
+
+void SchedulerCore::wake_if_asleep(Waker waker) noexcept {
+  // seq_cst: see Mailbox::post().
+  Posted* newest = inbox_.load(std::memory_order_seq_cst);
+  if (!is_mark(newest) || !inbox_.compare_exchange_strong(newest, nullptr, std::memory_order_seq_cst)) return;
+  wakes_.fetch_add(1, std::memory_order_relaxed);
+  wake(newest, waker);
+}
+
 void SchedulerCore::take_calls() noexcept {
+  mailbox_->take_all(calls_, errands_);
+  start_runners();
+}
+
+// One that is cancelled, before it has begun or with a function that it runs, leaves the rest to another.
+void SchedulerCore::start_runners() noexcept {
   static constexpr FiberBlock::Job kRunCalls{
       .call = [](void* self) { static_cast<SchedulerCore*>(self)->run_calls(); },
-      .drop_function = [](void*) noexcept {},
+      .drop_function =
+          [](void* self) noexcept {
+            auto& core = *static_cast<SchedulerCore*>(self);
+            core.spent_.give_back();
+            core.calls_run_ = false;
+            core.start_runners();
+          },
       .destroy = [](void*) noexcept {},
       .free = nullptr,
   };
-  Call* call = mailbox_->take_all();
-  while (call != nullptr) {
-    Call& taken = *std::exchange(call, call->next);
-    if (taken.is_urgent()) {
-      taken.run();
-    } else {
-      calls_.push_back(taken);
-    }
-  }
+  static constexpr FiberBlock::Job kRunErrands{
+      .call = [](void* self) { static_cast<SchedulerCore*>(self)->run_errands(); },
+      .drop_function =
+          [](void* self) noexcept {
+            auto& core = *static_cast<SchedulerCore*>(self);
+            core.spent_.give_back();
+            core.errands_run_ = false;
+            core.start_runners();
+          },
+      .destroy = [](void*) noexcept {},
+      .free = nullptr,
+  };
+  if (!errands_.is_empty() && !std::exchange(errands_run_, true)) start_helper("errands", kRunErrands);
   if (!calls_.is_empty() && !std::exchange(calls_run_, true)) start_helper("callbacks", kRunCalls);
 }
 
 // One after the other; one that waits keeps the later ones waiting. Others get their turn after so many.
 void SchedulerCore::run_calls() {
   constexpr int kCallsPerTurn = 64;
-  absl::Cleanup done = [this] { calls_run_ = false; };
   for (int count = 1; Call* call = calls_.pop_front(); ++count) {
-    call->run();
+    run_callback(*call, spent_);
     if (count % kCallsPerTurn == 0) yield();
   }
 }
 
-void SchedulerCore::wake_if_asleep() noexcept {
-  // seq_cst: see Mailbox::post().
-  Posted* newest = inbox_.load(std::memory_order_seq_cst);
-  if (!is_mark(newest) || !inbox_.compare_exchange_strong(newest, nullptr, std::memory_order_seq_cst)) return;
-  wakes_.fetch_add(1, std::memory_order_relaxed);
-  wake(newest);
+// They wait for nothing.
+void SchedulerCore::run_errands() noexcept {
+  while (Call* call = errands_.pop_front()) call->kind->act(*call, Call::What::run, spent_);
 }
 
 }  // namespace cooperative::internal

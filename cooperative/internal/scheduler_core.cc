@@ -85,7 +85,7 @@ void SchedulerCore::begin(Conductor* conductor) {
   eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
   conductor_ = conductor;
   mailbox_ = std::make_shared<Mailbox>(conductor);
-  ending_ = calls_run_ = look_now_ = false;
+  ending_ = calls_run_ = errands_run_ = look_now_ = false;
   rounds_to_check_ = rounds_per_check_ = 1;
   stop_deadline_ = FiberBlock::kNoDeadline;
   max_fibers_ = kDefaultMaxFibers;
@@ -101,11 +101,9 @@ void SchedulerCore::begin(Conductor* conductor) {
 void SchedulerCore::end() {
   NoUnwind whatever;
   ending_ = true;
-  std::size_t withdrawn = mailbox_->close();
-  while (Call* call = calls_.pop_front()) {
-    call->withdraw();
-    ++withdrawn;
-  }
+  std::size_t withdrawn = calls_.drop_all();
+  errands_.drop_all();
+  withdrawn += mailbox_->close();
   if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, node_->name());
   if (newest_ != nullptr) {
     node_->request_stop();  // where nobody has: it settles the deadline, and watches over it

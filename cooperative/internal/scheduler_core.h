@@ -121,7 +121,9 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // --- fibers: on its own thread -----------------------------------------------------------------------------------------
 
-  // A block that is not in use, with `name`. Throws FiberLimit when there are as many as may be.
+  // Throws FiberLimit when there are as many as may be.
+  void check_limit(std::string_view name) const;
+  // A block that is not in use, with `name`.
   FiberBlock& make_fiber(std::string_view name, FiberBlock* parent);
   void start(FiberBlock& fiber) noexcept { ready_.push_back(fiber.runnable); }
   void tell_if_late(FiberBlock& fiber);  // to stop, when those below its parent have been told before it came
@@ -186,8 +188,14 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // Outlives the core's present life, for who keeps a handle.
   const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
-  // After a post: from any thread.
-  void wake_if_asleep() noexcept;
+  // Through the mailbox of one life of the core, from any thread. False when that is over: then the call has been dropped.
+  bool post(Mailbox& mailbox, Call& call) noexcept;
+  // The same for users' calls: `what` is what they call. In a test world throws mothreads::Misuse on a foreign thread, and lets others run.
+  bool post_of_user(Mailbox& mailbox, Call& call, const char* what);
+  static void check_caller(Mailbox& mailbox, Call& call, const char* what);  // drops the call when it throws
+  // After a post: from any thread, and from a signal handler.
+  enum class Waker : bool { code, signal_handler };
+  void wake_if_asleep(Waker waker = Waker::code) noexcept;
 
   // --- the end --------------------------------------------------------------------------------------------------------------
 
@@ -220,15 +228,17 @@ class SchedulerCore final : public mothreads::internal::Host {
   void post(Posted& posted) noexcept;
   void take_posted() noexcept;
   void take_calls() noexcept;
+  void start_runners() noexcept;
   void run_calls();
   void start_stopper() noexcept;
+  void run_errands() noexcept;
   void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
   // Marks in the inbox: it has nothing, and its thread waits.
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
   static Posted* polled() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{2}); }  // in somebody else's loop
   static bool is_mark(const Posted* posted) noexcept { return posted == asleep() || posted == polled(); }
-  void wake(const Posted* mark) noexcept;  // whose mark was taken away
+  void wake(const Posted* mark, Waker waker = Waker::code) noexcept;  // whose mark was taken away
 
   Runnable& runnable_of(mothreads::internal::Context& context) noexcept {
     return &context == root_->context ? *root_ : static_cast<FiberBlock&>(context).runnable;
@@ -342,8 +352,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   Conductor* conductor_ = nullptr;  // in a test world
   ForeignPoll* foreign_poll_ = nullptr;
   std::shared_ptr<Mailbox> mailbox_;  // of this life of the core
-  Fifo<Call> calls_;                  // taken from it
-  bool calls_run_ = false;            // a fiber is at them
+  Calls calls_;                       // taken from it
+  Calls errands_;                     // likewise
+  SpentCalls spent_;
+  bool calls_run_ = false;  // a fiber is at them
+  bool errands_run_ = false;
   bool ending_ = false;
 
   // What other threads touch, in lines of its own.

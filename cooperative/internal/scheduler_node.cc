@@ -93,21 +93,7 @@ std::optional<HostedContexts> SchedulerNode::look_inside() const {
 
 // Through the mailbox of this life of the core: another thread may have the core by now.
 void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>& deadline) {
-  struct StopAll final : Call {
-    StopAll(SchedulerCore& its_core, const std::optional<Instant>& its_deadline) : core(its_core), deadline(its_deadline) {}
-    void run() override {
-      core.begin_stop(deadline);
-      delete this;
-    }
-    void withdraw() noexcept override { delete this; }
-    bool is_urgent() const noexcept override { return true; }
-    SchedulerCore& core;
-    const std::optional<Instant> deadline;
-  };
-  auto stop = std::make_unique<StopAll>(core_, deadline);
-  if (!mailbox_->post(*stop)) return;
-  static_cast<void>(stop.release());
-  core_.wake_if_asleep();
+  core_.post(*mailbox_, make_call<Errand::yes>([&core = core_, deadline] { core.begin_stop(deadline); }));
 }
 
 }  // namespace cooperative::internal

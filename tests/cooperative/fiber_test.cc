@@ -268,9 +268,21 @@ TEST(FiberTest, NeedsAName) {
 }
 
 TEST(FiberTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
-  auto fiber = spawn("mine", [] { return 1; });
-  auto other = Thread::run("other", [&](Signal) { return what_of<Misuse>([&] { fiber.stop(); }); });
-  EXPECT_THAT(other.join(), HasSubstr("fiber \"mine\" was used from another thread than its own"));
+  auto fiber = spawn("mine", [](Signal) { return 1; });
+  const auto elsewhere = [](std::function<void()> action) {
+    return Thread::run("other", [&](Signal) { return what_of<Misuse>(action); }).join();
+  };
+  constexpr const char* kRefusal = "fiber \"mine\" was used from another thread than its own";
+  EXPECT_THAT(elsewhere([&] { fiber.stop(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { fiber.cancel(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { fiber.release(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { fiber.join(); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { fiber.join(absl::ZeroDuration()); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { static_cast<void>(fiber.stopped()); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { static_cast<void>(fiber.please_stop()); }), HasSubstr(kRefusal));
+  EXPECT_THAT(elsewhere([&] { static_cast<void>(fiber.is_alive()); }), HasSubstr(kRefusal));
+  EXPECT_FALSE(fiber.please_stop());
+  EXPECT_TRUE(fiber.owns());
   EXPECT_EQ(fiber.join(), 1);
 }
 

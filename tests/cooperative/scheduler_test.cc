@@ -1,5 +1,8 @@
 #include "cooperative/scheduler.h"
 
+#include <array>
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -9,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
@@ -156,7 +160,13 @@ TEST(CallbackTest, OnesWhoseFiberHasNotBegunLeaveNothingToTheNextScheduler) {
   EXPECT_TRUE(ran);
 }
 
-TEST(CallbackTest, AnEmptyFunctionIsMisuse) { EXPECT_THROW(Scheduler::current().callback({}), Misuse); }
+TEST(CallbackTest, AnEmptyFunctionIsMisuse) {
+  const Scheduler here = Scheduler::current();
+  EXPECT_THROW(here.callback(absl::AnyInvocable<void()>()), Misuse);
+  EXPECT_THROW(here.callback(std::function<void()>()), Misuse);
+  void (*nothing)() = nullptr;
+  EXPECT_THROW(here.callback(nothing), Misuse);
+}
 
 TEST(CallbackTest, ManyThreadsPostAtOnceAndNoneIsLost) {
   Host host;
@@ -175,6 +185,100 @@ TEST(CallbackTest, ManyThreadsPostAtOnceAndNoneIsLost) {
     ASSERT_THAT(of_thread, SizeIs(kEach));
     for (int i = 0; i < kEach; ++i) ASSERT_EQ(of_thread[i], i);
   }
+}
+
+// What an object goes through, to be counted from any thread.
+struct Lives {
+  std::atomic<int> made{0};
+  std::atomic<int> ended{0};
+};
+class Life {
+ public:
+  explicit Life(Lives& lives) : lives_(&lives) { ++lives_->made; }
+  Life(Life&& other) noexcept : lives_(other.lives_) { ++lives_->made; }
+  Life(const Life& other) : lives_(other.lives_) { ++lives_->made; }
+  ~Life() { ++lives_->ended; }
+
+ private:
+  Lives* lives_;
+};
+
+TEST(CallbackTest, FunctionsOfAnySizeAreDestroyedWhenTheyHaveRun) {
+  Host host;
+  Lives lives;
+  std::array<char, 500> big{};
+  big.back() = 'z';
+  char seen = 0;
+  Signal gone;
+  host.scheduler().callback([life = Life(lives)] {});
+  host.scheduler().callback([life = Life(lives), big, &seen] { seen = big.back(); });
+  host.scheduler().callback([life = Life(lives), owner = std::make_unique<int>(1)] { throw *owner; });
+  host.scheduler().callback([&gone] { gone.go(); });
+  gone.wait();
+  EXPECT_EQ(seen, 'z');
+  EXPECT_GT(lives.made, 3);
+  EXPECT_EQ(lives.made, lives.ended);
+}
+
+TEST(CallbackTest, AFunctionThatCannotBeCopiedIntoItsPlaceIsNotPosted) {
+  struct NoCopy {
+    NoCopy() = default;
+    NoCopy(const NoCopy&) { throw std::runtime_error("no copy"); }
+    void operator()() { FAIL() << "it never came to be"; }
+  };
+  const Scheduler here = Scheduler::current();
+  const NoCopy function;
+  EXPECT_THROW(here.callback(function), std::runtime_error);
+  for (int i = 0; i < 3; ++i) yield();
+}
+
+TEST(CallbackTest, AThreadMayPostWhileItEnds) {
+  struct AtEnd {
+    ~AtEnd() {
+      for (int i = 0; i < 3; ++i) scheduler->callback([ran = ran] { ++*ran; });
+    }
+    std::optional<Scheduler> scheduler;
+    int* ran = nullptr;
+  };
+  Host host;
+  int ran = 0;
+  Thread::run("poster", [&](Signal) {
+    // Destroyed after what the library keeps for this thread, which is made later.
+    thread_local AtEnd at_end;
+    at_end.scheduler = host.scheduler();
+    at_end.ran = &ran;
+    host.scheduler().callback([&] { ++ran; });
+  }).join();
+  EXPECT_EQ(host.scheduler().callback_result([&] { return ran; }), 4);
+}
+
+TEST(CallbackTest, ASchedulerThatHasAllItsFibersStillRunsThem) {
+  Host host;
+  Signal ran;
+  host.scheduler().callback_result([] { set_max_fibers(0); });
+  host.scheduler().callback([&] { ran.go(); });
+  ran.wait();
+  EXPECT_THROW(host.scheduler().callback_result([] {}), FiberLimit);
+}
+
+TEST(CallbackTest, OneThatIsCancelledLeavesTheLaterOnesTheirTurn) {
+  Signal posted;
+  Signal second_ran;
+  auto host = Thread::run("host", [&](Signal please_stop) {
+    const Scheduler here = Scheduler::current();
+    Event<> never;
+    here.callback([&] { never.wait(); });
+    here.callback([&] { second_ran.go(); });
+    yield();
+    yield();
+    posted.go();
+    please_stop.wait();
+    second_ran.wait();
+  });
+  posted.wait();
+  EXPECT_FALSE(second_ran);
+  host.stop().join();
+  EXPECT_TRUE(second_ran);
 }
 
 // --- callback_result -------------------------------------------------------------------------------------------------------------
@@ -216,6 +320,24 @@ TEST(CallbackResultTest, OneThatHasBegunIsCancelledAndAwaited) {
                    begun),
                Timedout);
   EXPECT_TRUE(unwound);
+}
+
+TEST(CallbackResultTest, ACallbackThatWaitsDoesNotDelayTheCancelling) {
+  Host host;
+  Signal begun;
+  Signal go_on;
+  EXPECT_THROW(host.scheduler().callback_result(
+                   [&] {
+                     host.scheduler().callback([&] {
+                       begun.go();
+                       go_on.wait();
+                     });
+                     sleep(absl::InfiniteDuration());
+                   },
+                   begun),
+               Timedout);
+  go_on.go();
+  host.scheduler().callback_result([] {});
 }
 
 TEST(CallbackResultTest, OneThatHasNotBegunNeverDoes) {
@@ -274,6 +396,45 @@ TEST(SchedulerTest, WhileItIsAwakeNobodyWakesIt) {
   }
   // For each burst at most the first callback and the last call, and one for the question.
   EXPECT_LE(wakes() - before, 2 * kBursts + 1);
+}
+
+TEST(SchedulerTest, WhileItIsBusyNoThreadWakesIt) {
+  Host host;
+  Signal running;
+  std::atomic<int> posting{4};
+  std::vector<mothreads::ThreadHandle<void>> posters;
+  for (int t = posting; t > 0; --t) {
+    posters.push_back(Thread::run("poster", [&](Signal) {
+      running.wait();
+      for (int i = 0; i < 1000; ++i) host.scheduler().callback([] {});
+      --posting;
+    }));
+  }
+  const auto wakes = host.scheduler().callback_result([&] {
+    const auto before = Scheduler::current().statistics().wakes;
+    running.go();
+    while (posting > 0) {
+    }
+    return Scheduler::current().statistics().wakes - before;
+  });
+  EXPECT_EQ(wakes, 0u);
+  mothreads::join_all(posters);
+}
+
+TEST(SchedulerTest, EachSleepIsEndedByOneWakeAtMost) {
+  Host host;
+  std::vector<mothreads::ThreadHandle<void>> posters;
+  for (int t = 0; t < 4; ++t) {
+    posters.push_back(Thread::run("poster", [&](Signal) {
+      for (int burst = 0; burst < 100; ++burst) {
+        for (int i = 0; i < 50; ++i) host.scheduler().callback([] {});
+        host.scheduler().callback_result([] {});  // it may sleep then
+      }
+    }));
+  }
+  mothreads::join_all(posters);
+  const SchedulerStatistics statistics = host.scheduler().callback_result([] { return Scheduler::current().statistics(); });
+  EXPECT_LE(statistics.wakes, statistics.sleeps);
 }
 
 TEST(SchedulerTest, ItsStatisticsAreForItsOwnThread) {

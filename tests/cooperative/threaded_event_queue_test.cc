@@ -95,6 +95,61 @@ TEST(ThreadedEventQueueTest, ManyOnBothSidesLoseNothing) {
   EXPECT_EQ(a.join() + b.join() + thread.join(), 2L * kEach * (kEach + 1) / 2);
 }
 
+// Both ends are any mix of threads and of fibers, of as many schedulers as there are.
+TEST(ThreadedEventQueueTest, ThreadsAndFibersOfSeveralSchedulersOnBothEnds) {
+  ThreadedEventQueue<int> queue;
+  constexpr int kEach = 1000;
+  const auto produce = [&] {
+    for (int i = 1; i <= kEach; ++i) {
+      queue.signal(i);
+      if (i % 50 == 0) yield();
+    }
+  };
+  const auto consume = [&] {
+    long sum = 0;
+    for (const int value : queue) sum += value;
+    return sum;
+  };
+  const auto produce_by_fibers = [&](Signal) {
+    auto one = spawn("producer", produce);
+    auto two = spawn("producer", produce);
+    one.join();
+    two.join();
+  };
+  const auto consume_by_fibers = [&](Signal) {
+    auto one = spawn("consumer", consume);
+    auto two = spawn("consumer", consume);
+    return one.join() + two.join();
+  };
+  auto fibers_that_consume = Thread::run("fibers that consume", consume_by_fibers);
+  auto thread_that_consumes = Thread::run("thread that consumes", [&](Signal) { return consume(); });
+  auto own_fiber_that_consumes = spawn("own fiber that consumes", consume);
+  std::vector<mothreads::ThreadHandle<void>> producers;
+  producers.push_back(Thread::run("fibers that produce", produce_by_fibers));
+  producers.push_back(Thread::run("thread that produces", [&](Signal) {
+    for (int i = 1; i <= kEach; ++i) queue.signal(i);
+  }));
+  spawn("own fiber that produces", produce).join();
+  mothreads::join_all(producers);
+  queue.close();
+  EXPECT_EQ(fibers_that_consume.join() + thread_that_consumes.join() + own_fiber_that_consumes.join(), 4L * kEach * (kEach + 1) / 2);
+  EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST(ThreadedEventQueueTest, ALoopEndsWhenItIsClosedAndEmpty) {
+  ThreadedEventQueue<std::unique_ptr<int>> queue;
+  for (int i = 0; i < 3; ++i) queue.signal(std::make_unique<int>(i));
+  queue.close();
+  std::vector<int> got;
+  for (const auto& value : queue) {
+    got.push_back(*value);
+    if (got.size() == 2) break;
+  }
+  EXPECT_EQ(queue.size(), 1u);
+  for (const auto& value : queue) got.push_back(*value);
+  EXPECT_THAT(got, ElementsAre(0, 1, 2));
+}
+
 TEST(ThreadedEventQueueTest, ALoopEndsWithItsSignal) {
   ThreadedEventQueue<int> queue;
   Signal stop;
@@ -149,6 +204,43 @@ TEST(ThreadedEventQueueTest, ItsDescriptorIsReadableWhileThereIsSomething) {
   EXPECT_FALSE(is_readable(descriptor));
   queue.close();
   EXPECT_TRUE(is_readable(descriptor));
+}
+
+TEST(ThreadedEventQueueTest, ItsDescriptorWakesWhoPolls) {
+  ThreadedEventQueue<int> queue;
+  const int descriptor = queue.wait_descriptor();
+  auto poller = Thread::run("poller", [&](Signal) {
+    pollfd wanted{descriptor, POLLIN, 0};
+    constexpr int kForEver = -1;
+    return poll(&wanted, 1, kForEver) == 1 ? queue.wait(absl::ZeroDuration()) : 0;
+  });
+  spawn("signaller", [&] { queue.signal(5); }).join();
+  EXPECT_EQ(poller.join(), 5);
+  EXPECT_FALSE(is_readable(descriptor));
+}
+
+// What goes straight to who waits is never in the queue.
+TEST(ThreadedEventQueueTest, ItsDescriptorIsNotForWhatSomebodyWaitsFor) {
+  ThreadedEventQueue<int> queue;
+  const int descriptor = queue.wait_descriptor();
+  auto waiter = spawn("waiter", [&] { return queue.wait(); });
+  yield();
+  queue.signal(1);
+  EXPECT_FALSE(is_readable(descriptor));
+  EXPECT_EQ(queue.size(), 0u);
+  EXPECT_EQ(waiter.join(), 1);
+}
+
+TEST(ThreadedEventQueueDeathTest, DestroyedWhileSomebodyWaitsIsFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto queue = std::make_unique<ThreadedEventQueue<int>>();
+        auto waiter = spawn("waiter", [&] { queue->wait(); });
+        yield();
+        queue.reset();
+      },
+      "a ThreadedEventQueue was destroyed while somebody waits for it");
 }
 
 // In cothread the 65,536th value that nobody had read blocked whoever signalled it.

@@ -1,7 +1,9 @@
 #include "cooperative/timer.h"
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -28,6 +30,7 @@ using mothreads::Thread;
 using mothreads::testing::LogLines;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -212,6 +215,38 @@ TEST_F(TimerTest, ItMayDestroyItself) {
     pass(absl::Milliseconds(100));
   });
   EXPECT_THAT(calls, ElementsAre(10));
+}
+
+TEST_F(TimerTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(20), [&] { note(); }, {.reuse = true});
+    const auto refused = [](std::function<void()> action) {
+      return Thread::run("other", [&](Signal) {
+        try {
+          action();
+        } catch (const Misuse& misuse) {
+          return std::string(misuse.what());
+        }
+        return std::string("not refused");
+      }).join();
+    };
+    constexpr const char* kRefusal = "a Timer was used on another thread than its own";
+    EXPECT_THAT(refused([&] { timer.reset(absl::Milliseconds(50)); }), HasSubstr(kRefusal));
+    EXPECT_THAT(refused([&] { timer.reset(absl::Milliseconds(50), Repeat::at_fixed_rate); }), HasSubstr(kRefusal));
+    EXPECT_THAT(refused([&] { timer.cancel(); }), HasSubstr(kRefusal));
+    pass(absl::Milliseconds(100));
+  });
+  EXPECT_THAT(calls, ElementsAre(20));
+}
+
+TEST(TimerDeathTest, DestroyedOnAnotherThreadIsFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto timer = std::make_unique<Timer>(absl::InfiniteDuration(), [] {});
+        Thread::run("other", [&](Signal) { timer.reset(); }).join();
+      },
+      "fiber \"timer\" was destroyed on another thread");
 }
 
 TEST_F(TimerTest, WhatWouldNeverRestIsMisuse) {

@@ -1,0 +1,330 @@
+#include "cooperative/blocking_pool.h"
+
+#include <cstdio>
+
+#include <fmt/core.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::Claimed;
+using mothreads::internal::NoUnwind;
+using mothreads::internal::TinyLock;
+using mothreads::internal::TinyMutex;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitList;
+using mothreads::internal::WaitNode;
+
+namespace internal {
+
+// Shared with the threads, and with who waits for them.
+class BlockingPoolState {
+ public:
+  BlockingPoolState(std::string_view name, const BlockingPoolOptions& options) : name_(name), options_(options) {
+    if (options.threads == 0 || options.max_waiting == 0) {
+      throw Misuse(fmt::format("the pool \"{}\" has {} threads and room for {} calls: each must be one at least", name, options.threads,
+                               options.max_waiting));
+    }
+  }
+
+  // Gives it to an idle thread, or lines it up; waits for room. True when a thread is to be started.
+  bool add(BlockingCall& call, const Until& until);
+  // The thread could not be started: true when another may take the call, else it has been taken back.
+  bool no_thread(BlockingCall& call);
+  void await(BlockingCall& call, const Until& until);
+
+  // A thread of the pool.
+  void work(const Signal& please_stop);
+
+  void close();
+
+  std::size_t threads() const {
+    const TinyLock lock(mutex_);
+    return threads_;
+  }
+  std::size_t waiting() const {
+    const TinyLock lock(mutex_);
+    return waiting_count_;
+  }
+
+ private:
+  using Phase = BlockingCall::Phase;
+
+  struct Idle : WaitNode {
+    using WaitNode::WaitNode;
+    BlockingCall* call = nullptr;
+  };
+  struct Caller : WaitNode {
+    using WaitNode::WaitNode;
+    BlockingCall* call = nullptr;
+    bool is_placed = false;  // else it is to try again
+  };
+
+  void append(BlockingCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void remove(BlockingCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Nothing when there is no room; else, whether a thread is to be started.
+  std::optional<bool> try_add(BlockingCall& call, WaitNode*& idle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  BlockingCall* next(const Signal& please_stop);
+  // The caller goes: takes the call back, or asks it to stop and waits for its end.
+  void abandon(BlockingCall& call);
+  void perform(BlockingCall& call, const Signal& please_stop) const;
+  [[noreturn]] void throw_closed() const { throw Closed(fmt::format("the pool \"{}\" was stopped", name_)); }
+  static void write_name(const void* self, char* buffer, std::size_t size) {
+    std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
+  }
+
+  // The pool that the calling thread works for.
+  static inline constinit thread_local const BlockingPoolState* works_for_ = nullptr;
+
+  const std::string name_;
+  const BlockingPoolOptions options_;
+
+  mutable TinyMutex mutex_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  BlockingCall* first_ ABSL_GUARDED_BY(mutex_) = nullptr;  // those that wait for a thread
+  BlockingCall* last_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t threads_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t looking_ ABSL_GUARDED_BY(mutex_) = 0;  // of the threads: neither at a call nor idle
+  WaitList idle_ ABSL_GUARDED_BY(mutex_);     // only while no call waits
+  WaitList callers_ ABSL_GUARDED_BY(mutex_);  // for room; only while there is none
+};
+
+void BlockingPoolState::append(BlockingCall& call) {
+  call.previous_ = last_;
+  (last_ == nullptr ? first_ : last_->next_) = &call;
+  last_ = &call;
+  ++waiting_count_;
+}
+
+void BlockingPoolState::remove(BlockingCall& call) {
+  (call.previous_ == nullptr ? first_ : call.previous_->next_) = call.next_;
+  (call.next_ == nullptr ? last_ : call.next_->previous_) = call.previous_;
+  call.previous_ = call.next_ = nullptr;
+  --waiting_count_;
+}
+
+std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& idle) {
+  if (closed_) throw_closed();
+  idle = idle_.claim_front();
+  if (idle != nullptr) {
+    call.phase_ = Phase::begun;
+    static_cast<Idle*>(idle)->call = &call;
+    return false;
+  }
+  // Those that are about to look for a call take what waits already.
+  const bool starts = threads_ < options_.threads && waiting_count_ >= looking_;
+  if (!starts && waiting_count_ >= options_.max_waiting) return std::nullopt;
+  append(call);
+  if (starts) {
+    ++threads_;
+    ++looking_;
+  }
+  return starts;
+}
+
+bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
+  if (works_for_ == this) {
+    throw Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another pool",
+                             name_));
+  }
+  while (true) {
+    Wait wait({"waits for room in pool", this, write_name});
+    Caller caller(wait, Why::ready);
+    caller.call = &call;
+    WaitNode* idle = nullptr;
+    std::optional<bool> starts;
+    {
+      const TinyLock lock(mutex_);
+      starts = try_add(call, idle);
+      if (!starts) callers_.push_back(caller);
+    }
+    if (idle != nullptr) idle->finish(Why::ready);
+    if (starts) return *starts;
+    Why why = Why::ready;
+    {
+      const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        const TinyLock lock(mutex_);
+        callers_.remove(caller);
+      };
+      why = wait.park(until);
+    }
+    if (why == Why::closed) throw_closed();
+    if (why != Why::ready) {
+      throw Timedout(fmt::format("Timed out waiting for room in the pool \"{}\": the function was not called", name_));
+    }
+    if (caller.is_placed) return false;
+  }
+}
+
+bool BlockingPoolState::no_thread(BlockingCall& call) {
+  Claimed retry;
+  {
+    const TinyLock lock(mutex_);
+    --threads_;
+    --looking_;
+    if (threads_ > 0 || call.phase_ != Phase::waiting) return true;
+    remove(call);
+    retry = callers_.take_claimed();
+  }
+  retry.finish_all();
+  return false;
+}
+
+BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
+  if (please_stop) {
+    close();
+    return nullptr;
+  }
+  Wait wait({"waits for a call of pool", this, write_name});
+  Idle idle(wait, Why::ready);
+  WaitNode* caller = nullptr;
+  BlockingCall* call = nullptr;
+  {
+    const TinyLock lock(mutex_);
+    call = first_;
+    if (call == nullptr) {
+      if (closed_) return nullptr;
+      --looking_;
+      idle_.push_back(idle);
+    } else {
+      --looking_;
+      remove(*call);
+      call->phase_ = Phase::begun;
+      if (waiting_count_ < options_.max_waiting) caller = callers_.claim_front();
+      if (caller != nullptr) {
+        append(*static_cast<Caller*>(caller)->call);
+        static_cast<Caller*>(caller)->is_placed = true;
+      }
+    }
+  }
+  if (caller != nullptr) caller->finish(Why::ready);
+  if (call != nullptr) return call;
+  const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const TinyLock lock(mutex_);
+    idle_.remove(idle);
+  };
+  if (wait.park(please_stop) == Why::ready) return idle.call;
+  close();
+  return nullptr;
+}
+
+void BlockingPoolState::work(const Signal& please_stop) {
+  works_for_ = this;
+  while (BlockingCall* call = next(please_stop)) {
+    const Signal ended = call->ended_;  // the caller goes when it has gone
+    perform(*call, please_stop);
+    {
+      const TinyLock lock(mutex_);
+      ++looking_;
+    }
+    ended.go();
+  }
+}
+
+void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) const {
+  try {
+    if (call.please_stop_) {
+      const Signal either = *call.please_stop_ | please_stop;
+      call.perform(&either);
+    } else {
+      call.perform(nullptr);
+    }
+  } catch (...) {
+    call.failure_ = std::current_exception();
+  }
+}
+
+void BlockingPoolState::await(BlockingCall& call, const Until& until) {
+  bool in_time = true;
+  try {
+    in_time = static_cast<bool>(call.ended_.wait(until));
+  } catch (...) {
+    abandon(call);  // this context is cancelled itself
+    throw;
+  }
+  if (!in_time) abandon(call);
+  if (call.phase_ == Phase::closed) throw_closed();
+  if (!in_time) throw Timedout(fmt::format("Timed out waiting for a call of the pool \"{}\"", name_));
+  if (call.failure_) std::rethrow_exception(call.failure_);
+}
+
+void BlockingPoolState::abandon(BlockingCall& call) {
+  bool has_begun = false;
+  {
+    const TinyLock lock(mutex_);
+    if (call.phase_ == Phase::waiting) return remove(call);
+    has_begun = call.phase_ == Phase::begun;
+  }
+  const NoUnwind whole;
+  if (has_begun && call.please_stop_) call.please_stop_->go();
+  call.ended_.wait();
+  if (call.failure_) {
+    mothreads::log::error("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
+                          mothreads::log::describe(call.failure_));
+  }
+}
+
+void BlockingPoolState::close() {
+  BlockingCall* call = nullptr;
+  Claimed callers;
+  Claimed idle;
+  {
+    const TinyLock lock(mutex_);
+    closed_ = true;
+    call = std::exchange(first_, nullptr);
+    last_ = nullptr;
+    waiting_count_ = 0;
+    for (BlockingCall* withdrawn = call; withdrawn != nullptr; withdrawn = withdrawn->next_) withdrawn->phase_ = Phase::closed;
+    callers = callers_.take_claimed();
+    idle = idle_.take_claimed();
+  }
+  callers.finish_all(Why::closed);
+  idle.finish_all();
+  while (call != nullptr) {
+    const Signal ended = std::exchange(call, call->next_)->ended_;
+    ended.go();
+  }
+}
+
+}  // namespace internal
+
+BlockingPool::BlockingPool(std::string_view name, const BlockingPoolOptions& options)
+    : state_(std::make_shared<internal::BlockingPoolState>(name, options)), group_(name) {}
+
+BlockingPool::~BlockingPool() { stop(); }
+
+void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
+  const Until limit = until.from_now();
+  if (group_.please_stop()) state_->close();
+  if (state_->add(call, limit)) {
+    try {
+      group_.run(fmt::format("{} {}", name(), state_->threads()), [state = state_](const Signal& please_stop) { state->work(please_stop); });
+    } catch (...) {
+      if (!state_->no_thread(call)) throw;
+    }
+  }
+  state_->await(call, limit);
+}
+
+void BlockingPool::stop() {
+  state_->close();
+  group_.stop();
+}
+
+std::size_t BlockingPool::threads() const { return state_->threads(); }
+
+std::size_t BlockingPool::waiting() const { return state_->waiting(); }
+
+}  // namespace cooperative

@@ -1,0 +1,265 @@
+#include "cooperative/callback_queue.h"
+
+#include <optional>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/under_way.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::Call;
+using internal::Calls;
+using internal::SchedulerCore;
+using mothreads::Ended;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::Claimed;
+using mothreads::internal::TinyLock;
+using mothreads::internal::TinyMutex;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitList;
+using mothreads::internal::WaitNode;
+
+// Shared with the fiber that runs them. There is one while there are callbacks: an errand starts it, so that no other callback of the
+// scheduler can delay it.
+class CallbackQueue::State : public std::enable_shared_from_this<State> {
+ public:
+  State(SchedulerCore& core, const std::shared_ptr<internal::Mailbox>& mailbox, const CallbackQueueOptions& options)
+      : core_(core), mailbox_(mailbox), options_(options) {}
+
+  Ended post(Call& call, const Until& until);
+
+  // The queue goes.
+  void close() {
+    withdraw();
+    under_way_.close();
+  }
+
+  std::size_t size() const {
+    const TinyLock lock(mutex_);
+    return size_;
+  }
+  std::uint64_t dropped() const {
+    const TinyLock lock(mutex_);
+    return dropped_;
+  }
+
+ private:
+  struct Poster : WaitNode {
+    using WaitNode::WaitNode;
+    Call* call = nullptr;
+  };
+
+  // Becomes the fiber; gone without having become one, nothing will run.
+  struct Starter {
+    explicit Starter(std::shared_ptr<State> its_state) : state(std::move(its_state)) {}
+    Starter(Starter&&) noexcept = default;
+    ~Starter() {
+      if (state) state->withdraw();
+    }
+    void operator()() {
+      const std::shared_ptr<State> it = std::move(state);
+      it->start();
+    }
+    std::shared_ptr<State> state;
+  };
+  // The fiber's function.
+  struct Runner {
+    explicit Runner(std::shared_ptr<State> its_state) : state(std::move(its_state)) {}
+    Runner(Runner&&) noexcept = default;
+    ~Runner() {
+      if (state) state->runner_ends();
+    }
+    void operator()() const { state->run(); }
+    std::shared_ptr<State> state;
+  };
+
+  void put(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Calls one;
+    one.push_front(call);
+    waiting_.append(one);
+    ++size_;
+  }
+  // Nothing when it is full.
+  std::optional<Why> try_put(Call& call, bool& starts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Why wait_for_room(Call& call, const Until& until, bool& starts);
+  void start();
+  void run();
+  Call* take();
+  void runner_ends();
+  void withdraw();
+
+  SchedulerCore& core_;
+  const std::shared_ptr<internal::Mailbox> mailbox_;
+  const CallbackQueueOptions options_;
+  internal::UnderWay under_way_;
+
+  mutable TinyMutex mutex_;
+  Calls waiting_ ABSL_GUARDED_BY(mutex_);
+  std::size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
+  WaitList posters_ ABSL_GUARDED_BY(mutex_);  // only while it is full
+  bool runs_ ABSL_GUARDED_BY(mutex_) = false;  // there is a fiber, or an errand that starts it
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+std::optional<Why> CallbackQueue::State::try_put(Call& call, bool& starts) {
+  if (closed_) return Why::closed;
+  if (size_ >= options_.max) return std::nullopt;
+  put(call);
+  starts = !std::exchange(runs_, true);
+  return Why::ready;
+}
+
+Ended CallbackQueue::State::post(Call& call, const Until& until) {
+  SchedulerCore::check_caller(*mailbox_, call, "CallbackQueue::callback()");
+  Call* oldest = nullptr;
+  bool is_first_dropped = false;
+  bool starts = false;
+  std::optional<Why> why;
+  {
+    const TinyLock lock(mutex_);
+    if (options_.when_full == WhenFull::drop_oldest && size_ >= options_.max) {
+      oldest = waiting_.pop_front();
+      --size_;
+      is_first_dropped = dropped_++ == 0;
+    }
+    why = try_put(call, starts);
+  }
+  if (oldest != nullptr) internal::drop(*oldest);
+  if (is_first_dropped) {
+    mothreads::log::warning("the queue \"{}\" of callbacks is full with {}: it drops the oldest, and counts them without saying so "
+                            "again", options_.name, options_.max);
+  }
+  if (!why) {
+    try {
+      why = wait_for_room(call, until, starts);
+    } catch (...) {
+      internal::drop(call);
+      throw;
+    }
+  }
+  if (*why != Why::ready) internal::drop(call);
+  // Where the errand is dropped, all are.
+  if (starts && !core_.post(*mailbox_, internal::make_call<internal::Errand::yes>(Starter(shared_from_this())))) return Why::closed;
+  return *why;
+}
+
+// Whether, and why not, the call is in the queue. Throws only when it is not.
+Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& starts) {
+  if (options_.when_full == WhenFull::refuse) return Why::timed_out;
+  if (under_way_.is_here()) {
+    throw Misuse(fmt::format("a callback of the queue \"{}\" posts to it while it is full, and would wait for itself: make max larger, or "
+                             "let another fiber post", options_.name));
+  }
+  Wait wait({"waits for room in a queue of callbacks", nullptr, nullptr});
+  Poster poster(wait, Why::ready);
+  poster.call = &call;
+  {
+    const TinyLock lock(mutex_);
+    if (const std::optional<Why> why = try_put(call, starts)) return *why;
+    posters_.push_back(poster);
+  }
+  const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const TinyLock lock(mutex_);
+    posters_.remove(poster);
+  };
+  return wait.park(until);
+}
+
+// An errand.
+void CallbackQueue::State::start() {
+  internal::FiberBlock& fiber = core_.make_fiber(options_.name, nullptr);
+  internal::put_job<Runner, void>(fiber, Runner(shared_from_this()));
+  core_.start(fiber);
+}
+
+Call* CallbackQueue::State::take() {
+  Call* call = nullptr;
+  WaitNode* poster = nullptr;
+  {
+    const TinyLock lock(mutex_);
+    call = waiting_.pop_front();
+    if (call == nullptr) return nullptr;
+    --size_;
+    poster = posters_.claim_front();
+    if (poster != nullptr) put(*static_cast<Poster*>(poster)->call);
+  }
+  if (poster != nullptr) poster->finish(Why::ready);
+  return call;
+}
+
+void CallbackQueue::State::run() {
+  constexpr int kCallsPerTurn = 64;
+  internal::SpentCalls spent;
+  for (int count = 1; Call* call = take(); ++count) {
+    if (!under_way_.begin()) {
+      call->kind->act(*call, Call::What::drop, spent);
+      continue;
+    }
+    {
+      const absl::Cleanup end = [this] { under_way_.end(); };
+      internal::run_callback(*call, spent);
+    }
+    if (count % kCallsPerTurn == 0) core_.yield();
+  }
+}
+
+// Cancelled with a callback, it leaves the rest to another, unless the scheduler ends.
+void CallbackQueue::State::runner_ends() {
+  bool is_empty = false;
+  {
+    const TinyLock lock(mutex_);
+    is_empty = waiting_.is_empty();
+    if (is_empty) runs_ = false;
+  }
+  if (is_empty) return;
+  if (mailbox_->is_closed()) {
+    withdraw();
+  } else {
+    start();
+  }
+}
+
+void CallbackQueue::State::withdraw() {
+  Calls withdrawn;
+  Claimed posters;
+  {
+    const TinyLock lock(mutex_);
+    closed_ = true;
+    runs_ = false;
+    size_ = 0;
+    withdrawn.append(std::exchange(waiting_, {}));
+    posters = posters_.take_claimed();
+  }
+  posters.finish_all(Why::closed);
+  if (const std::size_t count = withdrawn.drop_all(); count > 0) {
+    mothreads::log::warning("{} callbacks of the queue \"{}\" were withdrawn: it ended before their turn", count, options_.name);
+  }
+}
+
+CallbackQueue::CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options)
+    : scheduler_(scheduler), state_(std::make_shared<State>(*scheduler.core_, scheduler.mailbox_, options)) {
+  if (options.max == 0) throw Misuse(fmt::format("the queue \"{}\" of callbacks has a max of 0: give it room for one at least", options.name));
+}
+
+CallbackQueue::~CallbackQueue() { state_->close(); }
+
+Ended CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, until); }
+
+std::size_t CallbackQueue::size() const { return state_->size(); }
+
+std::uint64_t CallbackQueue::dropped() const { return state_->dropped(); }
+
+}  // namespace cooperative

@@ -1,0 +1,80 @@
+#pragma once
+
+// Callbacks of a scheduler in a queue of their own, with a bound.
+//
+//     co::CallbackQueue updates(here, {.max = 100, .when_full = co::WhenFull::drop_oldest});
+//     updates.callback([v] { update_display(v); });           // on any thread
+//
+// They run in order, one at a time, in a fiber of their own: one that waits keeps only those of its queue waiting. What they throw is
+// logged. The destructor drops those that have not begun, logs how many those were, and waits for one that runs, but from inside it.
+//
+// Thread safety: every member may be called from any thread or fiber, but not beside the destructor.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "cooperative/internal/call.h"
+#include "cooperative/scheduler.h"
+#include "mothreads/ended.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+enum class WhenFull : std::uint8_t {
+  block,        // who posts waits for room; a fiber lets others run meanwhile
+  refuse,       // who posts is told so, at once: timed_out
+  drop_oldest,  // the first in the queue goes, and is counted
+};
+
+struct CallbackQueueOptions {
+  std::string name = "callbacks";
+  std::size_t max = 1000;  // so many may wait for their turn
+  WhenFull when_full = WhenFull::block;
+};
+
+class CallbackQueue {
+ public:
+  // Throws mothreads::Misuse when max is zero.
+  explicit CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options = {});
+  ~CallbackQueue();
+  CallbackQueue(const CallbackQueue&) = delete;
+  CallbackQueue& operator=(const CallbackQueue&) = delete;
+
+  // `ready` when it is in the queue, `closed` when the scheduler has ended, else how the wait for room ended. Who had to wait comes
+  // before who posts later. Throws mothreads::Misuse when a callback of this queue would wait for room in it, which only it can make.
+  template <typename F>
+    requires std::invocable<std::decay_t<F>&>
+  mothreads::Ended callback(F&& function, const mothreads::Until& until = {}) {
+    if (internal::is_empty_function(function)) [[unlikely]] Scheduler::refuse_empty_function();
+    return post(internal::make_call(std::forward<F>(function)), until);
+  }
+
+  // As Scheduler::callback_result, in its turn among these; the limit is also for the wait for room. Throws Closed, too, when it was
+  // dropped because the queue was full.
+  template <typename F>
+  auto callback_result(F&& function, const mothreads::Until& until = {}) {
+    return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
+  }
+  template <typename F>
+  auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) {
+    return scheduler_.result_of(run_in, function, until,
+                                [this](internal::Call& call, const mothreads::Until& limit) { return post(call, limit); });
+  }
+
+  std::size_t size() const;        // waiting for their turn
+  std::uint64_t dropped() const;   // because it was full; the first is logged
+
+ private:
+  class State;
+  mothreads::Ended post(internal::Call& call, const mothreads::Until& until);
+
+  const Scheduler scheduler_;
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace cooperative

@@ -1,0 +1,86 @@
+#include "cooperative/signal_callback.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "cooperative/internal/call.h"
+#include "cooperative/internal/mailbox.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/under_way.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::Call;
+
+// Kept by the handle, and by the mailbox while it is posted.
+class SignalCallback::State final : public Call {
+ public:
+  State(internal::SchedulerCore& core, const std::shared_ptr<internal::Mailbox>& mailbox, absl::AnyInvocable<void()> function)
+      : Call(kKind), core_(core), mailbox_(mailbox), function_(std::move(function)) {}
+
+  bool post() noexcept {
+    static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
+                  std::atomic<Call*>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free);
+    // acq_rel: what came before each of the posts is seen by the run that they share.
+    if (is_posted_.exchange(true, std::memory_order_acq_rel)) return true;
+    keepers_.fetch_add(1, std::memory_order_relaxed);
+    if (!mailbox_->post(*this)) {
+      keepers_.fetch_sub(1, std::memory_order_relaxed);  // never the last: the handle is one
+      is_posted_.store(false, std::memory_order_relaxed);
+      return false;
+    }
+    const int error = errno;
+    core_.wake_if_asleep(internal::SchedulerCore::Waker::signal_handler);
+    errno = error;
+    return true;
+  }
+
+  void close() {
+    under_way_.close();
+    let_go();
+  }
+
+ private:
+  static void act_on(Call& call, What what, internal::SpentCalls&) {
+    struct LetGo {
+      State& self;
+      ~LetGo() { self.let_go(); }
+    } let_go{static_cast<State&>(call)};
+    State& self = let_go.self;
+    self.is_posted_.exchange(false, std::memory_order_acq_rel);  // from here on it may be posted again
+    if (what == What::drop || !self.under_way_.begin()) return;
+    struct End {
+      State& self;
+      ~End() { self.under_way_.end(); }
+    } end{self};
+    self.function_();
+  }
+
+  static constexpr Kind kKind{act_on, false};
+
+  void let_go() noexcept {
+    if (keepers_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  internal::SchedulerCore& core_;
+  const std::shared_ptr<internal::Mailbox> mailbox_;
+  absl::AnyInvocable<void()> function_;
+  internal::UnderWay under_way_;
+  std::atomic<bool> is_posted_{false};
+  std::atomic<int> keepers_{1};
+};
+
+SignalCallback::SignalCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function)
+    : state_(function ? new State(*scheduler.core_, scheduler.mailbox_, std::move(function)) : nullptr) {
+  if (state_ == nullptr) throw mothreads::Misuse("a SignalCallback was given an empty function: give it one that can be called");
+}
+
+SignalCallback::~SignalCallback() { state_->close(); }
+
+bool SignalCallback::post() const noexcept { return state_->post(); }
+
+}  // namespace cooperative
