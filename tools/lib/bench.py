@@ -182,6 +182,11 @@ ROWS = [
     FiberRow("fiber.skynet_mem", {"go": 2.5}, unit="MB"),
     ConstantPeer("fiber.parked", "fiber_benchmark", 4096, target=1.15, unit="B"),
     Row("fiber.signal_both", "fiber_benchmark", {"thread": 1.2}),
+    Row("bridge.post1", "bridge_benchmark", {"libuv": 0.8, "std": 0.5}),
+    Row("bridge.post3", "bridge_benchmark", {"libuv": 0.8, "std": 0.5}),
+    Row("bridge.latency_cold", "bridge_benchmark", {"eventfd": 1.1}),
+    Row("bridge.latency_warm", "bridge_benchmark", {"eventfd": 0.1}),
+    ConstantPeer("bridge.wakes", "bridge_benchmark", 1, unit="wakes"),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.
