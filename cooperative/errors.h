@@ -1,6 +1,8 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
 namespace cooperative {
 
@@ -30,6 +32,12 @@ class Closed : public std::runtime_error {
 class FiberLimit : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// join() of a fiber that could not begin: the system has no room for its stack, or a named limit was reached. The message says which.
+class NoStack : public std::system_error {
+ public:
+  NoStack(int error, const std::string& what) : std::system_error(error, std::generic_category(), what) {}
 };
 
 }  // namespace cooperative

@@ -60,7 +60,7 @@ class FiberParent {
 struct FiberOptions {
   std::string name;
   std::optional<mothreads::Signal> please_stop = std::nullopt;  // may be shared; for a function that takes one
-  std::size_t stack_size = 0;                                   // bytes, guard included; 0 for internal::kDefaultStackSize
+  std::size_t stack_size = 0;                                   // bytes, at least 16 KiB; 0 for 64 KiB. See stack_use.h
   FiberParent parent = {};                                      // also of the fiber when it has been released
 };
 

@@ -107,6 +107,7 @@ void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
 
 void SchedulerCore::run(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
+  if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
   if (fiber.is_cancelled) {
     fiber.outcome = FiberBlock::Outcome::cancelled;  // before it began
   } else {
@@ -126,6 +127,15 @@ void SchedulerCore::run(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::ending;
   if (fiber.newest_child != nullptr) stop_children(fiber);
   if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
+  if (fiber.runnable.stack->began_clean) [[unlikely]] mark_stack(fiber);
+}
+
+void SchedulerCore::mark_stack(const FiberBlock& fiber) noexcept {
+  try {
+    if (checks_stacks_) stack_marks_.record(*fiber.runnable.stack, fiber.own_name);
+  } catch (const std::bad_alloc&) {  // then it is not counted
+  }
+  fiber.runnable.stack->began_clean = false;
 }
 
 void SchedulerCore::finish(FiberBlock& fiber) noexcept {
@@ -244,11 +254,10 @@ void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
     child.older = child.newer = newest = &child;
     return;
   }
-  // By age, also where one comes from another parent.
+  // By age, also where one comes from another parent; most often it is the newest, or the oldest.
   FiberBlock* older = newest;
-  while (child.id < older->id) {
-    older = older->older;
-    if (older == newest) break;  // all are newer
+  if (child.id > newest->newer->id) {
+    while (child.id < older->id) older = older->older;
   }
   child.older = older;
   child.newer = older->newer;

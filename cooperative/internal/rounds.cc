@@ -174,6 +174,7 @@ void SchedulerCore::Alarm::fire(TimerNode& node) {
 }
 
 void SchedulerCore::sleep() noexcept {
+  if (stacks_->tidy()) return;  // it took a while: look again
   std::optional<Instant> deadline;
   if (const std::int64_t when = wheel_->next_wake(); when != TimerWheel::kNever) deadline = Instant(std::chrono::nanoseconds(when));
   auto& thread = static_cast<ThreadContext&>(*root_->context);
@@ -227,7 +228,6 @@ bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
     finish(fiber);
     return false;
   }
-  if (stack->tsan_fiber == nullptr) stack->tsan_fiber = make_tsan_fiber();
   asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
   fiber.runnable.stack = stack;
   fiber.runnable.has_begun = true;

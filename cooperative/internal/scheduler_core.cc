@@ -77,6 +77,8 @@ void SchedulerCore::begin(Conductor* conductor) {
   clock_ = context.clock;
   wheel_.emplace(clock_->now().time_since_epoch().count());
   stacks_.emplace();
+  stack_marks_ = {};
+  checks_stacks_ = false;
   root_ = new (root_room_) Runnable(context);
   root_->has_begun = true;
   root_tsan_fiber_ = current_tsan_fiber();
@@ -96,6 +98,8 @@ void SchedulerCore::begin(Conductor* conductor) {
   node_ = node.take();
   context.host = this;
   current_ = this;
+  signal_stack_.enter();
+  report_overflows();
 }
 
 void SchedulerCore::end() {
@@ -135,6 +139,7 @@ void SchedulerCore::end() {
 void SchedulerCore::leave_thread() noexcept {
   if (Context* context = Context::current_or_null()) context->host = nullptr;
   current_ = nullptr;
+  signal_stack_.leave();
   stacks_.reset();
 }
 
@@ -144,6 +149,18 @@ void SchedulerCore::recycle() {
   inbox_.store(nullptr, std::memory_order_relaxed);
   std::lock_guard lock(recycled().mutex);
   recycled().cores.push_back(this);
+}
+
+// On the running fiber's own guard it is an overflow, whatever touched it; on another's only when it was on that one's stack, else it
+// is a pointer gone wild.
+SchedulerCore::Overflow SchedulerCore::find_overflow(const void* address, const void* stack_pointer) const noexcept {
+  const Stack* stack = stacks_->guarded_by(address);
+  const FiberBlock* fiber = running_fiber();
+  const std::string_view name = fiber != nullptr ? std::string_view(fiber->own_name) : std::string_view(root_->context->name);
+  if (stack == nullptr) return {};
+  if (stack == running_->stack) return {.stack = stack, .name = name, .is_leaving = false};
+  if (stack_pointer < stack->lowest - kStackGuard || stack_pointer >= stack->top) return {};
+  return {.stack = stack, .name = name, .is_leaving = true};
 }
 
 }  // namespace cooperative::internal

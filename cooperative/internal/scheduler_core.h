@@ -23,8 +23,10 @@
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/mailbox.h"
+#include "cooperative/internal/overflow_report.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/sanitizers.h"
+#include "cooperative/internal/stack_marks.h"
 #include "cooperative/internal/stacks.h"
 #include "cooperative/internal/switch.h"
 #include "mothreads/clock.h"
@@ -103,7 +105,7 @@ struct EhGlobals {
   unsigned int uncaught_exceptions;
 };
 
-// So many have room in the address space: a stack takes 64 KiB of it, unless another size was asked for.
+// So many have room in the address space: a stack takes 80 KiB of it with its guard, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
 
 class SchedulerCore final : public mothreads::internal::Host {
@@ -155,6 +157,19 @@ class SchedulerCore final : public mothreads::internal::Host {
   }
   std::size_t fibers() const noexcept { return fibers_; }
   void set_max_fibers(std::size_t count) noexcept { max_fibers_ = count; }
+
+  // --- stacks -------------------------------------------------------------------------------------------------------------
+
+  void set_stack_checks(bool on) noexcept { checks_stacks_ = on; }
+  const StackMarks& stack_marks() const noexcept { return stack_marks_; }
+
+  struct Overflow {
+    const Stack* stack;     // null when it was none
+    std::string_view name;  // of the fiber that runs
+    bool is_leaving;        // it was not that one: it was about to switch to it
+  };
+  // For a signal handler, on its own thread: what a fault at `address` was, with the stack pointer there.
+  Overflow find_overflow(const void* address, const void* stack_pointer) const noexcept;
 
   // --- waiting ------------------------------------------------------------------------------------------------------------
 
@@ -283,6 +298,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void report_failure(FiberBlock& fiber) noexcept;
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
+  void mark_stack(const FiberBlock& fiber) noexcept;
   void load_exceptions(const Runnable& to) noexcept {
     EhGlobals& globals = *eh_globals_;
     globals.caught_exceptions = to.caught_exceptions;
@@ -343,6 +359,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
   CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
+  StackMarks stack_marks_;        // likewise
+  bool checks_stacks_ = false;
+  SignalStack signal_stack_;
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;
   const void* root_lowest_ = nullptr;  // for the sanitizers

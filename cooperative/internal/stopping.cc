@@ -94,8 +94,9 @@ void SchedulerCore::tell_children(FiberBlock* newest_child, std::int64_t deadlin
 
 void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
   settle_deadline(fiber);
+  tell_children(fiber.newest_child, fiber.stop_deadline);
   while (fiber.newest_child != nullptr) {
-    tell_children(fiber.newest_child, fiber.stop_deadline);
+    if (!fiber.newest_child->told_to_stop) tell_children(fiber.newest_child, fiber.stop_deadline);  // it came meanwhile
     FiberBlock* const child = fiber.newest_child;  // looked at anew: who was told may have ended
     if (child == nullptr) return;
     if (child->group != nullptr) {

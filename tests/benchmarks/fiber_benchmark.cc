@@ -1,9 +1,11 @@
 // Fibers of one thread against Boost.Fiber and the bare switch; fiber_go.go has the same work for Go.
 
 #include <benchmark/benchmark.h>
+#include <ev.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/fiber/all.hpp>
 #include <chrono>
@@ -13,6 +15,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <numeric>
+#include <optional>
+#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -24,6 +29,7 @@
 #include "cooperative/internal/switch.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
+#include "mothreads/till.h"
 
 namespace {
 
@@ -218,6 +224,49 @@ void timed_wait(benchmark::State& state) {
 }
 BENCHMARK(timed_wait<Ours>)->Name("fiber.timed_wait/ours");
 BENCHMARK(timed_wait<Posted>)->Name("fiber.timed_wait/boost");
+
+// --- fiber.timers: a million pending at a time, added, and then cancelled in random order; per timer ------------------------
+
+constexpr std::size_t kTimers = 1'000'000;
+
+// Seconds from now, and the order of cancelling, the same for all.
+struct Timing {
+  Timing() {
+    std::minstd_rand random(1);
+    for (double& seconds : after) seconds = std::uniform_real_distribution<double>(10, 1000)(random);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), random);
+  }
+  std::vector<double> after = std::vector<double>(kTimers);
+  std::vector<std::size_t> order = std::vector<std::size_t>(kTimers);
+};
+
+// A Till is what has ev_timer's and AfterFunc's meaning: an object that goes at a time unless it is dropped before. It is a Signal, too.
+// (A limit of a wait is a timer as well, but a million of them are a million fibers, and the figure that of their stacks.)
+void timers_of_tills(benchmark::State& state) {
+  const Timing timing;
+  std::vector<std::optional<mothreads::Till>> tills(kTimers);
+  while (state.KeepRunningBatch(kTimers)) {
+    for (std::size_t i = 0; i < kTimers; ++i) tills[i].emplace(absl::Seconds(timing.after[i]));
+    for (const std::size_t i : timing.order) tills[i].reset();
+  }
+}
+BENCHMARK(timers_of_tills)->Name("fiber.timers/ours");
+
+void timers_of_libev(benchmark::State& state) {
+  const Timing timing;
+  struct ev_loop* const loop = ev_loop_new(EVFLAG_AUTO);
+  std::vector<ev_timer> timers(kTimers);
+  while (state.KeepRunningBatch(kTimers)) {
+    for (std::size_t i = 0; i < kTimers; ++i) {
+      ev_timer_init(&timers[i], [](struct ev_loop*, ev_timer*, int) {}, timing.after[i], 0.);
+      ev_timer_start(loop, &timers[i]);
+    }
+    for (const std::size_t i : timing.order) ev_timer_stop(loop, &timers[i]);
+  }
+  ev_loop_destroy(loop);
+}
+BENCHMARK(timers_of_libev)->Name("fiber.timers/libev");
 
 // --- fiber.queue: per item -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand"
 	"os"
 	"syscall"
 	"time"
@@ -55,6 +56,28 @@ func queue(count int) {
 	}
 }
 
+// A million pending at a time, added, and then cancelled in random order.
+func timers() float64 {
+	const count = 1_000_000
+	random := rand.New(rand.NewSource(1))
+	after := make([]time.Duration, count)
+	for i := range after {
+		after[i] = time.Duration((10 + 990*random.Float64()) * float64(time.Second))
+	}
+	order := random.Perm(count)
+	pending := make([]*time.Timer, count)
+	return measure(count, func(total int) {
+		for done := 0; done < total; done += count {
+			for i := range pending {
+				pending[i] = time.AfterFunc(after[i], func() {})
+			}
+			for _, i := range order {
+				pending[i].Stop()
+			}
+		}
+	})
+}
+
 func skynet(result chan int64, first int64, size int64) {
 	if size == 1 {
 		result <- first
@@ -86,6 +109,8 @@ func figure(row string) (float64, error) {
 		return measure(1000, event), nil
 	case "fiber.queue":
 		return measure(100_000, queue), nil
+	case "fiber.timers":
+		return timers(), nil
 	case "fiber.skynet":
 		runSkynet() // touches the memory for the first time
 		start := time.Now()

@@ -1,10 +1,13 @@
 #include "cooperative/errors.h"
 
+#include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cooperative/event_queue.h"
@@ -35,6 +38,16 @@ TEST(ErrorsTest, NameWhatTheyAreAbout) {
   EventQueue<int> queue;
   queue.close();
   EXPECT_EQ(what_of<Closed>([&] { queue.wait(); }), "the queue is closed, and empty");
+}
+
+TEST(ErrorsTest, AFiberWithoutAStackEndsWithWhy) {
+  auto argument = std::make_shared<int>(1);
+  auto fiber = spawn({.name = "monster", .stack_size = SIZE_MAX}, [argument] {});
+  auto next = spawn("next", [] { return 2; });
+  EXPECT_THAT(what_of<NoStack>([&] { fiber.join(); }),
+              ::testing::StartsWith("fiber \"monster\" cannot have a stack: the system has no room for one of "));
+  EXPECT_EQ(argument.use_count(), 1);
+  EXPECT_EQ(next.join(), 2);
 }
 
 TEST(ErrorsTest, AsManyFibersAsMayBeAndNotOneMore) {

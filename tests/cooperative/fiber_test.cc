@@ -26,6 +26,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/sanitized.h"
 
 namespace cooperative {
 namespace {
@@ -456,6 +457,77 @@ TEST(FiberStopTest, AReleasedFiberOutlivesWhoMadeIt) {
   event.signal();
   yield();
   EXPECT_TRUE(done);
+}
+
+TEST(FiberStopTest, WhatIsReleasedWhileItsThreadEndsIsStoppedToo) {
+  bool stopped = false;
+  Thread::run("host", [&](Signal) {
+    spawn("polite", [&](Signal please_stop) {
+      please_stop.wait();
+      spawn("late", [&](Signal its_stop) {
+        its_stop.wait();
+        stopped = true;
+      }).release();
+    }).release();
+    yield();
+  }).join();
+  EXPECT_TRUE(stopped);
+}
+
+// In the order of release it is behind one that is younger.
+TEST(FiberStopTest, OneThatWasReleasedLateIsStoppedWithTheOthers) {
+  int stopped = 0;
+  Thread::run("host", [&](Signal) {
+    const auto polite = [&](Signal please_stop) {
+      please_stop.wait();
+      ++stopped;
+    };
+    Event<> now;
+    spawn("maker", [&] {
+      auto inner = spawn("inner", polite);
+      now.wait();
+      inner.release();
+    }).release();
+    yield();
+    spawn("later", polite).release();
+    now.signal();
+    yield();
+  }).join();
+  EXPECT_EQ(stopped, 2);
+}
+
+TEST(FiberStopTest, ManyAreStoppedWithTheirThread) {
+  constexpr int kFibers = mothreads::testing::kSanitized ? 10'000 : 100'000;
+  int stopped = 0;
+  Thread::run("host", [&](Signal) {
+    for (int i = 0; i < kFibers; ++i) {
+      spawn("one of many", [&] {
+        struct Guard {
+          int& count;
+          ~Guard() { ++count; }
+        } guard{stopped};
+        sleep(absl::InfiniteDuration());
+      }).release();
+    }
+    yield();
+  }).join();
+  EXPECT_EQ(stopped, kFibers);
+}
+
+TEST(FiberStopTest, OneBelowTheOtherInALongChainAreStopped) {
+  constexpr int kDepth = 5000;
+  struct Chain {
+    static void grow(int depth, int& begun) {
+      ++begun;
+      if (depth == 0) return sleep(absl::InfiniteDuration());
+      spawn("link", grow, depth - 1, std::ref(begun)).join();
+    }
+  };
+  int begun = 0;
+  auto first = spawn("first", Chain::grow, kDepth, std::ref(begun));
+  for (int round = 0; round <= kDepth; ++round) yield();
+  EXPECT_EQ(begun, kDepth + 1);
+  EXPECT_THROW(first.stop().join(), WasCancelled);
 }
 
 TEST(FiberStopTest, TheEndOfAThreadStopsItsFibersNewestFirst) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -94,6 +95,38 @@ TEST(CallbackTest, OneThatWaitsKeepsTheLaterOnesWaiting) {
   event.signal();
   for (int i = 0; i < 4; ++i) yield();
   EXPECT_THAT(order, ElementsAre("first", "second"));
+}
+
+TEST(CallbackTest, NeedsNoRoomAmongTheFibersThatMayBe) {
+  Thread::run("host", [](Signal) {
+    set_max_fibers(0);
+    bool called = false;
+    Scheduler::current().callback([&] { called = true; });
+    yield_until_idle();
+    EXPECT_TRUE(called);
+  }).join();
+}
+
+// A stop comes before the turn of a callback: the fiber that would call it is cancelled before it has begun.
+TEST(CallbackTest, AfterAStopLaterOnesStillRun) {
+  std::promise<Scheduler> there;
+  std::promise<void> posted;
+  int sum = 0;
+  auto host = Thread::run("host", [&](Signal please_stop) {
+    const Scheduler here = Scheduler::current();
+    there.set_value(here);
+    posted.get_future().wait();  // of the standard library: the scheduler does not look at its posts meanwhile
+    please_stop.wait();
+    here.callback([&] { sum += 1; });
+    yield_until_idle();
+    EXPECT_EQ(sum, 11);
+  });
+  const Scheduler scheduler = there.get_future().get();
+  scheduler.callback([&] { sum += 10; });
+  host.stop();
+  posted.set_value();
+  host.join();
+  EXPECT_EQ(sum, 11);
 }
 
 TEST(CallbackTest, ManyDoNotStarveTheFibers) {

@@ -117,6 +117,12 @@ def mothreads_deps():
     )
     _unless_defined(
         system_library,
+        "libev",
+        debian_package = "libev-dev",
+        targets = {"libev": "-lev"},
+    )
+    _unless_defined(
+        system_library,
         "libuv",
         debian_package = "libuv1-dev",
         targets = {"libuv": "-luv"},

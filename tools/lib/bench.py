@@ -178,6 +178,7 @@ ROWS = [
     FiberRow("fiber.event", {"boost": 0.05, "go": 0.15}),
     FiberRow("fiber.queue", {"boost": 0.35, "go": 0.5}),
     FiberRow("fiber.timed_wait", {"boost": 0.15}),
+    FiberRow("fiber.timers", {"libev": 1.0, "go": 0.2}),
     FiberRow("fiber.skynet", {"boost": 0.05, "go": 0.15}, unit="s"),
     FiberRow("fiber.skynet_mem", {"go": 2.5}, unit="MB"),
     ConstantPeer("fiber.parked", "fiber_benchmark", 4096, target=1.15, unit="B"),
