@@ -207,29 +207,29 @@ TEST_F(FiberStoppingTest, ARootIsNotCancelledWhateverItWaitsIn) {
   mothreads::Queue<int> queue("numbers");
   mothreads::Lock lock("table");
   const auto in_order = ElementsAre("new", "old", "root");
-  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { please_stop.wait(); yield(); }), in_order);
-  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { static_cast<void>(queue.pop(please_stop)); yield(); }), in_order);
+  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { please_stop.wait(); yield_until_idle(); }), in_order);
+  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { static_cast<void>(queue.pop(please_stop)); yield_until_idle(); }), in_order);
   EXPECT_THAT(ends_in_order([&](const Signal& please_stop) {
                 {
                   auto held = lock.enter();
                   static_cast<void>(held.wait(please_stop));
                 }
-                yield();
+                yield_until_idle();
               }),
               in_order);
   EXPECT_THAT(ends_in_order([&](const Signal& please_stop) {
                 Event<int> event;
                 EXPECT_THROW(event.wait(please_stop), Timedout);
-                yield();
+                yield_until_idle();
               }),
               in_order);
-  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { sleep(please_stop | absl::Hours(1)); yield(); }), in_order);
-  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { static_cast<void>(yield_until_idle(please_stop)), please_stop.wait(); yield(); }), in_order);
+  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { sleep(please_stop | absl::Hours(1)); yield_until_idle(); }), in_order);
+  EXPECT_THAT(ends_in_order([&](const Signal& please_stop) { static_cast<void>(yield_until_idle(please_stop)), please_stop.wait(); yield_until_idle(); }), in_order);
   EXPECT_THAT(ends_in_order([&](const Signal& please_stop) {
                 auto child = Thread::run("child", [](const Signal& stop) { stop.wait(); });
                 child.join();
                 please_stop.wait();
-                yield();
+                yield_until_idle();
               }),
               in_order);
 }
