@@ -45,8 +45,8 @@ Names walk(unw_context_t& context, int flags) {
   return names;
 }
 
-Names walk_parked(const FiberBlock& fiber) {
-  const internal::ParkedFrame frame = internal::parked_frame(fiber.runnable.stack_pointer);
+Names walk_parked(const void* stack_pointer) {
+  const internal::ParkedFrame frame = internal::parked_frame(stack_pointer);
   unw_context_t context{};
   const auto set = [&](int which, const void* value) {
     context.uc_mcontext.gregs[which] = static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(value));
@@ -104,7 +104,7 @@ TEST(WalkedStackTest, OfAFiberParkedAtAnEvent) {
     outermost([&] { event.wait(); });
   });
   yield();
-  const Names names = walk_parked(*block);
+  const Names names = walk_parked(block->runnable.stack_pointer);
   EXPECT_THAT(ours(names), kWholeStack) << ::testing::PrintToString(names);
   EXPECT_THAT(names, Contains(HasSubstr("wait")));
   EXPECT_EQ(names.back(), "mothreads_bottom_of_stack");
@@ -120,7 +120,7 @@ TEST(WalkedStackTest, OfAFiberParkedAtASignalWithALimit) {
     outermost([&] { static_cast<void>(signal.wait(absl::Hours(1))); });
   });
   yield();
-  EXPECT_THAT(ours(walk_parked(*block)), kWholeStack);
+  EXPECT_THAT(ours(walk_parked(block->runnable.stack_pointer)), kWholeStack);
   signal.go();
   fiber.join();
 }
@@ -136,15 +136,14 @@ TEST(WalkedStackTest, OfAFiberThatParksAgain) {
     outermost([&] { event.wait(); });
   });
   for (int i = 0; i < 5; ++i) yield();
-  EXPECT_THAT(ours(walk_parked(*block)), kWholeStack);
+  EXPECT_THAT(ours(walk_parked(block->runnable.stack_pointer)), kWholeStack);
   event.signal();
   fiber.join();
 }
 
 TEST(WalkedStackTest, OfAFiberThatIsAboutToBegin) {
   alignas(16) char room[1024];
-  FiberBlock fresh;
-  fresh.runnable.stack_pointer = internal::prepare_stack(room + sizeof room, [](void*) {}, nullptr);
+  const void* const fresh = internal::prepare_stack(room + sizeof room, [](void*) {}, nullptr);
   EXPECT_THAT(walk_parked(fresh), ::testing::ElementsAre("mothreads_begin_stack"));
 }
 
