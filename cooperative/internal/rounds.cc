@@ -246,6 +246,7 @@ inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept
   ended_stack_ = &stack;
   Context::set_current(to->context);
   load_exceptions(*to);
+  tsan_leave_bottom();
   if (to->stack != nullptr) {
     asan_leave(nullptr, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
     tsan_switch(to->stack->tsan_fiber);

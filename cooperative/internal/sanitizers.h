@@ -27,6 +27,8 @@
 #endif
 #ifdef COOPERATIVE_TSAN
 #include <sanitizer/tsan_interface.h>
+
+extern "C" void __tsan_func_exit();
 #endif
 
 // What waits is inlined into who waits (see switch.h) where that pays: not where everything is slow, and each copy costs the compiler
@@ -103,6 +105,14 @@ inline void* current_tsan_fiber() {
   return nullptr;
 #endif
 }
+// Before the last switch away from a stack: its bottom function never returns, and would count as entered once more each time
+// that the stack is used, until the runtime's record of 65,536 is full.
+[[gnu::always_inline]] inline void tsan_leave_bottom() {
+#ifdef COOPERATIVE_TSAN
+  __tsan_func_exit();
+#endif
+}
+
 // Inlined: the caller's own entry and exit are on the two sides of the switch, a function of its own would end on the other.
 [[gnu::always_inline]] inline void tsan_switch([[maybe_unused]] void* fiber) {
 #ifdef COOPERATIVE_TSAN

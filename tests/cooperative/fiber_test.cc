@@ -992,6 +992,19 @@ TEST(FiberSchedulersTest, EachThreadHasItsOwn) {
   EXPECT_EQ(a.join() + b.join(), 200);
 }
 
+// Each leaves the stack by a switch, because it has waited. ThreadSanitizer's record of a stack's functions has room for 65,536.
+TEST(FiberSchedulersTest, AStackIsUsedAnyNumberOfTimes) {
+  constexpr int kTimes = 70'000;
+  int ended = 0;
+  for (int i = 0; i < kTimes; ++i) {
+    spawn("guest", [&] {
+      yield();
+      ++ended;
+    }).join();
+  }
+  EXPECT_EQ(ended, kTimes);
+}
+
 TEST(FiberSchedulersTest, ThousandsComeAndGo) {
   for (int i = 0; i < 200; ++i) {
     Thread::run("host", [](Signal) { spawn("fiber", [] { yield(); }).release(); }).join();

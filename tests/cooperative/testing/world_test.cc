@@ -636,16 +636,21 @@ TEST(WorldRefusalTest, ThreadsFromOutsideMayNotPost) {
 
 TEST(WorldRefusalTest, NothingRunsWhereNothingMayWait) {
   std::string refusal;
-  Signal done;
-  Till(absl::Milliseconds(1)).then([&] {
-    try {
-      World().run([] {});
-    } catch (const Misuse& misuse) {
-      refusal = misuse.what();
-    }
-    done.go();
-  });
-  done.wait();
+  const auto me = std::this_thread::get_id();
+  // One that has gone before it is given its function runs it here.
+  for (bool is_elsewhere = false; !is_elsewhere;) {
+    Signal done;
+    Till(absl::Milliseconds(1)).then([&] {
+      is_elsewhere = std::this_thread::get_id() != me;
+      try {
+        if (is_elsewhere) World().run([] {});
+      } catch (const Misuse& misuse) {
+        refusal = misuse.what();
+      }
+      done.go();
+    });
+    done.wait();
+  }
   EXPECT_THAT(refusal, HasSubstr("then() function on a thread of the library"));
 }
 
