@@ -184,12 +184,12 @@ void SchedulerCore::sleep() noexcept {
   Posted* nothing = nullptr;
   // seq_cst: who posts to the mailbox looks here afterwards, and this looks there.
   if (!inbox_.compare_exchange_strong(nothing, asleep(), std::memory_order_seq_cst)) return;
+  ++sleeps_;  // from here on somebody may wake it
   if (mailbox_->has_calls()) {
     Posted* still = asleep();
     inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
     return;
   }
-  ++sleeps_;
   constexpr auto kAsleep = static_cast<std::uint32_t>(std::uintptr_t{1});
   if (clock_->is_real() || !deadline) {
     mothreads::internal::futex_wait(inbox_futex(), kAsleep, deadline);

@@ -85,7 +85,10 @@ bool went_deep(const Stack& stack) noexcept {
 
 }  // namespace
 
-std::size_t max_mapped_stacks() { return max_map_count() / 8 * 3; }
+std::size_t max_mapped_stacks() {
+  const std::size_t count = max_map_count() / 8 * 3;
+  return kTsan ? std::min(count, kMaxTsanStacks / 2) : count;  // the runtime's own mappings count, too
+}
 
 bool Stacks::has_marked_guards() {
   static const bool has = [] {

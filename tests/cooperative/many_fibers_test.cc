@@ -1,6 +1,5 @@
 // A million fibers with guarded stacks, at the kernel's default limits; and where there is a limit, as many as it allows and one more.
 
-#include <algorithm>
 #include <cstddef>
 #include <fstream>
 #include <string>
@@ -93,8 +92,7 @@ TEST(ManyFibersTest, AMillionGuardedOnesAreParkedWokenAndJoined) { park_wake_and
 
 TEST(ManyFibersTest, WhereGuardsAreMappingsAsManyAsTheyAllowAndNotOneMore) {
   Stacks::set_only_mapped_guards(true);
-  const std::size_t mapped = internal::max_mapped_stacks();
-  park_wake_and_join({internal::kTsan ? std::min(mapped, internal::kMaxTsanStacks) : mapped, true});
+  park_wake_and_join({internal::max_mapped_stacks(), true});
   Stacks::set_only_mapped_guards(false);
 }
 
