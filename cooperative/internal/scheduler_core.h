@@ -467,8 +467,9 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
   list.push_back(*linked);
   suspend_running();
   if (is_limited) wheel_->remove(room.limit);
-  if (context.outcome() != mothreads::Why::ready) [[unlikely]] leave_interrupted(list, node);
-  return context.outcome();
+  const mothreads::Why why = context.outcome();
+  if (why != mothreads::Why::ready) [[unlikely]] leave_interrupted(list, node);
+  return why;
 }
 
 inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
@@ -479,10 +480,11 @@ inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Un
 }
 
 inline void SchedulerCore::yield() {
-  if (running_->context->unwind_wanted) [[unlikely]] unwind_if_due();
+  const mothreads::internal::Context& context = *running_->context;
+  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
   yielded_.push_back(*running_);
   suspend_running();
-  if (running_->context->unwind_wanted) [[unlikely]] unwind_if_due();
+  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
 }
 
 }  // namespace cooperative::internal
