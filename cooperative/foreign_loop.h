@@ -17,6 +17,9 @@
 // The loop may run in the thread's root or in a fiber, which then needs a stack that suits it. A function called by run_due() may run
 // an inner loop of the same kind, as modal dialogs do: then the outer run_due() does not return before the inner ones.
 //
+// A stop of the thread ends its fibers before its please_stop goes: a loop that ends at please_stop has it wake the loop,
+// please_stop.then([here] { here.callback([] {}); }), and not a fiber that waits for it.
+//
 // Thread safety: used by one thread alone; its end is the end of nothing else.
 
 #include <memory>

@@ -334,7 +334,8 @@ TEST_F(ForeignLoopTest, AStopOfTheThreadReachesItsFibers) {
       stop.wait();
       fiber_stopped = true;
     });
-    auto watcher = spawn("watcher", [&] { please_stop.wait(); });
+    // Not by a fiber that waits for it: the stop may end that one before please_stop goes.
+    please_stop.then([here = Scheduler::current()] { here.callback([] {}); });
     loop.run_due();
     polls.go();
     while (!please_stop || fiber.is_alive()) {
