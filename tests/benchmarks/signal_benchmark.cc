@@ -4,11 +4,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -22,17 +24,21 @@ using Clock = std::chrono::steady_clock;
 
 // --- signal.test ---------------------------------------------------------------------------------------------------------
 
-// Several in a row: one alone is no longer than the loop around it.
-constexpr int kTests = 32;
+// Several in a row, without a loop between them: one alone takes no longer than a turn of the loop.
+constexpr std::size_t kTests = 32;
+
+template <typename F>
+void in_a_row(F&& test) {
+  [&]<std::size_t... i>(std::index_sequence<i...>) { ((static_cast<void>(i), test()), ...); }(std::make_index_sequence<kTests>());
+}
 
 void test_ours(benchmark::State& state) {
   Signal signal;
   while (state.KeepRunningBatch(kTests)) {
-#pragma GCC unroll 32
-    for (int i = 0; i < kTests; ++i) {
+    in_a_row([&] {
       benchmark::DoNotOptimize(signal);
       benchmark::DoNotOptimize(static_cast<bool>(signal));
-    }
+    });
   }
 }
 BENCHMARK(test_ours)->Name("signal.test/ours");
@@ -41,11 +47,10 @@ void test_std(benchmark::State& state) {
   std::stop_source source;
   std::stop_token token = source.get_token();
   while (state.KeepRunningBatch(kTests)) {
-#pragma GCC unroll 32
-    for (int i = 0; i < kTests; ++i) {
+    in_a_row([&] {
       benchmark::DoNotOptimize(token);
       benchmark::DoNotOptimize(token.stop_requested());
-    }
+    });
   }
 }
 BENCHMARK(test_std)->Name("signal.test/std");
