@@ -57,7 +57,8 @@ Signal please_stop_of(FiberBlock& fiber) {
   return *fiber.please_stop;
 }
 
-FiberBlock& new_fiber(std::string_view name, std::size_t stack_size, const ParentRef& parent) {
+FiberBlock& new_fiber(const Order& order) {
+  const auto& [name, please_stop, stack_size, parent, starts_at_once] = order;
   if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
   core.check_limit(name);

@@ -57,11 +57,17 @@ class FiberParent {
   internal::ParentRef ref_;
 };
 
+enum class Start : std::uint8_t {
+  next_round,  // behind all that is ready
+  at_once,     // inside spawn(), until it first waits or ends; then its maker goes on, before anybody else
+};
+
 struct FiberOptions {
   std::string name;
   std::optional<mothreads::Signal> please_stop = std::nullopt;  // may be shared; for a function that takes one
   std::size_t stack_size = 0;                                   // bytes, at least 16 KiB; 0 for 64 KiB. See stack_use.h
   FiberParent parent = {};                                      // also of the fiber when it has been released
+  Start start = Start::next_round;
 };
 
 // Owns a fiber whose function returns R. Movable.
@@ -133,14 +139,18 @@ class [[nodiscard]] Fiber {
 };
 
 // Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. The arguments are moved or copied
-// into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round. Throws FiberLimit.
+// into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round, or begins at once (Start). Throws FiberLimit.
 template <typename F, typename... Args>
 auto spawn(std::string_view name, F&& function, Args&&... args) {
-  return internal::spawn(name, nullptr, 0, internal::ParentRef(), std::forward<F>(function), std::forward<Args>(args)...);
+  return internal::spawn({.name = name}, std::forward<F>(function), std::forward<Args>(args)...);
 }
 template <typename F, typename... Args>
 auto spawn(const FiberOptions& options, F&& function, Args&&... args) {
-  return internal::spawn(options.name, options.please_stop ? &*options.please_stop : nullptr, options.stack_size, options.parent.ref(),
+  return internal::spawn({.name = options.name,
+                          .please_stop = options.please_stop ? &*options.please_stop : nullptr,
+                          .stack_size = options.stack_size,
+                          .parent = options.parent.ref(),
+                          .starts_at_once = options.start == Start::at_once},
                          std::forward<F>(function), std::forward<Args>(args)...);
 }
 

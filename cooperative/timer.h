@@ -6,14 +6,20 @@
 //     co::Timer each(absl::Milliseconds(100), [] { sample(); }, {.repeat = co::Repeat::at_fixed_rate});
 //
 // The function may wait as long as it likes. What it throws is logged, and the timer lives on. The destructor cancels the timer and
-// waits for a call that is under way, but for one that destroys it itself. Used on one scheduler's thread alone.
+// waits for a call that is under way, but for one that destroys it itself. Until its time has come a timer is no more than a link in
+// the scheduler's timers. A call runs under the fiber that made the timer, as long as that one lives, and is stopped with it; that
+// cancels the timer. Used on one scheduler's thread alone.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
-#include "cooperative/fiber.h"
+#include "cooperative/internal/fiber_block.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/contexts/timer_wheel.h"
 
 namespace cooperative {
 
@@ -29,28 +35,72 @@ struct TimerOptions {
   std::size_t stack_size = 0;  // as FiberOptions'
 };
 
-class Timer {
+class Timer : private mothreads::internal::TimerNode {
  public:
   // With absl::InfiniteDuration() it sleeps until reset(). A repeating one uses the same duration each time; it must be more than zero,
   // else throws mothreads::Misuse.
   Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
-  ~Timer();
+  ~Timer() {
+    if (!core().is_its_thread()) [[unlikely]] refuse_to_go();
+    disarm();
+    if (call_ != nullptr) [[unlikely]] await_call();
+  }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Sets it anew, from now: a time that has come but was not acted upon is forgotten; absl::InfiniteDuration() for none. Throws
+  // Sets it anew, from now: a time that has come but was not acted upon is forgotten; absl::InfiniteDuration() for none. One that comes
+  // during a call is acted upon after it. Throws
   // mothreads::Misuse after cancel(), and after the end of one that neither repeats nor is for reuse.
   void reset(absl::Duration timeout);
   void reset(absl::Duration timeout, Repeat repeat);
 
   // It will never call again. A call that is under way goes on. Once more changes nothing.
-  void cancel();
+  void cancel() {
+    home_.check("a Timer");
+    is_cancelled_ = true;
+    disarm();
+  }
 
  private:
-  struct State;
+  // One that is to be made, or under way, in its fiber. It may outlive the timer.
+  struct Call;
+  // What few timers have: the common one shall be small.
+  struct Extras {
+    mothreads::Clock* clock;  // the maker's
+    std::shared_ptr<const std::string> log_extras;
+    std::int64_t period = 0;  // nanoseconds; of one that repeats
+    std::size_t stack_size = 0;
+  };
+  static const mothreads::internal::TimerOps kOps;
 
-  std::shared_ptr<State> state_;
-  Fiber<void> fiber_;
+  internal::SchedulerCore& core() const { return home_.core(); }
+  Extras& extras();
+  void set(std::int64_t nanoseconds);
+  void set_with_extras(std::int64_t nanoseconds);
+  bool is_on_schedulers_clock() const;
+  void arm() noexcept;
+  // A call that has not begun is not made.
+  void disarm() noexcept {
+    if (is_linked()) core().cancel_timer(*this);
+    if (call_ != nullptr) [[unlikely]] drop_call();
+  }
+  void drop_call() noexcept;
+  void await_call() noexcept;
+  [[noreturn]] static void refuse_to_go() noexcept;
+  void start_call() noexcept;
+  void call_ended(Call& call) noexcept;
+  void set_next() noexcept;
+
+  Repeat repeat_;
+  const bool reuse_;
+  bool was_reset_ = false;  // since the call began
+  bool is_cancelled_ = false;
+  bool has_ended_ = false;
+  Call* call_ = nullptr;
+  const internal::Home home_;
+  std::unique_ptr<Extras> extras_;
+  absl::AnyInvocable<void()> function_;  // the call has it while it is under way
+  const internal::ParentRef maker_;
 };
 
 }  // namespace cooperative

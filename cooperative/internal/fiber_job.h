@@ -75,14 +75,23 @@ R take_result(FiberBlock& fiber) {
   return *std::move(*static_cast<std::optional<R>*>(fiber.job_self));
 }
 
+// What spawn() is asked for.
+struct Order {
+  std::string_view name;
+  const mothreads::Signal* please_stop = nullptr;
+  std::size_t stack_size = 0;
+  ParentRef parent = {};  // the fiber that runs, when there is none
+  bool starts_at_once = false;
+};
+
 // The parts that need no template.
 [[noreturn]] void refuse_handle(const FiberBlock* fiber);
 [[noreturn]] void throw_not_joined(const FiberBlock& fiber, mothreads::Why why);
 [[noreturn]] void rethrow(FiberBlock& fiber);
 void stop_and_wait(FiberBlock& fiber) noexcept;
 mothreads::Signal please_stop_of(FiberBlock& fiber);
-// Below `parent`, or the fiber that runs. Throws Misuse when the parent has ended.
-FiberBlock& new_fiber(std::string_view name, std::size_t stack_size, const ParentRef& parent);
+// Throws Misuse when the parent has ended.
+FiberBlock& new_fiber(const Order& order);
 void give_please_stop(FiberBlock& fiber, const mothreads::Signal* shared);
 
 // Gives a fiber back when its handle is done with it.
@@ -92,12 +101,11 @@ struct LetGo {
 };
 
 template <typename F, typename... Args>
-auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::size_t stack_size, const ParentRef& parent, F&& function,
-           Args&&... args) {
+auto spawn(const Order& order, F&& function, Args&&... args) {
   constexpr bool takes_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
   static_assert(takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
                 "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
-  FiberBlock& fiber = new_fiber(name, stack_size, parent);
+  FiberBlock& fiber = new_fiber(order);
   struct Unmake {
     FiberBlock* fiber;
     ~Unmake() {
@@ -107,15 +115,19 @@ auto spawn(std::string_view name, const mothreads::Signal* please_stop, std::siz
   const auto begin = [&]<typename R>(auto&& bound) {
     static_assert(!std::is_reference_v<R>, "a fiber's result cannot be a reference: return a pointer or std::ref()");
     put_job<std::decay_t<decltype(bound)>, R>(fiber, std::move(bound));
+    if (fiber.stays_with_parent) fiber.core->tell_if_late(fiber);
     unmake.fiber = nullptr;
     fiber.has_handle = true;
-    fiber.core->start(fiber);
-    if (fiber.stays_with_parent) fiber.core->tell_if_late(fiber);
+    if (order.starts_at_once) {
+      fiber.core->start_at_once(fiber);
+    } else {
+      fiber.core->start(fiber);
+    }
     return Fiber<R>(fiber);
   };
   if constexpr (takes_stop) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
-    give_please_stop(fiber, please_stop);
+    give_please_stop(fiber, order.please_stop);
     return begin.template operator()<R>(
         [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
          stop = *fiber.please_stop]() mutable -> R {

@@ -61,11 +61,19 @@ void SchedulerCore::resume(Context& context) noexcept {
 
 // A fiber that nobody owns, for work of the scheduler's own that may run users' code.
 void SchedulerCore::start_helper(std::string_view name, const FiberBlock::Job& job) noexcept {
-  FiberBlock& helper = make_fiber(name, nullptr);
+  start_helper(make_helper(name, nullptr), job, this);
+}
+
+FiberBlock& SchedulerCore::make_helper(std::string_view name, FiberBlock* parent) noexcept {
+  FiberBlock& helper = make_fiber(name, parent);
   helper.clock = clock_;
-  helper.log_extras = root_->context->log_extras;
+  if (helper.log_extras != root_->context->log_extras) helper.log_extras = root_->context->log_extras;
+  return helper;
+}
+
+void SchedulerCore::start_helper(FiberBlock& helper, const FiberBlock::Job& job, void* job_self) noexcept {
   helper.job = &job;
-  helper.job_self = this;
+  helper.job_self = job_self;
   start(helper);
 }
 

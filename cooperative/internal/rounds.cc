@@ -66,22 +66,6 @@ bool SchedulerCore::set_limit(RoomForLimit& room, WaitNode& node, const Until& u
   return true;
 }
 
-// The time, or a little later: the processor's counter costs a third of the clock. It is trusted for a moment only, on the processor
-// where it was read.
-Instant SchedulerCore::not_before_now() noexcept {
-  if (!clock_->is_real()) return clock_->now();
-  unsigned int processor = 0;
-  const std::uint64_t ticks = __rdtscp(&processor);
-  const std::uint64_t since = ticks - known_now_ticks_;
-  if (since >= kTicksPerLook || processor != known_now_processor_) {
-    known_now_ticks_ = ticks;
-    known_now_processor_ = processor;
-    known_now_ = clock_->now();
-    return known_now_;
-  }
-  return known_now_ + std::chrono::nanoseconds(since);  // a tick is a nanosecond at most
-}
-
 // By its limit, or to be unwound. A limit took nothing, so nothing is lost.
 void SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) {
   list.remove(node);
@@ -150,15 +134,6 @@ void SchedulerCore::look() noexcept {
   }
 }
 
-void SchedulerCore::add_timer(TimerNode& timer, std::int64_t when) noexcept {
-  wheel_->add(timer, when);
-  if (when != INT64_MIN) return;
-  look_now_ = true;
-  rounds_to_check_ = rounds_per_check_ = 1;
-}
-
-void SchedulerCore::cancel_timer(TimerNode& timer) noexcept { wheel_->remove(timer); }
-
 const std::atomic<std::uint32_t>* SchedulerCore::inbox_futex() const noexcept {
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof inbox_ == 8);
   return reinterpret_cast<const std::atomic<std::uint32_t>*>(&inbox_);
@@ -214,6 +189,13 @@ Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
     if (to == nullptr) to = &next_round();
   }
   return *to;
+}
+
+void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
+  if (!prepare(fiber)) return;
+  Runnable& maker = *running_;
+  batch_.push_front(maker);
+  switch_to(maker, fiber.runnable);
 }
 
 bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {

@@ -141,6 +141,7 @@ void SchedulerCore::leave_thread() noexcept {
   current_ = nullptr;
   signal_stack_.leave();
   stacks_.reset();
+  wheel_->for_each([this](mothreads::internal::TimerNode& late) { wheel_->remove(late); });  // it outlives its scheduler
 }
 
 void SchedulerCore::recycle() {

@@ -23,6 +23,7 @@
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/mailbox.h"
+#include "cooperative/internal/near_clock.h"
 #include "cooperative/internal/overflow_report.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/sanitizers.h"
@@ -64,6 +65,11 @@ class Fifo {
       last_->next = &item;
     }
     last_ = &item;
+  }
+  void push_front(T& item) noexcept {
+    item.next = first_;
+    if (first_ == nullptr) last_ = &item;
+    first_ = &item;
   }
   // All of `other`, when this one is empty.
   void take(Fifo& other) noexcept {
@@ -128,7 +134,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   // A block that is not in use, with `name`.
   FiberBlock& make_fiber(std::string_view name, FiberBlock* parent);
   void start(FiberBlock& fiber) noexcept { ready_.push_back(fiber.runnable); }
+  // Inside this call, until it waits or ends; who called goes on then, before anybody else.
+  void start_at_once(FiberBlock& fiber) noexcept;
   void tell_if_late(FiberBlock& fiber);  // to stop, when those below its parent have been told before it came
+  // A fiber that nobody owns, for work of the library's own that may run users' code. No limit is counted.
+  FiberBlock& make_helper(std::string_view name, FiberBlock* parent) noexcept;
+  void start_helper(FiberBlock& helper, const FiberBlock::Job& job, void* job_self) noexcept;
   // The function could not be put in place.
   void unmake_fiber(FiberBlock& fiber) noexcept;
 
@@ -176,6 +187,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   inline void yield();  // behind all that is ready
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
+  // The time of its clock, or a little later.
+  mothreads::Instant not_before_now() noexcept { return near_clock_.not_before_now(*clock_); }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
   // comes. `node` need not be armed. `verb` is a literal.
@@ -191,8 +204,14 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   void suspend(mothreads::internal::Context& context) noexcept override;
   void resume(mothreads::internal::Context& context) noexcept override;
-  void add_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept override;
-  void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override;
+  void add_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept override {
+    wheel_->add(timer, when);
+    if (when == INT64_MIN) [[unlikely]] {
+      look_now_ = true;
+      rounds_to_check_ = rounds_per_check_ = 1;
+    }
+  }
+  void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override { wheel_->remove(timer); }
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
   mothreads::internal::Simulation* simulation() noexcept override {
@@ -247,7 +266,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void run_calls();
   void start_stopper() noexcept;
   void run_errands() noexcept;
-  void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;
+  void start_helper(std::string_view name, const FiberBlock::Job& job) noexcept;  // job_self is the core
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
   // Marks in the inbox: it has nothing, and its thread waits.
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
@@ -269,7 +288,6 @@ class SchedulerCore final : public mothreads::internal::Host {
     TimeLimit limit;
   };
   bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until) noexcept;
-  mothreads::Instant not_before_now() noexcept;
   mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
                                 const mothreads::Until& until);
   void leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node);
@@ -338,9 +356,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::uint32_t rounds_since_look_ = 0;
   std::uint64_t last_check_ticks_ = 0;
   std::uint64_t last_look_ticks_ = 0;
-  mothreads::Instant known_now_;  // when the counter of that processor was at these ticks, or a little later
-  std::uint64_t known_now_ticks_ = 0;
-  unsigned int known_now_processor_ = 0;
+  NearClock near_clock_;
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;
   std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core

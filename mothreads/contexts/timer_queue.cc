@@ -9,7 +9,7 @@ namespace {
 
 void fire_chain(TimerNode* node) {
   while (node != nullptr) {
-    TimerNode* next = node->fire_next;
+    TimerNode* next = node->previous;
     node->ops->fire(*node);  // the node may be gone
     node = next;
   }
@@ -43,10 +43,9 @@ TimerNode** TimerQueue::take_all(const TimerOps& kind, TimerNode** end) {
   wheel_.for_each([&](TimerNode& node) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (node.ops != &kind) return;
     wheel_.remove(node);
-    node.fire_next = nullptr;
     if (!node.ops->take(node)) return;
     *end = &node;
-    end = &node.fire_next;
+    end = &node.previous;
   });
   return end;
 }
@@ -91,10 +90,9 @@ std::int64_t TimerQueue::expire(std::int64_t now) {
     next_wake = wheel_.next_wake();
     TimerNode** end = &fire;
     while (TimerNode* node = expired.pop_front()) {
-      node->fire_next = nullptr;
       if (!node->ops->take(*node)) continue;
       *end = node;
-      end = &node->fire_next;
+      end = &node->previous;
     }
   }
   fire_chain(fire);

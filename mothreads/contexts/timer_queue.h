@@ -41,7 +41,7 @@ class TimerQueue {
   virtual ~TimerQueue();
 
  private:
-  // Appends to a chain through fire_next, and returns its new end.
+  // Appends to a chain through `previous`, and returns its new end.
   TimerNode** take_all(const TimerOps& kind, TimerNode** end);
   friend void fire_everywhere(const TimerOps& kind);
 

@@ -24,47 +24,6 @@ TimerNode* ExpiredTimers::pop_front() noexcept {
   return node;
 }
 
-void TimerWheel::add(TimerNode& node, std::int64_t when) noexcept {
-  node.when = when;
-  link(node);
-  ++size_;
-}
-
-void TimerWheel::link(TimerNode& node) noexcept {
-  // What is past due waits in the current slot of level 0 for the next expire().
-  const std::uint64_t tick = std::max(tick_of(node.when), tick_);
-  const std::uint64_t differs = tick ^ tick_;
-  const int level = differs == 0 ? 0 : (static_cast<int>(std::bit_width(differs)) - 1) / kDigitBits;
-  const int digit = static_cast<int>(tick >> (level * kDigitBits)) & (kSlots - 1);
-  const int slot = level * kSlots + digit;
-  node.slot = static_cast<std::uint16_t>(slot);
-  TimerNode*& head = slots_[static_cast<std::size_t>(slot)];
-  if (head == nullptr) {
-    head = node.previous = node.next = &node;
-    occupied_[static_cast<std::size_t>(level)] |= std::uint64_t{1} << digit;
-  } else {
-    node.next = head;
-    node.previous = head->previous;
-    node.previous->next = &node;
-    head->previous = &node;
-  }
-}
-
-void TimerWheel::remove(TimerNode& node) noexcept {
-  if (!node.is_linked()) return;
-  TimerNode*& head = slots_[node.slot];
-  if (node.next == &node) {
-    head = nullptr;
-    occupied_[node.slot / kSlots] &= ~(std::uint64_t{1} << (node.slot % kSlots));
-  } else {
-    node.previous->next = node.next;
-    node.next->previous = node.previous;
-    if (head == &node) head = node.next;
-  }
-  node.previous = node.next = nullptr;
-  --size_;
-}
-
 int TimerWheel::first_slot() const noexcept {
   // Whatever is at a lower level comes before whatever is at a higher one.
   for (int level = 0; level < kLevels; ++level) {

@@ -5,7 +5,9 @@
 // level of the highest digit in which its tick differs from the current one and moves down as its time comes near.
 // Not thread-safe; knows no clock.
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -28,9 +30,8 @@ struct TimerNode {
 
   const TimerOps* ops;
   std::int64_t when = 0;  // nanoseconds of its clock; set by add()
-  TimerNode* previous = nullptr;
+  TimerNode* previous = nullptr;  // of one whose take() said true, and which is to fire: the one that fires after it
   TimerNode* next = nullptr;
-  TimerNode* fire_next = nullptr;  // chain of those whose take() said true
   std::uint16_t slot = 0;
 };
 
@@ -54,8 +55,14 @@ class TimerWheel {
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  void add(TimerNode& node, std::int64_t when) noexcept;
-  void remove(TimerNode& node) noexcept;  // nothing when it is not linked
+  void add(TimerNode& node, std::int64_t when) noexcept {
+    node.when = when;
+    link(node);
+    ++size_;
+  }
+  void remove(TimerNode& node) noexcept {
+    if (node.is_linked()) unlink(node);
+  }
 
   bool is_empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
@@ -86,7 +93,7 @@ class TimerWheel {
   void expire(std::int64_t now, ExpiredTimers& expired) noexcept;
 
  private:
-  static constexpr int kDigitBits = 6;
+  static constexpr unsigned int kDigitBits = 6;
   static constexpr int kSlots = 1 << kDigitBits;
   static constexpr int kLevels = 9;  // 10 + 9 × 6 bits: every time that fits 63 bits
   static constexpr int kTickBits = 10;
@@ -96,6 +103,7 @@ class TimerWheel {
   }
 
   void link(TimerNode& node) noexcept;
+  void unlink(TimerNode& node) noexcept;
   TimerNode* take_slot(int slot) noexcept;
   int first_slot() const noexcept;  // -1 when empty
   std::uint64_t start_of(int slot) const noexcept;
@@ -105,5 +113,41 @@ class TimerWheel {
   std::array<std::uint64_t, kLevels> occupied_{};
   std::array<TimerNode*, kLevels * kSlots> slots_{};
 };
+
+// Inlined into waits that have a limit.
+
+inline void TimerWheel::link(TimerNode& node) noexcept {
+  // What is past due waits in the current slot of level 0 for the next expire().
+  const std::uint64_t tick = std::max(tick_of(node.when), tick_);
+  const std::uint64_t differs = tick ^ tick_;
+  const unsigned int level = (static_cast<unsigned int>(std::bit_width(differs | 1)) - 1) / kDigitBits;
+  const unsigned int digit = static_cast<unsigned int>(tick >> (level * kDigitBits)) & (kSlots - 1);
+  const unsigned int slot = level * kSlots + digit;
+  node.slot = static_cast<std::uint16_t>(slot);
+  TimerNode*& head = slots_[slot];
+  if (head == nullptr) {
+    head = node.previous = node.next = &node;
+    occupied_[level] |= std::uint64_t{1} << digit;
+  } else {
+    node.next = head;
+    node.previous = head->previous;
+    node.previous->next = &node;
+    head->previous = &node;
+  }
+}
+
+inline void TimerWheel::unlink(TimerNode& node) noexcept {
+  TimerNode*& head = slots_[node.slot];
+  if (node.next == &node) {
+    head = nullptr;
+    occupied_[node.slot / kSlots] &= ~(std::uint64_t{1} << (node.slot % kSlots));
+  } else {
+    node.previous->next = node.next;
+    node.next->previous = node.previous;
+    if (head == &node) head = node.next;
+  }
+  node.previous = node.next = nullptr;
+  --size_;
+}
 
 }  // namespace mothreads::internal

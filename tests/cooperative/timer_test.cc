@@ -10,10 +10,12 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
+#include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
@@ -217,6 +219,126 @@ TEST_F(TimerTest, ItMayDestroyItself) {
   EXPECT_THAT(calls, ElementsAre(10));
 }
 
+// A time that has come, and a call that has not begun: what was set anew is all that counts.
+TEST_F(TimerTest, ACallThatHasNotBegunIsForgotten) {
+  on_clock([&] {
+    Timer reset(absl::Milliseconds(10), [&] { note(); });
+    Timer cancelled(absl::Milliseconds(10), [&] { note(); });
+    auto destroyed = std::make_unique<Timer>(absl::Milliseconds(10), [&] { note(); });
+    // Its limit comes before theirs, in the same round.
+    auto changer = spawn("changer", [&] {
+      sleep(absl::Milliseconds(9));
+      reset.reset(absl::Milliseconds(50));
+      cancelled.cancel();
+      destroyed.reset();
+    });
+    yield();
+    clock.advance(absl::Milliseconds(20));
+    changer.join();
+    pass(absl::Milliseconds(100));
+  });
+  EXPECT_THAT(calls, ElementsAre(70));
+}
+
+TEST_F(TimerTest, WhatIsSetDuringACallIsActedUponAfterIt) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(10), [&] {
+      note();
+      sleep(absl::Milliseconds(100));
+    }, {.reuse = true});
+    pass(absl::Milliseconds(20));
+    timer.reset(absl::Milliseconds(30));
+    pass(absl::Milliseconds(200));
+  });
+  EXPECT_THAT(calls, ElementsAre(10, 110));
+}
+
+TEST_F(TimerTest, ItsTimeIsThatOfTheClockOfWhoMadeIt) {
+  Thread::run("host", [&](Signal) {
+    yield();  // the scheduler is on the steady clock
+    const mothreads::UseClock use(clock);
+    start = clock.now();
+    Timer once(absl::Milliseconds(100), [&] { note(); });
+    Timer each(absl::Milliseconds(70), [&] { note(); }, {.repeat = Repeat::at_fixed_rate});
+    Timer dropped(absl::Milliseconds(50), [&] { note(); });
+    Timer put_off(absl::Milliseconds(50), [&] { note(); });
+    pass(absl::Milliseconds(40));
+    dropped.cancel();
+    put_off.reset(absl::Milliseconds(50));
+    pass(absl::Milliseconds(110));
+  }).join();
+  EXPECT_THAT(calls, ElementsAre(70, 90, 100, 140));
+}
+
+TEST_F(TimerTest, ACallIsStoppedWithWhoMadeTheTimer) {
+  on_clock([&] {
+    bool unwound = false;
+    std::unique_ptr<Timer> timer;
+    auto maker = spawn("maker", [&] {
+      timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
+        struct Note {
+          bool& is_set;
+          ~Note() { is_set = true; }
+        } note{unwound};
+        sleep(absl::InfiniteDuration());
+      }, TimerOptions{.repeat = Repeat::after_each_call});
+      sleep(absl::InfiniteDuration());
+    });
+    pass(absl::Milliseconds(20));
+    maker.stop();
+    EXPECT_THROW(maker.join(), WasCancelled);
+    EXPECT_TRUE(unwound);
+    EXPECT_THROW(timer->reset(absl::Milliseconds(10)), Misuse);
+  });
+}
+
+TEST_F(TimerTest, ItLivesOnWhenWhoMadeItHasEnded) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    spawn("maker", [&] { timer = std::make_unique<Timer>(absl::Milliseconds(30), [&] { note(); }); }).join();
+    pass(absl::Milliseconds(50));
+  });
+  EXPECT_THAT(calls, ElementsAre(30));
+}
+
+TEST_F(TimerTest, ACallMayLeaveItsDestructionToAFiberOfItsOwn) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
+      spawn("child", [&] { timer.reset(); }).join();
+      note();
+    });
+    pass(absl::Milliseconds(50));
+  });
+  EXPECT_THAT(calls, ElementsAre(10));
+}
+
+TEST_F(TimerTest, OneThatWaitsIsNoFiber) {
+  on_clock([&] {
+    set_max_fibers(1);
+    std::vector<std::unique_ptr<Timer>> timers;
+    for (int i = 0; i < 1000; ++i) timers.push_back(std::make_unique<Timer>(absl::Milliseconds(10), [&] { note(); }));
+    spawn("the only one", [] {}).join();
+    pass(absl::Milliseconds(20));
+  });
+  EXPECT_THAT(calls, SizeIs(1000));
+}
+
+TEST_F(TimerTest, ItsCallsCarryTheLogExtrasAndTheStackOfWhoMadeIt) {
+  LogLines lines;
+  on_clock([&] {
+    const mothreads::log::Extra extra("port", "7");
+    const Timer timer(absl::Milliseconds(10), [] {
+      char page[80 * 1024];
+      *static_cast<volatile char*>(page) = 1;
+      mothreads::log::warning("called");
+    }, {.stack_size = 256 * 1024});
+    pass(absl::Milliseconds(20));
+  });
+  ASSERT_THAT(lines.with("called"), SizeIs(1));
+  EXPECT_EQ(lines.with("called")[0].extras, "port=7");
+}
+
 TEST_F(TimerTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
   on_clock([&] {
     Timer timer(absl::Milliseconds(20), [&] { note(); }, {.reuse = true});
@@ -246,7 +368,7 @@ TEST(TimerDeathTest, DestroyedOnAnotherThreadIsFatal) {
         auto timer = std::make_unique<Timer>(absl::InfiniteDuration(), [] {});
         Thread::run("other", [&](Signal) { timer.reset(); }).join();
       },
-      "fiber \"timer\" was destroyed on another thread");
+      "a Timer was destroyed on another thread");
 }
 
 TEST_F(TimerTest, WhatWouldNeverRestIsMisuse) {
