@@ -184,7 +184,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // --- waiting ------------------------------------------------------------------------------------------------------------
 
-  inline void yield();  // behind all that is ready
+  COOPERATIVE_INLINED void yield();  // behind all that is ready
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
   // The time of its clock, or a little later.
@@ -474,7 +474,10 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
   mothreads::internal::Context& context = *running_->context;
   const bool is_limited = !until.is_never();
   RoomForLimit room;
-  if (context.needs_care() || (is_limited && !set_limit(room, node, until))) [[unlikely]] {
+  if (!is_limited) {
+    // Not with `until`: then nobody looks at it, and the compiler leaves it out.
+    if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, {});
+  } else if (context.needs_care() || !set_limit(room, node, until)) [[unlikely]] {
     return wait_with_care(list, node, verb, until);
   }
   node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
@@ -495,7 +498,7 @@ inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Un
   return wait(fiber.joiners, node, "waits for the end of fiber", until);
 }
 
-inline void SchedulerCore::yield() {
+COOPERATIVE_INLINED void SchedulerCore::yield() {
   const mothreads::internal::Context& context = *running_->context;
   if (context.unwind_wanted) [[unlikely]] unwind_if_due();
   yielded_.push_back(*running_);

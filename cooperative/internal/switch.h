@@ -48,6 +48,12 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
 #define MOTHREADS_AVX512_REGISTERS
 #endif
 
+#ifdef __CET__
+#define MOTHREADS_LANDING "endbr64\n\t"
+#else
+#define MOTHREADS_LANDING
+#endif
+
 // Parks the running stack at *parked and goes on with the one that was parked at `resumed`. Comes back when somebody switches back.
 // Of mxcsr only the control bits are kept for each stack, as the ABI asks: the low six are flags that anybody may change. Loading
 // it is slow, and so done only for a stack that differs.
@@ -79,7 +85,7 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
       "fldcw 4(%%rsp)\n\t"
       "jmp 2b\n"
       "1:\n\t"
-      "endbr64\n\t"
+      MOTHREADS_LANDING
       "popq %%rbx\n\t"
       "popq %%rbp\n\t"
       "leaq 128(%%rsp), %%rsp"
@@ -91,6 +97,7 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
 }
 
 #undef MOTHREADS_AVX512_REGISTERS
+#undef MOTHREADS_LANDING
 
 // Makes the memory below `top` look like a parked stack that will go on with function(argument), which must not return.
 inline void* prepare_stack(char* top, void (*function)(void*), void* argument) noexcept {
