@@ -9,7 +9,6 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -25,6 +24,7 @@
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 
@@ -35,23 +35,13 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::testing::LogLines;
+using mothreads::testing::what_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // --- order -------------------------------------------------------------------------------------------------------------------
 

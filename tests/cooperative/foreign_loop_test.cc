@@ -19,16 +19,15 @@
 #include "cooperative/testing/world.h"
 #include "cooperative/timer.h"
 #include "mothreads/clock.h"
-#include "mothreads/instant.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
 
-using mothreads::Clock;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
@@ -52,8 +51,7 @@ class ForeignLoopTest : public ::testing::Test {
  protected:
   template <typename F>
   void on_thread(F&& body) {
-    const mothreads::UseClock use(clock);
-    Thread::run("host", [&](Signal) { body(); }).join();
+    mothreads::testing::on_clock(clock, body);
   }
 
   VirtualClock clock;
