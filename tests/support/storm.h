@@ -1,12 +1,16 @@
 #pragma once
 
-// What the storms of tests/stress are made of: random choices from a seed, and what is counted.
+// What the storms of tests/stress are made of: random choices from a seed, what is counted, and a fixture.
 
 #include <sched.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
+
+#include "mothreads/log.h"
+#include "tests/support/nothing_left.h"
 
 namespace mothreads::testing {
 
@@ -19,7 +23,8 @@ inline unsigned from_environment(const char* name, unsigned otherwise) {
 // A source of choices of its own for each thread and fiber: it is copied by seed, never shared. Small enough for the stack of a fiber.
 class Chance {
  public:
-  explicit Chance(unsigned seed) : engine_(seed) {}
+  // The first number of a small seed is small.
+  explicit Chance(unsigned seed) : engine_(seed) { engine_.discard(1); }
 
   unsigned below(unsigned limit) { return std::uniform_int_distribution<unsigned>(0, limit - 1)(engine_); }
   bool one_in(unsigned count) { return below(count) == 0; }
@@ -44,6 +49,22 @@ class Counted {
 
  private:
   std::atomic<int>& count_;
+};
+
+// A storm leaves nothing but failures, which are part of it: they are not logged, and may be unclaimed.
+class Storm : public NothingLeft {
+ protected:
+  void SetUp() override {
+    NothingLeft::SetUp();
+    log::set_sink([](const log::Line& line) {
+      if (line.level == log::Level::critical) std::fprintf(stderr, "%s\n", line.text.c_str());
+    });
+  }
+  void TearDown() override {
+    static_cast<void>(take_unclaimed_failures());
+    log::set_sink({});
+    NothingLeft::TearDown();
+  }
 };
 
 }  // namespace mothreads::testing
