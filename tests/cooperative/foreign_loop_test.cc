@@ -23,6 +23,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative {
@@ -31,13 +32,9 @@ namespace {
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::testing::is_readable;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
-
-bool is_readable(int descriptor) {
-  pollfd watched{descriptor, POLLIN, 0};
-  return ::poll(&watched, 1, 0) == 1;
-}
 
 // As a loop of somebody else's that has nothing else to do.
 void block_in_poll(int descriptor) {
