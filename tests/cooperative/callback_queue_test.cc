@@ -18,6 +18,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/host.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
@@ -29,6 +30,7 @@ using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Why;
 using mothreads::testing::LogLines;
+using testing::Host;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -50,16 +52,9 @@ class HeldQueue {
 };
 
 TEST(CallbackQueueTest, RunsThemInOrderOnTheSchedulersThread) {
-  std::optional<Scheduler> scheduler;
-  Signal ready;
-  auto host = Thread::run("host", [&](Signal please_stop) {
-    scheduler.emplace(Scheduler::current());
-    ready.go();
-    please_stop.wait();
-  });
-  ready.wait();
+  Host host;
   {
-    CallbackQueue queue(*scheduler);
+    CallbackQueue queue(host.scheduler());
     std::vector<int> order;
     std::string where;
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(queue.callback([&order, i] { order.push_back(i); }));
@@ -70,7 +65,7 @@ TEST(CallbackQueueTest, RunsThemInOrderOnTheSchedulersThread) {
     EXPECT_THAT(order, ElementsAre(0, 1, 2));
     EXPECT_EQ(where, "host");
   }
-  host.stop().join();
+  host.end();
 }
 
 TEST(CallbackQueueTest, NeitherWaitsForTheSchedulersOtherCallbacksNorTheyForIt) {
@@ -271,20 +266,11 @@ TEST(CallbackQueueTest, OneThatIsCancelledLeavesTheLaterOnesTheirTurn) {
 
 class CallbackQueueResultTest : public ::testing::Test {
  protected:
-  CallbackQueueResultTest() {
-    ready_.wait();
-  }
-  ~CallbackQueueResultTest() override { host_.stop().join(); }
-  const Scheduler& scheduler() const { return *scheduler_; }
+  ~CallbackQueueResultTest() override { host_.end(); }
+  const Scheduler& scheduler() const { return host_.scheduler(); }
 
  private:
-  std::optional<Scheduler> scheduler_;
-  Signal ready_;
-  mothreads::ThreadHandle<void> host_ = Thread::run("host", [this](Signal please_stop) {
-    scheduler_.emplace(Scheduler::current());
-    ready_.go();
-    please_stop.wait();
-  });
+  Host host_;
 };
 
 TEST_F(CallbackQueueResultTest, GivesTheValueOrThrowsWhatItThrew) {

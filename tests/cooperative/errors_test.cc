@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -14,22 +12,15 @@
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
 #include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
 
 namespace cooperative {
 namespace {
 
+using mothreads::testing::what_of;
+
 static_assert(!std::is_base_of_v<std::exception, FiberCancelled>);
 static_assert(std::is_base_of_v<std::exception, WasCancelled>);
-
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(ErrorsTest, NameWhatTheyAreAbout) {
   auto fiber = spawn("sleeper", [] { sleep(absl::InfiniteDuration()); });

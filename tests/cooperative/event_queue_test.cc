@@ -1,7 +1,6 @@
 #include "cooperative/event_queue.h"
 
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,12 +16,14 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/fiber_waits.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -32,44 +33,16 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
-using mothreads::UseClock;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
+using testing::expect_one_round;
+using testing::waiter_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
-template <typename F>
-void on_virtual_time(F&& body) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) { body(clock); }).join();
-}
-
-// Who waits for one value, and puts down how that ended.
-template <typename... Limit>
-Fiber<void> waiter_of(EventQueue<int>& queue, Names& ends, std::string name, Limit... limit) {
-  return spawn(name, [&queue, &ends, name, limit...] {
-    try {
-      ends.push_back(name + ": " + std::to_string(queue.wait(limit...)));
-    } catch (const std::exception& error) {
-      ends.push_back(name + ": " + error.what());
-    }
-  });
-}
 
 // All that is in it, without a wait for more.
 std::vector<int> drained(EventQueue<int>& queue) {
@@ -444,23 +417,10 @@ TEST(EventQueueTest, ASignalThatIsItsLimitStopsIt) {
 TEST(EventQueueTest, AnExpiredLimitStillLetsOthersRunOnce) {
   on_virtual_time([](VirtualClock&) {
     EventQueue<int> queue;
-    Names order;
-    const auto expect_one_round = [&](const Until& until) {
-      order.clear();
-      auto other = spawn("other", [&] {
-        for (int i = 0; i < 2; ++i) {
-          order.push_back("other");
-          yield();
-        }
-      });
-      EXPECT_EQ(queue.next(until), std::nullopt);
-      order.push_back("timed out");
-      other.join();
-      EXPECT_THAT(order, ElementsAre("other", "timed out", "other"));
-    };
-    expect_one_round(absl::ZeroDuration());
-    expect_one_round(-absl::Hours(1));
-    expect_one_round(DONE);
+    const auto gets_nothing = [&](const Until& until) { EXPECT_EQ(queue.next(until), std::nullopt); };
+    expect_one_round(gets_nothing, absl::ZeroDuration());
+    expect_one_round(gets_nothing, -absl::Hours(1));
+    expect_one_round(gets_nothing, DONE);
   });
 }
 

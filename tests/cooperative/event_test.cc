@@ -1,7 +1,6 @@
 #include "cooperative/event.h"
 
 #include <chrono>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -23,6 +22,9 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/fiber_waits.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -33,45 +35,17 @@ using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
 using mothreads::UseClock;
+using mothreads::testing::failure;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
+using testing::expect_one_round;
+using testing::waiter_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
-template <typename F>
-void on_virtual_time(F&& body) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) { body(clock); }).join();
-}
-
-std::exception_ptr failure(const char* text) { return std::make_exception_ptr(std::runtime_error(text)); }
-
-// Who waits for an event, and puts down how that ended.
-template <typename... Limit>
-Fiber<void> waiter_of(Event<int>& event, Names& ends, std::string name, Limit... limit) {
-  return spawn(name, [&event, &ends, name, limit...] {
-    try {
-      ends.push_back(name + ": " + std::to_string(event.wait(limit...)));
-    } catch (const std::exception& error) {
-      ends.push_back(name + ": " + error.what());
-    }
-  });
-}
 
 template <typename E>
 bool has_none(E& event) {
@@ -439,25 +413,17 @@ TEST(EventTest, ASignalThatIsItsLimitStopsIt) {
 TEST(EventTest, AnExpiredLimitStillLetsOthersRunOnce) {
   on_virtual_time([](VirtualClock& clock) {
     Event<int> event;
-    Names order;
-    const auto expect_one_round = [&](const Until& until, const std::string& said) {
-      order.clear();
-      auto other = spawn("other", [&] {
-        for (int i = 0; i < 2; ++i) {
-          order.push_back("other");
-          yield();
-        }
-      });
-      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), said);
-      order.push_back("timed out");
-      other.join();
-      EXPECT_THAT(order, ElementsAre("other", "timed out", "other"));
+    const auto times_out = [&](const Until& until) {
+      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Timed out waiting for event");
     };
-    expect_one_round(absl::ZeroDuration(), "Timed out waiting for event");
-    expect_one_round(-absl::Hours(1), "Timed out waiting for event");
-    expect_one_round(clock.now() - std::chrono::seconds(1), "Timed out waiting for event");
-    expect_one_round(DONE, "Stopped waiting for event");
-    expect_one_round(DONE | absl::Hours(1), "Stopped waiting for event");
+    const auto is_stopped = [&](const Until& until) {
+      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Stopped waiting for event");
+    };
+    expect_one_round(times_out, absl::ZeroDuration());
+    expect_one_round(times_out, -absl::Hours(1));
+    expect_one_round(times_out, clock.now() - std::chrono::seconds(1));
+    expect_one_round(is_stopped, DONE);
+    expect_one_round(is_stopped, DONE | absl::Hours(1));
   });
 }
 

@@ -4,7 +4,6 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -15,14 +14,16 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/threads.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -31,28 +32,17 @@ using mothreads::DONE;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::UseClock;
 using mothreads::testing::LogLines;
+using mothreads::testing::on_virtual_time;
+using mothreads::testing::until_stopped;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 using Names = std::vector<std::string>;
-
-void until_stopped(Signal please_stop) { please_stop.wait(); }
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // A member that puts down its name when it has been told to stop.
 auto says_its_name(Names& names, const char* name) {
@@ -170,9 +160,7 @@ TEST(FiberGroupTest, AJoinThatGivesUpLeavesTheMembersRunning) {
 
 // The limit is one for all: it does not begin anew with a member that is made when the others have ended.
 TEST(FiberGroupTest, JoinHasOneLimit) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) {
+  on_virtual_time([](VirtualClock& clock) {
     Event<> end_first;
     FiberGroup group("workers");
     group.spawn("first", [&] { end_first.wait(); });
@@ -190,7 +178,7 @@ TEST(FiberGroupTest, JoinHasOneLimit) {
     EXPECT_THROW(group.join(absl::Seconds(60)), Timedout);
     EXPECT_EQ(group.size(), 1u);
     maker.join();
-  }).join();
+  });
 }
 
 TEST(FiberGroupTest, ACancelledJoinLeavesNothingBehind) {

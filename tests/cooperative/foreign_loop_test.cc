@@ -19,26 +19,22 @@
 #include "cooperative/testing/world.h"
 #include "cooperative/timer.h"
 #include "mothreads/clock.h"
-#include "mothreads/instant.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
 
-using mothreads::Clock;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::testing::is_readable;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
-
-bool is_readable(int descriptor) {
-  pollfd watched{descriptor, POLLIN, 0};
-  return ::poll(&watched, 1, 0) == 1;
-}
 
 // As a loop of somebody else's that has nothing else to do.
 void block_in_poll(int descriptor) {
@@ -52,8 +48,7 @@ class ForeignLoopTest : public ::testing::Test {
  protected:
   template <typename F>
   void on_thread(F&& body) {
-    const mothreads::UseClock use(clock);
-    Thread::run("host", [&](Signal) { body(); }).join();
+    mothreads::testing::on_clock(clock, body);
   }
 
   VirtualClock clock;

@@ -5,7 +5,6 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -17,38 +16,28 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
 
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::UseClock;
 using mothreads::testing::LogLines;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // Puts down when it is left.
 struct Leaves {
@@ -181,9 +170,7 @@ TEST(WithTimeoutTest, GivesTheResultOrThrowsWhatItThrew) {
 }
 
 TEST(WithTimeoutTest, WhenTheLimitComesFirstTheFunctionIsCancelledAndAwaited) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) {
+  on_virtual_time([](VirtualClock& clock) {
     Names order;
     auto time = spawn("time", [&] {
       clock.advance(absl::Seconds(2));
@@ -195,7 +182,7 @@ TEST(WithTimeoutTest, WhenTheLimitComesFirstTheFunctionIsCancelledAndAwaited) {
               "with_timeout: the limit came before the function had ended");
     EXPECT_THAT(order, ElementsAre("function"));
     time.join();
-  }).join();
+  });
 }
 
 TEST(WithTimeoutTest, ASignalMayBeTheLimit) {

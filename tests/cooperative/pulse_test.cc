@@ -1,6 +1,5 @@
 #include "cooperative/pulse.h"
 
-#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,12 +12,14 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/fiber_waits.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -28,45 +29,16 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
-using mothreads::UseClock;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
+using testing::expect_one_round;
+using testing::waiter_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
-template <typename F>
-void on_virtual_time(F&& body) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) { body(clock); }).join();
-}
-
-// Who waits for a pulse, and puts down how that ended.
-template <typename... Limit>
-Fiber<void> waiter_of(Pulse& pulse, Names& ends, std::string name, Limit... limit) {
-  return spawn(name, [&pulse, &ends, name, limit...] {
-    try {
-      pulse.wait(limit...);
-      ends.push_back(name);
-    } catch (const std::exception& error) {
-      ends.push_back(name + ": " + error.what());
-    }
-  });
-}
 
 // --- who is woken --------------------------------------------------------------------------------------------------------------
 
@@ -211,23 +183,10 @@ TEST(PulseTest, ASignalThatIsItsLimitStopsIt) {
 TEST(PulseTest, AnExpiredLimitStillLetsOthersRunOnce) {
   on_virtual_time([](VirtualClock&) {
     Pulse pulse;
-    Names order;
-    const auto expect_one_round = [&](const Until& until) {
-      order.clear();
-      auto other = spawn("other", [&] {
-        for (int i = 0; i < 2; ++i) {
-          order.push_back("other");
-          yield();
-        }
-      });
-      EXPECT_THROW(pulse.wait(until), Timedout);
-      order.push_back("timed out");
-      other.join();
-      EXPECT_THAT(order, ElementsAre("other", "timed out", "other"));
-    };
-    expect_one_round(absl::ZeroDuration());
-    expect_one_round(-absl::Hours(1));
-    expect_one_round(DONE);
+    const auto times_out = [&](const Until& until) { EXPECT_THROW(pulse.wait(until), Timedout); };
+    expect_one_round(times_out, absl::ZeroDuration());
+    expect_one_round(times_out, -absl::Hours(1));
+    expect_one_round(times_out, DONE);
   });
 }
 

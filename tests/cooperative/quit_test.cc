@@ -19,6 +19,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
 
 namespace cooperative {
@@ -28,6 +29,7 @@ using mothreads::DONE;
 using mothreads::MainThread;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::testing::what_of;
 using ::testing::ElementsAre;
 
 using Names = std::vector<std::string>;
@@ -35,17 +37,6 @@ using Names = std::vector<std::string>;
 // Each with a main thread's function of its own: what quit() asks for is asked once for each.
 class QuitTest : public mothreads::testing::NothingLeft {};
 using QuitDeathTest = QuitTest;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST_F(QuitTest, AFiberMayAskForIt) {
   const int code = MainThread::run([](const Signal& please_stop) {

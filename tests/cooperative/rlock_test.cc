@@ -16,12 +16,14 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/fiber_waits.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -31,32 +33,15 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
-using mothreads::UseClock;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
+using testing::expect_one_round;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
-template <typename F>
-void on_virtual_time(F&& body) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) { body(clock); }).join();
-}
 
 // Who puts its name down inside, lets others run and leaves; or puts down why it did not get in.
 template <typename... Limit>
@@ -319,29 +304,16 @@ TEST(RLockTest, ASignalThatIsItsLimitStopsIt) {
 TEST(RLockTest, AnExpiredLimitStillLetsOthersRunOnce) {
   on_virtual_time([](VirtualClock&) {
     RLock lock;
-    Names order;
     Event<> leave;
     auto holder = spawn("holder", [&] {
       const auto held = lock.enter();
       leave.wait();
     });
     yield();
-    const auto expect_one_round = [&](const Until& until) {
-      order.clear();
-      auto other = spawn("other", [&] {
-        for (int i = 0; i < 2; ++i) {
-          order.push_back("other");
-          yield();
-        }
-      });
-      EXPECT_THROW(lock.acquire(until), Timedout);
-      order.push_back("timed out");
-      other.join();
-      EXPECT_THAT(order, ElementsAre("other", "timed out", "other"));
-    };
-    expect_one_round(absl::ZeroDuration());
-    expect_one_round(-absl::Hours(1));
-    expect_one_round(DONE);
+    const auto times_out = [&](const Until& until) { EXPECT_THROW(lock.acquire(until), Timedout); };
+    expect_one_round(times_out, absl::ZeroDuration());
+    expect_one_round(times_out, -absl::Hours(1));
+    expect_one_round(times_out, DONE);
     leave.signal();
     holder.join();
   });

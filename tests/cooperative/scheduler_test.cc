@@ -22,6 +22,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/host.h"
 #include "tests/support/log_lines.h"
 
 namespace cooperative {
@@ -31,29 +32,10 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::testing::LogLines;
+using testing::Host;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-// A thread that does nothing but run its scheduler, until it is told to stop.
-class Host {
- public:
-  Host()
-      : thread_(Thread::run("host", [this](Signal please_stop) {
-          scheduler_.emplace(Scheduler::current());
-          ready_.go();
-          please_stop.wait();
-        })) {
-    ready_.wait();
-  }
-  Scheduler scheduler() const { return *scheduler_; }
-  void end() { thread_.stop().join(); }
-
- private:
-  std::optional<Scheduler> scheduler_;
-  Signal ready_;
-  mothreads::ThreadHandle<void> thread_;
-};
 
 // --- callback ------------------------------------------------------------------------------------------------------------------
 

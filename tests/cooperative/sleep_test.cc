@@ -17,6 +17,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -25,17 +26,11 @@ using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
 using mothreads::UseClock;
+using mothreads::testing::on_clock;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
 
 using Names = std::vector<std::string>;
-
-// Runs `body` on a thread whose scheduler is on `clock`.
-template <typename F>
-void on_clock(VirtualClock& clock, F&& body) {
-  const UseClock use(clock);
-  Thread::run("host", [&](Signal) { body(); }).join();
-}
 
 // Second by second, with some rounds for everybody in each.
 void pass_time(VirtualClock& clock, int seconds) {

@@ -15,18 +15,15 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/descriptors.h"
 
 namespace cooperative {
 namespace {
 
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::testing::is_readable;
 using ::testing::ElementsAre;
-
-bool is_readable(int descriptor) {
-  pollfd wanted{descriptor, POLLIN, 0};
-  return poll(&wanted, 1, 0) == 1;
-}
 
 TEST(ThreadedEventQueueTest, GivesWhatIsInItInOrder) {
   ThreadedEventQueue<int> queue;

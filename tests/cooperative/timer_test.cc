@@ -14,17 +14,18 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
+#include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
+#include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
 
-using mothreads::Clock;
 using mothreads::Instant;
 using mothreads::Misuse;
 using mothreads::Signal;
@@ -41,11 +42,10 @@ class TimerTest : public ::testing::Test {
  protected:
   template <typename F>
   void on_clock(F&& body) {
-    const mothreads::UseClock use(clock);
-    Thread::run("host", [&](Signal) {
+    mothreads::testing::on_clock(clock, [&] {
       start = clock.now();
       body();
-    }).join();
+    });
   }
 
   // Time passes for the fibers of this thread, who run at each moment.

@@ -1,6 +1,5 @@
 #include "cooperative/wait_for.h"
 
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -8,7 +7,6 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,12 +21,13 @@
 #include "cooperative/pulse.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -37,34 +36,15 @@ using mothreads::DONE;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::UseClock;
+using mothreads::testing::failure;
+using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-// What `action` throws as E says; empty when it throws none.
-template <typename E, typename F>
-std::string what_of(F&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// Runs `body` as the root of a scheduler whose time passes by the clock that it gets.
-template <typename F>
-void on_virtual_time(F&& body) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  Thread::run("test", [&](Signal) { body(clock); }).join();
-}
-
-std::exception_ptr failure(const char* text) { return std::make_exception_ptr(std::runtime_error(text)); }
 
 // --- wait_for_all ------------------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -29,19 +28,18 @@
 #include "mothreads/till.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/threads.h"
 
 namespace mothreads {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using testing::LogLines;
+using testing::until_stopped;
 
 using Names = std::vector<std::string>;
-
-void until_stopped(Signal please_stop) { please_stop.wait(); }
 
 // The names of all OS threads of the process, the library's too.
 Names os_thread_names() {

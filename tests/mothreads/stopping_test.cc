@@ -16,6 +16,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/program.h"
 #include "tests/support/sleeping.h"
+#include "tests/support/virtual_time.h"
 
 namespace mothreads {
 namespace {
@@ -154,10 +155,7 @@ TEST_F(StoppingDeathTest, ADestructorDoesNotWaitPastTheDeadline) {
         testing::VirtualClock clock;
         const UseClock use(clock);
         Stubborn stubborn;
-        const auto advancer = Thread::run("advancer", [&](Signal) {
-          clock.await_timers(1);
-          clock.advance(kDefaultStopDeadline);
-        });
+        const auto advancer = testing::advance_once_awaited(clock, kDefaultStopDeadline);
         stubborn.thread = {};
       },
       ExitedWithCode(kExitDidNotStop), "\"stubborn\" was told to stop and did not by its deadline");

@@ -18,6 +18,8 @@
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/threads.h"
+#include "tests/support/virtual_time.h"
 
 namespace mothreads {
 namespace {
@@ -27,17 +29,12 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
+using testing::advance_once_awaited;
 using testing::LogLines;
+using testing::names_of;
+using testing::until_stopped;
 
 using Names = std::vector<std::string>;
-
-void until_stopped(Signal please_stop) { please_stop.wait(); }
-
-Names names_of(const std::vector<Thread>& threads) {
-  Names names;
-  for (const Thread& thread : threads) names.push_back(thread.name());
-  return names;
-}
 
 class ThreadGroupTest : public testing::NothingLeft {};
 using ThreadGroupDeathTest = ThreadGroupTest;
@@ -100,10 +97,7 @@ TEST_F(ThreadGroupTest, AJoinThatGivesUpLeavesTheMembersRunning) {
   ThreadGroup group("workers");
   group.run("a", until_stopped);
   const Thread b = group.run("b", until_stopped);
-  auto advancer = Thread::run("advancer", [&](Signal) {
-    clock.await_timers(1);
-    clock.advance(absl::Minutes(1));
-  });
+  auto advancer = advance_once_awaited(clock, absl::Minutes(1));
   try {
     group.join(absl::Minutes(1));
     FAIL() << "join() did not throw";

@@ -6,15 +6,10 @@
 // Nothing may be reported by a sanitizer, hang, or be left over. A stop that hangs ends the process by its deadline, with
 // the report that names the thread.
 
-#include <sched.h>
-
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -24,7 +19,6 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
-#include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 #include "mothreads/register_thread.h"
@@ -32,33 +26,14 @@
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
-#include "tests/support/nothing_left.h"
+#include "tests/support/storm.h"
 
 namespace mothreads {
 namespace {
 
-unsigned from_environment(const char* name, unsigned otherwise) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? otherwise : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
-}
-
-// A source of choices of its own for each thread: it is copied by seed, never shared.
-class Chance {
- public:
-  explicit Chance(unsigned seed) : engine_(seed) {}
-
-  unsigned below(unsigned limit) { return std::uniform_int_distribution<unsigned>(0, limit - 1)(engine_); }
-  bool one_in(unsigned count) { return below(count) == 0; }
-  unsigned seed() { return static_cast<unsigned>(engine_()); }
-
-  // Lets others run, for a random, short while.
-  void dawdle() {
-    for (unsigned turns = below(8); turns > 0; --turns) sched_yield();
-  }
-
- private:
-  std::mt19937 engine_;
-};
+using testing::Chance;
+using testing::Counted;
+using testing::from_environment;
 
 // What every thread of one tree knows.
 struct World {
@@ -68,17 +43,11 @@ struct World {
   Signal everyone{"everyone"};      // some threads share it as their please_stop
 };
 
-struct Counted {
-  explicit Counted(World& w) : world(w) { world.running.fetch_add(1); }
-  ~Counted() { world.running.fetch_sub(1); }
-  World& world;
-};
-
 void grow(World& world, unsigned seed, int depth, const Signal& please_stop);
 
 auto body(World& world, unsigned seed, int depth) {
   return [&world, seed, depth](Signal please_stop) {
-    const Counted counted(world);
+    const Counted counted(world.running);
     const std::optional<Thread> parent = Thread::current().parent();
     grow(world, seed, depth, please_stop);
     if (parent && !parent->is_alive()) world.misplaced.fetch_add(1);
@@ -139,20 +108,8 @@ void grow(World& world, unsigned seed, int depth, const Signal& please_stop) {
   if (chance.one_in(4)) throw std::runtime_error("failed while it stopped");
 }
 
-class ShutdownStressTest : public testing::NothingLeft {
+class ShutdownStressTest : public testing::Storm {
  protected:
-  void SetUp() override {
-    NothingLeft::SetUp();
-    log::set_sink([](const log::Line& line) {
-      if (line.level == log::Level::critical) std::fprintf(stderr, "%s\n", line.text.c_str());  // failures are part of it
-    });
-  }
-  void TearDown() override {
-    static_cast<void>(testing::take_unclaimed_failures());
-    log::set_sink({});
-    NothingLeft::TearDown();
-  }
-
   template <typename F>
   void repeat(F&& once) {
     const unsigned repetitions = from_environment("SHUTDOWN_STRESS_REPETITIONS", 20);

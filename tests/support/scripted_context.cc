@@ -16,6 +16,12 @@ ScriptedContext& ScriptedContext::make(std::string name, Clock& clock) {
   return *all.back();
 }
 
+ScriptedContext& ScriptedContext::make_library_thread() {
+  ScriptedContext& context = make("library thread");
+  context.must_not_block = true;
+  return context;
+}
+
 void ScriptedContext::script(std::vector<std::function<void()>> steps) {
   steps_.assign(std::make_move_iterator(steps.begin()), std::make_move_iterator(steps.end()));
 }

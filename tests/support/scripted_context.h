@@ -24,6 +24,9 @@ class ScriptedContext final : public internal::Context {
   // Lives as long as the program, as contexts do.
   static ScriptedContext& make(std::string name, Clock& clock = Clock::steady());
 
+  // One of a thread of the library, on which nobody may wait.
+  static ScriptedContext& make_library_thread();
+
   // What happens at each sleep, in order. A sleep without a step is fatal.
   void script(std::vector<std::function<void()>> steps);
 

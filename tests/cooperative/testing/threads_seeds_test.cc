@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,7 +10,6 @@
 
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
-#include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
@@ -24,6 +21,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
 #include "tests/cooperative/testing/wander.h"
+#include "tests/support/host.h"
 
 namespace cooperative::testing {
 namespace {
@@ -323,32 +321,11 @@ TEST(ThreadsSeedsTest, WaitsForSignalsSayTheTruth) {
 
 // --- between schedulers ------------------------------------------------------------------------------------------------------------
 
-// A thread that runs its scheduler until it is stopped.
-class Server {
- public:
-  Server()
-      : thread_(Thread::run("server", [this](Signal please_stop) {
-          scheduler_.emplace(Scheduler::current());
-          ready_.go();
-          please_stop.wait();
-        })) {
-    ready_.wait();
-  }
-  const Scheduler& scheduler() const { return *scheduler_; }
-  void end() { thread_.stop().join(); }
-  void stop() { thread_.stop(); }
-
- private:
-  std::optional<Scheduler> scheduler_;
-  Signal ready_;
-  ThreadHandle<void> thread_;
-};
-
 TEST(ThreadsSeedsTest, CallbacksRunOnceEachInTheOrderOfTheirPoster) {
   for_each_seed(kSeeds, [](World& world) {
     std::vector<std::vector<int>> ran(kProducers);
     world.run([&] {
-      Server server;
+      Host server;
       Threads threads;
       for (int p = 0; p < kProducers; ++p) {
         threads.push_back(Thread::run("poster", [&, p](Signal) {
@@ -380,7 +357,7 @@ void give_up_calls(World& world) {
   int values = 0;
   int given_up = 0;
   world.run([&] {
-    Server server;
+    Host server;
     Threads threads;
     for (int t = 0; t < 3; ++t) {
       threads.push_back(Thread::run("caller", [&](Signal) {
@@ -438,7 +415,7 @@ TEST(ThreadsSeedsTest, TheSameSeedGivesTheSameRun) {
 TEST(ThreadsSeedsTest, ACallerThatIsCancelledTakesItsCallAlong) {
   for_each_seed(kSeeds, [](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       int running = 0;
       auto caller = spawn("caller", [&] {
         int on_my_stack = 0;
@@ -480,7 +457,7 @@ TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
       }
     };
     world.run([&] {
-      Server server;
+      Host server;
       Threads threads;
       for (int t = 0; t < 3; ++t) {
         threads.push_back(Thread::run("poster", [&](Signal) {
@@ -518,8 +495,8 @@ TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
 TEST(ThreadsSeedsTest, TwoSchedulersMayCallEachOther) {
   for_each_seed(kSeeds, [](World& world) {
     world.run([&] {
-      Server a;
-      Server b;
+      Host a;
+      Host b;
       Threads threads;
       for (int t = 0; t < 2; ++t) {
         threads.push_back(Thread::run("caller", [&, t](Signal) {

@@ -164,8 +164,7 @@ TEST(WaitParkTest, AllocatesNothing) {
 void write_tea(const void*, char* buffer, std::size_t size) { std::snprintf(buffer, size, "tea"); }
 
 TEST(WaitMisuseTest, OnAThreadOfTheLibraryIsRefusedBeforeAnythingChanges) {
-  ScriptedContext& context = ScriptedContext::make("library thread");
-  context.must_not_block = true;
+  ScriptedContext& context = ScriptedContext::make_library_thread();
   context.run([&] {
     try {
       Wait wait({"drinks", nullptr, write_tea});
