@@ -23,6 +23,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "tests/cooperative/testing/server.h"
 #include "tests/cooperative/testing/wander.h"
 
 namespace cooperative::testing {
@@ -32,15 +33,8 @@ using mothreads::Lock;
 using mothreads::Queue;
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::ThreadHandle;
 using mothreads::Till;
 using mothreads::Why;
-
-using Threads = std::vector<ThreadHandle<void>>;
-
-void join(Threads& threads) {
-  for (auto& thread : threads) thread.join();
-}
 
 struct Item {
   int producer;
@@ -71,7 +65,7 @@ constexpr int kConsumers = 2;
 constexpr int kEach = 8;
 
 TEST(ThreadsSeedsTest, AThreadedEventQueueLosesAndDoublesNothing) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     ThreadedEventQueue<Item> queue;
     Arrivals arrivals;
     world.run([&] {
@@ -113,7 +107,7 @@ TEST(ThreadsSeedsTest, AThreadedEventQueueLosesAndDoublesNothing) {
 }
 
 TEST(ThreadsSeedsTest, ABoundedQueueLosesAndDoublesNothing) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     Arrivals arrivals;
     world.run([&] {
       Queue<Item> queue("queue", {.max = 2, .silent = true});
@@ -154,7 +148,7 @@ TEST(ThreadsSeedsTest, ABoundedQueueLosesAndDoublesNothing) {
 
 // Consumers are cancelled while they wait: what they have not got is there for the others.
 TEST(ThreadsSeedsTest, CancelledConsumersTakeNothingAlong) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     Arrivals arrivals;
     world.run([&] {
       ThreadedEventQueue<Item> events;
@@ -200,7 +194,7 @@ TEST(ThreadsSeedsTest, CancelledConsumersTakeNothingAlong) {
 }
 
 TEST(ThreadsSeedsTest, ALockKeepsAllOthersOut) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int inside = 0;
     int count = 0;
     int room = 0;
@@ -244,7 +238,7 @@ TEST(ThreadsSeedsTest, ALockKeepsAllOthersOut) {
 
 // Each waits until there is one for it: no wake may be lost.
 TEST(ThreadsSeedsTest, EveryWaitInALockEnds) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int tokens = 0;
     world.run([&] {
       Lock lock("lock");
@@ -275,7 +269,7 @@ TEST(ThreadsSeedsTest, EveryWaitInALockEnds) {
 }
 
 TEST(ThreadsSeedsTest, WaitsForSignalsSayTheTruth) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int then_ran = 0;
     int expected = 0;
     world.run([&] {
@@ -323,29 +317,8 @@ TEST(ThreadsSeedsTest, WaitsForSignalsSayTheTruth) {
 
 // --- between schedulers ------------------------------------------------------------------------------------------------------------
 
-// A thread that runs its scheduler until it is stopped.
-class Server {
- public:
-  Server()
-      : thread_(Thread::run("server", [this](Signal please_stop) {
-          scheduler_.emplace(Scheduler::current());
-          ready_.go();
-          please_stop.wait();
-        })) {
-    ready_.wait();
-  }
-  const Scheduler& scheduler() const { return *scheduler_; }
-  void end() { thread_.stop().join(); }
-  void stop() { thread_.stop(); }
-
- private:
-  std::optional<Scheduler> scheduler_;
-  Signal ready_;
-  ThreadHandle<void> thread_;
-};
-
 TEST(ThreadsSeedsTest, CallbacksRunOnceEachInTheOrderOfTheirPoster) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     std::vector<std::vector<int>> ran(kProducers);
     world.run([&] {
       Server server;
@@ -419,24 +392,24 @@ void give_up_calls(World& world) {
   EXPECT_EQ(values + given_up, 15);
 }
 
-TEST(ThreadsSeedsTest, ACallThatIsGivenUpIsOutOfTheWay) { for_each_seed(kSeeds, give_up_calls, {.interrupt_posts = true}); }
+TEST(ThreadsSeedsTest, ACallThatIsGivenUpIsOutOfTheWay) { for_many_seeds(give_up_calls, {.interrupt_posts = true}); }
 
 // Whatever ran before.
 TEST(ThreadsSeedsTest, TheSameSeedGivesTheSameRun) {
   std::vector<std::uint64_t> signatures;
-  for_each_seed(kSeeds, [&](World& world) {
+  for_many_seeds([&](World& world) {
     give_up_calls(world);
     signatures.push_back(world.signature());
   });
   auto expected = signatures.begin();
-  for_each_seed(kSeeds, [&](World& world) {
+  for_many_seeds([&](World& world) {
     give_up_calls(world);
     EXPECT_EQ(world.signature(), *expected++);
   });
 }
 
 TEST(ThreadsSeedsTest, ACallerThatIsCancelledTakesItsCallAlong) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Server server;
       int running = 0;
@@ -467,7 +440,7 @@ TEST(ThreadsSeedsTest, ACallerThatIsCancelledTakesItsCallAlong) {
 }
 
 TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int taken = 0;
     int ran = 0;
     int dropped = 0;
@@ -516,7 +489,7 @@ TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
 }
 
 TEST(ThreadsSeedsTest, TwoSchedulersMayCallEachOther) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Server a;
       Server b;
@@ -543,7 +516,7 @@ TEST(ThreadsSeedsTest, TwoSchedulersMayCallEachOther) {
 // --- stops -------------------------------------------------------------------------------------------------------------------------
 
 TEST(ThreadsSeedsTest, AStopReachesEverybody) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int ended = 0;
     world.run([&] {
       Queue<int> nothing("nothing");
