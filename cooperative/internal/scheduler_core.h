@@ -227,6 +227,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   // The same for users' calls: `what` is what they call. In a test world throws mothreads::Misuse on a foreign thread, and lets others run.
   bool post_of_user(Mailbox& mailbox, Call& call, const char* what);
   static void check_caller(Mailbox& mailbox, Call& call, const char* what);  // drops the call when it throws
+  // A place where the order of threads matters, without a lock: in a test world others may run now. Elsewhere it is nothing.
+  static void may_be_interrupted(const Mailbox& mailbox) noexcept {
+    if (Conductor* const conductor = mailbox.conductor()) [[unlikely]] conductor->may_interrupt();
+  }
   // After a post: from any thread, and from a signal handler.
   enum class Waker : bool { code, signal_handler };
   void wake_if_asleep(Waker waker = Waker::code) noexcept;

@@ -151,7 +151,7 @@ class WorldCore::Thread final : public Conductor {
                              "use what they wait for", world.seed_));
   }
 
-  void posted() noexcept override {
+  void may_interrupt() noexcept override {
     if (world.interrupt_posts_ && here_ == &world) world.interrupt();
   }
 

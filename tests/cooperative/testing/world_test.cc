@@ -18,6 +18,8 @@
 #include "cooperative/event.h"
 #include "cooperative/event_queue.h"
 #include "cooperative/fiber.h"
+#include "cooperative/foreign_loop.h"
+#include "cooperative/quit.h"
 #include "cooperative/rlock.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
@@ -670,6 +672,9 @@ TEST(WorldRefusalTest, NothingRealInside) {
     EXPECT_THROW(queue.wait_descriptor(), Misuse);
     EXPECT_THROW(mothreads::MainThread::run([](Signal) { return 0; }), Misuse);
     EXPECT_THROW(mothreads::RegisterThread("main"), Misuse);
+    EXPECT_THROW(quit(), Misuse);
+    EXPECT_THROW(wait_for_quit(), Misuse);
+    EXPECT_THROW(ForeignLoop(), Misuse);
     World inner;
     EXPECT_THROW(inner.run([] {}), Misuse);
     EXPECT_THROW(world.run([] {}), Misuse);
