@@ -1,5 +1,6 @@
 #include "cooperative/callback_queue.h"
 
+#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -100,6 +101,9 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   Call* take();
   void runner_ends();
   void withdraw();
+  static void write_name(const void* self, char* buffer, std::size_t size) {
+    std::snprintf(buffer, size, "%s", static_cast<const State*>(self)->options_.name.c_str());
+  }
 
   SchedulerCore& core_;
   const std::shared_ptr<internal::Mailbox> mailbox_;
@@ -170,7 +174,7 @@ Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& st
     throw Misuse(fmt::format("a callback of the queue \"{}\" posts to it while it is full, and would wait for itself: make max larger, or "
                              "let another fiber post", options_.name));
   }
-  Wait wait({"waits for room in a queue of callbacks", nullptr, nullptr});
+  Wait wait({"waits for room in the queue of callbacks", this, write_name});
   Poster poster(wait, Why::ready);
   poster.call = &call;
   {

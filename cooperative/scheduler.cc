@@ -36,7 +36,7 @@ struct AwaitedCall::State {
 
   std::mutex mutex;
   Phase phase = Phase::waiting;
-  const mothreads::Signal done;
+  const mothreads::Signal done{"the end of a callback_result()"};
   std::exception_ptr failure;  // written before `done`
   bool was_cancelled = false;  // likewise
 

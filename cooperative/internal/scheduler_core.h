@@ -40,6 +40,7 @@ namespace cooperative::internal {
 
 class ForeignPoll;
 class FiberPicture;
+struct FiberCamera;
 class SchedulerNode;
 
 // Cancels a fiber and all that run under it, or all of a scheduler, when a stop's deadline comes.
@@ -247,6 +248,8 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // For reports, on its own thread, in a signal handler that may have interrupted anything: what its fibers do.
   void take_picture(FiberPicture& picture) const noexcept;
+  // The same in a test world, where whoever asks shares its thread.
+  void take_picture_in_world(FiberPicture& picture) const noexcept;
 
  private:
   friend class ForeignPoll;
@@ -340,6 +343,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void end_watch(FiberBlock& fiber) noexcept;
   void cancel_with_all_below(FiberBlock* top) noexcept;
   bool is_switching(const void* here) const noexcept;
+  void fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept;
   void name_joined(FiberPicture& picture) const noexcept;
 
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
