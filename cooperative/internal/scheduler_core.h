@@ -1,11 +1,12 @@
 #pragma once
 
-// The scheduler of one OS thread. Its order, in rounds, is cothread's (docs/architecture.md, "Rounds"):
+// The scheduler of one OS thread. Its order, in rounds, is cothread's (docs/architecture.md, "Fibers"):
 //
-//     1. what other threads posted                      becomes ready, in the order it was posted
-//     2. timers that are due, in the order of their times, then those who yielded
-//     3. if nothing is ready: those who yielded until nothing is ready
-//     4. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
+//     1. fibers whose wait other threads ended, in that order
+//     2. a fiber for callbacks that other threads posted, if none runs them yet
+//     3. timers that are due, in the order of their times, then those who yielded
+//     4. if nothing is ready: those who yielded until nothing is ready
+//     5. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
 //
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
 // sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.

@@ -222,6 +222,12 @@ std::uint64_t WorldCore::draw(std::uint64_t below) noexcept {
 
 std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() - kStart; }
 
+void WorldCore::check_parent(const Node& parent, std::string_view name) const {
+  if (parent.is_below(*root_)) return;
+  throw Misuse(fmt::format("thread \"{}\" of a World (seed {}) would run under \"{}\", which is outside and does not end with it: make what "
+                           "starts it, a ThreadGroup or a BlockingPool, inside the world", name, seed_, parent.name()));
+}
+
 void WorldCore::start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) {
   Stack& stack = stacks_.take(std::max(stack_size, kThreadStack), "of a World");
   auto thread = std::make_unique<Thread>(*this, function, argument, stack);

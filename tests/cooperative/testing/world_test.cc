@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
+#include "cooperative/blocking_pool.h"
 #include "cooperative/callback_queue.h"
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
@@ -24,6 +25,7 @@
 #include "cooperative/quit.h"
 #include "cooperative/rlock.h"
 #include "cooperative/scheduler.h"
+#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
@@ -692,6 +694,19 @@ TEST(WorldDeathTest, AThreadFromOutsideThatWakesOneInsideIsRefused) {
       "World seed 42: a thread from outside woke one of the world's");
 }
 
+TEST(WorldDeathTest, ASignalCallbackIsNotPostedFromOutside) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        World world({.seed = 42});
+        world.run([] {
+          SignalCallback callback(Scheduler::current(), [] {});
+          std::thread([&] { callback.post(); }).join();
+        });
+      },
+      "World seed 42: a thread from outside woke one of the world's");
+}
+
 TEST(WorldRefusalTest, ThreadsFromOutsideMayNotPost) {
   World world({.seed = 42});
   std::string callback;
@@ -714,6 +729,45 @@ TEST(WorldRefusalTest, ThreadsFromOutsideMayNotPost) {
   });
   EXPECT_THAT(callback, HasSubstr("Scheduler::callback() of a thread in a World (seed 42) was called from outside"));
   EXPECT_THAT(callback_result, HasSubstr("Scheduler::callback_result() of a thread in a World (seed 42) was called from outside"));
+}
+
+TEST(WorldRefusalTest, ThreadsFromOutsideMayNotPostToAQueue) {
+  World world({.seed = 42});
+  std::string refusal;
+  world.run([&] {
+    CallbackQueue queue(Scheduler::current());
+    std::thread([&] {
+      try {
+        static_cast<void>(queue.callback([] { ADD_FAILURE() << "ran"; }));
+      } catch (const Misuse& misuse) {
+        refusal = misuse.what();
+      }
+    }).join();
+    sleep(absl::Seconds(1));
+  });
+  EXPECT_THAT(refusal, HasSubstr("CallbackQueue::callback() of a thread in a World (seed 42) was called from outside"));
+}
+
+TEST(WorldRefusalTest, WhatIsOutsideStartsNoThreadsInside) {
+  BlockingPool pool("pool");
+  mothreads::ThreadGroup group("group");
+  World world({.seed = 42});
+  const auto refusal_of = [](auto&& start) {
+    try {
+      start();
+    } catch (const Misuse& misuse) {
+      return std::string(misuse.what());
+    }
+    return std::string("it was not refused");
+  };
+  world.run([&] {
+    EXPECT_THAT(refusal_of([&] { pool.call([] {}); }),
+                HasSubstr("\"pool 1\" of a World (seed 42) would run under \"pool\", which is outside and does not end with it"));
+    EXPECT_THAT(refusal_of([&] { group.run("member", [](Signal) {}); }), HasSubstr("make what starts it"));
+    BlockingPool inner("inner");
+    EXPECT_EQ(inner.call([] { return 3; }), 3);
+  });
+  EXPECT_EQ(pool.call([] { return 4; }), 4);
 }
 
 TEST(WorldRefusalTest, NothingRunsWhereNothingMayWait) {
