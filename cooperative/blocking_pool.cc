@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/log.h"
@@ -19,6 +20,7 @@ using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Claimed;
+using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::TinyLock;
 using mothreads::internal::TinyMutex;
@@ -75,6 +77,8 @@ class BlockingPoolState {
   void remove(BlockingCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nothing when there is no room; else, whether a thread is to be started.
   std::optional<bool> try_add(BlockingCall& call, WaitNode*& idle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One was taken out: who has waited longest for room has it now, and is to be finished.
+  WaitNode* admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   BlockingCall* next(const Signal& please_stop);
   // The caller goes: takes the call back, or asks it to stop and waits for its end.
   void abandon(BlockingCall& call);
@@ -84,8 +88,19 @@ class BlockingPoolState {
     std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
   }
 
-  // The pool that the calling thread works for.
-  static inline constinit thread_local const BlockingPoolState* works_for_ = nullptr;
+  // A thread of the pool, on its stack. Known by its place in the shutdown tree, which its fibers share, and which is its own also in a
+  // test world, where all threads are one to the system.
+  struct Worker {
+    const mothreads::internal::Node* node;
+    Worker* next;
+  };
+  bool works_here() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const mothreads::internal::Node* const me = Context::current().node;
+    for (const Worker* worker = workers_; worker != nullptr; worker = worker->next) {
+      if (worker->node == me) return true;
+    }
+    return false;
+  }
 
   const std::string name_;
   const BlockingPoolOptions options_;
@@ -97,6 +112,7 @@ class BlockingPoolState {
   std::size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t threads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t looking_ ABSL_GUARDED_BY(mutex_) = 0;  // of the threads: neither at a call nor idle
+  Worker* workers_ ABSL_GUARDED_BY(mutex_) = nullptr;
   WaitList idle_ ABSL_GUARDED_BY(mutex_);     // only while no call waits
   WaitList callers_ ABSL_GUARDED_BY(mutex_);  // for room; only while there is none
 };
@@ -116,6 +132,10 @@ void BlockingPoolState::remove(BlockingCall& call) {
 }
 
 std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& idle) {
+  if (works_here()) {
+    throw Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another pool",
+                             name_));
+  }
   if (closed_) throw_closed();
   idle = idle_.claim_front();
   if (idle != nullptr) {
@@ -135,10 +155,6 @@ std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& id
 }
 
 bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
-  if (works_for_ == this) {
-    throw Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another pool",
-                             name_));
-  }
   while (true) {
     Wait wait({"waits for room in pool", this, write_name});
     Caller caller(wait, Why::ready);
@@ -166,6 +182,15 @@ bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
     }
     if (caller.is_placed) return false;
   }
+}
+
+WaitNode* BlockingPoolState::admit() {
+  if (waiting_count_ >= options_.max_waiting) return nullptr;
+  WaitNode* const caller = callers_.claim_front();
+  if (caller == nullptr) return nullptr;
+  append(*static_cast<Caller*>(caller)->call);
+  static_cast<Caller*>(caller)->is_placed = true;
+  return caller;
 }
 
 bool BlockingPoolState::no_thread(BlockingCall& call) {
@@ -202,11 +227,7 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
       --looking_;
       remove(*call);
       call->phase_ = Phase::begun;
-      if (waiting_count_ < options_.max_waiting) caller = callers_.claim_front();
-      if (caller != nullptr) {
-        append(*static_cast<Caller*>(caller)->call);
-        static_cast<Caller*>(caller)->is_placed = true;
-      }
+      caller = admit();
     }
   }
   if (caller != nullptr) caller->finish(Why::ready);
@@ -221,7 +242,17 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
 }
 
 void BlockingPoolState::work(const Signal& please_stop) {
-  works_for_ = this;
+  Worker me{Context::current().node, nullptr};
+  {
+    const TinyLock lock(mutex_);
+    me.next = std::exchange(workers_, &me);
+  }
+  const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const TinyLock lock(mutex_);
+    Worker** place = &workers_;
+    while (*place != &me) place = &(*place)->next;
+    *place = me.next;
+  };
   while (BlockingCall* call = next(please_stop)) {
     const Signal ended = call->ended_;  // the caller goes when it has gone
     perform(*call, please_stop);
@@ -261,14 +292,20 @@ void BlockingPoolState::await(BlockingCall& call, const Until& until) {
 }
 
 void BlockingPoolState::abandon(BlockingCall& call) {
-  bool has_begun = false;
+  Phase phase{};
+  WaitNode* caller = nullptr;
   {
     const TinyLock lock(mutex_);
-    if (call.phase_ == Phase::waiting) return remove(call);
-    has_begun = call.phase_ == Phase::begun;
+    phase = call.phase_;
+    if (phase == Phase::waiting) {
+      remove(call);
+      caller = admit();
+    }
   }
+  if (caller != nullptr) caller->finish(Why::ready);
+  if (phase == Phase::waiting) return;
   const NoUnwind whole;
-  if (has_begun && call.please_stop_) call.please_stop_->go();
+  if (phase == Phase::begun && call.please_stop_) call.please_stop_->go();
   call.ended_.wait();
   if (call.failure_) {
     mothreads::log::error("a call of the pool \"{}\" failed after its caller had given up: {}", name_,

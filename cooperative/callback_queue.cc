@@ -1,5 +1,6 @@
 #include "cooperative/callback_queue.h"
 
+#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -96,9 +97,13 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   Why wait_for_room(Call& call, const Until& until, bool& starts);
   void start();
   void run();
+  bool run_next(internal::SpentCalls& spent);
   Call* take();
   void runner_ends();
   void withdraw();
+  static void write_name(const void* self, char* buffer, std::size_t size) {
+    std::snprintf(buffer, size, "%s", static_cast<const State*>(self)->options_.name.c_str());
+  }
 
   SchedulerCore& core_;
   const std::shared_ptr<internal::Mailbox> mailbox_;
@@ -124,6 +129,8 @@ std::optional<Why> CallbackQueue::State::try_put(Call& call, bool& starts) {
 
 Ended CallbackQueue::State::post(Call& call, const Until& until) {
   SchedulerCore::check_caller(*mailbox_, call, "CallbackQueue::callback()");
+  // Kept where it will be looked at again after the call, which may destroy this queue.
+  const std::shared_ptr<const internal::Mailbox> world = mailbox_->conductor() == nullptr ? nullptr : mailbox_;
   Call* oldest = nullptr;
   bool is_first_dropped = false;
   bool starts = false;
@@ -151,8 +158,12 @@ Ended CallbackQueue::State::post(Call& call, const Until& until) {
     }
   }
   if (*why != Why::ready) internal::drop(call);
-  // Where the errand is dropped, all are.
-  if (starts && !core_.post(*mailbox_, internal::make_call<internal::Errand::yes>(Starter(shared_from_this())))) return Why::closed;
+  if (starts) {
+    SchedulerCore::may_be_interrupted(*mailbox_);
+    // Where the errand is dropped, all are.
+    if (!core_.post(*mailbox_, internal::make_call<internal::Errand::yes>(Starter(shared_from_this())))) return Why::closed;
+  }
+  if (world != nullptr) SchedulerCore::may_be_interrupted(*world);
   return *why;
 }
 
@@ -163,7 +174,7 @@ Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& st
     throw Misuse(fmt::format("a callback of the queue \"{}\" posts to it while it is full, and would wait for itself: make max larger, or "
                              "let another fiber post", options_.name));
   }
-  Wait wait({"waits for room in a queue of callbacks", nullptr, nullptr});
+  Wait wait({"waits for room in the queue of callbacks", this, write_name});
   Poster poster(wait, Why::ready);
   poster.call = &call;
   {
@@ -203,17 +214,21 @@ Call* CallbackQueue::State::take() {
 void CallbackQueue::State::run() {
   constexpr int kCallsPerTurn = 64;
   internal::SpentCalls spent;
-  for (int count = 1; Call* call = take(); ++count) {
-    if (!under_way_.begin()) {
-      call->kind->act(*call, Call::What::drop, spent);
-      continue;
-    }
-    {
-      const absl::Cleanup end = [this] { under_way_.end(); };
-      internal::run_callback(*call, spent);
-    }
+  for (int count = 1; run_next(spent); ++count) {
+    if (core_.running_fiber()->is_cancelled) return;  // too late for that one, and not meant for the next
     if (count % kCallsPerTurn == 0) core_.yield();
   }
+}
+
+// False when there is none. What it has taken the queue's end waits for, also before it runs.
+bool CallbackQueue::State::run_next(internal::SpentCalls& spent) {
+  if (!under_way_.begin()) return false;
+  const absl::Cleanup end = [this] { under_way_.end(); };
+  Call* const call = take();
+  if (call == nullptr) return false;
+  SchedulerCore::may_be_interrupted(*mailbox_);
+  internal::run_callback(*call, spent);
+  return true;
 }
 
 // Cancelled with a callback, it leaves the rest to another, unless the scheduler ends.

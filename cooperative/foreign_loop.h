@@ -3,8 +3,9 @@
 // Lets a loop of somebody else's (poll, Qt, GLib) drive the scheduler of its thread.
 //
 //     co::ForeignLoop fibers;
-//     while (!done) {
+//     while (true) {
 //       const auto next = fibers.run_due();                        // last before it blocks
+//       if (done) break;                                           // by a fiber, maybe
 //       pollfd watched[] = {{fibers.descriptor(), POLLIN, 0}, ...};
 //       poll(watched, std::size(watched), milliseconds_until(next));
 //       ...                                                        // may spawn, signal, post

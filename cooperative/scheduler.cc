@@ -1,10 +1,13 @@
 #include "cooperative/scheduler.h"
 
+#include <exception>
 #include <mutex>
+#include <utility>
 
-#include "cooperative/fiber.h"
+#include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
@@ -33,16 +36,73 @@ struct AwaitedCall::State {
 
   std::mutex mutex;
   Phase phase = Phase::waiting;
-  const mothreads::Signal done;
+  const mothreads::Signal done{"the end of a callback_result()"};
   std::exception_ptr failure;  // written before `done`
   bool was_cancelled = false;  // likewise
 
-  // Only on the scheduler's thread.
-  FiberBlock* fiber = nullptr;  // while it runs
-  bool is_cancelled = false;
+  FiberBlock* fiber = nullptr;  // runs it, or will; only on the scheduler's thread
 };
 
 AwaitedCall::AwaitedCall() : state_(std::make_shared<State>()) {}
+
+// A call whose turn has come: the function of its fiber, or a part of the callbacks'. It tells the caller of the end, also when its fiber
+// ends before it has begun.
+class AwaitedCallTurn {
+ public:
+  AwaitedCallTurn(std::shared_ptr<AwaitedCall> call, std::shared_ptr<AwaitedCall::State> state)
+      : call_(std::move(call)), state_(std::move(state)) {}
+  AwaitedCallTurn(AwaitedCallTurn&&) noexcept = default;
+  ~AwaitedCallTurn() {
+    if (state_) end();
+  }
+
+  void take_in(FiberBlock& fiber) {
+    state_->fiber = &fiber;
+    has_begun_ = true;
+    try {
+      call_->perform();
+    } catch (const FiberCancelled&) {
+      state_->was_cancelled = true;
+      throw;
+    } catch (...) {
+      state_->failure = std::current_exception();
+    }
+  }
+
+  void operator()() { take_in(*state_->fiber); }
+
+  static void take_in_own_fiber(AwaitedCallTurn turn) {
+    AwaitedCall::State& state = *turn.state_;
+    SchedulerCore& core = SchedulerCore::current();
+    try {
+      core.check_limit("callback_result");
+      state.fiber = &core.make_fiber("callback_result", nullptr);
+    } catch (...) {
+      state.failure = std::current_exception();
+      return;
+    }
+    FiberBlock& fiber = *state.fiber;
+    put_job<AwaitedCallTurn, void>(fiber, std::move(turn));
+    core.start(fiber);
+    core.tell_if_late(fiber);
+  }
+
+ private:
+  void end() noexcept {
+    FiberBlock* const fiber = std::exchange(state_->fiber, nullptr);
+    if (!has_begun_ && fiber != nullptr) {
+      state_->failure = std::exchange(fiber->failure, nullptr);  // there was no stack for it
+      state_->was_cancelled = !state_->failure;
+    }
+    call_ = nullptr;  // what the function gave is the caller's, who may go as soon as it knows
+    state_->move(AwaitedCall::State::Phase::begun, AwaitedCall::State::Phase::ended);
+    state_->done.go();
+  }
+
+  std::shared_ptr<AwaitedCall> call_;
+  std::shared_ptr<AwaitedCall::State> state_;
+  bool has_begun_ = false;
+};
 
 // What is posted. Dropped before its turn, it says so to the caller.
 struct AwaitedCallBox {
@@ -57,36 +117,12 @@ struct AwaitedCallBox {
 
   void operator()() {
     if (!state->move(Phase::waiting, Phase::begun)) return;
-    if (run_in == RunIn::callbacks) return perform(call, state);
-    try {
-      cooperative::spawn("callback_result", perform, std::move(call), state).release();
-    } catch (...) {
-      state->failure = std::current_exception();
-      end(*state);
+    AwaitedCallTurn turn(std::move(call), std::move(state));
+    if (run_in == RunIn::callbacks) {
+      turn.take_in(*SchedulerCore::current().running_fiber());
+    } else {
+      AwaitedCallTurn::take_in_own_fiber(std::move(turn));
     }
-  }
-
-  static void perform(const std::shared_ptr<AwaitedCall>& call, const std::shared_ptr<State>& state) {
-    struct AtEnd {
-      State& state;
-      ~AtEnd() { end(state); }
-    } at_end{*state};
-    state->fiber = SchedulerCore::current().running_fiber();
-    if (state->is_cancelled) state->fiber->core->cancel(*state->fiber);
-    try {
-      call->perform();
-    } catch (const FiberCancelled&) {
-      state->was_cancelled = true;
-      throw;
-    } catch (...) {
-      state->failure = std::current_exception();
-    }
-  }
-
-  static void end(State& state) {
-    state.fiber = nullptr;
-    state.move(Phase::begun, Phase::ended);
-    state.done.go();
   }
 
   std::shared_ptr<AwaitedCall> call;
@@ -101,10 +137,10 @@ bool abandon(const std::shared_ptr<AwaitedCall::State>& state, Mailbox& mailbox,
   using Phase = AwaitedCall::State::Phase;
   if (state->move(Phase::waiting, Phase::withdrawn)) return false;
   const mothreads::internal::NoUnwind whole;
+  SchedulerCore::may_be_interrupted(mailbox);
   // An errand: a callback that waits must not keep it waiting. When the scheduler has ended, so has the function.
   core.post_of_user(mailbox,
                     make_call<Errand::yes>([state] {
-                      state->is_cancelled = true;
                       if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
                     }),
                     "Scheduler::callback_result()");
@@ -118,6 +154,10 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
                 const Until& until) {
   using Phase = AwaitedCall::State::Phase;
   if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
+  if (mothreads::internal::Context::current().must_not_block) {
+    throw mothreads::Misuse("callback_result() was called by a then() function on a thread of the library, which nothing may block: let it "
+                            "post a callback, or start a thread");
+  }
   const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
   AwaitedCall::State& state = *shared;
   const Until limit = until.from_now();
@@ -130,13 +170,18 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
+    if (state.failure) {
+      mothreads::log::error("a callback_result() failed after its caller had given up: {}",
+                            mothreads::log::describe(std::exchange(state.failure, nullptr)));
+    }
     throw;
   }
+  SchedulerCore::may_be_interrupted(mailbox);
   if (!in_time && !abandon(shared, mailbox, core)) {
     throw Timedout("Timed out waiting for callback result: the function was withdrawn or cancelled");
   }
   if (state.now() == Phase::closed) throw Closed("the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
-  if (state.failure) std::rethrow_exception(state.failure);
+  if (state.failure) std::rethrow_exception(std::exchange(state.failure, nullptr));
   if (state.was_cancelled) throw WasCancelled("the function of a callback_result() was cancelled");
 }
 

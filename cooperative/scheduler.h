@@ -91,7 +91,8 @@ class Scheduler {
   // The same, in a fiber of its own, and waits for its result, or throws what it threw; on the scheduler's own thread simply calls
   // it. When the limit comes first throws Timedout, but not before the function is out of the way: one that has not begun never
   // will, one that has is cancelled, and awaited. So the function may use what the caller has by reference. Throws Closed when the
-  // scheduler has ended. With RunIn::callbacks the function runs among the callbacks, in order.
+  // scheduler has ended, WasCancelled when it ended meanwhile, and mothreads::Misuse in a then() function on a thread of the library,
+  // which nothing may block. With RunIn::callbacks the function runs among the callbacks, in order.
   template <typename F>
   auto callback_result(F&& function, const mothreads::Until& until = {}) const {
     return callback_result(RunIn::own_fiber, std::forward<F>(function), until);

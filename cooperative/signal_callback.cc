@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cooperative/internal/call.h"
+#include "cooperative/internal/conductor.h"
 #include "cooperative/internal/mailbox.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/under_way.h"
@@ -25,8 +26,15 @@ class SignalCallback::State final : public Call {
   bool post() noexcept {
     static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
                   std::atomic<Call*>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free);
+    std::shared_ptr<const internal::Mailbox> world;
+    if (const internal::Conductor* conductor = mailbox_->conductor()) {
+      conductor->check_waker();
+      world = mailbox_;
+    }
     // acq_rel: what came before each of the posts is seen by the run that they share.
-    if (is_posted_.exchange(true, std::memory_order_acq_rel)) return true;
+    if (is_posted_.exchange(true, std::memory_order_acq_rel)) return !mailbox_->is_closed();
+    if (world != nullptr) internal::SchedulerCore::may_be_interrupted(*world);
+    internal::SchedulerCore& core = core_;  // which is never freed; this may be, by the call
     keepers_.fetch_add(1, std::memory_order_relaxed);
     if (!mailbox_->post(*this)) {
       keepers_.fetch_sub(1, std::memory_order_relaxed);  // never the last: the handle is one
@@ -34,13 +42,16 @@ class SignalCallback::State final : public Call {
       return false;
     }
     const int error = errno;
-    core_.wake_if_asleep(internal::SchedulerCore::Waker::signal_handler);
+    core.wake_if_asleep(internal::SchedulerCore::Waker::signal_handler);
     errno = error;
+    if (world != nullptr) internal::SchedulerCore::may_be_interrupted(*world);
     return true;
   }
 
   void close() {
+    const bool is_inside = under_way_.is_here();
     under_way_.close();
+    if (!is_inside) function_ = nullptr;  // what it holds goes now, also when it is posted
     let_go();
   }
 
@@ -52,6 +63,7 @@ class SignalCallback::State final : public Call {
     } let_go{static_cast<State&>(call)};
     State& self = let_go.self;
     self.is_posted_.exchange(false, std::memory_order_acq_rel);  // from here on it may be posted again
+    internal::SchedulerCore::may_be_interrupted(*self.mailbox_);
     if (what == What::drop || !self.under_way_.begin()) return;
     struct End {
       State& self;

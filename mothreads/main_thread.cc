@@ -1,6 +1,7 @@
 #include "mothreads/main_thread.h"
 
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
@@ -14,6 +15,16 @@
 #include "mothreads/misuse.h"
 
 namespace mothreads {
+namespace {
+
+// A simulation of threads is not the program that it runs in.
+void refuse_in_simulation(const char* what) {
+  const internal::Context* const here = internal::Context::current_or_null();
+  if (here == nullptr || here->simulation() == nullptr) return;
+  throw Misuse(std::string(what) + " in a testing::World is about the program outside, which is real: stop the world's own threads, instead");
+}
+
+}  // namespace
 
 int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const MainOptions& options) {
   internal::Context& context = internal::Context::current();
@@ -60,9 +71,13 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   return code == 0 && unclaimed_failures() > failures_before ? kExitUnclaimedFailure : code;
 }
 
-void MainThread::stop() { internal::request_main_stop(); }
+void MainThread::stop() {
+  refuse_in_simulation("MainThread::stop()");
+  internal::request_main_stop();
+}
 Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
 void MainThread::take_signals() {
+  refuse_in_simulation("MainThread::take_signals()");
   if (!internal::main_node().parent()) internal::begin_signal_thread();  // that of run() has the root above it
 }
 int MainThread::stop_signal() { return internal::stop_signal(); }

@@ -18,8 +18,8 @@ class Conductor {
   virtual void check_caller(const char* what) const = 0;
   virtual void check_waker() const noexcept = 0;
 
-  // Something was posted to this scheduler: another thread than the poster might run now.
-  virtual void posted() noexcept = 0;
+  // Real threads might be interrupted here: others may run now, if the world was asked for that.
+  virtual void may_interrupt() noexcept = 0;
 
   virtual mothreads::internal::Simulation& simulation() noexcept = 0;
 

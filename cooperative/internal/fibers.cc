@@ -91,6 +91,7 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   if (fiber.please_stop) fiber.please_stop.reset();
   if (fiber.stopped) fiber.stopped.reset();
   fiber.runnable.stack = nullptr;
+  fiber.runnable.stack_pointer = nullptr;  // a report may look there as soon as the next has begun
   fiber.runnable.has_begun = false;
   fiber.runnable.caught_exceptions = nullptr;
   fiber.runnable.uncaught_exceptions = 0;

@@ -43,7 +43,7 @@ Ended SchedulerCore::await_members(GroupPlace& its, const Until& until) {
   const Until limit = until.from_now();
   while (group->members > 0) {
     WaitNode node;
-    if (const Why why = wait(group->joiners, node, "waits for the members of a FiberGroup to end", limit); why != Why::ready) return why;
+    if (const Why why = wait(group->joiners, node, "waits for the end of group", limit); why != Why::ready) return why;
   }
   return Why::ready;
 }

@@ -48,10 +48,11 @@ bool is_at_switch(const Runnable& runnable, const void* instruction) noexcept {
   return at + kBefore >= goes_on && at < goes_on + kAfter;
 }
 
-void take_stack(const Runnable& runnable, bool runs, FiberPicture::Entry& entry) noexcept {
+void take_stack(const Runnable& runnable, const FiberCamera& camera, FiberPicture::Entry& entry) noexcept {
   constexpr int kMax = FiberPicture::kMaxFrames;
-  entry.frame_count = runs ? mothreads::internal::interrupted_frames(entry.frames.data(), kMax)
-                           : parked_frames(runnable.stack_pointer, entry.frames.data(), kMax);
+  if (!camera.takes_stacks) return;
+  entry.frame_count = &runnable == camera.running ? mothreads::internal::interrupted_frames(entry.frames.data(), kMax)
+                                                  : parked_frames(runnable.stack_pointer, entry.frames.data(), kMax);
 }
 
 void describe_state(const mothreads::internal::Context& context, bool runs, FiberPicture::Entry& entry) noexcept {
@@ -60,7 +61,7 @@ void describe_state(const mothreads::internal::Context& context, bool runs, Fibe
   }
 }
 
-void describe_fiber(const FiberBlock& fiber, bool runs, int depth, FiberPicture::Entry& entry) noexcept {
+void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int depth, FiberPicture::Entry& entry) noexcept {
   entry = {.context = &fiber,
            .depth = depth,
            .takes_stop = fiber.takes_stop,
@@ -76,8 +77,8 @@ void describe_fiber(const FiberBlock& fiber, bool runs, int depth, FiberPicture:
     std::snprintf(entry.state, sizeof entry.state, "%s", fiber.group != nullptr ? "is a FiberGroup" : "has not begun");
     return;
   }
-  describe_state(fiber, runs, entry);
-  take_stack(fiber.runnable, runs, entry);
+  describe_state(fiber, &fiber.runnable == camera.running, entry);
+  take_stack(fiber.runnable, camera, entry);
 }
 
 }  // namespace
@@ -87,18 +88,27 @@ void SchedulerCore::take_picture(FiberPicture& picture) const noexcept {
   picture.state = FiberPicture::State::busy;
   picture.count = picture.total = 0;
   if (tree_changes_.load(std::memory_order_relaxed) || is_switching(__builtin_frame_address(0))) return;
+  fill_picture(picture, {.running = running_, .takes_stacks = true});
+}
 
+// Of all that share this OS thread one runs at most. Where it is one of theirs, it is on its stack now, whatever was parked there.
+void SchedulerCore::take_picture_in_world(FiberPicture& picture) const noexcept {
+  picture.count = picture.total = 0;
+  fill_picture(picture, {.running = nullptr, .takes_stacks = current_ == nullptr});
+}
+
+void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept {
   FiberPicture::Entry& root = picture.entries[picture.count++];
   root = {};
   root.context = root_->context;
-  describe_state(*root_->context, running_ == root_, root);
-  take_stack(*root_, running_ == root_, root);
+  describe_state(*root_->context, root_ == camera.running, root);
+  take_stack(*root_, camera, root);
 
   int depth = 1;
   for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
     ++picture.total;
     if (picture.count == picture.entries.size()) continue;
-    describe_fiber(*fiber, &fiber->runnable == running_, depth, picture.entries[picture.count++]);
+    describe_fiber(*fiber, camera, depth, picture.entries[picture.count++]);
   }
   name_joined(picture);
   picture.state = FiberPicture::State::complete;
@@ -119,13 +129,14 @@ bool SchedulerCore::is_switching(const void* here) const noexcept {
   return false;
 }
 
-// Which fiber somebody joins is seen at that fiber.
+// Which fiber or group somebody joins is seen there.
 void SchedulerCore::name_joined(FiberPicture& picture) const noexcept {
   int depth = 1;
   for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
     // It may have been interrupted while it changed this list; what is in it is on stacks that are there.
     int left = 1'000;
-    for (const WaitNode* node = fiber->joiners.front(); node != nullptr && left > 0; node = fiber->joiners.after(*node), --left) {
+    const mothreads::internal::WaitList& joiners = fiber->group != nullptr ? fiber->group->joiners : fiber->joiners;
+    for (const WaitNode* node = joiners.front(); node != nullptr && left > 0; node = joiners.after(*node), --left) {
       for (std::size_t i = 0; i < picture.count; ++i) {
         FiberPicture::Entry& entry = picture.entries[i];
         if (entry.context != &node->context()) continue;

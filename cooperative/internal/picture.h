@@ -1,6 +1,7 @@
 #pragma once
 
-// What a scheduler's fibers do, taken on the scheduler's own thread by a signal handler, whatever that thread is at.
+// What a scheduler's fibers do, taken on the scheduler's own thread by a signal handler, whatever that thread is at; in a test world by
+// who reports.
 
 #include <array>
 #include <cstddef>
@@ -12,8 +13,7 @@ class Context;
 
 namespace cooperative::internal {
 
-class FiberBlock;
-class SchedulerCore;
+struct Runnable;
 
 // All memory is the asker's.
 class FiberPicture {
@@ -45,6 +45,12 @@ class FiberPicture {
   std::size_t count = 0;  // of those shown
   std::size_t total = 0;
   std::array<Entry, kMaxShown> entries;
+};
+
+// How one is taken.
+struct FiberCamera {
+  const Runnable* running;  // what the signal handler interrupted; null where there is none
+  bool takes_stacks;
 };
 
 }  // namespace cooperative::internal

@@ -100,7 +100,7 @@ void SchedulerCore::check_caller(Mailbox& mailbox, Call& call, const char* what)
 bool SchedulerCore::post_of_user(Mailbox& mailbox, Call& call, const char* what) {
   check_caller(mailbox, call, what);
   if (!post(mailbox, call)) return false;
-  if (Conductor* conductor = mailbox.conductor()) [[unlikely]] conductor->posted();
+  may_be_interrupted(mailbox);
   return true;
 }
 
@@ -150,8 +150,10 @@ void SchedulerCore::start_runners() noexcept {
 // One after the other; one that waits keeps the later ones waiting. Others get their turn after so many.
 void SchedulerCore::run_calls() {
   constexpr int kCallsPerTurn = 64;
+  const FiberBlock& me = *running_fiber();
   for (int count = 1; Call* call = calls_.pop_front(); ++count) {
     run_callback(*call, spent_);
+    if (me.is_cancelled) return;  // too late for that one, and not meant for the next
     if (count % kCallsPerTurn == 0) yield();
   }
 }

@@ -1,11 +1,12 @@
 #pragma once
 
-// The scheduler of one OS thread. Its order, in rounds, is cothread's (docs/architecture.md, "Rounds"):
+// The scheduler of one OS thread. Its order, in rounds, is cothread's (docs/architecture.md, "Fibers"):
 //
-//     1. what other threads posted                      becomes ready, in the order it was posted
-//     2. timers that are due, in the order of their times, then those who yielded
-//     3. if nothing is ready: those who yielded until nothing is ready
-//     4. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
+//     1. fibers whose wait other threads ended, in that order
+//     2. a fiber for callbacks that other threads posted, if none runs them yet
+//     3. timers that are due, in the order of their times, then those who yielded
+//     4. if nothing is ready: those who yielded until nothing is ready
+//     5. all that is ready then runs, once, in that order; what becomes ready meanwhile waits for the next round
 //
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
 // sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.
@@ -40,6 +41,7 @@ namespace cooperative::internal {
 
 class ForeignPoll;
 class FiberPicture;
+struct FiberCamera;
 class SchedulerNode;
 
 // Cancels a fiber and all that run under it, or all of a scheduler, when a stop's deadline comes.
@@ -227,6 +229,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   // The same for users' calls: `what` is what they call. In a test world throws mothreads::Misuse on a foreign thread, and lets others run.
   bool post_of_user(Mailbox& mailbox, Call& call, const char* what);
   static void check_caller(Mailbox& mailbox, Call& call, const char* what);  // drops the call when it throws
+  // A place where the order of threads matters, without a lock: in a test world others may run now. Elsewhere it is nothing.
+  static void may_be_interrupted(const Mailbox& mailbox) noexcept {
+    if (Conductor* const conductor = mailbox.conductor()) [[unlikely]] conductor->may_interrupt();
+  }
   // After a post: from any thread, and from a signal handler.
   enum class Waker : bool { code, signal_handler };
   void wake_if_asleep(Waker waker = Waker::code) noexcept;
@@ -243,6 +249,8 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // For reports, on its own thread, in a signal handler that may have interrupted anything: what its fibers do.
   void take_picture(FiberPicture& picture) const noexcept;
+  // The same in a test world, where whoever asks shares its thread.
+  void take_picture_in_world(FiberPicture& picture) const noexcept;
 
  private:
   friend class ForeignPoll;
@@ -336,6 +344,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void end_watch(FiberBlock& fiber) noexcept;
   void cancel_with_all_below(FiberBlock* top) noexcept;
   bool is_switching(const void* here) const noexcept;
+  void fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept;
   void name_joined(FiberPicture& picture) const noexcept;
 
   static inline constinit thread_local SchedulerCore* current_ = nullptr;

@@ -56,6 +56,13 @@ HostedContext copy_of(const FiberPicture::Entry& entry) {
           .stack = std::vector<void*>(entry.frames.begin(), entry.frames.begin() + entry.frame_count)};
 }
 
+HostedContexts copy_of(const FiberPicture& picture) {
+  HostedContexts contexts;
+  for (std::size_t i = 0; i < picture.count; ++i) contexts.shown.push_back(copy_of(picture.entries[i]));
+  contexts.left_out = picture.total + 1 - picture.count;
+  return contexts;
+}
+
 }  // namespace
 
 SchedulerNode::SchedulerNode(std::string_view name, SchedulerCore& core, mothreads::Clock& clock)
@@ -73,22 +80,23 @@ void SchedulerNode::await_end() {
 }
 
 std::optional<HostedContexts> SchedulerNode::look_inside() const {
-  constexpr int kTries = 1000;
   auto question = std::make_unique<Question>();
   question->core = &core_;
   question->node = this;
+  if (os_thread_id_ == 0) {
+    if (core_.node() != this) return std::nullopt;
+    core_.take_picture_in_world(question->picture);
+    return copy_of(question->picture);
+  }
+  constexpr int kTries = 1000;
   for (int i = 0; i < kTries && question->picture.state == FiberPicture::State::busy; ++i) {
     if (i > 0) std::this_thread::yield();  // it is on its way out of a few instructions
     const Interrupted interrupted = mothreads::internal::interrupt_thread(os_thread_id_, answer, question.get());
     if (interrupted == Interrupted::runs) static_cast<void>(question.release());  // it may still write there
     if (interrupted != Interrupted::ran) return std::nullopt;
   }
-  const FiberPicture& picture = question->picture;
-  if (picture.state != FiberPicture::State::complete) return std::nullopt;
-  HostedContexts contexts;
-  for (std::size_t i = 0; i < picture.count; ++i) contexts.shown.push_back(copy_of(picture.entries[i]));
-  contexts.left_out = picture.total + 1 - picture.count;
-  return contexts;
+  if (question->picture.state != FiberPicture::State::complete) return std::nullopt;
+  return copy_of(question->picture);
 }
 
 // Through the mailbox of this life of the core: another thread may have the core by now.

@@ -21,7 +21,7 @@ class SchedulerNode final : public mothreads::internal::Node {
   bool takes_children() const override { return false; }
   bool is_part_of_parent() const override { return true; }
   bool may_unwind() const override { return true; }
-  // Asks the scheduler's thread, by a signal.
+  // Asks the scheduler's thread, by a signal; in a test world whoever asks is on it.
   std::optional<mothreads::internal::HostedContexts> look_inside() const override;
 
  private:
@@ -30,7 +30,7 @@ class SchedulerNode final : public mothreads::internal::Node {
 
   SchedulerCore& core_;
   const std::shared_ptr<Mailbox> mailbox_;
-  const std::uint64_t os_thread_id_;  // of who made it
+  const std::uint64_t os_thread_id_;  // of who made it; 0 in a test world
 };
 
 }  // namespace cooperative::internal

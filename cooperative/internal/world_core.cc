@@ -12,6 +12,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/sanitizers.h"
+#include "cooperative/internal/scheduler_node.h"
 #include "cooperative/internal/switch.h"
 #include "mothreads/misuse.h"
 
@@ -131,8 +132,20 @@ class WorldCore::Thread final : public Conductor {
 
   void describe_waits(std::string& text) const {
     if (core == nullptr) return;
-    describe(text, *core->root_->context, "thread", 1);
-    if (core->newest_ != nullptr) describe_fibers(text, *core->newest_, 2);
+    const Context& root = *core->root_->context;
+    text += fmt::format("\n  thread \"{}\"", root.name);
+    // None any more when the thread is about to end.
+    const auto contexts = core->node_ == nullptr ? std::nullopt : core->node_->look_inside();
+    if (!contexts) {
+      if (const auto report = root.waits_on()) text += " " + report->what;
+      return;
+    }
+    text += " " + contexts->shown.front().state;
+    for (std::size_t i = 1; i < contexts->shown.size(); ++i) {
+      const mothreads::internal::HostedContext& fiber = contexts->shown[i];
+      text += fmt::format("\n{:{}}fiber \"{}\" {}", "", 2 * (fiber.depth + 1), fiber.name, fiber.state);
+    }
+    if (contexts->left_out > 0) text += fmt::format("\n    and {} more fibers", contexts->left_out);
   }
 
   // --- Conductor
@@ -151,7 +164,7 @@ class WorldCore::Thread final : public Conductor {
                              "use what they wait for", world.seed_));
   }
 
-  void posted() noexcept override {
+  void may_interrupt() noexcept override {
     if (world.interrupt_posts_ && here_ == &world) world.interrupt();
   }
 
@@ -172,20 +185,6 @@ class WorldCore::Thread final : public Conductor {
  private:
   static bool take_never(TimerNode&) { return false; }
   static constexpr TimerOps kNever{take_never, nullptr};
-
-  static void describe(std::string& text, const Context& context, const char* kind, int depth) {
-    text += fmt::format("\n{:{}}{} \"{}\"", "", 2 * depth, kind, context.name);
-    if (const auto report = context.waits_on()) text += " " + report->what;
-  }
-
-  static void describe_fibers(std::string& text, const FiberBlock& newest, int depth) {
-    const FiberBlock* fiber = &newest;
-    do {
-      fiber = fiber->newer;  // the oldest first
-      describe(text, *fiber, "fiber", depth);
-      if (fiber->newest_child != nullptr) describe_fibers(text, *fiber->newest_child, depth + 1);
-    } while (fiber != &newest);
-  }
 };
 
 WorldCore::WorldCore(const Options& options)
@@ -222,6 +221,12 @@ std::uint64_t WorldCore::draw(std::uint64_t below) noexcept {
 }
 
 std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() - kStart; }
+
+void WorldCore::check_parent(const Node& parent, std::string_view name) const {
+  if (parent.is_below(*root_)) return;
+  throw Misuse(fmt::format("thread \"{}\" of a World (seed {}) would run under \"{}\", which is outside and does not end with it: make what "
+                           "starts it, a ThreadGroup or a BlockingPool, inside the world", name, seed_, parent.name()));
+}
 
 void WorldCore::start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) {
   Stack& stack = stacks_.take(std::max(stack_size, kThreadStack), "of a World");

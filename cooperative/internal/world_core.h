@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cooperative/internal/conductor.h"
@@ -94,6 +95,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
   Simulation* simulation() noexcept override { return this; }
 
+  void check_parent(const mothreads::internal::Node& parent, std::string_view name) const override;
   void start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) override;
   void begin_thread(mothreads::internal::Context& context) override;
 

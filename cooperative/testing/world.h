@@ -22,7 +22,7 @@
 // deadlock, which ends the program and says who waits and for what.
 //
 // Refused inside, with mothreads::Misuse or the end of the program: whatever is real. Threads from outside that wake those inside, or
-// post to them; descriptors; MainThread::run; another World. When not to use it: for tests of the order that one scheduler
+// post to them; descriptors; MainThread::run and quit(); another World. When not to use it: for tests of the order that one scheduler
 // promises, which no seed changes, and for code that blocks the OS thread by other means than the library's.
 //
 // Thread safety: used by one thread; inside run() by all that run in it.
@@ -50,8 +50,9 @@ namespace testing {
 struct WorldOptions {
   std::uint64_t seed = 1;
 
-  // Other threads may run also right after a Scheduler::callback() or callback_result() has posted, as they may where they are real.
-  // Not for code that posts while it holds a std::mutex: who else wants that would block all.
+  // Other threads may run also inside of what posts to a scheduler (callback() and callback_result(), also of a CallbackQueue,
+  // SignalCallback::post()), and right after it, as they may where they are real. Not for code that posts while it holds a std::mutex,
+  // for which others would block all, nor for handlers of signals.
   bool interrupt_posts = false;
 };
 

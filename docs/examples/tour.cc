@@ -1,20 +1,33 @@
 // The snippets of docs/tour.md, in one program: each runs, and what it shows is checked.
 
+#include <poll.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <variant>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cooperative/blocking_pool.h"
+#include "cooperative/callback_queue.h"
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/fiber_group.h"
+#include "cooperative/foreign_loop.h"
+#include "cooperative/in_parallel.h"
 #include "cooperative/scheduler.h"
+#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
+#include "cooperative/wait_for.h"
 #include "mothreads/clock.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
@@ -210,6 +223,69 @@ void queue_between() {
   check(sum == 5050 && shown == "saved", "all arrived");
 }
 
+int measure(int what) {
+  co::sleep(absl::Milliseconds(1));
+  return what;
+}
+
+void several() {
+  // [several]
+  auto [width, height] = co::in_parallel([] { return measure(3); }, [] { return measure(4); });   // the first failure cancels the other
+
+  co::Event<int> near, far;
+  co::FiberGroup probes({.name = "probes", .fail_fast = true});   // leaving the scope stops its members and waits for them
+  probes.spawn("near", [&] { near.signal(measure(1)); });
+  probes.spawn("far", [&] { co::sleep(absl::Milliseconds(20)); far.signal(measure(2)); });
+  const auto first = co::wait_any(std::tie(near, far), absl::Seconds(2));   // a std::variant; the other keeps its value
+  probes.join();
+  // [/several]
+  check(width * height == 12 && first.index() == 0 && std::get<0>(first) == 1 && far, "the near one came first");
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+void calls_of_other_kinds() {
+  std::vector<std::string> shown;
+  int reloads = 0;
+  // [calls]
+  co::Scheduler here = co::Scheduler::current();
+  co::CallbackQueue updates(here, {.name = "updates", .max = 100, .when_full = co::WhenFull::drop_oldest});   // with a bound
+  auto source = Thread::run("source", [&](Signal) {
+    static_cast<void>(updates.callback([&shown] { shown.push_back("an update"); }));
+  });
+
+  co::SignalCallback reload(here, [&reloads] { ++reloads; });   // made beforehand: a signal handler may post it
+  reload.post();
+
+  co::BlockingPool files("files", {.threads = 2});              // threads for calls that block: only the fiber that calls waits
+  std::string status = files.call([] { return read_file("/proc/self/status"); }, absl::Seconds(5));
+  // [/calls]
+  source.join();
+  co::yield_until_idle();
+  check(shown.size() == 1 && reloads == 1 && status.starts_with("Name:"), "all was called");
+}
+
+void foreign_loop() {
+  bool done = false;
+  auto fiber = co::spawn("fiber", [&] {
+    co::sleep(absl::Milliseconds(1));
+    done = true;
+  });
+  // [foreign_loop]
+  co::ForeignLoop fibers;
+  while (true) {
+    fibers.run_due();                                 // the last before it blocks
+    if (done) break;                                  // by a fiber, maybe
+    pollfd watched[] = {{fibers.descriptor(), POLLIN, 0}};   // readable when a fiber, a callback or a timer has something to do
+    poll(watched, std::size(watched), -1);
+  }
+  // [/foreign_loop]
+  fiber.join();
+}
+
 }  // namespace
 
 int main() {
@@ -224,6 +300,9 @@ int main() {
     timers();
     between();
     queue_between();
+    several();
+    calls_of_other_kinds();
+    foreign_loop();
     log::set_sink({});
   });
 }

@@ -4,13 +4,18 @@
 // runs in one finds it by Context::simulation(); nothing real may be waited for there.
 
 #include <cstddef>
+#include <string_view>
 
 namespace mothreads::internal {
 
 class Context;
+class Node;
 
 class Simulation {
  public:
+  // Throws Misuse when a thread `name` cannot be made below this one: what is outside does not end with the simulation.
+  virtual void check_parent(const Node& parent, std::string_view name) const = 0;
+
   // Makes a thread that will call function(argument) on a stack of at least so many bytes. It has not begun when this returns.
   virtual void start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) = 0;
 

@@ -92,7 +92,12 @@ void ThreadContext::undescribe() noexcept {
 }
 
 std::optional<WaitReport> ThreadContext::waits_on() const {
-  if (std::optional<WaitReport> on_host = Context::waits_on()) return on_host;
+  if (std::optional<WaitReport> on_host = Context::waits_on()) {
+    // A simulated thread does not run while another asks: what it waits on can be looked at.
+    char what[128];
+    if (os_thread_id() == 0 && write_wait_on_host(what, sizeof what)) on_host->what = what;
+    return on_host;
+  }
   TinyLock lock(description_mutex_);
   if (description_[0] == '\0') return std::nullopt;
   return WaitReport{description_, described_since_};

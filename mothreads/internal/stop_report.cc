@@ -54,7 +54,7 @@ void add_own_part(std::string& text, const Node& node, const HostedContexts* hos
     text += " waits on nothing of this library";
   }
   text += node.please_stop() ? "; please_stop was given" : "; please_stop was not given";
-  if (!with_stacks || os_thread_id == 0) return;
+  if (!with_stacks || (os_thread_id == 0 && hosted == nullptr)) return;
   const std::vector<std::string> stack = hosted != nullptr ? describe_frames(hosted->shown.front().stack) : stack_of_thread(os_thread_id);
   add_stack(text, indent, stack);
   if (stack.empty()) text += fmt::format("\n{}    (no stack: the thread did not answer)", indent);

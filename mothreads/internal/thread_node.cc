@@ -51,6 +51,8 @@ void report_unclaimed_failure(std::string_view kind, const std::string& name, co
 ThreadNode::~ThreadNode() = default;
 
 void ThreadNode::start(Node& parent, std::size_t stack_size) {
+  simulation_ = Context::current().simulation();
+  if (simulation_ != nullptr) simulation_->check_parent(parent, name());
   auto inherited = std::make_unique<Inherited>(Inherited{Ref<ThreadNode>(*this), Context::current().log_extras});
   attach_to(parent);
   absl::Cleanup leave = [this] {
@@ -60,7 +62,6 @@ void ThreadNode::start(Node& parent, std::size_t stack_size) {
   try {
     // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
     std::lock_guard lock(reap_mutex_);
-    simulation_ = Context::current().simulation();
     if (simulation_ != nullptr) {
       simulation_->start_thread(entry, inherited.get(), stack_size);
     } else {

@@ -233,7 +233,7 @@ TEST(CallbackQueueTest, TheEndOfTheSchedulerWithdrawsThemAndWakesWhoPosts) {
   });
   full.wait();
   auto poster = Thread::run("poster", [&](Signal) { return queue->callback([kept] { FAIL() << "it was withdrawn"; }).why(); });
-  mothreads::testing::await_sleeping(poster.thread(), "waits for room in a queue of callbacks");
+  mothreads::testing::await_sleeping(poster.thread(), "waits for room in the queue of callbacks updates");
   go_on.go();
   host.join();
   EXPECT_EQ(poster.join(), Why::closed);

@@ -1,5 +1,7 @@
 // Ends a test program whose test takes so long that it must be a deadlock.
 
+#include "tests/support/watchdog.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -36,6 +38,12 @@ class Watchdog {
     }
     changed_.notify_all();
     thread_.join();
+  }
+
+  // The test that runs has its time anew.
+  void restart() {
+    std::lock_guard lock(mutex_);
+    deadline_ = std::chrono::steady_clock::now() + kLimit;
   }
 
   // The test that runs, or none.
@@ -92,3 +100,15 @@ class ChildWatchdog : public ::testing::Environment {
 }();
 
 }  // namespace
+
+namespace mothreads::testing {
+
+void restart_watchdog() {
+  if (::testing::internal::InDeathTestChild()) {
+    alarm(static_cast<unsigned>(kLimit.count()));
+  } else {
+    Watchdog::get().restart();
+  }
+}
+
+}  // namespace mothreads::testing

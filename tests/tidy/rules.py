@@ -30,6 +30,7 @@ _SLEEPS[".h"] = _SLEEPS[".cc"]
 _TEST_CASE = re.compile(r"\b\w*TEST(?:_[A-Z]+)*\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)")
 _PYTHON_CASES = re.compile(r"^class (\w+)|^\s+def (test\w*)", re.MULTILINE)
 _NAMED_TEST = re.compile(r"`(?:\w+/)?([A-Za-z_]\w*)\.([A-Za-z_]\w*)(?:/\w+)?`")
+_NAMED_SUITE = re.compile(r"`(\w+Test)`")
 _FILE_ENDINGS = {"bzl", "cc", "h", "md", "py", "sh"}
 
 
@@ -152,19 +153,37 @@ def test_cases(tree):
     return names
 
 
-def named_tests_exist(tree):
-    """The last column of the tables in docs/from_*.md names tests; each is somewhere in the sources."""
-    known = test_cases(tree)
-    complaints = []
+def rows(tree):
+    """(path, number, line, last column) of each row of the tables in docs/from_*.md."""
     for path in tree.files(".md", "docs/from_"):
         for number, line in enumerate(tree.text(path).splitlines(), 1):
-            if not line.strip().startswith("|"):
-                continue
-            last = re.split(r"(?<!\\)\|", line.strip().strip("|"))[-1]
-            for suite, case in _NAMED_TEST.findall(last):
-                if case not in _FILE_ENDINGS and f"{suite}.{case}" not in known:
-                    complaints.append(f"{path}:{number}: names the test {suite}.{case}, which is nowhere")
+            if line.strip().startswith("|"):
+                cells = line.strip().removeprefix("|").removesuffix("|")
+                yield path, number, line, re.split(r"(?<!\\)\|", cells)[-1]
+
+
+def named_tests_exist(tree):
+    """The last column of the tables in docs/from_*.md names tests, or suites; each is somewhere in the sources."""
+    known = test_cases(tree)
+    suites = {name.split(".")[0] for name in known}
+    complaints = []
+    for path, number, _, last in rows(tree):
+        for suite, case in _NAMED_TEST.findall(last):
+            if case not in _FILE_ENDINGS and f"{suite}.{case}" not in known:
+                complaints.append(f"{path}:{number}: names the test {suite}.{case}, which is nowhere")
+        for suite in _NAMED_SUITE.findall(last):
+            if suite not in suites:
+                complaints.append(f"{path}:{number}: names the suite {suite}, which is nowhere")
     return complaints
+
+
+def rows_have_tests(tree):
+    """A row without a test says why."""
+    return [
+        f"{path}:{number}: a row without a test, which is neither for later nor not carried over"
+        for path, number, line, last in rows(tree)
+        if not last.strip() and not re.search(r"\blater\b|\bnot carried over\b", line)
+    ]
 
 
 def one_file_knows_spdlog(tree):
@@ -247,6 +266,7 @@ RULES = [
     one_file_knows_spdlog,
     public_headers_have_tests,
     readme_shows_the_consumer,
+    rows_have_tests,
 ]
 
 

@@ -165,6 +165,22 @@ class NamedTestsTest(RulesTest):
             )
 
 
+    def test_suites(self):
+        sources = {"tests__event_test_cc": "TEST(EventTest, Waits) {}\n"}
+        self.assert_fine(rules.named_tests_exist, docs__from_them_md="| a | `EventTest` |\n", **sources)
+        self.assert_complains(
+            rules.named_tests_exist, "from_them.md:1: names the suite PulseTest", docs__from_them_md="| a | `PulseTest` |\n", **sources
+        )
+
+    def test_rows_without_a_test(self):
+        self.assert_fine(
+            rules.rows_have_tests,
+            docs__from_them_md="| a | ours | test |\n|---|---|---|\n| b | `c` | `D.e` |\n| f | | later: sockets |\n"
+            "| g | not carried over: it is Python's | |\n| h | | later |\n",
+        )
+        self.assert_complains(rules.rows_have_tests, "from_them.md:1: a row without a test", docs__from_them_md="| a | `b` | |\n")
+
+
 class SpdlogTest(RulesTest):
     def test_one_source(self):
         self.assert_fine(rules.one_file_knows_spdlog, mothreads__log_cc="#include <spdlog/spdlog.h>\n#include <spdlog/async.h>\n")

@@ -57,7 +57,7 @@ void run_twice(World& world, F&& body) {
 }
 
 TEST(FibersSeedsTest, AnEventGivesEachValueOnce) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       Event<int> event;
       std::vector<int> got;
@@ -99,7 +99,7 @@ TEST(FibersSeedsTest, AnEventGivesEachValueOnce) {
 }
 
 TEST(FibersSeedsTest, AnEventQueueLosesNothingAndKeepsTheOrder) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       EventQueue<int> queue;
       std::vector<std::vector<int>> got(3);
@@ -139,7 +139,7 @@ TEST(FibersSeedsTest, AnEventQueueLosesNothingAndKeepsTheOrder) {
 }
 
 TEST(FibersSeedsTest, AnRLockHasOneHolderAndForgetsNobody) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       RLock lock;
       int inside = 0;
@@ -183,7 +183,7 @@ TEST(FibersSeedsTest, AnRLockHasOneHolderAndForgetsNobody) {
 }
 
 TEST(FibersSeedsTest, APulseWakesExactlyThoseWhoWait) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       Pulse pulse;
       int waiting = 0;
@@ -227,7 +227,7 @@ TEST(FibersSeedsTest, APulseWakesExactlyThoseWhoWait) {
 }
 
 TEST(FibersSeedsTest, TimersGoWhenTheyShould) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       const auto start = Clock::current().now();
       const auto milliseconds = [&] { return (Clock::current().now() - start) / std::chrono::milliseconds(1); };
@@ -252,7 +252,7 @@ TEST(FibersSeedsTest, TimersGoWhenTheyShould) {
 }
 
 TEST(FibersSeedsTest, JoinsStopsAndCancellationsEnd) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       int alive = 0;
       int begun = 0;
@@ -311,7 +311,7 @@ TEST(FibersSeedsTest, JoinsStopsAndCancellationsEnd) {
 }
 
 TEST(FibersSeedsTest, SleepersWakeInTheOrderOfTheirTimes) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     run_twice(world, [&] {
       const auto start = Clock::current().now();
       std::vector<std::int64_t> wakes;

@@ -20,6 +20,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "tests/cooperative/testing/server.h"
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
 
@@ -30,15 +31,8 @@ using mothreads::Lock;
 using mothreads::Queue;
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::ThreadHandle;
 using mothreads::Till;
 using mothreads::Why;
-
-using Threads = std::vector<ThreadHandle<void>>;
-
-void join(Threads& threads) {
-  for (auto& thread : threads) thread.join();
-}
 
 struct Item {
   int producer;
@@ -69,7 +63,7 @@ constexpr int kConsumers = 2;
 constexpr int kEach = 8;
 
 TEST(ThreadsSeedsTest, AThreadedEventQueueLosesAndDoublesNothing) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     ThreadedEventQueue<Item> queue;
     Arrivals arrivals;
     world.run([&] {
@@ -111,7 +105,7 @@ TEST(ThreadsSeedsTest, AThreadedEventQueueLosesAndDoublesNothing) {
 }
 
 TEST(ThreadsSeedsTest, ABoundedQueueLosesAndDoublesNothing) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     Arrivals arrivals;
     world.run([&] {
       Queue<Item> queue("queue", {.max = 2, .silent = true});
@@ -152,7 +146,7 @@ TEST(ThreadsSeedsTest, ABoundedQueueLosesAndDoublesNothing) {
 
 // Consumers are cancelled while they wait: what they have not got is there for the others.
 TEST(ThreadsSeedsTest, CancelledConsumersTakeNothingAlong) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     Arrivals arrivals;
     world.run([&] {
       ThreadedEventQueue<Item> events;
@@ -198,7 +192,7 @@ TEST(ThreadsSeedsTest, CancelledConsumersTakeNothingAlong) {
 }
 
 TEST(ThreadsSeedsTest, ALockKeepsAllOthersOut) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int inside = 0;
     int count = 0;
     int room = 0;
@@ -242,7 +236,7 @@ TEST(ThreadsSeedsTest, ALockKeepsAllOthersOut) {
 
 // Each waits until there is one for it: no wake may be lost.
 TEST(ThreadsSeedsTest, EveryWaitInALockEnds) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int tokens = 0;
     world.run([&] {
       Lock lock("lock");
@@ -273,7 +267,7 @@ TEST(ThreadsSeedsTest, EveryWaitInALockEnds) {
 }
 
 TEST(ThreadsSeedsTest, WaitsForSignalsSayTheTruth) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int then_ran = 0;
     int expected = 0;
     world.run([&] {
@@ -322,7 +316,7 @@ TEST(ThreadsSeedsTest, WaitsForSignalsSayTheTruth) {
 // --- between schedulers ------------------------------------------------------------------------------------------------------------
 
 TEST(ThreadsSeedsTest, CallbacksRunOnceEachInTheOrderOfTheirPoster) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     std::vector<std::vector<int>> ran(kProducers);
     world.run([&] {
       Host server;
@@ -396,24 +390,24 @@ void give_up_calls(World& world) {
   EXPECT_EQ(values + given_up, 15);
 }
 
-TEST(ThreadsSeedsTest, ACallThatIsGivenUpIsOutOfTheWay) { for_each_seed(kSeeds, give_up_calls, {.interrupt_posts = true}); }
+TEST(ThreadsSeedsTest, ACallThatIsGivenUpIsOutOfTheWay) { for_many_seeds(give_up_calls, {.interrupt_posts = true}); }
 
 // Whatever ran before.
 TEST(ThreadsSeedsTest, TheSameSeedGivesTheSameRun) {
   std::vector<std::uint64_t> signatures;
-  for_each_seed(kSeeds, [&](World& world) {
+  for_many_seeds([&](World& world) {
     give_up_calls(world);
     signatures.push_back(world.signature());
   });
   auto expected = signatures.begin();
-  for_each_seed(kSeeds, [&](World& world) {
+  for_many_seeds([&](World& world) {
     give_up_calls(world);
     EXPECT_EQ(world.signature(), *expected++);
   });
 }
 
 TEST(ThreadsSeedsTest, ACallerThatIsCancelledTakesItsCallAlong) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Host server;
       int running = 0;
@@ -444,7 +438,7 @@ TEST(ThreadsSeedsTest, ACallerThatIsCancelledTakesItsCallAlong) {
 }
 
 TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int taken = 0;
     int ran = 0;
     int dropped = 0;
@@ -493,7 +487,7 @@ TEST(ThreadsSeedsTest, WhoPostsToASchedulerThatEndsIsTold) {
 }
 
 TEST(ThreadsSeedsTest, TwoSchedulersMayCallEachOther) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Host a;
       Host b;
@@ -520,7 +514,7 @@ TEST(ThreadsSeedsTest, TwoSchedulersMayCallEachOther) {
 // --- stops -------------------------------------------------------------------------------------------------------------------------
 
 TEST(ThreadsSeedsTest, AStopReachesEverybody) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int ended = 0;
     world.run([&] {
       Queue<int> nothing("nothing");

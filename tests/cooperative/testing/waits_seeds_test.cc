@@ -80,7 +80,7 @@ class Sources {
 };
 
 TEST(WaitsSeedsTest, WaitAnyTakesFromOneSourceAlone) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Sources sources(world);
       Signal enough;
@@ -116,7 +116,7 @@ TEST(WaitsSeedsTest, WaitAnyTakesFromOneSourceAlone) {
 }
 
 TEST(WaitsSeedsTest, WaitForAllTakesAllOrNothing) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       Sources sources(world);
       bool enough = false;
@@ -154,7 +154,7 @@ TEST(WaitsSeedsTest, WaitForAllTakesAllOrNothing) {
 }
 
 TEST(WaitsSeedsTest, AGroupEndsWithAllOfItsMembers) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     int alive = 0;
     world.run([&] {
       Signal go;
@@ -204,7 +204,7 @@ TEST(WaitsSeedsTest, AGroupEndsWithAllOfItsMembers) {
 }
 
 TEST(WaitsSeedsTest, FunctionsThatAreGivenUpHaveEnded) {
-  for_each_seed(kSeeds, [](World& world) {
+  for_many_seeds([](World& world) {
     world.run([&] {
       int alive = 0;
       Signal go;

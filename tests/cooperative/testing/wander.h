@@ -4,14 +4,27 @@
 
 #include <cstddef>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
+#include "tests/support/watchdog.h"
 
 namespace cooperative::testing {
 
 // In CI; WORLD_SEEDS=10000 in the environment for more.
 inline constexpr std::size_t kSeeds = 300;
+
+// Calls f(world) for each of them. The watchdog's time is for one seed: with many, on a busy machine, all may take long.
+inline void for_many_seeds(absl::FunctionRef<void(World& world)> f, const WorldOptions& options = {}) {
+  for_each_seed(
+      kSeeds,
+      [&](World& world) {
+        mothreads::testing::restart_watchdog();
+        f(world);
+      },
+      options);
+}
 
 // Does one of the things by which others get their turn, or nothing.
 inline void wander(World& world) {

@@ -1,0 +1,644 @@
+// What threads ask of other threads' schedulers, and of pools, while those end and callers give up, over many interleavings. A failure
+// names its seed: WORLD_SEED=42 replays it.
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/blocking_pool.h"
+#include "cooperative/callback_queue.h"
+#include "cooperative/errors.h"
+#include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
+#include "cooperative/signal_callback.h"
+#include "cooperative/sleep.h"
+#include "cooperative/testing/world.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+#include "mothreads/till.h"
+#include "tests/cooperative/testing/server.h"
+#include "tests/cooperative/testing/wander.h"
+#include "tests/support/log_lines.h"
+
+namespace cooperative::testing {
+namespace {
+
+using mothreads::Misuse;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::Till;
+using mothreads::Why;
+using mothreads::testing::LogLines;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+constexpr WorldOptions kInterrupted{.interrupt_posts = true};
+
+absl::Duration some_limit(World& world) { return chance(world, 5) ? some_time(world) : absl::InfiniteDuration(); }
+
+void join_or_cancelled(Fiber<void>& fiber) {
+  try {
+    fiber.join();
+  } catch (const WasCancelled&) {
+  }
+}
+
+// What becomes of a function that was given away: it says so when it goes.
+struct Fate {
+  bool accepted = false;
+  bool ran = false;
+  bool gone = false;
+};
+class Given {
+ public:
+  explicit Given(Fate& fate) : fate_(&fate) {}
+  Given(Given&& other) noexcept : fate_(std::exchange(other.fate_, nullptr)) {}
+  ~Given() {
+    if (fate_ != nullptr) fate_->gone = true;
+  }
+  void run() { fate_->ran = true; }
+
+ private:
+  Fate* fate_;
+};
+
+// --- queues of callbacks -------------------------------------------------------------------------------------------------------------
+
+// What three threads with two fibers each post to one queue.
+class Posters {
+ public:
+  Posters(World& world, CallbackQueue& queue) : world_(world), queue_(queue) {
+    for (int t = 0; t < 3; ++t) {
+      threads_.push_back(Thread::run("poster", [this](Signal) {
+        auto fiber = spawn("poster", [this] { post_some(); });
+        wander(world_);
+        if (chance(world_, 2)) fiber.cancel();
+        post_some();
+        join_or_cancelled(fiber);
+      }));
+    }
+  }
+  void join() { testing::join(threads_); }
+
+  // To be asked when the queue has gone.
+  void expect_that_each_is_accounted_for(bool all_accepted_ran) {
+    for (const Fate& fate : fates_) {
+      EXPECT_TRUE(fate.gone);
+      EXPECT_FALSE(fate.ran && !fate.accepted);
+      EXPECT_FALSE(all_accepted_ran && fate.accepted && !fate.ran);
+    }
+  }
+
+ private:
+  void post_some() {
+    std::size_t last = 0;
+    const auto order = std::make_shared<std::size_t>(0);
+    for (int i = 0; i < 4; ++i) {
+      Fate& fate = fates_.emplace_back();
+      const std::size_t number = ++last;
+      const auto ended = queue_.callback(
+          [this, order, number, given = Given(fate)]() mutable {
+            EXPECT_EQ(++inside_, 1);
+            given.run();
+            EXPECT_GT(number, std::exchange(*order, number));
+            wander(world_);
+            --inside_;
+          },
+          some_limit(world_));
+      fate.accepted = static_cast<bool>(ended);
+      wander(world_);
+    }
+  }
+
+  World& world_;
+  CallbackQueue& queue_;
+  std::deque<Fate> fates_;
+  int inside_ = 0;
+  Threads threads_;
+};
+
+CallbackQueueOptions some_options(World& world) {
+  return {.name = "queue", .max = 1 + world.random(3), .when_full = static_cast<WhenFull>(world.random(3))};
+}
+
+TEST(CallbackQueueSeedsTest, WhatItTakesRunsOnceInOrderAndWhatItRefusesNever) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      CallbackQueue queue(server.scheduler(), some_options(world));
+      Posters posters(world, queue);
+      posters.join();
+      sleep(absl::Seconds(10));
+      EXPECT_EQ(queue.size(), 0u);
+      posters.expect_that_each_is_accounted_for(queue.dropped() == 0);
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackQueueSeedsTest, TheEndOfTheSchedulerLeavesNobodyWaiting) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      CallbackQueue queue(server.scheduler(), some_options(world));
+      Posters posters(world, queue);
+      wander(world);
+      sleep(some_time(world));
+      server.end();
+      posters.join();
+      EXPECT_EQ(queue.callback([] { ADD_FAILURE() << "its scheduler has ended"; }).why(), Why::closed);
+      EXPECT_EQ(queue.size(), 0u);
+      posters.expect_that_each_is_accounted_for(false);
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackQueueSeedsTest, ItsEndDropsTheRestAndAwaitsWhatRuns) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      std::optional<CallbackQueue> queue(std::in_place, server.scheduler(), some_options(world));
+      Posters posters(world, *queue);
+      posters.join();
+      wander(world);
+      queue.reset();
+      posters.expect_that_each_is_accounted_for(false);
+    });
+  }, kInterrupted);
+}
+
+// Whether a thread that posts may be interrupted right after it: then what it posted runs first.
+template <typename Post>
+void expect_that_posts_may_be_interrupted(Post post) {
+  const auto runs_at_once = [&](std::uint64_t seed, bool interrupt_posts) {
+    bool ran = false;
+    bool ran_at_once = false;
+    World world({.seed = seed, .interrupt_posts = interrupt_posts});
+    world.run([&] {
+      Server server;
+      post(server.scheduler(), ran, ran_at_once);
+    });
+    return ran_at_once;
+  };
+  std::set<bool> seen;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    EXPECT_FALSE(runs_at_once(seed, false));
+    seen.insert(runs_at_once(seed, true));
+  }
+  EXPECT_THAT(seen, ElementsAre(false, true));
+}
+
+TEST(CallbackQueueSeedsTest, PostsMayBeInterrupted) {
+  expect_that_posts_may_be_interrupted([](const Scheduler& scheduler, bool& ran, bool& ran_at_once) {
+    CallbackQueue queue(scheduler);
+    EXPECT_TRUE(queue.callback([&] { ran = true; }));
+    ran_at_once = ran;
+    queue.callback_result([] {});
+  });
+}
+
+// --- callbacks for signal handlers -------------------------------------------------------------------------------------------------
+
+TEST(SignalCallbackSeedsTest, PostsMayBeInterrupted) {
+  expect_that_posts_may_be_interrupted([](const Scheduler& scheduler, bool& ran, bool& ran_at_once) {
+    SignalCallback callback(scheduler, [&] { ran = true; });
+    EXPECT_TRUE(callback.post());
+    ran_at_once = ran;
+    scheduler.callback_result([] {});
+  });
+}
+
+TEST(SignalCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      int asked = 0;
+      int seen = 0;
+      int inside = 0;
+      {
+        SignalCallback callback(server.scheduler(), [&] {
+          EXPECT_EQ(++inside, 1);
+          const int now = asked;
+          wander(world);
+          seen = now;
+          --inside;
+        });
+        Threads posters;
+        for (int t = 0; t < 3; ++t) {
+          posters.push_back(Thread::run("poster", [&](Signal) {
+            for (int i = 0; i < 4; ++i) {
+              ++asked;
+              EXPECT_TRUE(callback.post());
+              wander(world);
+            }
+          }));
+        }
+        join(posters);
+        while (seen < asked) sleep(absl::Milliseconds(1));
+      }
+      EXPECT_EQ(seen, 12);
+    });
+  }, kInterrupted);
+}
+
+TEST(SignalCallbackSeedsTest, ItsEndAndItsSchedulersLeaveNothingToRun) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      Fate fate;
+      std::optional<SignalCallback> callback(std::in_place, server.scheduler(), [&world, given = Given(fate)]() mutable {
+        given.run();
+        wander(world);
+        given.run();
+      });
+      Threads posters;
+      for (int t = 0; t < 2; ++t) {
+        posters.push_back(Thread::run("poster", [&](Signal) {
+          for (int i = 0; i < 4; ++i) {
+            const bool had_ended = server.scheduler().has_ended();
+            const bool taken = callback->post();
+            EXPECT_FALSE(had_ended && taken);
+            wander(world);
+          }
+        }));
+      }
+      wander(world);
+      const bool ends_first = chance(world, 5);
+      if (ends_first) server.end();
+      join(posters);
+      callback.reset();
+      EXPECT_TRUE(fate.gone);
+      fate.ran = false;
+      if (!ends_first) server.scheduler().callback_result([] {});
+      EXPECT_FALSE(fate.ran);
+    });
+  }, kInterrupted);
+}
+
+// --- callers who give up -------------------------------------------------------------------------------------------------------------
+
+// The frame of a caller, as far as a function and its result use it.
+struct Frame {
+  bool is_left = false;
+};
+class UsesFrame {
+ public:
+  explicit UsesFrame(Frame& frame) : frame_(frame) {}
+  UsesFrame(const UsesFrame& other) : frame_(other.frame_) {}
+  ~UsesFrame() { EXPECT_FALSE(frame_.is_left) << "its caller has gone"; }
+
+ private:
+  Frame& frame_;
+};
+
+// However it ends, nothing uses the caller's frame afterwards: the function, what it gives, what it throws.
+template <typename CallbackResult>
+void call_and_leave(World& world, std::deque<Frame>& frames, CallbackResult callback_result) {
+  Frame& frame = frames.emplace_back();
+  struct Leave {
+    Frame& frame;
+    ~Leave() { frame.is_left = true; }
+  } leave{frame};
+  const RunIn run_in = chance(world, 5) ? RunIn::own_fiber : RunIn::callbacks;
+  const bool throws = chance(world, 3);
+  try {
+    callback_result(
+        run_in,
+        [&] {
+          const UsesFrame here(frame);
+          wander(world);
+          if (chance(world, 4)) sleep(some_time(world));
+          if (throws) throw UsesFrame(frame);
+          return UsesFrame(frame);
+        },
+        some_limit(world));
+    EXPECT_FALSE(throws);
+  } catch (const UsesFrame&) {
+    EXPECT_TRUE(throws);
+  } catch (const Timedout&) {
+  } catch (const Closed&) {
+  } catch (const WasCancelled&) {  // with its scheduler
+  }
+}
+
+template <typename CallbackResult>
+void call_from_everywhere(World& world, std::deque<Frame>& frames, CallbackResult callback_result) {
+  Threads callers;
+  for (int t = 0; t < 2; ++t) {
+    callers.push_back(Thread::run("caller", [&](Signal) {
+      auto fiber = spawn("caller", [&] {
+        for (int i = 0; i < 3; ++i) call_and_leave(world, frames, callback_result);
+      });
+      for (int i = 0; i < 2; ++i) call_and_leave(world, frames, callback_result);
+      if (chance(world, 5)) fiber.cancel();
+      join_or_cancelled(fiber);
+    }));
+  }
+  join(callers);
+}
+
+TEST(CallbackResultSeedsTest, NothingUsesTheFrameOfACallerWhoHasGone) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    std::deque<Frame> frames;
+    world.run([&] {
+      Server server;
+      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
+        return server.scheduler().callback_result(run_in, function, limit);
+      });
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackResultSeedsTest, NorWhereTheSchedulerEnds) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    std::deque<Frame> frames;
+    world.run([&] {
+      Server server;
+      auto ends = Thread::run("ends it", [&](Signal) {
+        for (std::uint64_t i = world.random(20); i > 0; --i) wander(world);
+        server.end();
+      });
+      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
+        return server.scheduler().callback_result(run_in, function, limit);
+      });
+      ends.join();
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackResultSeedsTest, NorOfAQueue) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    std::deque<Frame> frames;
+    world.run([&] {
+      Server server;
+      CallbackQueue queue(server.scheduler(), some_options(world));
+      std::optional<mothreads::ThreadHandle<void>> ends;
+      if (chance(world, 5)) {
+        ends.emplace(Thread::run("ends it", [&](Signal) {
+          sleep(some_time(world));
+          server.end();
+        }));
+      }
+      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
+        return queue.callback_result(run_in, function, limit);
+      });
+      if (ends) ends->join();
+    });
+  }, kInterrupted);
+}
+
+// A thread whose function returns at some moment, between any two rounds of its scheduler.
+TEST(CallbackResultSeedsTest, OneWhoseFiberNeverBeganEndsItsCallersWait) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      std::optional<Scheduler> scheduler;
+      Signal ready;
+      auto host = Thread::run("host", [&](Signal) {
+        scheduler.emplace(Scheduler::current());
+        ready.go();
+        for (std::uint64_t i = world.random(6); i > 0; --i) yield();
+      });
+      ready.wait();
+      for (int i = 0; i < 3; ++i) {
+        bool ran = false;
+        try {
+          scheduler->callback_result([&] { ran = true; });
+          EXPECT_TRUE(ran);
+        } catch (const Closed&) {
+          EXPECT_FALSE(ran);
+        } catch (const WasCancelled&) {
+          EXPECT_FALSE(ran);
+        }
+      }
+    });
+  }, kInterrupted);
+}
+
+// A caller who gives up too late cancels nobody else.
+template <typename Post, typename CallbackResult>
+void expect_that_later_callbacks_are_not_cancelled(World& world, const Scheduler& scheduler, Post post, CallbackResult callback_result) {
+  int begun = 0;
+  int ended = 0;
+  Threads threads;
+  // Something that is ready before what others post: between that and the cancelling anything may happen.
+  threads.push_back(Thread::run("keeps it busy", [&](Signal) {
+    scheduler.callback_result([&] {
+      for (int i = 0; i < 30; ++i) {
+        spawn("child", [] {}).join();
+        if (chance(world, 2)) sleep(absl::Milliseconds(1));
+      }
+    });
+  }));
+  for (int t = 0; t < 2; ++t) {
+    threads.push_back(Thread::run("gives up", [&](Signal) {
+      for (int i = 0; i < 4; ++i) {
+        Signal enough;
+        auto ends_it = spawn("ends it", [&] {
+          sleep(absl::Milliseconds(world.random(3)));
+          enough.go();
+        });
+        try {
+          callback_result([&] { enough.wait(); }, absl::Milliseconds(world.random(3)));
+        } catch (const Timedout&) {
+        }
+        ends_it.join();
+      }
+    }));
+    threads.push_back(Thread::run("bystander", [&](Signal) {
+      for (int i = 0; i < 4; ++i) {
+        post([&] {
+          ++begun;
+          for (int wait = 0; wait < 3; ++wait) sleep(some_time(world));
+          ++ended;
+        });
+        wander(world);
+        sleep(some_time(world));
+      }
+    }));
+  }
+  join(threads);
+  callback_result([] {}, absl::InfiniteDuration());
+  EXPECT_EQ(begun, 8);
+  EXPECT_EQ(ended, 8);
+}
+
+TEST(CallbackResultSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      expect_that_later_callbacks_are_not_cancelled(
+          world, server.scheduler(), [&](auto function) { EXPECT_TRUE(server.scheduler().callback(function)); },
+          [&](auto function, absl::Duration limit) { server.scheduler().callback_result(RunIn::callbacks, function, limit); });
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackQueueSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      Server server;
+      CallbackQueue queue(server.scheduler());
+      expect_that_later_callbacks_are_not_cancelled(
+          world, server.scheduler(), [&](auto function) { EXPECT_TRUE(queue.callback(function)); },
+          [&](auto function, absl::Duration limit) { queue.callback_result(RunIn::callbacks, function, limit); });
+    });
+  }, kInterrupted);
+}
+
+TEST(CallbackResultSeedsTest, WhatAFunctionThrowsAfterItsCallerWasCancelledIsLogged) {
+  LogLines lines;
+  World world;
+  world.run([&] {
+    Server server;
+    Signal begun;
+    Signal go_on;
+    auto caller = spawn("caller", [&] {
+      server.scheduler().callback_result([&] {
+        begun.go();
+        const NoCancel whole;
+        go_on.wait();
+        throw std::runtime_error("disk on fire");
+      });
+    });
+    begun.wait();
+    caller.cancel();
+    yield();
+    EXPECT_TRUE(caller.is_alive());
+    go_on.go();
+    EXPECT_THROW(caller.join(), WasCancelled);
+  });
+  EXPECT_THAT(lines.with("a callback_result() failed after its caller had given up: disk on fire"), SizeIs(1));
+}
+
+TEST(CallbackResultSeedsTest, IsRefusedWhereNothingMayWait) {
+  std::string refusal;
+  World world;
+  world.run([&] {
+    Server server;
+    Till(absl::Seconds(1)).then([&] {
+      try {
+        server.scheduler().callback_result([] { ADD_FAILURE() << "nobody waits for it"; });
+      } catch (const Misuse& misuse) {
+        refusal = misuse.what();
+      }
+    });
+    sleep(absl::Seconds(2));
+  });
+  EXPECT_THAT(refusal, HasSubstr("let it post a callback"));
+}
+
+// --- pools ---------------------------------------------------------------------------------------------------------------------------
+
+TEST(BlockingPoolSeedsTest, EveryCallEndsAndLeavesNothingBehind) {
+  const LogLines lines;
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      const std::size_t threads = 1 + world.random(2);
+      BlockingPool pool("pool", {.threads = threads, .max_waiting = 1 + world.random(2)});
+      std::size_t inside = 0;
+      const auto call_one = [&] {
+        Frame frame;
+        int ran = 0;
+        const auto work = [&] {
+          const UsesFrame here(frame);
+          EXPECT_LE(++inside, threads);
+          ++ran;
+          wander(world);
+          --inside;
+        };
+        try {
+          if (chance(world, 5)) {
+            pool.call(work, some_limit(world));
+          } else {
+            pool.call([&](const Signal& please_stop) {
+              work();
+              if (chance(world, 3)) static_cast<void>(please_stop.wait(absl::Milliseconds(20)));
+            }, some_limit(world));
+          }
+          EXPECT_EQ(ran, 1);
+        } catch (const Timedout&) {
+          EXPECT_LE(ran, 1);
+        } catch (const Closed&) {
+          EXPECT_EQ(ran, 0);
+        }
+        frame.is_left = true;
+      };
+      Threads callers;
+      for (int t = 0; t < 3; ++t) {
+        callers.push_back(Thread::run("caller", [&](Signal) {
+          auto fiber = spawn("caller", [&] {
+            for (int i = 0; i < 3; ++i) call_one();
+          });
+          for (int i = 0; i < 3; ++i) call_one();
+          if (chance(world, 3)) fiber.cancel();
+          join_or_cancelled(fiber);
+        }));
+      }
+      if (chance(world, 3)) {
+        sleep(some_time(world));
+        pool.stop();
+      }
+      join(callers);
+      EXPECT_EQ(pool.waiting(), 0u);
+      EXPECT_EQ(inside, 0u);
+    });
+  });
+}
+
+TEST(BlockingPoolSeedsTest, OnlyItsOwnFunctionsMayNotCallIt) {
+  for_many_seeds([](World& world) {
+    world.run([&] {
+      BlockingPool pool("pool", {.threads = 2});
+      BlockingPool other("other", {.threads = 1});
+      Threads callers;
+      for (int t = 0; t < 3; ++t) {
+        callers.push_back(Thread::run("caller", [&](Signal) {
+          EXPECT_EQ(pool.call([&] {
+            wander(world);
+            EXPECT_THROW(pool.call([] {}), Misuse);
+            return other.call([&] { return 7; });
+          }), 7);
+        }));
+      }
+      join(callers);
+    });
+  });
+}
+
+// Who gives up makes room.
+TEST(BlockingPoolSeedsTest, WhoWaitsForRoomGetsThatOfACallerWhoGaveUp) {
+  World world;
+  world.run([&] {
+    BlockingPool pool("pool", {.threads = 1, .max_waiting = 1});
+    Signal go_on;
+    auto running = spawn("running", [&] { pool.call([&] { go_on.wait(); }); });
+    auto waiting = spawn("waiting", [&] { EXPECT_THROW(pool.call([] {}, absl::Seconds(1)), Timedout); });
+    auto for_room = spawn("waits for room", [&] { return pool.call([] { return 3; }); });
+    sleep(absl::Seconds(2));
+    EXPECT_EQ(pool.waiting(), 1u);
+    go_on.go();
+    EXPECT_EQ(for_room.join(), 3);
+  });
+}
+
+}  // namespace
+}  // namespace cooperative::testing
