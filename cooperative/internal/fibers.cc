@@ -202,7 +202,9 @@ void SchedulerCore::tell_if_late(FiberBlock& fiber) {
   const FiberBlock* parent = fiber.parent;
   const bool is_late = parent == nullptr ? ending_
                                          : parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
-  if (is_late) stop(fiber);
+  // Who has a deadline was about to be told by a stop that does not find it any more.
+  const bool is_lost = fiber.stop_deadline != FiberBlock::kNoDeadline && !fiber.told_to_stop && fiber.state != FiberBlock::State::ending;
+  if (is_late || is_lost) stop(fiber);
 }
 
 void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
@@ -267,6 +269,7 @@ void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
 
 void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
   const Changing changing(tree_changes_);
+  ++unlinked_;
   FiberBlock*& newest = child.parent == nullptr ? newest_ : child.parent->newest_child;
   if (child.older == &child) {
     newest = nullptr;
@@ -281,8 +284,9 @@ void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
   while (WaitNode* joiner = group->joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
 }
 
+// Whoever is above was made before, so most often the first look is enough.
 bool SchedulerCore::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept {
-  for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
+  for (const FiberBlock* at = &fiber; at != nullptr && at->id >= ancestor.id; at = at->parent) {
     if (at == &ancestor) return true;
   }
   return false;
