@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "mothreads/contexts/node.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/log.h"
@@ -252,9 +253,16 @@ void BlockingPoolState::await(BlockingCall& call, const Until& until) {
     in_time = static_cast<bool>(call.ended_.wait(until));
   } catch (...) {
     abandon(call);  // this context is cancelled itself
+    if (call.failure_) mothreads::internal::report_unclaimed_failure("call of pool", name_, call.failure_);
     throw;
   }
-  if (!in_time) abandon(call);
+  if (!in_time) {
+    abandon(call);
+    if (call.failure_) {
+      mothreads::log::warning("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
+                              mothreads::log::describe(call.failure_));
+    }
+  }
   if (call.phase_ == Phase::closed) throw_closed();
   if (!in_time) throw Timedout(fmt::format("Timed out waiting for a call of the pool \"{}\"", name_));
   if (call.failure_) std::rethrow_exception(call.failure_);
@@ -270,10 +278,6 @@ void BlockingPoolState::abandon(BlockingCall& call) {
   const NoUnwind whole;
   if (has_begun && call.please_stop_) call.please_stop_->go();
   call.ended_.wait();
-  if (call.failure_) {
-    mothreads::log::error("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
-                          mothreads::log::describe(call.failure_));
-  }
 }
 
 void BlockingPoolState::close() {

@@ -106,7 +106,7 @@ class [[nodiscard]] Fiber {
 
   // Hands the fiber to the root of its scheduler, which stops and waits for it when the thread ends; one that was made in a
   // FiberGroup's member to that group, one with a FiberOptions::parent to that. What the fiber uses must outlive them. Its result is
-  // dropped, its failure logged.
+  // dropped, its failure the group's, or logged.
   void release() {
     internal::FiberBlock& fiber = block();
     block_ = nullptr;

@@ -5,6 +5,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
@@ -130,6 +131,7 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
+    if (state.failure) mothreads::internal::report_unclaimed_failure("function", "callback_result", state.failure);
     throw;
   }
   if (!in_time && !abandon(shared, mailbox, core)) {

@@ -142,7 +142,11 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
-  if (failed && !fiber.has_handle) report_failure(fiber);
+  if (failed) {
+    const FiberBlock* const heir = heir_of(fiber);
+    if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();
+    if (!fiber.has_handle) report_failure(fiber);
+  }
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
   if (fiber.watch != nullptr) end_watch(fiber);
@@ -156,13 +160,25 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   if (group != nullptr) member_ended(*group, failed);
 }
 
-void SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
+// Who gets it when it is released; null for the root.
+FiberBlock* SchedulerCore::heir_of(const FiberBlock& fiber) noexcept {
+  FiberBlock* heir = fiber.parent;
+  if (fiber.stays_with_parent) return heir;
+  // What it uses outlives the group that it was made in, if it was, else the scheduler.
+  while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
+  return heir;
+}
+
+// To the group, as long as that can tell somebody.
+std::shared_ptr<GroupPlace> SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
   std::exception_ptr failure = std::exchange(fiber.failure, nullptr);
-  if (fiber.parent != nullptr && fiber.parent->group != nullptr) {
-    fiber.parent->group->failures.emplace_back(fiber.own_name, std::move(failure));
-  } else {
+  auto group = std::exchange(fiber.failed_in, {}).lock();
+  if (group == nullptr) {
     mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
+  } else {
+    group->failures.emplace_back(fiber.own_name, std::move(failure));
   }
+  return group;
 }
 
 // A fiber that the running one runs under waits for it.
@@ -178,21 +194,17 @@ void SchedulerCore::check_join(const FiberBlock& fiber) const {
 void SchedulerCore::let_go(FiberBlock& fiber) {
   fiber.has_handle = false;
   if (fiber.state == FiberBlock::State::ended) {
-    if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
+    const auto group = fiber.failure ? report_failure(fiber) : nullptr;
     recycle(fiber);
+    if (group != nullptr && group->fail_fast) stop_group(*group);
     return;
   }
-  if (!fiber.stays_with_parent) {
-    // What it uses outlives the group that it was made in, if it was, else the scheduler.
-    FiberBlock* heir = fiber.parent;
-    while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
-    if (heir != fiber.parent) {
-      unlink_child(fiber);
-      link_child(fiber, heir);
-      // The one under which it was told does not wait for it any more.
-      if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
-        watch(fiber, fiber.stop_deadline);
-      }
+  if (FiberBlock* const heir = heir_of(fiber); heir != fiber.parent) {
+    unlink_child(fiber);
+    link_child(fiber, heir);
+    // The one under which it was told does not wait for it any more.
+    if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
+      watch(fiber, fiber.stop_deadline);
     }
   }
   tell_if_late(fiber);

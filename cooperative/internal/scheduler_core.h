@@ -313,7 +313,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool prepare(FiberBlock& fiber) noexcept;
   void make_blocks();
   FiberBlock& take_block(std::string_view name);
-  void report_failure(FiberBlock& fiber) noexcept;
+  static FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
+  std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;  // that has got it, if one has
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void mark_stack(const FiberBlock& fiber) noexcept;
