@@ -199,6 +199,7 @@ class Fiber<R>::Branch final : public internal::Branch {
     if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) fiber_.join();
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
+  const void* source_of_one() const override { return &block_; }
   R take() { return fiber_.join(); }
 
  private:
