@@ -293,6 +293,10 @@ void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
   GroupPlace* const group = child.parent != nullptr ? child.parent->group : nullptr;
   child.parent = child.older = child.newer = nullptr;
   if (group == nullptr || --group->members > 0) return;
+  if (group->block->watch != nullptr) {  // it may live on, and members may come that have a deadline of their own
+    end_watch(*group->block);
+    group->block->stop_deadline = FiberBlock::kNoDeadline;
+  }
   while (WaitNode* joiner = group->joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
 }
 

@@ -41,6 +41,7 @@ void SchedulerCore::settle_deadline(FiberBlock& fiber) noexcept {
   }
   fiber.stop_deadline = stop_deadline_;
   if (stop_deadline_ != FiberBlock::kNoDeadline) return;
+  if (fiber.group != nullptr && fiber.group->members == 0) return;  // nobody needs time
   const absl::Duration allowed = mothreads::stop_deadline();
   if (allowed == absl::InfiniteDuration()) return;
   watch(fiber, (clock_->now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
