@@ -96,6 +96,7 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   Why wait_for_room(Call& call, const Until& until, bool& starts);
   void start();
   void run();
+  bool run_one(internal::SpentCalls& spent);
   Call* take();
   void runner_ends();
   void withdraw();
@@ -203,17 +204,19 @@ Call* CallbackQueue::State::take() {
 void CallbackQueue::State::run() {
   constexpr int kCallsPerTurn = 64;
   internal::SpentCalls spent;
-  for (int count = 1; Call* call = take(); ++count) {
-    if (!under_way_.begin()) {
-      call->kind->act(*call, Call::What::drop, spent);
-      continue;
-    }
-    {
-      const absl::Cleanup end = [this] { under_way_.end(); };
-      internal::run_callback(*call, spent);
-    }
+  for (int count = 1; run_one(spent); ++count) {
     if (count % kCallsPerTurn == 0) core_.yield();
   }
+}
+
+// False when there is none. It is under way from before it is taken: whoever closes the queue finds it there or here, and no function
+// outlives the queue.
+bool CallbackQueue::State::run_one(internal::SpentCalls& spent) {
+  if (!under_way_.begin()) return false;
+  const absl::Cleanup end = [this] { under_way_.end(); };
+  Call* const call = take();
+  if (call != nullptr) internal::run_callback(*call, spent);
+  return call != nullptr;
 }
 
 // Cancelled with a callback, it leaves the rest to another, unless the scheduler ends.

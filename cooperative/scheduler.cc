@@ -1,11 +1,13 @@
 #include "cooperative/scheduler.h"
 
 #include <mutex>
+#include <utility>
 
 #include "cooperative/fiber.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
@@ -14,8 +16,11 @@ namespace cooperative {
 using mothreads::Ended;
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::Context;
+using mothreads::internal::Wait;
 
 namespace internal {
+
 // What the caller and the scheduler's thread share; the function and its result are the caller's.
 struct AwaitedCall::State {
   enum class Phase : std::uint8_t { waiting, begun, withdrawn, closed, ended };
@@ -58,20 +63,40 @@ struct AwaitedCallBox {
 
   void operator()() {
     if (!state->move(Phase::waiting, Phase::begun)) return;
-    if (run_in == RunIn::callbacks) return perform(call, state);
+    if (run_in == RunIn::callbacks) return perform(std::move(call), state);
+    Performer performer(std::move(call), state);
     try {
-      cooperative::spawn("callback_result", perform, std::move(call), state).release();
+      cooperative::spawn("callback_result", std::move(performer)).release();
     } catch (...) {
+      if (performer.state == nullptr) throw;  // it has told the caller
+      performer.state = nullptr;
       state->failure = std::current_exception();
       end(*state);
     }
   }
 
-  static void perform(const std::shared_ptr<AwaitedCall>& call, const std::shared_ptr<State>& state) {
+  // What its fiber runs. Gone without having run, because that was cancelled before it began, it says so to the caller.
+  struct Performer {
+    Performer(std::shared_ptr<AwaitedCall> its_call, std::shared_ptr<State> its_state)
+        : call(std::move(its_call)), state(std::move(its_state)) {}
+    Performer(Performer&&) noexcept = default;
+    ~Performer() {
+      if (state == nullptr) return;
+      state->was_cancelled = true;
+      end(*state);
+    }
+    void operator()() { perform(std::move(call), std::exchange(state, nullptr)); }
+
+    std::shared_ptr<AwaitedCall> call;
+    std::shared_ptr<State> state;
+  };
+
+  static void perform(std::shared_ptr<AwaitedCall> its_call, const std::shared_ptr<State>& state) {
     struct AtEnd {
       State& state;
       ~AtEnd() { end(state); }
     } at_end{*state};
+    const std::shared_ptr<AwaitedCall> call = std::move(its_call);  // let go before the end: the result is the caller's to destroy
     state->fiber = SchedulerCore::current().running_fiber();
     if (state->is_cancelled) state->fiber->core->cancel(*state->fiber);
     try {
@@ -119,6 +144,8 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
                 const Until& until) {
   using Phase = AwaitedCall::State::Phase;
   if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
+  // Refused where nothing may block, before anything has been posted.
+  if (Context::current().must_not_block) const Wait refused({"waits for the result of a callback", nullptr, nullptr});
   const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
   AwaitedCall::State& state = *shared;
   const Until limit = until.from_now();

@@ -41,6 +41,7 @@ class SignalCallback::State final : public Call {
 
   void close() {
     under_way_.close();
+    if (!under_way_.is_here()) function_ = nullptr;  // nobody calls it any more, but this may stay in the mailbox for long
     let_go();
   }
 
