@@ -1,5 +1,6 @@
 // Stops of FiberGroups that take their time: the deadline, the cancellation, the report.
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -13,10 +14,12 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/node.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "tests/support/sleeping.h"
 
 namespace cooperative {
 
@@ -43,6 +46,17 @@ using ::testing::ElementsAre;
 using ::testing::ExitedWithCode;
 
 using Names = std::vector<std::string>;
+
+// Whether a report says so of that fiber.
+bool is_cancelled(const Thread& host, const std::string& name) {
+  for (const auto& child : host.node().children()) {
+    if (!child->is_part_of_parent()) continue;
+    const auto contexts = child->look_inside();
+    return contexts && std::any_of(contexts->shown.begin(), contexts->shown.end(),
+                                   [&](const auto& context) { return context.name == name && context.is_cancelled; });
+  }
+  return false;
+}
 
 class FiberGroupDeadlineTest : public ::testing::Test {
  protected:
@@ -205,7 +219,6 @@ class FiberGroupReportDeathTest : public FiberGroupDeadlineTest {
 };
 
 TEST_F(FiberGroupReportDeathTest, NamesTheMemberThatStillDoesNotEnd) {
-  const Signal is_cancelled;
   EXPECT_EXIT(
       {
         auto host = Thread::run("host", [&](Signal) {
@@ -215,20 +228,13 @@ TEST_F(FiberGroupReportDeathTest, NamesTheMemberThatStillDoesNotEnd) {
             const NoCancel whole;
             waits_for_an_answer(never);
           });
-          group.spawn("says when", [&](const Signal&) {  // the older ones are cancelled with it
-            struct AtEnd {
-              const Signal& signal;
-              ~AtEnd() { signal.go(); }
-            } at_end{is_cancelled};
-            waits_for_an_answer(never);
-          });
           yield();
           group.stop();
           group.join();
         });
         clock.await_timers(2);
         clock.advance(kDefaultStopDeadline);
-        is_cancelled.wait();
+        mothreads::testing::await([&] { return is_cancelled(host.thread(), "stubborn"); });
         clock.advance(kUnwindGrace - absl::Nanoseconds(1));
         std::fputs("not yet\n", stderr);
         clock.advance(absl::Nanoseconds(1));
