@@ -8,6 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/node.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/log.h"
@@ -42,8 +43,8 @@ class BlockingPoolState {
 
   // Gives it to an idle thread, or lines it up; waits for room. True when a thread is to be started.
   bool add(BlockingCall& call, const Until& until);
-  // The thread could not be started: true when another may take the call, else it has been taken back.
-  bool no_thread(BlockingCall& call);
+  // The thread could not be started, because of `failure`. Where it was the only one, all calls that wait fail with it.
+  void no_thread(const std::exception_ptr& failure);
   void await(BlockingCall& call, const Until& until);
 
   // A thread of the pool.
@@ -77,8 +78,11 @@ class BlockingPoolState {
   void remove(BlockingCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nothing when there is no room; else, whether a thread is to be started.
   std::optional<bool> try_add(BlockingCall& call, WaitNode*& idle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One was taken out: who has waited longest for room has it now, and is to be finished.
-  WaitNode* admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Who is first in line for the room that there is, if there is any: its wait is to be finished.
+  WaitNode* place_caller() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those that wait for a thread, as a chain.
+  BlockingCall* take_all(Phase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void end_all(BlockingCall* call);
   BlockingCall* next(const Signal& please_stop);
   // The caller goes: takes the call back, or asks it to stop and waits for its end.
   void abandon(BlockingCall& call);
@@ -129,6 +133,30 @@ void BlockingPoolState::remove(BlockingCall& call) {
   (call.next_ == nullptr ? last_ : call.next_->previous_) = call.previous_;
   call.previous_ = call.next_ = nullptr;
   --waiting_count_;
+}
+
+WaitNode* BlockingPoolState::place_caller() {
+  if (waiting_count_ >= options_.max_waiting) return nullptr;
+  WaitNode* const caller = callers_.claim_front();
+  if (caller != nullptr) {
+    append(*static_cast<Caller*>(caller)->call);
+    static_cast<Caller*>(caller)->is_placed = true;
+  }
+  return caller;
+}
+
+BlockingCall* BlockingPoolState::take_all(Phase phase) {
+  last_ = nullptr;
+  waiting_count_ = 0;
+  for (BlockingCall* call = first_; call != nullptr; call = call->next_) call->phase_ = phase;
+  return std::exchange(first_, nullptr);
+}
+
+void BlockingPoolState::end_all(BlockingCall* call) {
+  while (call != nullptr) {
+    const Signal ended = std::exchange(call, call->next_)->ended_;  // the caller goes when it has gone
+    ended.go();
+  }
 }
 
 std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& idle) {
@@ -184,27 +212,20 @@ bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
   }
 }
 
-WaitNode* BlockingPoolState::admit() {
-  if (waiting_count_ >= options_.max_waiting) return nullptr;
-  WaitNode* const caller = callers_.claim_front();
-  if (caller == nullptr) return nullptr;
-  append(*static_cast<Caller*>(caller)->call);
-  static_cast<Caller*>(caller)->is_placed = true;
-  return caller;
-}
-
-bool BlockingPoolState::no_thread(BlockingCall& call) {
+void BlockingPoolState::no_thread(const std::exception_ptr& failure) {
+  BlockingCall* failed = nullptr;
   Claimed retry;
   {
     const TinyLock lock(mutex_);
     --threads_;
     --looking_;
-    if (threads_ > 0 || call.phase_ != Phase::waiting) return true;
-    remove(call);
+    if (threads_ > 0) return;
+    failed = take_all(Phase::begun);
+    for (BlockingCall* call = failed; call != nullptr; call = call->next_) call->failure_ = failure;
     retry = callers_.take_claimed();
   }
   retry.finish_all();
-  return false;
+  end_all(failed);
 }
 
 BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
@@ -227,7 +248,7 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
       --looking_;
       remove(*call);
       call->phase_ = Phase::begun;
-      caller = admit();
+      caller = place_caller();
     }
   }
   if (caller != nullptr) caller->finish(Why::ready);
@@ -283,23 +304,30 @@ void BlockingPoolState::await(BlockingCall& call, const Until& until) {
     in_time = static_cast<bool>(call.ended_.wait(until));
   } catch (...) {
     abandon(call);  // this context is cancelled itself
+    if (call.failure_) mothreads::internal::report_unclaimed_failure("call of pool", name_, call.failure_);
     throw;
   }
-  if (!in_time) abandon(call);
+  if (!in_time) {
+    abandon(call);
+    if (call.failure_) {
+      mothreads::log::warning("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
+                              mothreads::log::describe(call.failure_));
+    }
+  }
   if (call.phase_ == Phase::closed) throw_closed();
   if (!in_time) throw Timedout(fmt::format("Timed out waiting for a call of the pool \"{}\"", name_));
   if (call.failure_) std::rethrow_exception(call.failure_);
 }
 
 void BlockingPoolState::abandon(BlockingCall& call) {
-  Phase phase{};
+  Phase phase = Phase::waiting;
   WaitNode* caller = nullptr;
   {
     const TinyLock lock(mutex_);
     phase = call.phase_;
     if (phase == Phase::waiting) {
       remove(call);
-      caller = admit();
+      caller = place_caller();
     }
   }
   if (caller != nullptr) caller->finish(Why::ready);
@@ -307,32 +335,22 @@ void BlockingPoolState::abandon(BlockingCall& call) {
   const NoUnwind whole;
   if (phase == Phase::begun && call.please_stop_) call.please_stop_->go();
   call.ended_.wait();
-  if (call.failure_) {
-    mothreads::log::error("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
-                          mothreads::log::describe(call.failure_));
-  }
 }
 
 void BlockingPoolState::close() {
-  BlockingCall* call = nullptr;
+  BlockingCall* withdrawn = nullptr;
   Claimed callers;
   Claimed idle;
   {
     const TinyLock lock(mutex_);
     closed_ = true;
-    call = std::exchange(first_, nullptr);
-    last_ = nullptr;
-    waiting_count_ = 0;
-    for (BlockingCall* withdrawn = call; withdrawn != nullptr; withdrawn = withdrawn->next_) withdrawn->phase_ = Phase::closed;
+    withdrawn = take_all(Phase::closed);
     callers = callers_.take_claimed();
     idle = idle_.take_claimed();
   }
   callers.finish_all(Why::closed);
   idle.finish_all();
-  while (call != nullptr) {
-    const Signal ended = std::exchange(call, call->next_)->ended_;
-    ended.go();
-  }
+  end_all(withdrawn);
 }
 
 }  // namespace internal
@@ -343,16 +361,17 @@ BlockingPool::BlockingPool(std::string_view name, const BlockingPoolOptions& opt
 BlockingPool::~BlockingPool() { stop(); }
 
 void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
+  const auto state = state_;  // the pool may go while this waits
   const Until limit = until.from_now();
-  if (group_.please_stop()) state_->close();
-  if (state_->add(call, limit)) {
+  if (group_.please_stop()) state->close();
+  if (state->add(call, limit)) {
     try {
-      group_.run(fmt::format("{} {}", name(), state_->threads()), [state = state_](const Signal& please_stop) { state->work(please_stop); });
+      group_.run(fmt::format("{} {}", name(), state->threads()), [state](const Signal& please_stop) { state->work(please_stop); });
     } catch (...) {
-      if (!state_->no_thread(call)) throw;
+      state->no_thread(std::current_exception());
     }
   }
-  state_->await(call, limit);
+  state->await(call, limit);
 }
 
 void BlockingPool::stop() {

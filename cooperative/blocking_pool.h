@@ -79,7 +79,7 @@ class BlockingPool {
 
   // Calls the function on a thread of the pool, in the order of the calls, waits, and gives its result or throws what it threw. When
   // the limit comes first throws Timedout: a function that has not begun never will, one that has is asked to stop, and awaited, and
-  // its result is dropped, its failure logged. Throws Closed when the pool is stopped before its turn. Throws mothreads::Misuse inside
+  // its result is dropped, its failure logged (see in_parallel.h). Throws Closed when the pool is stopped before its turn. Throws mothreads::Misuse inside
   // a function of the same pool, which could wait for its own thread, and std::system_error when the system refuses the first thread.
   template <typename F>
   auto call(F&& function, const mothreads::Until& until = {});

@@ -166,10 +166,9 @@ class Event<T>::Branch final : public internal::Branch {
  public:
   using Result = T;
 
-  explicit Branch(Event& event) : event_(event) {}
+  explicit Branch(Event& event) : event_(event) { event.home_.check(kName); }
 
   bool hold() override {
-    event_.home_.check(kName);
     if (!event_.held_) return false;
     waiter_.got.emplace(event_.take_held());
     return true;

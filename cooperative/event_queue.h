@@ -25,6 +25,8 @@ class EventQueue {
  public:
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
+  // So many values may wait in it. Those that a wait_for_all() gives back come to their places in front also when others have filled
+  // the queue meanwhile: nothing is lost, and it is full until as many more have been taken.
   explicit EventQueue(std::size_t max_length = kUnlimited) : max_length_(max_length) {}
   ~EventQueue() { internal::check_nobody_waits(waiters_, kName); }
   EventQueue(const EventQueue&) = delete;
@@ -165,10 +167,9 @@ class EventQueue<T>::Branch final : public internal::Branch {
  public:
   using Result = T;
 
-  explicit Branch(EventQueue& queue) : queue_(queue) {}
+  explicit Branch(EventQueue& queue) : queue_(queue) { queue.home_.check(kName); }
 
   bool hold() override {
-    queue_.home_.check(kName);
     if (queue_.values_.empty()) return queue_.closed_;
     waiter_.got = queue_.take_front();
     return true;
@@ -183,7 +184,7 @@ class EventQueue<T>::Branch final : public internal::Branch {
   void throw_failure() override {
     if (!waiter_.got) throw Closed("the queue is closed, and empty");
   }
-  // Also into one that is full by now: it had room when the value came.
+  // Also into one that is full by now: see the constructor.
   void put_back() override {
     if (!queue_.hand_to_waiter(*waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
   }

@@ -38,6 +38,7 @@ void throw_not_joined(const FiberBlock& fiber, Why why) {
 }
 
 void rethrow(FiberBlock& fiber) {
+  fiber.failed_in.reset();
   if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
   throw WasCancelled(fmt::format("fiber \"{}\" was cancelled: it has no result", fiber.own_name));
 }

@@ -106,7 +106,7 @@ class [[nodiscard]] Fiber {
 
   // Hands the fiber to the root of its scheduler, which stops and waits for it when the thread ends; one that was made in a
   // FiberGroup's member to that group, one with a FiberOptions::parent to that. What the fiber uses must outlive them. Its result is
-  // dropped, its failure logged.
+  // dropped, its failure the group's, or logged.
   void release() {
     internal::FiberBlock& fiber = block();
     block_ = nullptr;
@@ -199,6 +199,7 @@ class Fiber<R>::Branch final : public internal::Branch {
     if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) fiber_.join();
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
+  const void* source_of_one() const override { return &block_; }
   R take() { return fiber_.join(); }
 
  private:

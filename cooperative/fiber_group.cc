@@ -1,5 +1,7 @@
 #include "cooperative/fiber_group.h"
 
+#include <utility>
+
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
@@ -52,7 +54,11 @@ FiberGroup::~FiberGroup() {
     const mothreads::internal::NoUnwind whole;
     place_->core->close_group(*place_);
   }
-  for (const auto& [member, failure] : place_->failures) mothreads::internal::report_unclaimed_failure("fiber", member, failure);
+  while (!place_->failures.empty()) {  // the log's sink may be slow, and others fail
+    for (const auto& [member, failure] : std::exchange(place_->failures, {})) {
+      mothreads::internal::report_unclaimed_failure("fiber", member, failure);
+    }
+  }
 }
 
 void FiberGroup::join(const mothreads::Until& until) {

@@ -8,8 +8,10 @@
 //     workers.join();
 //
 // The group is a place of its own in the tree of fibers, under the fiber that made it. Its members' results are dropped; what they
-// throw is kept for join(). Who wants a result takes a handle: spawn({.name = "reader", .parent = workers}, read). What a member
-// makes and releases becomes a member, too. Used on one scheduler's thread alone; a mothreads::ThreadGroup owns threads.
+// throw is kept for join(). Who wants a result takes a handle: spawn({.name = "reader", .parent = workers}, read). A failure is then
+// the handle's, until that is released or destroyed without having given it: from then on it is the group's, as if there had been no
+// handle. What a member makes and releases becomes a member, too, and what that throws is the group's likewise. Used on one
+// scheduler's thread alone; a mothreads::ThreadGroup owns threads.
 
 #include <cstddef>
 #include <exception>
@@ -71,8 +73,8 @@ class FiberGroup {
     cooperative::spawn(options, std::forward<F>(function), std::forward<Args>(args)...).release();
   }
 
-  // Waits until all members have ended, also those made meanwhile, and then throws FibersFailed when any without a handle failed
-  // since the last call. When the limit comes first throws Timedout. It does not stop them: close what feeds them, or call stop().
+  // Waits until all members have ended, also those made meanwhile, and then throws FibersFailed when any failed since the last call
+  // whose failure is no handle's. When the limit comes first throws Timedout. It does not stop them: close what feeds them, or call stop().
   // Throws mothreads::Misuse for a member, which would wait for itself.
   void join(const mothreads::Until& until = {});
 

@@ -6,8 +6,13 @@
 //     auto [a, b] = co::in_parallel([] { return fetch("a"); }, [] { return fetch("b"); });
 //     auto page   = co::with_timeout(absl::Seconds(3), [] { return fetch("c"); });
 //
-// Who gives up on a function cancels its fiber and waits for its end: see FiberCancelled. A caller who is cancelled gives up, too. When
-// not to use them: for a single wait, which takes its limit itself.
+// Who gives up on a function cancels its fiber and waits for its end: see FiberCancelled. A caller who is cancelled gives up, too.
+//
+// A caller gets one exception. What functions throw beside it is logged: he knows that his call has failed. One who is cancelled gets
+// none; then each is a failure that nobody joined, which makes the exit code non-zero. The same holds for a Scheduler's
+// callback_result() and a BlockingPool's call().
+//
+// When not to use them: for a single wait, which takes its limit itself.
 
 #include <concepts>
 #include <cstddef>
@@ -56,7 +61,7 @@ void join_parts(FiberGroup& parts);
 [[noreturn]] void throw_part_cancelled();
 std::string part_name(std::size_t number);
 
-// What a function threw when nobody waited for its result any more: it is logged.
+// What a function threw beside what its caller gets.
 void log_abandoned(std::string_view what, const std::exception_ptr& failure);
 
 }  // namespace internal

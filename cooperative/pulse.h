@@ -37,12 +37,9 @@ class Pulse::Branch final : public internal::Branch {
   using Result = void;
   static constexpr bool kForgets = true;  // what comes while nobody waits
 
-  explicit Branch(Pulse& pulse) : pulse_(pulse) {}
+  explicit Branch(Pulse& pulse) : pulse_(pulse) { pulse.home_.check("a Pulse"); }
 
-  bool hold() override {
-    pulse_.home_.check("a Pulse");
-    return false;
-  }
+  bool hold() override { return false; }
   bool link(mothreads::internal::Wait& wait) override {
     node_.arm(wait, mothreads::Why::ready);
     pulse_.waiters_.push_back(node_);

@@ -7,7 +7,7 @@
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
-#include "mothreads/log.h"
+#include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
@@ -18,6 +18,7 @@ using mothreads::Until;
 using mothreads::Why;
 
 namespace internal {
+
 // What the caller and the scheduler's thread share; the function and its result are the caller's.
 struct AwaitedCall::State {
   enum class Phase : std::uint8_t { waiting, begun, withdrawn, closed, ended };
@@ -155,8 +156,8 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   using Phase = AwaitedCall::State::Phase;
   if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
   if (mothreads::internal::Context::current().must_not_block) {
-    throw mothreads::Misuse("callback_result() was called by a then() function on a thread of the library, which nothing may block: let it "
-                            "post a callback, or start a thread");
+    throw mothreads::Misuse("Deadlock detected: a function given to Signal::then() called callback_result() on a thread of the library, "
+                            "which nothing may block; let it post a callback, or start a thread");
   }
   const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
   AwaitedCall::State& state = *shared;
@@ -170,10 +171,7 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
-    if (state.failure) {
-      mothreads::log::error("a callback_result() failed after its caller had given up: {}",
-                            mothreads::log::describe(std::exchange(state.failure, nullptr)));
-    }
+    if (state.failure) mothreads::internal::report_unclaimed_failure("function", "callback_result", state.failure);
     throw;
   }
   SchedulerCore::may_be_interrupted(mailbox);

@@ -7,7 +7,8 @@
 //     for (const co::StackMark& mark : co::stack_marks()) print(mark.name, mark.most, mark.size);
 //
 // Who uses more than all of it touches the guard below it: the program says "fiber "x" overflowed its 64 KiB stack" on stderr and dies by
-// SIGSEGV, as handlers that were there before its first fiber have it. One that is installed later must call the one it replaces.
+// SIGSEGV, or does what a handler of it does that was there before the first fiber. One that is installed later must call the one that it
+// replaces, else nobody names the fiber; and it must have SA_ONSTACK, else it has no room to run in, and the program dies without a word.
 // A function with a frame of more than 16 KiB may step over the guard: compile such code with -fstack-clash-protection.
 //
 // Each function is about the calling thread's scheduler.

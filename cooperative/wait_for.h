@@ -87,6 +87,8 @@ inline constexpr bool kRemembers = !requires { B::kForgets; };
 // Waits for every one, in their order, and gives all the results, in that order. One limit for all: when it comes first throws Timedout.
 // When one of them throws, that is thrown; the earliest in the order if several do. Then nothing has been taken from the others: fibers
 // still have their handles, values go back to where they came from. Does not wait for what is ready, also after the limit.
+// A queue or an Event that is named twice gives two values; a Fiber has only one result, and throws mothreads::Misuse. That, and a source
+// of another thread, are found before anything is taken.
 template <typename... Sources>
 auto wait_for_all(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
   static_assert((internal::kRemembers<internal::BranchOf<Sources>> && ...),

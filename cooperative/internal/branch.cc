@@ -1,10 +1,18 @@
 #include "cooperative/internal/branch.h"
 
+#include <algorithm>
+#include <exception>
 #include <optional>
+#include <utility>
+
+#include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/inlined_vector.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
 
 namespace cooperative::internal {
 
@@ -27,6 +35,27 @@ bool link(std::span<Branch* const> branches, Wait& wait) {
     if (!branch->link(wait)) return false;
   }
   return true;
+}
+
+void refuse_one_twice(std::span<Branch* const> branches) {
+  absl::InlinedVector<std::pair<const void*, const Branch*>, 16> sources;
+  for (const Branch* branch : branches) {
+    if (const void* source = branch->source_of_one()) sources.emplace_back(source, branch);
+  }
+  std::sort(sources.begin(), sources.end());
+  const auto twice = std::adjacent_find(sources.begin(), sources.end(), [](auto& a, auto& b) { return a.first == b.first; });
+  if (twice == sources.end()) return;
+  throw mothreads::Misuse(fmt::format("wait_for_all was given {} twice, which can be taken only once: name it once", twice->second->name()));
+}
+
+// A value that cannot be moved back must not keep the others from where they came.
+void put_back(Branch& branch) noexcept {
+  try {
+    branch.put_back();
+  } catch (...) {
+    mothreads::log::error("what wait_for_all had taken of {} could not be given back: {}", branch.name(),
+                          mothreads::log::describe(std::current_exception()));
+  }
 }
 
 }  // namespace
@@ -54,6 +83,7 @@ std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
 }
 
 void await_all(std::span<Branch* const> branches, const Until& until) {
+  refuse_one_twice(branches);
   const Until limit = until.from_now();
   std::size_t held = 0;
   try {
@@ -62,7 +92,7 @@ void await_all(std::span<Branch* const> branches, const Until& until) {
       branches[held]->throw_failure();
     }
   } catch (...) {
-    while (held-- > 0) branches[held]->put_back();  // the newest first, so that queues get theirs in order
+    while (held-- > 0) put_back(*branches[held]);  // the newest first, so that queues get theirs in order
     throw;
   }
 }

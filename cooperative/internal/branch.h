@@ -18,7 +18,9 @@ class Branch {
   Branch(const Branch&) = delete;
   Branch& operator=(const Branch&) = delete;
 
-  // Takes hold of what is there already; false when there is nothing. Throws Misuse on another thread, where that matters.
+  // Their constructors throw Misuse on another thread, where that matters: before anything has been taken.
+
+  // Takes hold of what is there already; false when there is nothing.
   virtual bool hold() = 0;
 
   // Lets its source end the wait; then it holds what came. False when something has come meanwhile, by another thread.
@@ -33,6 +35,9 @@ class Branch {
 
   virtual std::string name() const = 0;
 
+  // Its source where that gives what it has only once, ever; else null.
+  virtual const void* source_of_one() const { return nullptr; }
+
  protected:
   ~Branch() = default;
 };
@@ -42,7 +47,7 @@ class Branch {
 std::size_t await_first(std::span<Branch* const> branches, const mothreads::Until& until);
 
 // Waits until all hold something, one after the other. When one fails, or the limit comes first, what the others hold is given back,
-// and that is thrown.
+// and that is thrown. Throws Misuse when two would take the same.
 void await_all(std::span<Branch* const> branches, const mothreads::Until& until);
 
 }  // namespace cooperative::internal

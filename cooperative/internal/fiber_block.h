@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -60,6 +61,7 @@ class FiberBlock final : public mothreads::internal::Context {
   const Job* job = nullptr;
   void* job_self = nullptr;
   std::exception_ptr failure;
+  std::weak_ptr<GroupPlace> failed_in;  // who gets the failure when the handle does not take it; only with one
   mothreads::internal::WaitList joiners;
   std::optional<mothreads::Signal> please_stop;  // when its function takes one
   std::optional<mothreads::Signal> stopped;      // once somebody has asked for it

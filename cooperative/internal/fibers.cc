@@ -143,7 +143,11 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
-  if (failed && !fiber.has_handle) report_failure(fiber);
+  if (failed) {
+    const FiberBlock* const heir = heir_of(fiber);
+    if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();
+    if (!fiber.has_handle) report_failure(fiber);
+  }
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
   if (fiber.watch != nullptr) end_watch(fiber);
@@ -157,13 +161,25 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   if (group != nullptr) member_ended(*group, failed);
 }
 
-void SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
+// Who gets it when it is released; null for the root.
+FiberBlock* SchedulerCore::heir_of(const FiberBlock& fiber) noexcept {
+  FiberBlock* heir = fiber.parent;
+  if (fiber.stays_with_parent) return heir;
+  // What it uses outlives the group that it was made in, if it was, else the scheduler.
+  while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
+  return heir;
+}
+
+// To the group, as long as that can tell somebody.
+std::shared_ptr<GroupPlace> SchedulerCore::report_failure(FiberBlock& fiber) noexcept {
   std::exception_ptr failure = std::exchange(fiber.failure, nullptr);
-  if (fiber.parent != nullptr && fiber.parent->group != nullptr) {
-    fiber.parent->group->failures.emplace_back(fiber.own_name, std::move(failure));
-  } else {
+  auto group = std::exchange(fiber.failed_in, {}).lock();
+  if (group == nullptr) {
     mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
+  } else {
+    group->failures.emplace_back(fiber.own_name, std::move(failure));
   }
+  return group;
 }
 
 // A fiber that the running one runs under waits for it.
@@ -179,21 +195,17 @@ void SchedulerCore::check_join(const FiberBlock& fiber) const {
 void SchedulerCore::let_go(FiberBlock& fiber) {
   fiber.has_handle = false;
   if (fiber.state == FiberBlock::State::ended) {
-    if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
+    const auto group = fiber.failure ? report_failure(fiber) : nullptr;
     recycle(fiber);
+    if (group != nullptr && group->fail_fast) stop_group(*group);
     return;
   }
-  if (!fiber.stays_with_parent) {
-    // What it uses outlives the group that it was made in, if it was, else the scheduler.
-    FiberBlock* heir = fiber.parent;
-    while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
-    if (heir != fiber.parent) {
-      unlink_child(fiber);
-      link_child(fiber, heir);
-      // The one under which it was told does not wait for it any more.
-      if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
-        watch(fiber, fiber.stop_deadline);
-      }
+  if (FiberBlock* const heir = heir_of(fiber); heir != fiber.parent) {
+    unlink_child(fiber);
+    link_child(fiber, heir);
+    // The one under which it was told does not wait for it any more.
+    if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
+      watch(fiber, fiber.stop_deadline);
     }
   }
   tell_if_late(fiber);
@@ -203,7 +215,9 @@ void SchedulerCore::tell_if_late(FiberBlock& fiber) {
   const FiberBlock* parent = fiber.parent;
   const bool is_late = parent == nullptr ? ending_
                                          : parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
-  if (is_late) stop(fiber);
+  // Who has a deadline was about to be told by a stop that does not find it any more.
+  const bool is_lost = fiber.stop_deadline != FiberBlock::kNoDeadline && !fiber.told_to_stop && fiber.state != FiberBlock::State::ending;
+  if (is_late || is_lost) stop(fiber);
 }
 
 void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
@@ -268,6 +282,7 @@ void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
 
 void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
   const Changing changing(tree_changes_);
+  ++unlinked_;
   FiberBlock*& newest = child.parent == nullptr ? newest_ : child.parent->newest_child;
   if (child.older == &child) {
     newest = nullptr;
@@ -279,11 +294,16 @@ void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
   GroupPlace* const group = child.parent != nullptr ? child.parent->group : nullptr;
   child.parent = child.older = child.newer = nullptr;
   if (group == nullptr || --group->members > 0) return;
+  if (group->block->watch != nullptr) {  // it may live on, and members may come that have a deadline of their own
+    end_watch(*group->block);
+    group->block->stop_deadline = FiberBlock::kNoDeadline;
+  }
   while (WaitNode* joiner = group->joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
 }
 
+// Whoever is above was made before, so most often the first look is enough.
 bool SchedulerCore::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept {
-  for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
+  for (const FiberBlock* at = &fiber; at != nullptr && at->id >= ancestor.id; at = at->parent) {
     if (at == &ancestor) return true;
   }
   return false;

@@ -25,7 +25,7 @@ struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
   SchedulerCore* core = nullptr;
   FiberBlock* block = nullptr;  // null once who made the group has ended, or its scheduler
   std::size_t members = 0;
-  std::vector<std::pair<std::string, std::exception_ptr>> failures;  // of those without a handle
+  std::vector<std::pair<std::string, std::exception_ptr>> failures;  // that no handle gives
   mothreads::internal::WaitList joiners;                             // until there are no members
 };
 

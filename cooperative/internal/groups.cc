@@ -17,18 +17,8 @@ void SchedulerCore::open_group(GroupPlace& group) {
   link_child(block, running_fiber());
 }
 
-void SchedulerCore::stop_group(GroupPlace& its) {
-  const auto group = its.shared_from_this();  // who is told may end it
-  if (group->block == nullptr) return;
-  group->block->told_to_stop = true;
-  settle_deadline(*group->block);
-  FiberBlock* const newest = group->block->newest_child;
-  if (group->stop_in_turn && newest != nullptr) {
-    stop(*newest);
-  } else {
-    tell_children(newest, group->block->stop_deadline);
-  }
-  group->please_stop.go();
+void SchedulerCore::stop_group(GroupPlace& group) {
+  if (group.block != nullptr) stop(*group.block);
 }
 
 void SchedulerCore::member_ended(GroupPlace& group, bool failed) noexcept {

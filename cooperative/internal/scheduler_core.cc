@@ -114,7 +114,7 @@ void SchedulerCore::end() {
     settle_deadline_of_all(node_->deadline());
   }
   while (newest_ != nullptr) {
-    tell_children(newest_, stop_deadline_);
+    tell(nullptr, Tell::those_below);
     if (fibers_ == 0) {
       if (newest_ != nullptr) close_group(*newest_->group);  // it outlives its scheduler
       continue;

@@ -321,7 +321,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool prepare(FiberBlock& fiber) noexcept;
   void make_blocks();
   FiberBlock& take_block(std::string_view name);
-  void report_failure(FiberBlock& fiber) noexcept;
+  static FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
+  std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;  // that has got it, if one has
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void mark_stack(const FiberBlock& fiber) noexcept;
@@ -335,8 +336,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unlink_child(FiberBlock& child) noexcept;
   void stop_children(FiberBlock& fiber) noexcept;
   static bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept;
-  void tell(FiberBlock& fiber, std::int64_t deadline);
-  void tell_children(FiberBlock* newest_child, std::int64_t deadline);
+  enum class Tell : bool { those_below, all };
+  void tell(FiberBlock* top, Tell whom);
+  FiberBlock* newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept;
+  FiberBlock* first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept;
+  FiberBlock* next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept;
+  void tell_one(FiberBlock& fiber);
   void settle_deadline(FiberBlock& fiber) noexcept;
   void settle_deadline_of_all(const std::optional<mothreads::Instant>& deadline) noexcept;
   bool has_passed(std::int64_t deadline) const noexcept;
@@ -380,6 +385,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t max_fibers_ = kDefaultMaxFibers;
   std::uint64_t next_id_ = 1;
   mothreads::internal::WaitList no_fibers_waiters_;
+  std::uint64_t unlinked_ = 0;                            // so many have left their place in the tree
   std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
   std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
   CancelTimer stop_timer_{*this, nullptr};

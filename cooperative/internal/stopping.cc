@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <exception>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -28,7 +29,7 @@ using mothreads::internal::TimerOps;
 void SchedulerCore::stop(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended) return;
   settle_deadline(fiber);
-  tell(fiber, fiber.stop_deadline);
+  tell(&fiber, Tell::all);
 }
 
 // The deadline of one that it runs under is its own, too, and watched there: that one ends after it.
@@ -40,6 +41,7 @@ void SchedulerCore::settle_deadline(FiberBlock& fiber) noexcept {
   }
   fiber.stop_deadline = stop_deadline_;
   if (stop_deadline_ != FiberBlock::kNoDeadline) return;
+  if (fiber.group != nullptr && fiber.group->members == 0) return;  // nobody needs time
   const absl::Duration allowed = mothreads::stop_deadline();
   if (allowed == absl::InfiniteDuration()) return;
   watch(fiber, (clock_->now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
@@ -60,13 +62,73 @@ bool SchedulerCore::has_passed(std::int64_t deadline) const noexcept {
   return deadline != FiberBlock::kNoDeadline && clock_->now().time_since_epoch().count() >= deadline;
 }
 
-void SchedulerCore::tell(FiberBlock& fiber, std::int64_t deadline) {
-  if (fiber.state == FiberBlock::State::ended) return;
-  fiber.stop_deadline = std::min(fiber.stop_deadline, deadline);
-  if (fiber.group != nullptr) return stop_group(*fiber.group);
-  const std::uint64_t id = fiber.id;
-  tell_children(fiber.newest_child, deadline);
-  if (fiber.id != id || fiber.state == FiberBlock::State::ended) return;  // what a then() function did
+// Those below `top`, or all where that is null, and then `top` itself if it is meant, too: the newest first, each after those under it.
+// In a loop, because trees may be deep, and stacks are not. What a please_stop sets off is foreign code, then() functions, which may
+// end fibers, hand them on, make new ones, and even wait. Where that has taken the walk's place away it begins again: who is told once
+// more does not notice. New ones are then left out, as before: their parents end them.
+void SchedulerCore::tell(FiberBlock* top, Tell whom) {
+  const std::uint64_t tops_id = top == nullptr ? 0 : top->id;
+  const std::uint64_t id_of_next = next_id_;
+  const auto is_over = [&] { return top != nullptr && (top->id != tops_id || top->state == FiberBlock::State::ended); };
+  const auto first = [&](std::uint64_t end) {
+    FiberBlock* const child = whom == Tell::all ? top : newest_before(end, top);
+    return child == nullptr ? nullptr : first_to_tell(*child, end);
+  };
+  std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
+  FiberBlock* at = first(end);
+  while (at != nullptr) {
+    const std::uint64_t id = at->id;
+    const std::uint64_t unlinked = unlinked_;
+    tell_one(*at);
+    if (unlinked_ != unlinked) [[unlikely]] {
+      if (is_over()) return;
+      const bool is_there = at->id == id && at->state != FiberBlock::State::ended && (top == nullptr || is_below(*at, *top));
+      if (!is_there) {
+        end = id_of_next;
+        at = first(end);
+        continue;
+      }
+    }
+    at = at == top ? nullptr : next_to_tell(*at, top, whom, end);
+  }
+}
+
+// The newest child whose number is below `end`.
+FiberBlock* SchedulerCore::newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept {
+  FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
+  if (newest == nullptr || newest->id < end) return newest;
+  if (parent != nullptr && parent->group != nullptr && parent->group->stop_in_turn) return nullptr;  // they come after that one
+  FiberBlock* at = newest->older;
+  while (at != newest && at->id >= end) at = at->older;
+  return at == newest ? nullptr : at;
+}
+
+// Of a fiber and those under it. On the way down they get the deadline.
+FiberBlock* SchedulerCore::first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept {
+  FiberBlock* at = &fiber;
+  while (true) {
+    at->stop_deadline = std::min(at->stop_deadline, at->parent == nullptr ? stop_deadline_ : at->parent->stop_deadline);
+    if (at->group != nullptr) at->told_to_stop = true;  // who becomes a member from now on is told at once
+    FiberBlock* const child = newest_before(end, at);
+    if (child == nullptr) return at;
+    at = child;
+  }
+}
+
+FiberBlock* SchedulerCore::next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept {
+  FiberBlock* const parent = told.parent;
+  const bool in_turn = parent != nullptr && parent->group != nullptr && parent->group->stop_in_turn;
+  const FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
+  if (!in_turn && told.older != newest) return first_to_tell(*told.older, end);
+  return parent == top && whom == Tell::those_below ? nullptr : parent;
+}
+
+void SchedulerCore::tell_one(FiberBlock& fiber) {
+  if (fiber.group != nullptr) {
+    const Signal please_stop = fiber.group->please_stop;
+    please_stop.go();
+    return;
+  }
   const bool is_first = !std::exchange(fiber.told_to_stop, true);
   // Cancelled first: what please_stop sets off may end the fiber.
   if (!fiber.takes_stop || has_passed(fiber.stop_deadline)) cancel(fiber);
@@ -75,28 +137,11 @@ void SchedulerCore::tell(FiberBlock& fiber, std::int64_t deadline) {
   please_stop.go();
 }
 
-void SchedulerCore::tell_children(FiberBlock* newest_child, std::int64_t deadline) {
-  FiberBlock* const parent = newest_child == nullptr ? nullptr : newest_child->parent;
-  const std::uint64_t parents_id = parent == nullptr ? 0 : parent->id;
-  FiberBlock* child = newest_child;
-  while (child != nullptr) {
-    const std::uint64_t id = child->id;
-    tell(*child, deadline);
-    if (parent != nullptr && parent->id != parents_id) return;
-    FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
-    // What one does when it is told may end others, itself, too: then the next is found anew, by its age.
-    const bool is_there = child->id == id && child->parent == parent && child->state != FiberBlock::State::ended;
-    FiberBlock* next = is_there ? child->older : newest;
-    while (next != nullptr && next->id >= id) next = next->older == newest ? nullptr : next->older;
-    child = next;
-  }
-}
-
 void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
   settle_deadline(fiber);
-  tell_children(fiber.newest_child, fiber.stop_deadline);
+  tell(&fiber, Tell::those_below);
   while (fiber.newest_child != nullptr) {
-    if (!fiber.newest_child->told_to_stop) tell_children(fiber.newest_child, fiber.stop_deadline);  // it came meanwhile
+    if (!fiber.newest_child->told_to_stop) tell(&fiber, Tell::those_below);  // it came meanwhile
     FiberBlock* const child = fiber.newest_child;  // looked at anew: who was told may have ended
     if (child == nullptr) return;
     if (child->group != nullptr) {
@@ -161,7 +206,7 @@ void SchedulerCore::start_stopper() noexcept {
           [](void* self) {
             const NoUnwind whole;
             auto& core = *static_cast<SchedulerCore*>(self);
-            core.tell_children(core.newest_, core.stop_deadline_);
+            core.tell(nullptr, Tell::those_below);
           },
       .drop_function = [](void*) noexcept {},
       .destroy = [](void*) noexcept {},
