@@ -241,7 +241,7 @@ TEST_F(FiberGroupReportDeathTest, NamesTheMemberThatStillDoesNotEnd) {
       },
       ExitedWithCode(kExitDidNotStop),
       "not yet\n(.|\n)*\"workers\" was told to stop and did not by its deadline; who did not stop:\n"
-      "thread \"host\" waits for the members of a FiberGroup to end; please_stop was not given\n"
+      "thread \"host\" waits for the end of group workers; please_stop was not given\n"
       "    #0 (.|\n)*"
       "\n  scheduler \"scheduler of host\"; please_stop was not given\n"
       "    fiber \"workers\" is a FiberGroup\n"
