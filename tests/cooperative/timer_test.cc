@@ -14,6 +14,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
+#include "mothreads/clock.h"
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
