@@ -30,6 +30,7 @@
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/nothing_left.h"
 
 namespace cooperative::testing {
 namespace {
@@ -40,6 +41,7 @@ using mothreads::Thread;
 using mothreads::Till;
 using mothreads::Why;
 using mothreads::testing::LogLines;
+using mothreads::testing::take_unclaimed_failures;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -350,6 +352,7 @@ void call_from_everywhere(World& world, std::deque<Frame>& frames, CallbackResul
     }));
   }
   join(callers);
+  static_cast<void>(take_unclaimed_failures());  // of those who were cancelled
 }
 
 TEST(CallbackResultSeedsTest, NothingUsesTheFrameOfACallerWhoHasGone) {
@@ -526,7 +529,8 @@ TEST(CallbackResultSeedsTest, WhatAFunctionThrowsAfterItsCallerWasCancelledIsLog
     go_on.go();
     EXPECT_THROW(caller.join(), WasCancelled);
   });
-  EXPECT_THAT(lines.with("a callback_result() failed after its caller had given up: disk on fire"), SizeIs(1));
+  EXPECT_THAT(lines.with("Problem in function \"callback_result\", which nobody joined: disk on fire"), SizeIs(1));
+  EXPECT_EQ(take_unclaimed_failures(), 1);
 }
 
 TEST(CallbackResultSeedsTest, IsRefusedWhereNothingMayWait) {
