@@ -171,7 +171,10 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
-    if (state.failure) mothreads::internal::report_unclaimed_failure("function", "callback_result", state.failure);
+    // It goes before the caller does: it may hold what is the caller's.
+    if (state.failure) {
+      mothreads::internal::report_unclaimed_failure("function", "callback_result", std::exchange(state.failure, nullptr));
+    }
     throw;
   }
   SchedulerCore::may_be_interrupted(mailbox);

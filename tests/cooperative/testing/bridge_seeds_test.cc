@@ -27,9 +27,10 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
-#include "tests/cooperative/testing/server.h"
 #include "tests/cooperative/testing/wander.h"
+#include "tests/support/host.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/nothing_left.h"
 
 namespace cooperative::testing {
 namespace {
@@ -40,6 +41,7 @@ using mothreads::Thread;
 using mothreads::Till;
 using mothreads::Why;
 using mothreads::testing::LogLines;
+using mothreads::testing::take_unclaimed_failures;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -137,7 +139,7 @@ TEST(CallbackQueueSeedsTest, WhatItTakesRunsOnceInOrderAndWhatItRefusesNever) {
   const LogLines lines;
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       CallbackQueue queue(server.scheduler(), some_options(world));
       Posters posters(world, queue);
       posters.join();
@@ -152,7 +154,7 @@ TEST(CallbackQueueSeedsTest, TheEndOfTheSchedulerLeavesNobodyWaiting) {
   const LogLines lines;
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       CallbackQueue queue(server.scheduler(), some_options(world));
       Posters posters(world, queue);
       wander(world);
@@ -170,7 +172,7 @@ TEST(CallbackQueueSeedsTest, ItsEndDropsTheRestAndAwaitsWhatRuns) {
   const LogLines lines;
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       std::optional<CallbackQueue> queue(std::in_place, server.scheduler(), some_options(world));
       Posters posters(world, *queue);
       posters.join();
@@ -189,7 +191,7 @@ void expect_that_posts_may_be_interrupted(Post post) {
     bool ran_at_once = false;
     World world({.seed = seed, .interrupt_posts = interrupt_posts});
     world.run([&] {
-      Server server;
+      Host server;
       post(server.scheduler(), ran, ran_at_once);
     });
     return ran_at_once;
@@ -225,7 +227,7 @@ TEST(SignalCallbackSeedsTest, PostsMayBeInterrupted) {
 TEST(SignalCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       int asked = 0;
       int seen = 0;
       int inside = 0;
@@ -259,7 +261,7 @@ TEST(SignalCallbackSeedsTest, ItsEndAndItsSchedulersLeaveNothingToRun) {
   const LogLines lines;
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       Fate fate;
       std::optional<SignalCallback> callback(std::in_place, server.scheduler(), [&world, given = Given(fate)]() mutable {
         given.run();
@@ -350,6 +352,7 @@ void call_from_everywhere(World& world, std::deque<Frame>& frames, CallbackResul
     }));
   }
   join(callers);
+  static_cast<void>(take_unclaimed_failures());  // of those who were cancelled
 }
 
 TEST(CallbackResultSeedsTest, NothingUsesTheFrameOfACallerWhoHasGone) {
@@ -357,7 +360,7 @@ TEST(CallbackResultSeedsTest, NothingUsesTheFrameOfACallerWhoHasGone) {
   for_many_seeds([](World& world) {
     std::deque<Frame> frames;
     world.run([&] {
-      Server server;
+      Host server;
       call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
         return server.scheduler().callback_result(run_in, function, limit);
       });
@@ -370,7 +373,7 @@ TEST(CallbackResultSeedsTest, NorWhereTheSchedulerEnds) {
   for_many_seeds([](World& world) {
     std::deque<Frame> frames;
     world.run([&] {
-      Server server;
+      Host server;
       auto ends = Thread::run("ends it", [&](Signal) {
         for (std::uint64_t i = world.random(20); i > 0; --i) wander(world);
         server.end();
@@ -388,7 +391,7 @@ TEST(CallbackResultSeedsTest, NorOfAQueue) {
   for_many_seeds([](World& world) {
     std::deque<Frame> frames;
     world.run([&] {
-      Server server;
+      Host server;
       CallbackQueue queue(server.scheduler(), some_options(world));
       std::optional<mothreads::ThreadHandle<void>> ends;
       if (chance(world, 5)) {
@@ -484,7 +487,7 @@ void expect_that_later_callbacks_are_not_cancelled(World& world, const Scheduler
 TEST(CallbackResultSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       expect_that_later_callbacks_are_not_cancelled(
           world, server.scheduler(), [&](auto function) { EXPECT_TRUE(server.scheduler().callback(function)); },
           [&](auto function, absl::Duration limit) { server.scheduler().callback_result(RunIn::callbacks, function, limit); });
@@ -495,7 +498,7 @@ TEST(CallbackResultSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
 TEST(CallbackQueueSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
   for_many_seeds([](World& world) {
     world.run([&] {
-      Server server;
+      Host server;
       CallbackQueue queue(server.scheduler());
       expect_that_later_callbacks_are_not_cancelled(
           world, server.scheduler(), [&](auto function) { EXPECT_TRUE(queue.callback(function)); },
@@ -508,7 +511,7 @@ TEST(CallbackResultSeedsTest, WhatAFunctionThrowsAfterItsCallerWasCancelledIsLog
   LogLines lines;
   World world;
   world.run([&] {
-    Server server;
+    Host server;
     Signal begun;
     Signal go_on;
     auto caller = spawn("caller", [&] {
@@ -526,14 +529,15 @@ TEST(CallbackResultSeedsTest, WhatAFunctionThrowsAfterItsCallerWasCancelledIsLog
     go_on.go();
     EXPECT_THROW(caller.join(), WasCancelled);
   });
-  EXPECT_THAT(lines.with("a callback_result() failed after its caller had given up: disk on fire"), SizeIs(1));
+  EXPECT_THAT(lines.with("Problem in function \"callback_result\", which nobody joined: disk on fire"), SizeIs(1));
+  EXPECT_EQ(take_unclaimed_failures(), 1);
 }
 
 TEST(CallbackResultSeedsTest, IsRefusedWhereNothingMayWait) {
   std::string refusal;
   World world;
   world.run([&] {
-    Server server;
+    Host server;
     Till(absl::Seconds(1)).then([&] {
       try {
         server.scheduler().callback_result([] { ADD_FAILURE() << "nobody waits for it"; });

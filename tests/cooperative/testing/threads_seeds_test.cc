@@ -20,7 +20,6 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
-#include "tests/cooperative/testing/server.h"
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
 

@@ -3,11 +3,13 @@
 // What the tests of many seeds have in common.
 
 #include <cstddef>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
+#include "mothreads/thread.h"
 #include "tests/support/watchdog.h"
 
 namespace cooperative::testing {
@@ -50,5 +52,11 @@ inline void wander(World& world) {
 inline absl::Duration some_time(World& world) { return absl::Milliseconds(world.random(6)); }
 
 inline bool chance(World& world, unsigned of_ten) { return world.random(10) < of_ten; }
+
+using Threads = std::vector<mothreads::ThreadHandle<void>>;
+
+inline void join(Threads& threads) {
+  for (auto& thread : threads) thread.join();
+}
 
 }  // namespace cooperative::testing

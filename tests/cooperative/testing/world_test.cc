@@ -454,6 +454,29 @@ TEST(WorldSeedTest, InterruptLetsNoFiberOfItsOwnRun) {
   });
 }
 
+TEST(WorldSeedTest, AFiberThatBeginsAtOnceComesBeforeAllOthersOfItsThread) {
+  for_each_seed(50, [](World& world) {
+    world.run([&] {
+      auto thread = Thread::run("other", [](Signal) {
+        for (int i = 0; i < 3; ++i) yield();
+      });
+      std::string order;
+      auto ready = spawn("ready", [&] { order += 'r'; });
+      auto at_once = spawn({.name = "at once", .start = Start::at_once}, [&] {
+        order += 'a';
+        world.interrupt();
+        order += 'b';
+        yield();
+        order += 'd';
+      });
+      order += 'c';
+      ready.join();
+      at_once.join();
+      EXPECT_EQ(order, "abcrd");
+    });
+  });
+}
+
 TEST(WorldSeedTest, PostsMayBeInterrupted) {
   const auto runs_at_once = [](std::uint64_t seed, bool interrupt_posts) {
     bool ran = false;
