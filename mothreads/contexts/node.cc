@@ -58,6 +58,10 @@ void Node::attach_to(Node& parent) {
       throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which has ended: start it under a parent that still runs",
                                name_, parent.name_));
     }
+    if (parent.watched_ && parent.is_only_its_children() && !parent.has_running_child()) {
+      parent.watch_is_over_ = true;
+      parent.deadline_.reset();
+    }
     ref();
     if (Node* newest = parent.newest_child_) {
       older_ = newest;
@@ -142,7 +146,7 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
   {
     TinyLock lock(mutex_);
     if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
-    if (!deadline_ && allowed != absl::InfiniteDuration()) {
+    if (!deadline_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
       deadline_ = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
       // One that was inherited is watched by whoever set it: its node ends after this one.
       watched = watched_ = true;
@@ -151,6 +155,23 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
   }
   if (watched) watch_until(*deadline);
   return deadline;
+}
+
+bool Node::has_ended() const noexcept {
+  if (stopped_) return true;
+  if (!is_only_its_children()) return false;
+  TinyLock lock(mutex_);
+  return watch_is_over_ || !has_running_child();
+}
+
+bool Node::has_running_child() const noexcept {
+  const Node* child = newest_child_;
+  if (child == nullptr) return false;
+  do {
+    if (!child->stopped_) return true;
+    child = child->older_;
+  } while (child != newest_child_);
+  return false;
 }
 
 void Node::end_process(std::string_view who) const { report_and_exit(who, *this); }

@@ -150,6 +150,9 @@ class Node : public StopWatch {
   // Whether it belongs to the thread above it, as its scheduler does, and is no child that the thread made.
   virtual bool is_part_of_parent() const { return false; }
 
+  // Whether it runs nothing itself, and may live on when its children have ended after a stop.
+  virtual bool is_only_its_children() const { return false; }
+
   // Whether it may have children: a thread that the library does not know may not.
   virtual bool takes_children() const { return true; }
 
@@ -169,7 +172,8 @@ class Node : public StopWatch {
   virtual void tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline);
 
  private:
-  bool has_ended() const noexcept override { return static_cast<bool>(stopped_); }
+  bool has_ended() const noexcept override;
+  bool has_running_child() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string_view watched_name() const noexcept override { return name_; }
   [[noreturn]] void report() override { end_process(name_); }
 
@@ -186,6 +190,7 @@ class Node : public StopWatch {
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
   bool told_ ABSL_GUARDED_BY(mutex_) = false;
   bool watched_ ABSL_GUARDED_BY(mutex_) = false;
+  bool watch_is_over_ ABSL_GUARDED_BY(mutex_) = false;  // all of that stop have ended: who comes later has a deadline of his own
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // tells its children to stop, and those that are added
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 

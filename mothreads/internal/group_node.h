@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdint>
 #include <exception>
 #include <string>
 #include <utility>
@@ -30,6 +29,7 @@ class GroupNode final : public Node {
 
   void await_end() override;
   std::string_view kind() const override { return "group"; }
+  bool is_only_its_children() const override { return true; }
 
  private:
   void tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) override;

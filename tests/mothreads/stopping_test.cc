@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <cstdio>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -109,6 +110,24 @@ TEST_F(StoppingTest, OneTimerWatchesOverAWholeTree) {
   EXPECT_EQ(clock.timers(), 0u);
 }
 
+TEST_F(StoppingTest, AStoppedGroupWhoseMembersHaveEndedMayLiveOn) {
+  testing::VirtualClock clock;
+  const UseClock use(clock);
+  ThreadGroup empty("empty");
+  ThreadGroup drained("drained");
+  drained.run("polite", [](Signal please_stop) { please_stop.wait(); });
+  empty.stop();
+  drained.stop();
+  drained.join();
+  clock.advance(kDefaultStopDeadline);
+  clock.advance(kUnwindGrace);
+  EXPECT_EQ(clock.timers(), 0u);
+  // Who comes later has a deadline of his own.
+  drained.run("late", [](Signal please_stop) { please_stop.wait(); });
+  drained.join();
+  EXPECT_EQ(clock.timers(), 0u);
+}
+
 // A thread that sleeps for ever and does not look at please_stop.
 struct Stubborn {
   Signal never{"the answer that never comes"};
@@ -182,6 +201,28 @@ TEST_F(StoppingDeathTest, TheDeadlineIsInheritedByWhatIsStartedLater) {
         clock.advance(absl::Seconds(10));
       },
       ExitedWithCode(kExitDidNotStop), "\"parent\" was told to stop(.|\n)*thread \"late\" ");
+}
+
+TEST_F(StoppingDeathTest, WhoComesIntoAGroupAfterItsStopHasADeadlineOfItsOwn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        testing::VirtualClock clock;
+        const UseClock use(clock);
+        const Signal never("never");
+        ThreadGroup group("workers");
+        group.run("polite", [](Signal please_stop) { please_stop.wait(); });
+        group.stop();
+        group.join();
+        clock.advance(kDefaultStopDeadline - absl::Seconds(1));
+        testing::await_sleeping(group.run("late", [&](Signal) { never.wait(); }), never.name());
+        clock.advance(absl::Seconds(2));  // the group's own is over
+        group.stop();                     // changes nothing
+        clock.advance(kDefaultStopDeadline - absl::Seconds(3));
+        std::fputs("it has had less than its time\n", stderr);
+        clock.advance(absl::Seconds(1));
+      },
+      ExitedWithCode(kExitDidNotStop), "less than its time\n(.|\n)*\"late\" was told to stop and did not by its deadline");
 }
 
 TEST_F(StoppingDeathTest, TheReportShowsTheTreeAndWhoWasNotTold) {
