@@ -7,6 +7,7 @@
 #include <deque>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -171,6 +172,23 @@ void fibers_stop() {
   check(tidied, "the careful one tidied up");
 }
 
+void at_once() {
+  // [at_once]
+  std::map<int, std::string> cache{{7, "seven"}};
+  auto look_up = [&](int key) {
+    if (!cache.contains(key)) {
+      co::sleep(absl::Milliseconds(1));                 // the answer takes its time
+      cache[key] = "another";
+    }
+    return cache[key];
+  };
+  auto known = co::spawn({.name = "known", .start = co::Start::at_once}, look_up, 7);
+  bool had_to_wait = known.is_alive();                  // it began inside spawn(), and has ended there
+  std::string answer = known.join();
+  // [/at_once]
+  check(!had_to_wait && answer == "seven", "what is known needs no wait");
+}
+
 void timers() {
   // [timer]
   int samples = 0;
@@ -297,6 +315,7 @@ int main() {
     virtual_time();
     fibers();
     fibers_stop();
+    at_once();
     timers();
     between();
     queue_between();

@@ -1,10 +1,15 @@
 #include "cooperative/blocking_pool.h"
 
+#include <sys/resource.h>
+
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -12,12 +17,14 @@
 
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
+#include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 
 namespace cooperative {
@@ -332,6 +339,47 @@ TEST(BlockingPoolTest, ManyCallersOfBothKindsLoseNothing) {
   EXPECT_EQ(pool.waiting(), 0u);
   EXPECT_LE(ran, 8 * kEach / 3);
 }
+
+// The sanitizers' own memory does not fit such a limit.
+#ifndef MOTHREADS_TESTS_SANITIZED
+
+// All who call at the time; later, with memory again, threads can be had.
+void call_without_memory_for_a_thread() {
+  BlockingPool pool("pool", {.threads = 2});
+  Event<> go_on(Reset::manual);
+  int failed = 0;
+  std::vector<Fiber<void>> callers;
+  for (int i = 0; i < 5; ++i) {
+    callers.push_back(spawn("caller", [&] {
+      go_on.wait();
+      try {
+        pool.call([] {});
+      } catch (const std::system_error& refused) {
+        ++failed;
+        std::fprintf(stderr, "%s\n", refused.what());
+      }
+    }));
+  }
+  yield();  // they have their stacks
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+  setrlimit(RLIMIT_AS, &none);
+  go_on.signal();
+  for (auto& caller : callers) caller.join();
+  setrlimit(RLIMIT_AS, &limit);
+  const bool works = pool.call([] { return true; });
+  std::fprintf(stderr, "%d failed, and then it works: %d\n", failed, works);
+  std::_Exit(0);
+}
+
+TEST(BlockingPoolDeathTest, WithoutAThreadTheCallsFailAndLaterOnesWork) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(call_without_memory_for_a_thread(), ::testing::ExitedWithCode(0),
+              "cannot start thread \"pool 1\"(.|\n)*5 failed, and then it works: 1");
+}
+
+#endif
 
 }  // namespace
 }  // namespace cooperative
