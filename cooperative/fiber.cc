@@ -59,14 +59,15 @@ Signal please_stop_of(FiberBlock& fiber) {
 }
 
 FiberBlock& new_fiber(const Order& order) {
-  const auto& [name, please_stop, stack_size, parent, starts_at_once] = order;
+  const auto& name = order.name;
+  const ParentRef& parent = order.parent;
   if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
   core.check_limit(name);
   const bool is_chosen = parent.block != nullptr;
   if (is_chosen) check_parent(name, core, parent);
-  FiberBlock& fiber = core.make_fiber(name, is_chosen ? parent.block : core.running_fiber());
-  fiber.stack_size = stack_size;
+  FiberBlock& fiber = core.make_fiber(name, is_chosen ? parent.block : core.parent_for_new());
+  fiber.stack_size = order.stack_size;
   fiber.stays_with_parent = is_chosen;
   return fiber;
 }

@@ -48,15 +48,10 @@ void check_period(absl::Duration timeout) {
   throw Misuse("a Timer was given an empty function: give it one that can be called");
 }
 
-internal::ParentRef running_fiber(const SchedulerCore& core) {
-  FiberBlock* fiber = core.running_fiber();
-  return fiber == nullptr ? internal::ParentRef() : internal::ParentRef{fiber, fiber->id};
-}
-
-// Its maker, as long as it lives.
-FiberBlock* living(const internal::ParentRef& maker) {
-  const bool lives = maker.block != nullptr && maker.block->id == maker.id && maker.block->state != FiberBlock::State::ended;
-  return lives ? maker.block : nullptr;
+// Its maker, as long as its function runs.
+FiberBlock* running(const internal::ParentRef& maker) {
+  const bool runs = maker.block != nullptr && maker.block->id == maker.id && maker.block->state == FiberBlock::State::begun;
+  return runs ? maker.block : nullptr;
 }
 
 }  // namespace
@@ -66,15 +61,9 @@ struct Timer::Call {
 
   // Nothing any more when the timer has other plans meanwhile.
   void run() {
-    if (awaits_time) {
-      mothreads::internal::WaitList nobody;
-      mothreads::internal::WaitNode node;
-      const Instant when{std::chrono::nanoseconds(timer->when)};
-      timer->core().wait(nobody, node, "waits for the time of a timer", when);
-    }
+    if (awaits_time) return await_time();
     if (timer == nullptr) return;
     has_begun = true;
-    timer->was_reset_ = false;
     function = std::move(timer->function_);
     try {
       function();
@@ -83,6 +72,17 @@ struct Timer::Call {
     } catch (...) {
       mothreads::log::error("Timer callback raised uncaught exception: {}", mothreads::log::describe(std::current_exception()));
     }
+  }
+
+  void await_time() {
+    if (timer == nullptr) return;
+    mothreads::internal::WaitList nobody;
+    mothreads::internal::WaitNode node;
+    timer->core().wait(nobody, node, "waits for the time of a timer", Instant(std::chrono::nanoseconds(timer->when)));
+    Timer* const its = std::exchange(timer, nullptr);
+    if (its == nullptr) return;
+    its->call_ = nullptr;
+    its->start_call();
   }
 
   static void end(void* self) noexcept {
@@ -94,7 +94,7 @@ struct Timer::Call {
 
   Timer* timer;  // null when it has gone, or does not want the call any more
   FiberBlock* const fiber;
-  bool awaits_time = false;  // of another clock than the scheduler's
+  bool awaits_time = false;  // of another clock than the scheduler's: then it makes no call, but another to do so
   bool has_begun = false;
   absl::AnyInvocable<void()> function;
 };
@@ -115,19 +115,22 @@ Timer::Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const 
     : TimerNode(kOps),
       repeat_(options.repeat),
       reuse_(options.reuse),
-      function_(std::move(function)),
-      maker_(running_fiber(core())) {
+      function_(std::move(function)) {
   if (!function_) [[unlikely]] refuse_empty_function();
   if (options.repeat != Repeat::no) check_period(timeout);
   const auto& maker = mothreads::internal::Context::current();
-  if (options.stack_size != 0) extras().stack_size = options.stack_size;
-  if (maker.clock != &core().clock() || maker.log_extras) extras();
+  if (maker.clock != &core().clock() || maker.log_extras || options.stack_size != 0) [[unlikely]] {
+    extras_ = std::make_unique<Extras>(
+        Extras{.clock = maker.clock, .log_extras = maker.log_extras, .stack_size = options.stack_size});
+  }
+  FiberBlock* fiber = core().parent_for_new();
+  maker_ = fiber == nullptr ? internal::ParentRef{nullptr, core().stops()} : internal::ParentRef{fiber, fiber->id};
   set(nanoseconds_of(timeout));
   arm();
 }
 
 void Timer::refuse_to_go() noexcept {
-  mothreads::internal::fatal_misuse("a Timer was destroyed on another thread than its own: let its own thread destroy it");
+  mothreads::internal::fatal_misuse("a Timer was destroyed on another thread than its own, or after its scheduler's end: let its own thread destroy it before");
 }
 
 void Timer::await_call() noexcept {
@@ -149,6 +152,7 @@ void Timer::reset(absl::Duration timeout, Repeat repeat) {
   if (is_cancelled_) throw Misuse("Cannot reuse this timer: it was cancelled");
   if (has_ended_) throw Misuse("Cannot reuse this timer: it has gone, and was not made with .reuse = true");
   if (repeat != Repeat::no) extras();
+  if (maker_.block == nullptr) maker_.id = core().stops();
   disarm();
   repeat_ = repeat;
   was_reset_ = true;
@@ -157,10 +161,7 @@ void Timer::reset(absl::Duration timeout, Repeat repeat) {
 }
 
 Timer::Extras& Timer::extras() {
-  if (extras_ == nullptr) {
-    const auto& maker = mothreads::internal::Context::current();
-    extras_ = std::make_unique<Extras>(Extras{.clock = maker.clock, .log_extras = maker.log_extras});
-  }
+  if (extras_ == nullptr) extras_ = std::make_unique<Extras>(Extras());
   return *extras_;
 }
 
@@ -177,18 +178,19 @@ void Timer::set(std::int64_t nanoseconds) {
 
 void Timer::set_with_extras(std::int64_t nanoseconds) {
   extras().period = nanoseconds;
-  when = nanoseconds == kForEver ? kNever : after(is_on_schedulers_clock() ? core().not_before_now() : extras_->clock->now(), nanoseconds);
+  when = nanoseconds == kForEver ? kNever : after(&clock() == &core().clock() ? core().not_before_now() : clock().now(), nanoseconds);
 }
 
-bool Timer::is_on_schedulers_clock() const { return extras_ == nullptr || extras_->clock == &core().clock(); }
+const mothreads::Clock& Timer::clock() const {
+  return extras_ != nullptr && extras_->clock != nullptr ? *extras_->clock : core().clock();
+}
 
 void Timer::arm() noexcept {
   if (when == kNever) return;
-  if (is_on_schedulers_clock()) {
+  if (&clock() == &core().clock()) {
     core().add_timer(*this, when);
   } else {
-    start_call();
-    call_->awaits_time = true;
+    start(nullptr, /*awaits_time=*/true);
   }
 }
 
@@ -199,26 +201,50 @@ void Timer::drop_call() noexcept {
   core().cancel(*call.fiber);
 }
 
-void Timer::start_call() noexcept {
-  FiberBlock& fiber = core().make_helper("timer", living(maker_));
-  if (extras_ != nullptr) {
-    fiber.clock = extras_->clock;
+void Timer::start_call() noexcept { start(running(maker_), /*awaits_time=*/false); }
+
+void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
+  if (core().node() == nullptr) return;  // its scheduler has ended
+  was_reset_ = false;
+  FiberBlock& fiber = core().make_helper("timer", parent);
+  if (extras_ == nullptr) {
+    if (fiber.log_extras) fiber.log_extras = nullptr;
+  } else {
+    if (extras_->clock != nullptr) fiber.clock = extras_->clock;
     fiber.log_extras = extras_->log_extras;
     fiber.stack_size = extras_->stack_size;
   }
   static_assert(sizeof(Call) <= FiberBlock::kRoom);
   call_ = new (fiber.room) Call(*this, fiber);
+  call_->awaits_time = awaits_time;
   core().start_helper(fiber, Call::kJob, call_);
-  core().tell_if_late(fiber);
+  if (was_made_before_the_stop()) {
+    core().stop(fiber);
+  } else {
+    core().tell_if_late(fiber);
+  }
+}
+
+// Who made it would have told it, if it were a fiber all the time.
+bool Timer::was_made_before_the_stop() const { return maker_.block == nullptr && maker_.id != core().stops(); }
+
+bool Timer::maker_only_ended() const {
+  const FiberBlock* const block = maker_.block;
+  if (block == nullptr) return false;
+  return block->id != maker_.id || (block->state >= FiberBlock::State::ending && !block->told_to_stop && !block->is_cancelled);
 }
 
 void Timer::call_ended(Call& call) noexcept {
   if (call.has_begun) function_ = std::move(call.function);
   call_ = nullptr;
-  if (call.fiber->outcome == FiberBlock::Outcome::cancelled) is_cancelled_ = true;
-  if (is_cancelled_) return;
-  if (!was_reset_) set_next();
-  arm();
+  if (call.fiber->outcome == FiberBlock::Outcome::cancelled) {
+    // Its time had just come when its maker ended: then it is made under the root.
+    const bool is_made_later = !call.has_begun && !call.awaits_time && maker_only_ended();
+    if (!is_made_later) is_cancelled_ = true;
+  } else if (!was_reset_) {
+    set_next();
+  }
+  if (!is_cancelled_) arm();
 }
 
 void Timer::set_next() noexcept {
@@ -230,7 +256,7 @@ void Timer::set_next() noexcept {
   } else if (const std::int64_t step = extras_->period; step == kForEver) {
     when = kNever;
   } else {
-    const std::int64_t now = extras_->clock->now().time_since_epoch().count();
+    const std::int64_t now = clock().now().time_since_epoch().count();
     when += step;
     if (when <= now) when += ((now - when) / step + 1) * step;
   }

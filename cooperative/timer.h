@@ -7,8 +7,8 @@
 //
 // The function may wait as long as it likes. What it throws is logged, and the timer lives on. The destructor cancels the timer and
 // waits for a call that is under way, but for one that destroys it itself. Until its time has come a timer is no more than a link in
-// the scheduler's timers. A call runs under the fiber that made the timer, as long as that one lives, and is stopped with it; that
-// cancels the timer. Used on one scheduler's thread alone.
+// the scheduler's timers. A call runs under the fiber that made the timer, as long as that one runs, and is stopped with it; that
+// cancels the timer. Used, and destroyed, on one scheduler's thread alone, before that scheduler ends.
 
 #include <cstddef>
 #include <cstdint>
@@ -66,8 +66,8 @@ class Timer : private mothreads::internal::TimerNode {
   struct Call;
   // What few timers have: the common one shall be small.
   struct Extras {
-    mothreads::Clock* clock;  // the maker's
-    std::shared_ptr<const std::string> log_extras;
+    mothreads::Clock* clock = nullptr;  // the maker's; null for the scheduler's
+    std::shared_ptr<const std::string> log_extras = nullptr;
     std::int64_t period = 0;  // nanoseconds; of one that repeats
     std::size_t stack_size = 0;
   };
@@ -77,7 +77,7 @@ class Timer : private mothreads::internal::TimerNode {
   Extras& extras();
   void set(std::int64_t nanoseconds);
   void set_with_extras(std::int64_t nanoseconds);
-  bool is_on_schedulers_clock() const;
+  const mothreads::Clock& clock() const;
   void arm() noexcept;
   // A call that has not begun is not made.
   void disarm() noexcept {
@@ -88,6 +88,9 @@ class Timer : private mothreads::internal::TimerNode {
   void await_call() noexcept;
   [[noreturn]] static void refuse_to_go() noexcept;
   void start_call() noexcept;
+  void start(internal::FiberBlock* parent, bool awaits_time) noexcept;
+  bool was_made_before_the_stop() const;
+  bool maker_only_ended() const;
   void call_ended(Call& call) noexcept;
   void set_next() noexcept;
 
@@ -100,7 +103,7 @@ class Timer : private mothreads::internal::TimerNode {
   const internal::Home home_;
   std::unique_ptr<Extras> extras_;
   absl::AnyInvocable<void()> function_;  // the call has it while it is under way
-  const internal::ParentRef maker_;
+  internal::ParentRef maker_;  // of one that the root made, the number is that of the stops before
 };
 
 }  // namespace cooperative

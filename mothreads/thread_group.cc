@@ -63,7 +63,7 @@ void GroupNode::tell_next(const std::optional<Instant>& deadline) {
     // Whether it was told before says nothing: somebody may have told it alone.
     if (in_turn_.exchange(member->id()) == member->id()) return;
     member->request_stop(deadline, clock());
-    member->stopped().then([group = Ref<GroupNode>(*this), deadline] { group->tell_next(deadline); });
+    member->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(group->deadline()); });
     return;
   }
 }

@@ -109,7 +109,9 @@ void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
 void SchedulerCore::run(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
   if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
-  if (fiber.is_cancelled) {
+  if (fiber.failure) [[unlikely]] {
+    fiber.outcome = FiberBlock::Outcome::threw;  // no stack as large as it needs
+  } else if (fiber.is_cancelled) {
     fiber.outcome = FiberBlock::Outcome::cancelled;  // before it began
   } else {
     try {

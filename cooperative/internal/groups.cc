@@ -14,7 +14,7 @@ void SchedulerCore::open_group(GroupPlace& group) {
   block.group = &group;
   group.block = &block;
   group.core = this;
-  link_child(block, running_fiber());
+  link_child(block, parent_for_new());
 }
 
 void SchedulerCore::stop_group(GroupPlace& group) {

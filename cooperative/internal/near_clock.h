@@ -26,8 +26,8 @@ class NearClock {
 
   mothreads::Instant not_before_now(const mothreads::Clock& clock) noexcept {
     if (!clock.is_real()) [[unlikely]] return clock.now();
-    // Neither is in order with what comes before, as `rdtscp` would be: hundreds of instructions may be under way, many of which wait
-    // for memory. kEarly is longer than that.
+    // Not in order with what comes before, as `rdtscp` would be: what is under way may wait for memory, and the counter be read before
+    // that has come. kEarly is more than that takes. Against an earlier clock.now() it is never early: that has read the counter.
     const std::uint64_t ticks = __rdtsc();
     const std::uint64_t since = ticks - known_ticks_;
     if (since >= kTrusted || processor() != known_processor_) [[unlikely]] return look(clock);

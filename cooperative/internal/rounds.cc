@@ -192,19 +192,31 @@ Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
 }
 
 void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
-  if (!prepare(fiber)) return;
+  {
+    const mothreads::internal::NoUnwind whole;  // one that cannot have a stack ends here
+    if (!prepare(fiber)) return;
+  }
   Runnable& maker = *running_;
   batch_.push_front(maker);
   switch_to(maker, fiber.runnable);
 }
 
 bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
+  const std::size_t size = fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size;
   Stack* stack = nullptr;
   try {
-    stack = &stacks_->take(fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size, fiber.own_name);
+    stack = &stacks_->take(size, fiber.own_name);
   } catch (...) {
-    // It ends with that error, on the stack of whoever was about to switch to it.
     fiber.failure = std::current_exception();
+  }
+  if (stack == nullptr && size != kDefaultStackSize) {
+    try {
+      stack = &stacks_->take(kDefaultStackSize, fiber.own_name);  // to end on
+    } catch (...) {
+    }
+  }
+  if (stack == nullptr) {
+    // It ends with that error, on the stack of whoever was about to switch to it.
     fiber.outcome = FiberBlock::Outcome::threw;
     fiber.job->drop_function(fiber.job_self);
     finish(fiber);

@@ -168,6 +168,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock* running_fiber() const noexcept {
     return running_->is_fiber ? static_cast<FiberBlock*>(running_->context) : nullptr;
   }
+  // Below which a fiber that is made now belongs: who runs, but for one that has ended, and runs then() functions of its end.
+  FiberBlock* parent_for_new() const noexcept {
+    FiberBlock* const fiber = running_fiber();
+    return fiber != nullptr && fiber->state != FiberBlock::State::ended ? fiber : nullptr;
+  }
   std::size_t fibers() const noexcept { return fibers_; }
   void set_max_fibers(std::size_t count) noexcept { max_fibers_ = count; }
 
@@ -241,6 +246,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // Tells all fibers to stop, newest first, in a fiber of its own; cancels at the deadline those that are left.
   void begin_stop(const std::optional<mothreads::Instant>& deadline) noexcept;
+  std::uint64_t stops() const noexcept { return stops_; }  // so often all have been told
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
@@ -388,6 +394,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::uint64_t unlinked_ = 0;                            // so many have left their place in the tree
   std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
   std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
+  std::uint64_t stops_ = 0;
   CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
   StackMarks stack_marks_;        // likewise

@@ -187,6 +187,7 @@ void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
 // --- all fibers ------------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::begin_stop(const std::optional<Instant>& deadline) noexcept {
+  ++stops_;
   settle_deadline_of_all(deadline);
   start_stopper();
 }

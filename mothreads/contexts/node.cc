@@ -59,8 +59,9 @@ void Node::attach_to(Node& parent) {
                                name_, parent.name_));
     }
     if (parent.watched_ && parent.is_only_its_children() && !parent.has_running_child()) {
+      // All of the stop that it watches over have ended. One of somebody above holds for who comes now, too.
       parent.watch_is_over_ = true;
-      parent.deadline_.reset();
+      parent.deadline_ = parent.inherited_;
     }
     ref();
     if (Node* newest = parent.newest_child_) {
@@ -145,7 +146,8 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
   std::optional<Instant> deadline;
   {
     TinyLock lock(mutex_);
-    if (inherited && (!deadline_ || *inherited < *deadline_)) deadline_ = inherited;
+    if (inherited && (!inherited_ || *inherited < *inherited_)) inherited_ = inherited;
+    if (inherited_ && (!deadline_ || *inherited_ < *deadline_)) deadline_ = inherited_;
     if (!deadline_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
       deadline_ = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
       // One that was inherited is watched by whoever set it: its node ends after this one.

@@ -188,6 +188,7 @@ class Node : public StopWatch {
   mutable TinyMutex mutex_;
   Node* parent_ ABSL_GUARDED_BY(mutex_) = nullptr;  // a counted reference
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Instant> inherited_ ABSL_GUARDED_BY(mutex_);  // the earliest of those above
   bool told_ ABSL_GUARDED_BY(mutex_) = false;
   bool watched_ ABSL_GUARDED_BY(mutex_) = false;
   bool watch_is_over_ ABSL_GUARDED_BY(mutex_) = false;  // all of that stop have ended: who comes later has a deadline of his own

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/sleep.h"
@@ -291,6 +292,22 @@ TEST(StopOrderTest, NewOnesAreNotTold) {
   EXPECT_FALSE(newer.please_stop());  // right may need it for its end
   tree.top.join();
   EXPECT_TRUE(newer.please_stop());
+}
+
+TEST(StopOrderTest, WhatIsMadeAtAFibersEndIsNotUnderWhatHasEnded) {
+  Event<> go_on;
+  Fiber<int> next;
+  auto first = spawn("first", [] {});
+  first.stopped().then([&] {
+    next = spawn("next", [&] {
+      go_on.wait();
+      return 1;
+    });
+  });
+  first.join();
+  spawn("another", [] {}).join();  // in the place of the first
+  go_on.signal();
+  EXPECT_EQ(next.join(), 1);
 }
 
 }  // namespace

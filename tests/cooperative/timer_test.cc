@@ -22,6 +22,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative {
@@ -300,6 +301,92 @@ TEST_F(TimerTest, ItLivesOnWhenWhoMadeItHasEnded) {
     pass(absl::Milliseconds(50));
   });
   EXPECT_THAT(calls, ElementsAre(30));
+}
+
+TEST_F(TimerTest, OnAnotherClockToo) {
+  Thread::run("host", [&](Signal) {
+    yield();  // the scheduler is on the steady clock
+    const mothreads::UseClock use(clock);
+    start = clock.now();
+    std::unique_ptr<Timer> timer;
+    spawn("maker", [&] { timer = std::make_unique<Timer>(absl::Milliseconds(30), [&] { note(); }); }).join();
+    pass(absl::Milliseconds(50));
+  }).join();
+  EXPECT_THAT(calls, ElementsAre(30));
+}
+
+// Its function has ended, but not yet its child; or both in one round.
+TEST_F(TimerTest, AlsoWhenItsTimeComesWhileWhoMadeItEnds) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    Event<> child_ends;
+    Fiber<void> maker;
+    maker = spawn("maker", [&] {
+      spawn({.name = "child", .parent = maker}, [&](Signal) { child_ends.wait(); }).release();
+      timer = std::make_unique<Timer>(absl::Milliseconds(30), [&] { note(); });
+    });
+    pass(absl::Milliseconds(50));  // it is made after 10
+    child_ends.signal();
+    maker.join();
+  });
+  EXPECT_THAT(calls, ElementsAre(40));
+}
+
+TEST_F(TimerTest, AlsoWhenItsTimeComesInTheRoundInWhichWhoMadeItEnds) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    auto maker = spawn("maker", [&] {
+      timer = std::make_unique<Timer>(absl::Milliseconds(30), [&] { note(); });
+      sleep(absl::Milliseconds(30) - absl::Nanoseconds(1));  // so it comes before the call
+    });
+    pass(absl::Milliseconds(50));
+    maker.join();
+  });
+  EXPECT_THAT(calls, ElementsAre(40));
+}
+
+TEST_F(TimerTest, ACallThatCanHaveNoStackIsLoggedOnce) {
+  LogLines lines;
+  on_clock([&] {
+    Timer timer(absl::InfiniteDuration(), [&] { note(); }, {.reuse = true, .stack_size = std::size_t{1} << 60});
+    timer.reset(absl::Milliseconds(10));
+    pass(absl::Milliseconds(100));
+    EXPECT_EQ(mothreads::testing::take_unclaimed_failures(), 1);
+    timer.reset(absl::Milliseconds(10));
+    pass(absl::Milliseconds(100));
+  });
+  EXPECT_EQ(mothreads::testing::take_unclaimed_failures(), 1);
+  EXPECT_THAT(lines.with("cannot have a stack"), SizeIs(2));
+  EXPECT_THAT(calls, IsEmpty());
+}
+
+// What the root made before it was told to stop is told with it; what it needs to clean up, it makes later.
+TEST_F(TimerTest, ACallOfTheRootsTimerIsStoppedWithTheThreadAlsoWhenItComesLater) {
+  on_clock([&] {
+    Timer before(absl::Milliseconds(20), [&] { note(); });
+    Timer set_later(absl::Milliseconds(20), [&] { note(); }, {.reuse = true});
+    Thread::current().stop();
+    pass(absl::Milliseconds(10));
+    set_later.reset(absl::Milliseconds(30));
+    const Timer after(absl::Milliseconds(40), [&] { note(); });
+    pass(absl::Milliseconds(100));
+    EXPECT_THROW(before.reset(absl::Milliseconds(10)), Misuse);
+  });
+  EXPECT_THAT(calls, ElementsAre(40, 50));
+}
+
+TEST_F(TimerTest, WhoResetsItLeavesNoLogExtrasWithIt) {
+  LogLines lines;
+  on_clock([&] {
+    Timer timer(absl::InfiniteDuration(), [] { mothreads::log::warning("called"); }, {.reuse = true});
+    {
+      const mothreads::log::Extra extra("port", "7");
+      timer.reset(absl::Milliseconds(10), Repeat::after_each_call);
+    }
+    pass(absl::Milliseconds(10));
+  });
+  ASSERT_THAT(lines.with("called"), SizeIs(1));
+  EXPECT_EQ(lines.with("called")[0].extras, "");
 }
 
 TEST_F(TimerTest, ACallMayLeaveItsDestructionToAFiberOfItsOwn) {

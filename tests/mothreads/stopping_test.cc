@@ -128,6 +128,30 @@ TEST_F(StoppingTest, AStoppedGroupWhoseMembersHaveEndedMayLiveOn) {
   EXPECT_EQ(clock.timers(), 0u);
 }
 
+// Also where the group's own stop, which was earlier, is over.
+TEST_F(StoppingTest, WhoComesLaterHasTheDeadlineOfThoseAboveTheGroup) {
+  testing::VirtualClock clock;
+  const UseClock use(clock);
+  Signal told;
+  Signal go_on;
+  Instant deadline;
+  const Instant start = clock.now();
+  auto owner = Thread::run("owner", [&](Signal please_stop) {
+    ThreadGroup group("workers");
+    group.stop();
+    clock.advance(absl::Seconds(10));
+    told.go();
+    please_stop.wait();
+    clock.advance(absl::Seconds(10));
+    const Thread late = group.run("late", [&](Signal) { go_on.wait(); });
+    deadline = late.node().deadline().value();
+    go_on.go();
+  });
+  told.wait();
+  owner.stop().join();
+  EXPECT_EQ(deadline, start + absl::ToChronoNanoseconds(absl::Seconds(10) + kDefaultStopDeadline));
+}
+
 // A thread that sleeps for ever and does not look at please_stop.
 struct Stubborn {
   Signal never{"the answer that never comes"};
