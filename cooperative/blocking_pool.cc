@@ -21,7 +21,6 @@ using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Claimed;
-using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::TinyLock;
 using mothreads::internal::TinyMutex;
@@ -92,20 +91,6 @@ class BlockingPoolState {
     std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
   }
 
-  // A thread of the pool, on its stack. Known by its place in the shutdown tree, which its fibers share, and which is its own also in a
-  // test world, where all threads are one to the system.
-  struct Worker {
-    const mothreads::internal::Node* node;
-    Worker* next;
-  };
-  bool works_here() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const mothreads::internal::Node* const me = Context::current().node;
-    for (const Worker* worker = workers_; worker != nullptr; worker = worker->next) {
-      if (worker->node == me) return true;
-    }
-    return false;
-  }
-
   const std::string name_;
   const BlockingPoolOptions options_;
 
@@ -116,7 +101,6 @@ class BlockingPoolState {
   std::size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t threads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t looking_ ABSL_GUARDED_BY(mutex_) = 0;  // of the threads: neither at a call nor idle
-  Worker* workers_ ABSL_GUARDED_BY(mutex_) = nullptr;
   WaitList idle_ ABSL_GUARDED_BY(mutex_);     // only while no call waits
   WaitList callers_ ABSL_GUARDED_BY(mutex_);  // for room; only while there is none
 };
@@ -160,10 +144,6 @@ void BlockingPoolState::end_all(BlockingCall* call) {
 }
 
 std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& idle) {
-  if (works_here()) {
-    throw Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another pool",
-                             name_));
-  }
   if (closed_) throw_closed();
   idle = idle_.claim_front();
   if (idle != nullptr) {
@@ -263,17 +243,6 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
 }
 
 void BlockingPoolState::work(const Signal& please_stop) {
-  Worker me{Context::current().node, nullptr};
-  {
-    const TinyLock lock(mutex_);
-    me.next = std::exchange(workers_, &me);
-  }
-  const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    const TinyLock lock(mutex_);
-    Worker** place = &workers_;
-    while (*place != &me) place = &(*place)->next;
-    *place = me.next;
-  };
   while (BlockingCall* call = next(please_stop)) {
     const Signal ended = call->ended_;  // the caller goes when it has gone
     perform(*call, please_stop);
@@ -361,6 +330,11 @@ BlockingPool::BlockingPool(std::string_view name, const BlockingPoolOptions& opt
 BlockingPool::~BlockingPool() { stop(); }
 
 void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
+  // One of its threads, or a fiber there.
+  if (mothreads::internal::Context::current().node->parent().get() == &group_.node()) {
+    throw mothreads::Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another "
+                                        "pool", name()));
+  }
   const auto state = state_;  // the pool may go while this waits
   const Until limit = until.from_now();
   if (group_.please_stop()) state->close();

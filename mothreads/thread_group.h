@@ -48,6 +48,7 @@ class ThreadGroup {
   const Signal& please_stop() const { return node_->please_stop(); }
 
   const std::string& name() const { return node_->name(); }
+  const internal::GroupNode& node() const { return *node_; }  // for the library
   std::vector<Thread> members() const { return Thread(internal::Ref<internal::Node>(*node_)).children(); }  // still running
 
  private:

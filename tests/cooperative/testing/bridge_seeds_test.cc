@@ -308,9 +308,9 @@ class UsesFrame {
   Frame& frame_;
 };
 
-// However it ends, nothing uses the caller's frame afterwards: the function, what it gives, what it throws.
-template <typename CallbackResult>
-void call_and_leave(World& world, std::deque<Frame>& frames, CallbackResult callback_result) {
+// Of a Scheduler or a CallbackQueue. However it ends, nothing uses the caller's frame afterwards: the function, what it gives, what it throws.
+template <typename Bridge>
+void call_and_leave(World& world, std::deque<Frame>& frames, Bridge& bridge) {
   Frame& frame = frames.emplace_back();
   struct Leave {
     Frame& frame;
@@ -319,7 +319,7 @@ void call_and_leave(World& world, std::deque<Frame>& frames, CallbackResult call
   const RunIn run_in = chance(world, 5) ? RunIn::own_fiber : RunIn::callbacks;
   const bool throws = chance(world, 3);
   try {
-    callback_result(
+    bridge.callback_result(
         run_in,
         [&] {
           const UsesFrame here(frame);
@@ -338,15 +338,15 @@ void call_and_leave(World& world, std::deque<Frame>& frames, CallbackResult call
   }
 }
 
-template <typename CallbackResult>
-void call_from_everywhere(World& world, std::deque<Frame>& frames, CallbackResult callback_result) {
+template <typename Bridge>
+void call_from_everywhere(World& world, std::deque<Frame>& frames, Bridge&& bridge) {
   Threads callers;
   for (int t = 0; t < 2; ++t) {
     callers.push_back(Thread::run("caller", [&](Signal) {
       auto fiber = spawn("caller", [&] {
-        for (int i = 0; i < 3; ++i) call_and_leave(world, frames, callback_result);
+        for (int i = 0; i < 3; ++i) call_and_leave(world, frames, bridge);
       });
-      for (int i = 0; i < 2; ++i) call_and_leave(world, frames, callback_result);
+      for (int i = 0; i < 2; ++i) call_and_leave(world, frames, bridge);
       if (chance(world, 5)) fiber.cancel();
       join_or_cancelled(fiber);
     }));
@@ -361,9 +361,7 @@ TEST(CallbackResultSeedsTest, NothingUsesTheFrameOfACallerWhoHasGone) {
     std::deque<Frame> frames;
     world.run([&] {
       Host server;
-      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
-        return server.scheduler().callback_result(run_in, function, limit);
-      });
+      call_from_everywhere(world, frames, server.scheduler());
     });
   }, kInterrupted);
 }
@@ -378,9 +376,7 @@ TEST(CallbackResultSeedsTest, NorWhereTheSchedulerEnds) {
         for (std::uint64_t i = world.random(20); i > 0; --i) wander(world);
         server.end();
       });
-      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
-        return server.scheduler().callback_result(run_in, function, limit);
-      });
+      call_from_everywhere(world, frames, server.scheduler());
       ends.join();
     });
   }, kInterrupted);
@@ -400,9 +396,7 @@ TEST(CallbackResultSeedsTest, NorOfAQueue) {
           server.end();
         }));
       }
-      call_from_everywhere(world, frames, [&](RunIn run_in, auto function, absl::Duration limit) {
-        return queue.callback_result(run_in, function, limit);
-      });
+      call_from_everywhere(world, frames, queue);
       if (ends) ends->join();
     });
   }, kInterrupted);
