@@ -93,6 +93,7 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.runnable.stack = nullptr;
   fiber.runnable.stack_pointer = nullptr;  // a report may look there as soon as the next has begun
   fiber.runnable.has_begun = false;
+  fiber.runnable.max_acts = 0;
   fiber.runnable.caught_exceptions = nullptr;
   fiber.runnable.uncaught_exceptions = 0;
   fiber.next_free = free_blocks_;

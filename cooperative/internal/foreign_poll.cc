@@ -1,5 +1,6 @@
 #include "cooperative/internal/foreign_poll.h"
 
+#include "cooperative/internal/poller.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::internal {
@@ -39,7 +40,7 @@ struct ForeignPoll::Call {
 
 ForeignPoll::ForeignPoll(SchedulerCore& core) : core_(&core) {
   if (core.foreign_poll_ != nullptr) throw Misuse("this thread's scheduler has a ForeignLoop already: let all use that one");
-  descriptor_ = core.bell_.hang();
+  descriptor_ = core.poller().descriptor();
   core.foreign_poll_ = this;
   core.bell_.set(true);  // until the first run_due() nobody knows
 }
@@ -57,7 +58,7 @@ ForeignPoll::~ForeignPoll() {
 
 void ForeignPoll::abandon() noexcept {
   disarm();
-  core_->bell_.take_down();
+  core_->bell_.set(false);
   core_->foreign_poll_ = nullptr;
   core_ = nullptr;
 }

@@ -7,6 +7,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/internal/alarm.h"
+#include "cooperative/internal/poller.h"
 #include "cooperative/internal/sanitizers.h"
 #include "mothreads/contexts/futex.h"
 #include "mothreads/contexts/thread_context.h"
@@ -91,7 +92,7 @@ Ended SchedulerCore::yield_until_idle(const Until& until) {
   // relaxed: only whether there is something; take_posted() acquires it.
   if (inbox_.load(std::memory_order_relaxed) != nullptr) take_posted();
   if (mailbox_->has_calls()) take_calls();
-  if (!wheel_->is_empty() && look_is_due()) look();
+  if ((!wheel_->is_empty() || io_waits_ != 0) && look_is_due()) look();
   ready_.append(yielded_);
   if (ready_.is_empty() && !until_idle_.is_empty()) {
     while (WaitNode* idler = until_idle_.claim_front_on_host()) end_wait(*idler, Why::ready);
@@ -116,7 +117,7 @@ bool SchedulerCore::look_is_due() noexcept {
   const std::uint32_t rounds = rounds_per_check_ - rounds_to_check_ + 1;
   rounds_to_check_ = rounds_per_check_ = 1;
   rounds_since_look_ += rounds;
-  if (look_now_ || ready_.is_empty() || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
+  if (look_now_ || (ready_.is_empty() && yielded_.is_empty()) || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
   const std::uint64_t ticks = __rdtsc();
   if (ticks - last_check_ticks_ < kTicksOfShortRounds) rounds_to_check_ = rounds_per_check_ = kShortRoundsPerCheck;
   last_check_ticks_ = ticks;
@@ -127,8 +128,15 @@ void SchedulerCore::look() noexcept {
   look_now_ = false;
   rounds_since_look_ = 0;
   last_look_ticks_ = __rdtsc();
+  const std::int64_t now = wheel_->is_empty() ? 0 : clock_->now().time_since_epoch().count();
+  if (io_waits_ != 0 && !std::exchange(just_polled_, false)) {
+    // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
+    const bool will_sleep = ready_.is_empty() && yielded_.is_empty() && until_idle_.is_empty() && (wheel_->is_empty() || wheel_->first_time() > now);
+    if (!will_sleep) poller_->poll(absl::ZeroDuration());
+  }
+  if (wheel_->is_empty()) return;
   mothreads::internal::ExpiredTimers expired;
-  wheel_->expire(clock_->now().time_since_epoch().count(), expired);
+  wheel_->expire(now, expired);
   while (TimerNode* timer = expired.pop_front()) {
     if (timer->ops->take(*timer)) timer->ops->fire(*timer);
   }
@@ -152,6 +160,7 @@ void SchedulerCore::sleep() noexcept {
   if (stacks_->tidy()) return;  // it took a while: look again
   std::optional<Instant> deadline;
   if (const std::int64_t when = wheel_->next_wake(); when != TimerWheel::kNever) deadline = Instant(std::chrono::nanoseconds(when));
+  if (io_waits_ != 0) return sleep_in_poller(deadline);
   auto& thread = static_cast<ThreadContext&>(*root_->context);
   if (clock_->is_real()) {
     if (thread.spin([this] { return inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->has_calls(); }, 1)) return;
@@ -176,6 +185,29 @@ void SchedulerCore::sleep() noexcept {
     if (!clock_->timers().cancel(alarm)) alarm.await();
   }
   Posted* still = asleep();
+  inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
+}
+
+// The same for descriptors, too.
+void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noexcept {
+  Posted* nothing = nullptr;
+  // seq_cst: as in sleep().
+  if (!inbox_.compare_exchange_strong(nothing, polled(), std::memory_order_seq_cst)) return;
+  ++sleeps_;
+  if (!mailbox_->has_calls()) {
+    if (!deadline) {
+      poller_->poll(std::nullopt);
+    } else if (clock_->is_real()) {
+      poller_->poll(absl::FromChrono(*deadline - clock_->now()));
+    } else {
+      Alarm alarm(*this);
+      clock_->timers().add(alarm, wheel_->first_time());
+      poller_->poll(std::nullopt);
+      if (!clock_->timers().cancel(alarm)) alarm.await();
+    }
+    just_polled_ = true;
+  }
+  Posted* still = polled();
   inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
 }
 

@@ -26,6 +26,7 @@ struct alignas(64) Runnable : Posted {
   unsigned int uncaught_exceptions = 0;
   bool has_begun = false;
   bool is_fiber = false;
+  std::uint32_t max_acts = 0;  // successive operations that need no wait; 0 for what its scheduler allows
   void* asan_fake_stack = nullptr;
 };
 

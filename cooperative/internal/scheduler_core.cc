@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/foreign_poll.h"
+#include "cooperative/internal/poller.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/log.h"
@@ -89,6 +90,11 @@ void SchedulerCore::begin(Conductor* conductor) {
   mailbox_ = std::make_shared<Mailbox>(conductor);
   ending_ = calls_run_ = errands_run_ = look_now_ = false;
   rounds_to_check_ = rounds_per_check_ = 1;
+  io_waits_ = 0;
+  just_polled_ = false;
+  selfishness_ = kDefaultSelfishness;
+  acts_ = 0;
+  acts_switch_ = 0;
   stop_deadline_ = FiberBlock::kNoDeadline;
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
@@ -124,6 +130,7 @@ void SchedulerCore::end() {
   }
   cancel_timer(stop_timer_);
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();
+  delete std::exchange(poller_, nullptr);
   const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
   if (carries_its_thread) {
@@ -134,6 +141,11 @@ void SchedulerCore::end() {
   node->mark_stopped();
   node->detach();
   if (!carries_its_thread) recycle();
+}
+
+Poller& SchedulerCore::make_poller() {
+  poller_ = new Poller(*this);
+  return *poller_;
 }
 
 void SchedulerCore::leave_thread() noexcept {

@@ -41,6 +41,7 @@ namespace cooperative::internal {
 
 class ForeignPoll;
 class FiberPicture;
+class Poller;
 struct FiberCamera;
 class SchedulerNode;
 
@@ -112,6 +113,9 @@ struct EhGlobals {
   void* caught_exceptions;
   unsigned int uncaught_exceptions;
 };
+
+// So many operations on descriptors that are ready may follow each other before others have a turn: shrapnel's figure.
+inline constexpr std::uint32_t kDefaultSelfishness = 4;
 
 // So many have room in the address space: a stack takes 80 KiB of it with its guard, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
@@ -207,6 +211,23 @@ class SchedulerCore final : public mothreads::internal::Host {
     if (context.finish_by_host(why)) ready_.push_back(runnable_of(context));
   }
 
+  // --- descriptors --------------------------------------------------------------------------------------------------------
+
+  // Made when first asked for. Throws std::system_error when the process has no more descriptors, mothreads::Misuse in a test world.
+  Poller& poller() { return poller_ != nullptr ? *poller_ : make_poller(); }
+  Poller* poller_or_null() const noexcept { return poller_; }
+  // What others ring while its thread waits for descriptors, here or in somebody else's loop.
+  int hang_bell() { return bell_.hang(); }
+  void take_down_bell() noexcept { bell_.take_down(); }
+  void still_bell() noexcept { bell_.set(false); }
+
+  // One more operation on a descriptor went well without a wait. When the running fiber has had so many without a pause that others
+  // should have a turn, they have one.
+  COOPERATIVE_INLINED void spend_act();
+  Runnable& running() noexcept { return *running_; }
+  std::uint32_t selfishness() const noexcept { return selfishness_; }
+  void set_selfishness(std::uint32_t acts) noexcept { selfishness_ = acts; }
+
   // --- Host ---------------------------------------------------------------------------------------------------------------
 
   void suspend(mothreads::internal::Context& context) noexcept override;
@@ -260,6 +281,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
  private:
   friend class ForeignPoll;
+  friend class Poller;
   friend struct CancelTimer;
   friend class FiberWatch;
   friend class SchedulerNode;
@@ -284,7 +306,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   const std::atomic<std::uint32_t>* inbox_futex() const noexcept;
   // Marks in the inbox: it has nothing, and its thread waits.
   static Posted* asleep() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{1}); }
-  static Posted* polled() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{2}); }  // in somebody else's loop
+  static Posted* polled() noexcept { return reinterpret_cast<Posted*>(std::uintptr_t{2}); }  // for descriptors: ring the bell
   static bool is_mark(const Posted* posted) noexcept { return posted == asleep() || posted == polled(); }
   void wake(const Posted* mark, Waker waker = Waker::code) noexcept;  // whose mark was taken away
 
@@ -314,6 +336,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   void gather_for_conductor() noexcept;
   bool look_is_due() noexcept;
   void look() noexcept;
+  Poller& make_poller();
+  void sleep_in_poller(const std::optional<mothreads::Instant>& deadline) noexcept;
   struct Alarm;
   void sleep() noexcept;
   Runnable& prepared(Runnable& next, Runnable& from) noexcept;
@@ -382,6 +406,14 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core
   bool look_now_ = false;                                 // a timer was due when it was added
   mothreads::Clock* clock_ = nullptr;
+
+  // Descriptors.
+  Poller* poller_ = nullptr;   // of this life of the core; owned
+  std::size_t io_waits_ = 0;   // so many fibers wait for one
+  bool just_polled_ = false;
+  std::uint32_t selfishness_ = kDefaultSelfishness;
+  std::uint32_t acts_ = 0;          // of the fiber that runs, since ...
+  std::uint64_t acts_switch_ = 0;   // ... that switch
 
   // Fibers.
   FiberBlock* free_blocks_ = nullptr;
@@ -468,7 +500,7 @@ inline Runnable* SchedulerCore::next_at_once() noexcept {
   if (Runnable* next = batch_.pop_front()) return next;
   // relaxed: only whether there is something; whoever takes it acquires it.
   if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls()) return nullptr;
-  if (!wheel_->is_empty()) {
+  if (!wheel_->is_empty() || io_waits_ != 0) {
     if (rounds_to_check_ <= 1) return nullptr;
     --rounds_to_check_;
   }
@@ -526,6 +558,16 @@ COOPERATIVE_INLINED void SchedulerCore::yield() {
   yielded_.push_back(*running_);
   suspend_running();
   if (context.unwind_wanted) [[unlikely]] unwind_if_due();
+}
+
+COOPERATIVE_INLINED void SchedulerCore::spend_act() {
+  // A switch away and back is a pause; so is a round that only this fiber had.
+  if (acts_switch_ != switches_ + rounds_) {
+    acts_switch_ = switches_ + rounds_;
+    acts_ = 1;
+  } else if (++acts_ > (running_->max_acts == 0 ? selfishness_ : running_->max_acts)) [[unlikely]] {
+    yield();
+  }
 }
 
 }  // namespace cooperative::internal

@@ -71,6 +71,14 @@ def mothreads_deps():
         targets = {"libunwind": "-lunwind"},
     )
 
+    # For cooperative/io.
+    _unless_defined(
+        system_library,
+        "c_ares",
+        debian_package = "libc-ares-dev",
+        targets = {"c_ares": "-lcares"},
+    )
+
     # For tests. As upstream, gtest brings gmock with it.
     _unless_defined(
         system_library,

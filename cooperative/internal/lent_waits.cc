@@ -1,0 +1,106 @@
+#include "cooperative/internal/lent_waits.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "cooperative/internal/scheduler_core.h"
+
+namespace cooperative::internal {
+
+using mothreads::Why;
+using mothreads::internal::WaitNode;
+
+LentWaits::LentWaits(Poller& poller) : poller_(poller), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "a scheduler cannot have a descriptor to wait for others");
+}
+
+LentWaits::~LentWaits() { ::close(epoll_); }
+
+bool LentWaits::link(Waiter& waiter) {
+  auto& place = places_[waiter.descriptor];
+  if (!place) place = std::make_unique<Place>();
+  const std::uint32_t events = place->registered | waiter.wanted;
+  if (events != place->registered || place->waiters.is_empty()) {
+    epoll_event event{.events = events, .data = {.fd = waiter.descriptor}};
+    int failed = epoll_ctl(epoll_, EPOLL_CTL_ADD, waiter.descriptor, &event);
+    if (failed != 0 && errno == EEXIST) failed = epoll_ctl(epoll_, EPOLL_CTL_MOD, waiter.descriptor, &event);
+    if (failed != 0) {
+      const int error = errno;
+      if (place->waiters.is_empty()) places_.erase(waiter.descriptor);
+      if (error == EPERM || error == EBADF) return false;
+      throw std::system_error(error, std::generic_category(), "a descriptor cannot be waited for");
+    }
+    place->registered = events;
+  }
+  place->waiters.push_back(waiter);
+  return true;
+}
+
+void LentWaits::unlink(Waiter& waiter) noexcept {
+  const auto found = places_.find(waiter.descriptor);
+  if (found == places_.end()) return;
+  Place& place = *found->second;
+  place.waiters.remove(waiter);
+  settle(waiter.descriptor, place);
+}
+
+// What nobody waits for any more is taken out of the kernel's list.
+void LentWaits::settle(int descriptor, Place& place) noexcept {
+  std::uint32_t wanted = 0;
+  for (WaitNode* node = place.waiters.front(); node != nullptr; node = place.waiters.after(*node)) {
+    wanted |= static_cast<Waiter*>(node)->wanted;
+  }
+  if (place.waiters.is_empty()) {
+    static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr));  // fails when it has been closed already
+    places_.erase(descriptor);
+  } else if (wanted != place.registered) {
+    epoll_event event{.events = wanted, .data = {.fd = descriptor}};
+    static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event));
+    place.registered = wanted;
+  }
+}
+
+void LentWaits::closes(int descriptor) noexcept {
+  const auto found = places_.find(descriptor);
+  if (found == places_.end()) return;
+  Place& place = *found->second;
+  while (WaitNode* node = place.waiters.front()) {
+    static_cast<Waiter*>(node)->was_closed = true;
+    if (place.waiters.claim_on_host(*node)) {
+      poller_.core().end_wait(*node, Why::closed);
+    } else {
+      place.waiters.remove(*node);
+    }
+  }
+  settle(descriptor, place);
+}
+
+void LentWaits::collect() noexcept {
+  constexpr int kAtOnce = 64;
+  epoll_event events[kAtOnce];
+  const int count = epoll_wait(epoll_, events, kAtOnce, 0);
+  for (int i = 0; i < count; ++i) arrived(events[i].data.fd, events[i].events);
+}
+
+void LentWaits::arrived(int descriptor, std::uint32_t events) noexcept {
+  const auto found = places_.find(descriptor);
+  if (found == places_.end()) return;
+  Place& place = *found->second;
+  constexpr std::uint32_t kForAll = EPOLLHUP | EPOLLERR;
+  for (WaitNode* node = place.waiters.front(); node != nullptr;) {
+    auto& waiter = static_cast<Waiter&>(*node);
+    node = place.waiters.after(*node);
+    if ((events & (waiter.wanted | kForAll)) == 0) continue;
+    if (!place.waiters.claim_on_host(waiter)) continue;
+    events &= ~waiter.wanted | kForAll;
+    poller_.core().end_wait(waiter, Why::ready);
+  }
+  settle(descriptor, place);
+}
+
+}  // namespace cooperative::internal

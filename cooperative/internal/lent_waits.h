@@ -1,0 +1,54 @@
+#pragma once
+
+// Waits for descriptors that belong to others, who may use or close them as they like: poll.h. Level-triggered, and registered only
+// while somebody waits, so that nothing is left of them here. What the kernel says of one goes to those who wait for it in the order
+// they came: each kind of readiness to the first who wants it, hang-ups and errors to all, as cothread's scheduler does it.
+
+#include <cstdint>
+
+#include "absl/container/flat_hash_map.h"
+#include "cooperative/internal/poller.h"
+#include "mothreads/contexts/wait.h"
+
+namespace cooperative::internal {
+
+class LentWaits {
+ public:
+  // Throws std::system_error when the process has no more descriptors.
+  explicit LentWaits(Poller& poller);
+  ~LentWaits();
+  LentWaits(const LentWaits&) = delete;
+  LentWaits& operator=(const LentWaits&) = delete;
+
+  struct Waiter : mothreads::internal::WaitNode {
+    int descriptor = -1;
+    std::uint32_t wanted = 0;  // EPOLL...
+    bool was_closed = false;   // by close_descriptor()
+  };
+
+  // From then on the waiter's wait ends when its descriptor is ready. False when there is nothing to wait for: the kernel takes it as
+  // always ready, or does not know it.
+  bool link(Waiter& waiter);
+  void unlink(Waiter& waiter) noexcept;
+
+  // All who wait for it end.
+  void closes(int descriptor) noexcept;
+
+  int descriptor() const noexcept { return epoll_; }
+  void collect() noexcept;
+
+ private:
+  struct Place {
+    std::uint32_t registered = 0;
+    mothreads::internal::WaitList waiters;
+  };
+
+  void settle(int descriptor, Place& place) noexcept;
+  void arrived(int descriptor, std::uint32_t events) noexcept;
+
+  Poller& poller_;
+  int epoll_ = -1;
+  absl::flat_hash_map<int, std::unique_ptr<Place>> places_;
+};
+
+}  // namespace cooperative::internal

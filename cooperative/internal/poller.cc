@@ -1,0 +1,223 @@
+#include "cooperative/internal/poller.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <system_error>
+
+#include <fmt/core.h>
+
+#include "cooperative/internal/lent_waits.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative::internal {
+
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::WaitNode;
+
+namespace {
+
+// So many events at a time; the rest comes with the next call.
+constexpr int kEventsAtOnce = 256;
+
+}  // namespace
+
+// --- one descriptor ----------------------------------------------------------------------------------------------------------
+
+void Readiness::refuse_thread(const char* what) {
+  throw Misuse(fmt::format(
+      "{} was used on another thread than that whose fibers have waited for it: release() its descriptor there, and adopt that here", what));
+}
+
+void Readiness::join_scheduler() {
+  if (poller_ != nullptr) return;
+  Poller& poller = SchedulerCore::current().poller();
+  poller_ = &poller;
+  previous_ = nullptr;
+  next_ = poller.first_;
+  if (next_ != nullptr) next_->previous_ = this;
+  poller.first_ = this;
+}
+
+// Writing is added when somebody first waits for it: every peer that reads from a Unix socket would make an edge else.
+bool Readiness::register_for(int descriptor, Side side) {
+  const std::uint32_t wanted = side == Side::read ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : EPOLLOUT;
+  if (!is_pollable_) return false;
+  if ((interest_ & wanted) == wanted) return true;
+  join_scheduler();
+  const std::uint32_t interest = interest_ | wanted;
+  if (interest_ == 0) {
+    is_pollable_ = poller_->add(descriptor, interest | EPOLLET, this);
+    if (!is_pollable_) return false;
+    descriptor_ = descriptor;
+  } else {
+    poller_->change(descriptor, interest | EPOLLET, this);
+  }
+  interest_ = interest;
+  return true;
+}
+
+Why Readiness::wait(int descriptor, Side side, const char* verb, const Until& until) {
+  if (!register_for(descriptor, side)) return Why::ready;
+  Poller::Waiting waiting(*poller_);
+  WaitNode node;
+  return poller_->core().wait(waiters_[index(side)], node, verb, until);
+}
+
+void Readiness::link(int descriptor, Side side, WaitNode& node) {
+  if (!register_for(descriptor, side)) throw Misuse("a descriptor that is always ready was waited for: it needs no wait");
+  Poller::begin_wait(poller_->core());
+  waiters_[index(side)].push_back(node);
+}
+
+void Readiness::unlink(Side side, WaitNode& node) noexcept {
+  Poller::end_wait(SchedulerCore::current());
+  waiters_[index(side)].remove(node);
+}
+
+void Readiness::arrived(std::uint32_t events) noexcept {
+  constexpr std::uint32_t kEnds = EPOLLHUP | EPOLLERR;
+  // A read stops short at the mark of urgent data, too.
+  if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI)) != 0) reads_may_be_short_ = true;
+  if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI | EPOLLIN)) != 0) {
+    ready_[index(Side::read)] = true;
+    wake_first(Side::read);
+  }
+  if ((events & (kEnds | EPOLLOUT)) != 0) {
+    ready_[index(Side::write)] = true;
+    wake_first(Side::write);
+  }
+  if ((events & kEnds) != 0) wake_all(Why::ready);
+}
+
+void Readiness::wake_first(Side side) noexcept {
+  if (WaitNode* waiter = waiters_[index(side)].claim_front_on_host()) poller_->core().end_wait(*waiter, Why::ready);
+}
+
+void Readiness::wake_all(Why why) noexcept {
+  for (auto& list : waiters_) {
+    while (WaitNode* waiter = list.claim_front_on_host()) poller_->core().end_wait(*waiter, why);
+  }
+}
+
+void Readiness::close(int descriptor) noexcept {
+  if (poller_ == nullptr) return;
+  wake_all(Why::closed);
+  // Those that end otherwise just now, and have not gone on yet.
+  for (auto& list : waiters_) {
+    while (WaitNode* left = list.front()) list.remove(*left);
+  }
+  if (interest_ != 0) poller_->remove(descriptor);
+  interest_ = 0;
+  forget();
+}
+
+void Readiness::forget() noexcept {
+  if (poller_ == nullptr) return;
+  if (interest_ != 0) poller_->remove(descriptor_);
+  interest_ = 0;
+  descriptor_ = -1;
+  if (previous_ != nullptr) previous_->next_ = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+  if (poller_->first_ == this) poller_->first_ = next_;
+  poller_ = nullptr;
+  previous_ = next_ = nullptr;
+  ready_[0] = ready_[1] = true;
+}
+
+// --- all of a scheduler's ----------------------------------------------------------------------------------------------------
+
+Poller::Poller(SchedulerCore& core) : core_(core) {
+  const int bell = core.hang_bell();  // refuses a test world
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) {
+    const int error = errno;
+    core.take_down_bell();
+    throw std::system_error(error, std::generic_category(), "a scheduler cannot have a descriptor to wait for others");
+  }
+  try {
+    add(bell, EPOLLIN, nullptr);
+  } catch (...) {
+    ::close(epoll_);
+    core.take_down_bell();
+    throw;
+  }
+}
+
+Poller::~Poller() {
+  while (first_ != nullptr) first_->forget();
+  lent_.reset();
+  ::close(epoll_);
+  core_.take_down_bell();
+}
+
+LentWaits& Poller::lent_waits() {
+  if (!lent_) {
+    auto made = std::make_unique<LentWaits>(*this);
+    add(made->descriptor(), EPOLLIN, made.get());
+    lent_ = std::move(made);
+  }
+  return *lent_;
+}
+
+bool Poller::add(int descriptor, std::uint32_t events, void* whom) {
+  epoll_event event{.events = events, .data = {.ptr = whom}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) return true;
+  if (errno == EPERM) return false;  // a file
+  throw std::system_error(errno, std::generic_category(), fmt::format("descriptor {} cannot be waited for", descriptor));
+}
+
+void Poller::change(int descriptor, std::uint32_t events, void* whom) {
+  epoll_event event{.events = events, .data = {.ptr = whom}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event) == 0) return;
+  throw std::system_error(errno, std::generic_category(), fmt::format("descriptor {} cannot be waited for", descriptor));
+}
+
+void Poller::remove(int descriptor) noexcept {
+  // It fails when somebody has closed it beside us: then there is nothing to forget.
+  static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr));
+}
+
+int Poller::wait(epoll_event* events, int room, std::optional<absl::Duration> timeout) noexcept {
+  if (!timeout) return epoll_wait(epoll_, events, room, -1);
+  if (*timeout <= absl::ZeroDuration()) return epoll_wait(epoll_, events, room, 0);
+  if (has_precise_wait_) {
+    const timespec precise = absl::ToTimespec(*timeout);
+    const int count = epoll_pwait2(epoll_, events, room, &precise, nullptr);
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    has_precise_wait_ = false;
+  }
+  // Rounded up: a wait that ends too early would be begun again, and again.
+  const std::int64_t milliseconds = absl::ToInt64Milliseconds(absl::Ceil(*timeout, absl::Milliseconds(1)));
+  return epoll_wait(epoll_, events, room, static_cast<int>(std::min<std::int64_t>(milliseconds, std::numeric_limits<int>::max())));
+}
+
+void Poller::poll(std::optional<absl::Duration> timeout) noexcept {
+  epoll_event events[kEventsAtOnce];
+  const int count = wait(events, kEventsAtOnce, timeout);
+  if (count < 0) {
+    if (errno == EINTR) return;
+    mothreads::internal::fatal_misuse(fmt::format(
+        "a scheduler cannot wait for its descriptors any more ({}): did something close descriptor {}, which is not its own?", std::strerror(errno),
+        epoll_));
+  }
+  for (int i = 0; i < count; ++i) {
+    void* const whom = events[i].data.ptr;
+    if (whom == nullptr) {
+      core_.still_bell();
+    } else if (whom == lent_.get()) {
+      lent_->collect();
+    } else {
+      static_cast<Readiness*>(whom)->arrived(events[i].events);
+    }
+  }
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,156 @@
+#pragma once
+
+// Which descriptors have become ready: what a scheduler asks the kernel about. There is one epoll for a scheduler, made when it first
+// needs one, and nobody else knows that it is an epoll.
+//
+//     Readiness    of a descriptor that the library owns: registered once, edge-triggered, so that a wait costs no system call
+//     LentWaits    for descriptors of others (poll.h): registered while somebody waits, level-triggered, in an epoll inside the epoll
+//
+// An edge is remembered until somebody has found nothing: flags may say "ready" where nothing is left, never the other way round. Who
+// waits therefore tries first, and tries again when it goes on.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/ended.h"
+#include "mothreads/until.h"
+
+struct epoll_event;
+
+namespace cooperative::internal {
+
+class LentWaits;
+class Poller;
+
+// One descriptor that is the library's, for the scheduler whose fibers use it. On that scheduler's thread.
+class Readiness {
+ public:
+  enum class Side : std::uint8_t { read, write };
+
+  // Registers nothing yet.
+  Readiness() = default;
+  ~Readiness() { forget(); }
+  Readiness(const Readiness&) = delete;
+  Readiness& operator=(const Readiness&) = delete;
+
+  // Whether it is worth trying: what is not known is.
+  bool may_be_ready(Side side) const noexcept { return ready_[index(side)]; }
+  // Somebody tried, and found nothing (more).
+  void clear(Side side) noexcept { ready_[index(side)] = false; }
+  // The kernel said so, by another way than by an edge.
+  void set(Side side) noexcept { ready_[index(side)] = true; }
+  // A read that got less than it had room for has taken all there was, unless the end of the stream is behind it: no edge comes for that.
+  void clear_after_short_read() noexcept { ready_[index(Side::read)] = reads_may_be_short_; }
+  bool has_waiters(Side side) const noexcept { return !waiters_[index(side)].is_empty(); }
+
+  // Waits for an edge, behind those who wait already. `closed` when close() came first. Throws std::system_error when the kernel does not
+  // take the descriptor, and mothreads::Misuse in a testing::World, or on another thread than the scheduler it was first used on.
+  mothreads::Why wait(int descriptor, Side side, const char* verb, const mothreads::Until& until);
+
+  // Registers it for that side, and puts the node into the list, for wait_any().
+  void link(int descriptor, Side side, mothreads::internal::WaitNode& node);
+  void unlink(Side side, mothreads::internal::WaitNode& node) noexcept;
+
+  // After a try that left something: the next who waits has his turn.
+  void pass_on(Side side) noexcept {
+    if (ready_[index(side)] && has_waiters(side)) wake_first(side);
+  }
+
+  // Before the descriptor is closed: all who wait end `closed`, and the kernel forgets it.
+  void close(int descriptor) noexcept;
+  // The same where nobody may wait.
+  void forget() noexcept;
+
+  // Throws mothreads::Misuse on another thread than that of the scheduler it belongs to, if it does.
+  void check_thread(const char* what) const;
+  [[noreturn]] static void refuse_thread(const char* what);
+  bool is_registered() const noexcept { return poller_ != nullptr; }
+  bool is_its_thread() const noexcept;
+
+ private:
+  friend class Poller;
+  static std::size_t index(Side side) noexcept { return static_cast<std::size_t>(side); }
+
+  void join_scheduler();
+  bool register_for(int descriptor, Side side);
+  void arrived(std::uint32_t events) noexcept;
+  void wake_first(Side side) noexcept;
+  void wake_all(mothreads::Why why) noexcept;
+
+  Poller* poller_ = nullptr;  // once registered
+  int descriptor_ = -1;       // likewise
+  std::uint32_t interest_ = 0;
+  bool ready_[2] = {true, true};
+  bool reads_may_be_short_ = false;  // with more behind: an end, an error, urgent data
+  bool is_pollable_ = true;          // else always ready, as the kernel sees it
+  mothreads::internal::WaitList waiters_[2];
+  Readiness* previous_ = nullptr;  // of the poller's
+  Readiness* next_ = nullptr;
+};
+
+class Poller {
+ public:
+  // Throws std::system_error when the process has no more descriptors, mothreads::Misuse in a testing::World.
+  explicit Poller(SchedulerCore& core);
+  // What is still registered belongs to no scheduler from then on.
+  ~Poller();
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+
+  // Readable while something is ready.
+  int descriptor() const noexcept { return epoll_; }
+
+  // Ends the waits of those that are ready by now, or by `timeout` at the latest; without one it may take for ever. The bell ends it, too.
+  void poll(std::optional<absl::Duration> timeout) noexcept;
+
+  LentWaits& lent_waits();
+  // Of descriptors of others; null when there were none.
+  LentWaits* lent_waits_or_null() const noexcept { return lent_.get(); }
+
+  // While one is alive a fiber waits for a descriptor.
+  class Waiting {
+   public:
+    explicit Waiting(Poller& poller) noexcept : core_(poller.core_) { begin_wait(core_); }
+    ~Waiting() { end_wait(core_); }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    SchedulerCore& core_;
+  };
+
+  // The same for who has no such scope.
+  static void begin_wait(SchedulerCore& core) noexcept { ++core.io_waits_; }
+  static void end_wait(SchedulerCore& core) noexcept { --core.io_waits_; }
+
+  SchedulerCore& core() const noexcept { return core_; }
+
+ private:
+  friend class Readiness;
+
+  // False when the kernel says that such a descriptor is always ready.
+  bool add(int descriptor, std::uint32_t events, void* whom);
+  void change(int descriptor, std::uint32_t events, void* whom);
+  void remove(int descriptor) noexcept;
+  int wait(epoll_event* events, int room, std::optional<absl::Duration> timeout) noexcept;
+
+  SchedulerCore& core_;
+  int epoll_ = -1;
+  Readiness* first_ = nullptr;
+  std::unique_ptr<LentWaits> lent_;
+  bool has_precise_wait_ = true;  // epoll_pwait2, Linux 5.11
+};
+
+inline bool Readiness::is_its_thread() const noexcept { return poller_ == nullptr || poller_->core().is_its_thread(); }
+
+inline void Readiness::check_thread(const char* what) const {
+  if (!is_its_thread()) [[unlikely]] refuse_thread(what);
+}
+
+}  // namespace cooperative::internal

@@ -1,0 +1,45 @@
+#include "cooperative/io/connect.h"
+
+#include <exception>
+#include <vector>
+
+#include "cooperative/io/resolve.h"
+
+namespace cooperative {
+
+using mothreads::Until;
+
+Socket connect(const Address& to, const Until& until) { return connect(ConnectOptions{}, to, until); }
+
+Socket connect(const ConnectOptions& options, const Address& to, const Until& until) {
+  Socket socket(to.family(), SOCK_STREAM);
+  if (options.from) socket.bind(*options.from);
+  socket.connect(to, until);
+  if (options.no_delay && to.is_ip()) socket.set_no_delay(true);
+  return socket;
+}
+
+Socket connect(std::string_view host, std::uint16_t port, const Until& until) { return connect(ConnectOptions{}, host, port, until); }
+
+Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
+  const Until limit = until.from_now();
+  const std::vector<Address> addresses =
+      resolve(ResolveOptions{.family = options.from ? options.from->family() : AF_UNSPEC}, host, port, limit);
+  for (std::size_t i = 0;; ++i) {
+    try {
+      return connect(options, addresses[i], limit);
+    } catch (const IoError&) {
+      if (i + 1 == addresses.size()) throw;
+    }
+  }
+}
+
+Socket listen(const Address& at, const ListenOptions& options) {
+  Socket socket(at.family(), SOCK_STREAM);
+  if (options.reuse_port) socket.set_reuse_port(true);
+  socket.bind(at);
+  socket.listen(options.backlog);
+  return socket;
+}
+
+}  // namespace cooperative

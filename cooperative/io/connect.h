@@ -1,0 +1,37 @@
+#pragma once
+
+// Connections and listening sockets in one call.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "cooperative/io/address.h"
+#include "cooperative/io/socket.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+struct ConnectOptions {
+  std::optional<Address> from = std::nullopt;  // bound to that first
+  bool no_delay = true;                        // TCP sends what it is given at once
+};
+
+// A stream socket that is connected. Throws IoError, which names the address; Timedout.
+Socket connect(const Address& to, const mothreads::Until& until = {});
+Socket connect(const ConnectOptions& options, const Address& to, const mothreads::Until& until = {});
+
+// To the first of a host's addresses that answers, tried one after the other; one limit for all of it. Throws NotResolved, and what the
+// last attempt threw. cothread's and pycos' create_connection().
+Socket connect(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+
+struct ListenOptions {
+  int backlog = SOMAXCONN;   // connections that wait for accept(); the system may have a lower limit
+  bool reuse_port = false;   // several sockets on one address share its connections: one for each scheduler
+};
+
+// A stream socket that listens. Throws IoError, which names the address. A Unix socket's path must not exist.
+Socket listen(const Address& at, const ListenOptions& options = {});
+
+}  // namespace cooperative

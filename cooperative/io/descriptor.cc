@@ -1,0 +1,124 @@
+#include "cooperative/io/descriptor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include <fmt/core.h>
+
+#include "cooperative/io/io_error.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using mothreads::Ended;
+using mothreads::Until;
+using mothreads::Why;
+
+namespace {
+
+// What the system says now: a flag of ours may be late.
+bool is_ready_now(int descriptor, Descriptor::Side side) {
+  pollfd asked{descriptor, static_cast<short>(side == Descriptor::Side::read ? POLLIN : POLLOUT), 0};
+  return ::poll(&asked, 1, 0) != 0;
+}
+
+}  // namespace
+
+Descriptor::Descriptor(int descriptor) : readiness_(std::make_unique<internal::Readiness>()) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ((flags & O_NONBLOCK) == 0 && fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0)) {
+    throw IoError(errno, fmt::format("descriptor {}", descriptor), "make it non-blocking");
+  }
+  descriptor_ = descriptor;
+}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this == &other) return *this;
+  Descriptor old(std::move(*this));
+  descriptor_ = std::exchange(other.descriptor_, -1);
+  readiness_ = std::move(other.readiness_);
+  return *this;
+}
+
+Descriptor::~Descriptor() {
+  if (descriptor_ < 0) return;
+  if (readiness_->has_waiters(Side::read) || readiness_->has_waiters(Side::write)) {
+    mothreads::internal::fatal_misuse(
+        fmt::format("descriptor {} was destroyed while a fiber waits for it: close() it first, or wait for that fiber", descriptor_));
+  }
+  if (readiness_->is_registered() && !readiness_->is_its_thread()) {
+    mothreads::internal::fatal_misuse(fmt::format(
+        "descriptor {} was destroyed on another thread than that whose fibers have waited for it: destroy or release() it there", descriptor_));
+  }
+  close();
+}
+
+void Descriptor::close() {
+  if (descriptor_ < 0) return;
+  const int descriptor = release();
+  // EINTR closes it, too, on Linux; what a file system reports only now has been said by nobody, and is nobody's to mend.
+  ::close(descriptor);
+}
+
+int Descriptor::release() {
+  if (descriptor_ < 0) return -1;
+  check_thread("a descriptor");
+  const int descriptor = std::exchange(descriptor_, -1);
+  readiness_->close(descriptor);
+  return descriptor;
+}
+
+Why Descriptor::wait_for_edge(Side side, const char* verb, const Until& until) {
+  if (descriptor_ < 0) return Why::closed;
+  return readiness_->wait(descriptor_, side, verb, until);
+}
+
+Ended Descriptor::wait_readable(const Until& until) { return wait_until_ready(Side::read, until); }
+Ended Descriptor::wait_writable(const Until& until) { return wait_until_ready(Side::write, until); }
+
+Ended Descriptor::wait_until_ready(Side side, const Until& until) {
+  check_thread("a descriptor");
+  const Until limit = until.from_now();
+  while (descriptor_ >= 0) {
+    readiness_->clear(side);  // before it is asked: what comes later makes an edge
+    if (is_ready_now(descriptor_, side)) {
+      readiness_->set(side);
+      readiness_->pass_on(side);  // this one may do nothing with it
+      return Why::ready;
+    }
+    const Why why = wait_for_edge(side, side == Side::read ? "waits to read from a descriptor" : "waits to write to a descriptor", limit);
+    if (why != Why::ready) return why;
+  }
+  return Why::closed;
+}
+
+namespace internal {
+
+bool DescriptorBranch::hold() {
+  descriptor_.check_thread("a descriptor");
+  if (!descriptor_.is_open()) return true;  // and the next use says so
+  descriptor_.readiness().clear(side_);
+  if (!is_ready_now(descriptor_.native(), side_)) return false;
+  descriptor_.readiness().set(side_);
+  return true;
+}
+
+bool DescriptorBranch::link(mothreads::internal::Wait& wait) {
+  node_.arm(wait, Why::ready);
+  descriptor_.readiness().link(descriptor_.native(), side_, node_);
+  is_linked_ = true;
+  return true;
+}
+
+void DescriptorBranch::unlink() noexcept {
+  if (!std::exchange(is_linked_, false)) return;
+  descriptor_.readiness().unlink(side_, node_);
+}
+
+std::string DescriptorBranch::name() const { return fmt::format("descriptor {}", descriptor_.native()); }
+
+}  // namespace internal
+}  // namespace cooperative

@@ -1,0 +1,117 @@
+#pragma once
+
+// A descriptor that the library owns, and that fibers wait for: what sockets, pipes and whatever else poll() knows are made of.
+//
+// It belongs to no thread until a fiber first waits for it; from then on to that scheduler, and used on another thread it throws
+// mothreads::Misuse. release() hands the bare descriptor out, for another scheduler to adopt.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "cooperative/internal/branch.h"
+#include "cooperative/internal/poller.h"
+#include "mothreads/ended.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  // Owns it from now on, and makes it non-blocking. Throws IoError when there is no such descriptor.
+  explicit Descriptor(int descriptor);
+  // One that is non-blocking already.
+  struct NonBlocking {};
+  Descriptor(int descriptor, NonBlocking) : descriptor_(descriptor), readiness_(std::make_unique<internal::Readiness>()) {}
+  Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)), readiness_(std::move(other.readiness_)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  // Closes it. Ends the program when a fiber waits for it: close() first.
+  ~Descriptor();
+
+  bool is_open() const { return descriptor_ >= 0; }
+  int native() const { return descriptor_; }
+
+  // Fibers that wait for it end `closed`, at once; what they get says so. Nothing when it is closed already.
+  void close();
+  // The same, and it is the caller's.
+  [[nodiscard]] int release();
+
+  // Wait until it may be read or written without a wait, or has hung up. `closed` when it is closed, or closed meanwhile. Always `ready` for
+  // what is a file to the system.
+  mothreads::Ended wait_readable(const mothreads::Until& until = {});
+  mothreads::Ended wait_writable(const mothreads::Until& until = {});
+
+  // For the library: see internal/poller.h.
+  internal::Readiness& readiness() { return *readiness_; }
+  void check_thread(const char* what) const {
+    if (readiness_ != nullptr) readiness_->check_thread(what);
+  }
+  using Side = internal::Readiness::Side;
+  // Waits for an edge, after a try found nothing. `closed` when there is none any more.
+  mothreads::Why wait_for_edge(Side side, const char* verb, const mothreads::Until& until);
+
+ private:
+  mothreads::Ended wait_until_ready(Side side, const mothreads::Until& until);
+
+  int descriptor_ = -1;
+  std::unique_ptr<internal::Readiness> readiness_;
+};
+
+// For wait_any(): co::wait_any(std::tie(readable, please_stop)). They borrow the descriptor.
+class Readable {
+ public:
+  explicit Readable(Descriptor& descriptor) : descriptor_(&descriptor) {}
+  class Branch;
+
+ private:
+  Descriptor* descriptor_;
+};
+class Writable {
+ public:
+  explicit Writable(Descriptor& descriptor) : descriptor_(&descriptor) {}
+  class Branch;
+
+ private:
+  Descriptor* descriptor_;
+};
+
+namespace internal {
+
+class DescriptorBranch : public Branch {
+ public:
+  using Result = void;
+  DescriptorBranch(Descriptor& descriptor, Readiness::Side side) : descriptor_(descriptor), side_(side) {}
+
+  bool hold() override;
+  bool link(mothreads::internal::Wait& wait) override;
+  void unlink() noexcept override;
+  bool has_won() const noexcept override { return node_.has_won(); }
+  std::string name() const override;
+  void take() {
+    if (descriptor_.is_open()) descriptor_.readiness().pass_on(side_);
+  }
+
+ protected:
+  ~DescriptorBranch() = default;
+
+ private:
+  Descriptor& descriptor_;
+  const Readiness::Side side_;
+  mothreads::internal::WaitNode node_;
+  bool is_linked_ = false;
+};
+
+}  // namespace internal
+
+class Readable::Branch final : public internal::DescriptorBranch {
+ public:
+  explicit Branch(Readable& readable) : DescriptorBranch(*readable.descriptor_, internal::Readiness::Side::read) {}
+};
+class Writable::Branch final : public internal::DescriptorBranch {
+ public:
+  explicit Branch(Writable& writable) : DescriptorBranch(*writable.descriptor_, internal::Readiness::Side::write) {}
+};
+
+}  // namespace cooperative

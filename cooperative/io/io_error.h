@@ -1,0 +1,38 @@
+#pragma once
+
+// What fails between this process and the rest of the world.
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "cooperative/errors.h"
+
+namespace cooperative {
+
+// A call to the system that failed. The message names the object, what was to be done with it, and the system's reason; code() is for
+// programs: error.code() == std::errc::connection_refused.
+class IoError : public std::system_error {
+ public:
+  IoError(int error, std::string_view object, std::string_view verb);
+};
+
+// A write whose limit came before all was written. So much was: the conversation is broken there, unless the other side can tell.
+class WriteTimedout : public Timedout {
+ public:
+  WriteTimedout(const std::string& what, std::size_t written) : Timedout(what), written_(written) {}
+  std::size_t written() const { return written_; }
+
+ private:
+  std::size_t written_;
+};
+
+// More came without a delimiter than the reader takes. It is still there to be read.
+class TooLong : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace cooperative

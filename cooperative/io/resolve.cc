@@ -1,0 +1,112 @@
+#include "cooperative/io/resolve.h"
+
+#include <ares.h>
+#include <poll.h>
+
+#include <memory>
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/io/poll.h"
+
+namespace cooperative {
+
+using mothreads::Until;
+
+namespace {
+
+struct CloseChannel {
+  void operator()(ares_channel channel) const { ares_destroy(channel); }
+};
+using Channel = std::unique_ptr<ares_channeldata, CloseChannel>;
+
+// ares_library_init() is not thread-safe; for the rest of the process.
+void init_library() {
+  static const int status = ares_library_init(ARES_LIB_INIT_ALL);
+  if (status != ARES_SUCCESS) throw NotResolved(fmt::format("names of hosts cannot be resolved: {}", ares_strerror(status)));
+}
+
+Channel make_channel() {
+  init_library();
+  ares_channel channel = nullptr;
+  if (const int status = ares_init(&channel); status != ARES_SUCCESS) {
+    throw NotResolved(fmt::format("names of hosts cannot be resolved: {}", ares_strerror(status)));
+  }
+  return Channel(channel);
+}
+
+// What the callback leaves.
+struct Answer {
+  bool has_come = false;
+  int status = ARES_SUCCESS;
+  std::vector<Address> addresses;
+
+  static void come(void* self, int status, int, ares_addrinfo* info) {
+    auto& answer = *static_cast<Answer*>(self);
+    answer.has_come = true;
+    answer.status = status;
+    if (info == nullptr) return;
+    for (const ares_addrinfo_node* node = info->nodes; node != nullptr; node = node->ai_next) {
+      answer.addresses.emplace_back(node->ai_addr, node->ai_addrlen);
+    }
+    ares_freeaddrinfo(info);
+  }
+};
+
+// One step: waits for what c-ares waits for, and lets it go on.
+void step(ares_channel channel, const Until& limit) {
+  ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
+  const int wanted = ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+  std::vector<PollItem> items;
+  for (int i = 0; i < ARES_GETSOCK_MAXNUM; ++i) {
+    Ready ready{};
+    if (ARES_GETSOCK_READABLE(wanted, i)) ready |= Ready::in;
+    if (ARES_GETSOCK_WRITABLE(wanted, i)) ready |= Ready::out;
+    if (ready != Ready{}) items.push_back({sockets[i], ready});
+  }
+  timeval room{};
+  const timeval* const next = ares_timeout(channel, nullptr, &room);
+  const absl::Duration pause = next == nullptr ? absl::Seconds(1) : absl::DurationFromTimeval(*next);
+  const std::vector<PollItem> come = poll_list(items, limit | pause);
+  if (come.empty()) ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+  for (const PollItem& item : come) {
+    const bool ended = any(item.ready & (Ready::err | Ready::hup | Ready::nval));
+    ares_process_fd(channel, any(item.ready & Ready::in) || ended ? item.descriptor : ARES_SOCKET_BAD,
+                    any(item.ready & Ready::out) || ended ? item.descriptor : ARES_SOCKET_BAD);
+  }
+}
+
+}  // namespace
+
+std::vector<Address> resolve(std::string_view host, std::uint16_t port, const Until& until) { return resolve({}, host, port, until); }
+
+std::vector<Address> resolve(const ResolveOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
+  if (const std::optional<Address> numeric = Address::parse(host, port)) {
+    if (options.family != AF_UNSPEC && options.family != numeric->family()) {
+      throw NotResolved(fmt::format("\"{}\" is an address of another family than was asked for", host));
+    }
+    return {*numeric};
+  }
+  const Until limit = until.from_now();
+  const std::string name(host);
+  const std::string service = std::to_string(port);
+  Answer answer;  // outlives the channel, which calls back when it goes
+  const Channel channel = make_channel();
+  ares_addrinfo_hints hints{};
+  hints.ai_flags = ARES_AI_NUMERICSERV;
+  hints.ai_family = options.family;
+  hints.ai_socktype = SOCK_STREAM;
+  ares_getaddrinfo(channel.get(), name.c_str(), service.c_str(), &hints, &Answer::come, &answer);
+  while (!answer.has_come) {
+    if (limit.has_come()) throw Timedout(fmt::format("the addresses of \"{}\" were not known in time", host));
+    step(channel.get(), limit);
+  }
+  if (answer.status != ARES_SUCCESS) throw NotResolved(fmt::format("\"{}\" has no known address: {}", host, ares_strerror(answer.status)));
+  if (answer.addresses.empty()) throw NotResolved(fmt::format("\"{}\" has no address of the family that was asked for", host));
+  return answer.addresses;
+}
+
+}  // namespace cooperative

@@ -1,0 +1,33 @@
+#pragma once
+
+// The addresses of a host's name.
+//
+// Only the fiber that asks waits. Names are found as c-ares finds them: /etc/hosts, and the servers of /etc/resolv.conf; no other
+// source of nsswitch.conf.
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cooperative/io/address.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+// A name has no address, or no server said one. The message names it, and the reason.
+class NotResolved : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct ResolveOptions {
+  int family = AF_UNSPEC;  // AF_INET or AF_INET6 for addresses of that kind alone
+};
+
+// In the order in which to try them (RFC 6724), at least one. A numeric address is its own, at once. Throws NotResolved, Timedout.
+std::vector<Address> resolve(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+std::vector<Address> resolve(const ResolveOptions& options, std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+
+}  // namespace cooperative

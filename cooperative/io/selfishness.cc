@@ -1,0 +1,21 @@
+#include "cooperative/io/selfishness.h"
+
+#include <utility>
+
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::SchedulerCore;
+
+void set_selfishness(std::uint32_t acts) {
+  if (acts == 0) throw mothreads::Misuse("set_selfishness(0) would let no fiber do anything: 1 lets others have a turn after every operation");
+  SchedulerCore::current().set_selfishness(acts);
+}
+
+std::uint32_t selfishness() { return SchedulerCore::current().selfishness(); }
+
+std::uint32_t set_max_selfish_acts(std::uint32_t acts) { return std::exchange(SchedulerCore::current().running().max_acts, acts); }
+
+}  // namespace cooperative

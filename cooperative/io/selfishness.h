@@ -1,0 +1,18 @@
+#pragma once
+
+// How long a fiber may keep its turn by operations on descriptors that need no wait: a client that sends without end would else keep all
+// others waiting. shrapnel's name for it.
+
+#include <cstdint>
+
+namespace cooperative {
+
+// So many operations in a row, then every fiber that is ready has a turn, and the kernel is asked for more at the usual times. For all
+// fibers of the calling thread. Default 4, shrapnel's. Throws mothreads::Misuse for 0.
+void set_selfishness(std::uint32_t acts);
+std::uint32_t selfishness();
+
+// The same for the fiber that calls; 0 for the thread's. Gives what it was.
+std::uint32_t set_max_selfish_acts(std::uint32_t acts);
+
+}  // namespace cooperative

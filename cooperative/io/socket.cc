@@ -1,0 +1,388 @@
+#include "cooperative/io/socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "absl/container/inlined_vector.h"
+#include "cooperative/internal/home.h"
+#include "cooperative/sleep.h"
+
+namespace cooperative {
+
+using mothreads::Until;
+using mothreads::Why;
+using Side = Descriptor::Side;
+
+namespace {
+
+// What a listening socket may report of a connection that has failed before its turn: accept(2).
+bool is_of_one_connection(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ETIMEDOUT: return true;
+    default: return false;
+  }
+}
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+Descriptor made(int descriptor, const char* what) {
+  if (descriptor < 0) throw IoError(errno, what, "make one");
+  return {descriptor, Descriptor::NonBlocking{}};
+}
+
+}  // namespace
+
+Socket::Socket(int family, int type, int protocol)
+    : descriptor_(made(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), "a socket")),
+      is_tcp_(family != AF_UNIX && type == SOCK_STREAM),
+      is_stream_(type == SOCK_STREAM) {}
+
+std::pair<Socket, Socket> Socket::pair(int type) {
+  int ends[2];
+  if (socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) throw IoError(errno, "a pair of sockets", "make one");
+  Descriptor a(ends[0], Descriptor::NonBlocking{});
+  Descriptor b(ends[1], Descriptor::NonBlocking{});
+  const bool is_stream = type == SOCK_STREAM;
+  return {Socket(std::move(a), false, is_stream), Socket(std::move(b), false, is_stream)};
+}
+
+Socket Socket::adopt(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  int family = 0;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) {
+    throw IoError(errno, fmt::format("descriptor {}", descriptor), "use it as a socket");
+  }
+  return {Descriptor(descriptor), family != AF_UNIX && type == SOCK_STREAM, type == SOCK_STREAM};
+}
+
+Socket Socket::duplicate() const {
+  check_open("duplicate it");
+  const int copy = fcntl(native(), F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) fail(errno, "duplicate it");
+  return {Descriptor(copy, Descriptor::NonBlocking{}), is_tcp_, is_stream_};
+}
+
+// --- the way to wait ---------------------------------------------------------------------------------------------------------
+
+template <typename Attempt>
+std::pair<ssize_t, Why> Socket::until_done(Side side, const char* verb, const Until& until, Attempt&& attempt) {
+  check_open(verb);
+  internal::Readiness& readiness = descriptor_.readiness();
+  readiness.check_thread("a socket");
+  internal::SchedulerCore::current().spend_act();
+  // Nobody overtakes those who wait.
+  if (readiness.may_be_ready(side) && !readiness.has_waiters(side)) {
+    while (true) {
+      if (const ssize_t done = attempt(); done >= 0) {
+        readiness.pass_on(side);
+        return {done, Why::ready};
+      }
+      if (would_block(errno)) break;
+      if (errno != EINTR) fail(errno, verb);
+    }
+    readiness.clear(side);
+  }
+  return wait_until_done(side, verb, until, attempt);
+}
+
+std::pair<ssize_t, Why> Socket::wait_until_done(Side side, const char* verb, const Until& until, absl::FunctionRef<ssize_t()> attempt) {
+  const Until limit = until.from_now();
+  while (true) {
+    if (const Why why = descriptor_.wait_for_edge(side, verb, limit); why != Why::ready) {
+      if (why == Why::closed) throw Closed(fmt::format("a socket was closed while a fiber waited to {}", verb));
+      return {-1, why};
+    }
+    check_open(verb);  // it may have been closed between the wake and this turn
+    internal::Readiness& readiness = descriptor_.readiness();
+    ssize_t done = 0;
+    do {
+      done = attempt();
+    } while (done < 0 && errno == EINTR);
+    if (done >= 0) {
+      readiness.pass_on(side);
+      return {done, Why::ready};
+    }
+    if (!would_block(errno)) fail(errno, verb);
+    readiness.clear(side);
+  }
+}
+
+void Socket::check_open(const char* verb) const {
+  if (!descriptor_.is_open()) [[unlikely]] throw Closed(fmt::format("a socket is closed: cannot {}", verb));
+}
+
+void Socket::fail(int error, const char* verb) const { throw IoError(error, name(), verb); }
+
+void Socket::end_early(Why why, const char* verb) const {
+  throw Timedout(fmt::format("{}: {} before it could {}", name(), why == Why::stopped ? "stopped" : "timed out", verb));
+}
+
+std::string Socket::name() const {
+  if (!descriptor_.is_open()) return "a closed socket";
+  sockaddr_storage storage;
+  const auto address_by = [&](auto get) -> std::string {
+    socklen_t size = sizeof storage;
+    if (get(native(), reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+    return Address(reinterpret_cast<const sockaddr*>(&storage), size).to_string();
+  };
+  const char* const kind = is_tcp_ ? "tcp" : is_stream_ ? "stream" : "datagram";
+  const std::string here = address_by(getsockname);
+  const std::string there = address_by(getpeername);
+  return there.empty() ? fmt::format("{} socket {}", kind, here) : fmt::format("{} socket {} to {}", kind, here, there);
+}
+
+// --- connections -------------------------------------------------------------------------------------------------------------
+
+void Socket::connect(const Address& address, const Until& until) {
+  constexpr const char* kVerb = "connect";
+  check_open(kVerb);
+  descriptor_.check_thread("a socket");
+  const Until limit = until.from_now();
+  const std::string verb = "connect to " + address.to_string();
+  absl::Duration pause = absl::Milliseconds(1);
+  while (::connect(native(), address.native(), address.size()) != 0) {
+    const int error = errno;
+    if (error == EISCONN) break;
+    if (address.is_unix() && would_block(error)) {
+      // Its backlog is full, and the kernel does not say when it is not.
+      if (const std::optional<Why> come = limit.has_come()) end_early(*come, verb.c_str());
+      static_cast<void>(sleep(pause));
+      pause = std::min(pause * 2, absl::Milliseconds(50));
+      check_open(kVerb);
+      continue;
+    }
+    if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(verb, limit);
+    fail(error, verb.c_str());
+  }
+}
+
+void Socket::finish_connect(const std::string& verb, const Until& limit) {
+  descriptor_.readiness().clear(Side::write);
+  while (true) {
+    const Why why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
+    if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
+    if (why != Why::ready) end_early(why, verb.c_str());
+    check_open("connect");
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error != 0) fail(error, verb.c_str());
+    sockaddr_storage peer;
+    socklen_t peer_size = sizeof peer;
+    if (getpeername(native(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0) return;
+    descriptor_.readiness().clear(Side::write);
+  }
+}
+
+void Socket::bind(const Address& address) {
+  check_open("bind it");
+  if (is_tcp_) set_reuse_address(true);
+  if (::bind(native(), address.native(), address.size()) != 0) fail(errno, ("bind it to " + address.to_string()).c_str());
+}
+
+void Socket::listen(int backlog) {
+  check_open("listen");
+  if (::listen(native(), backlog) != 0) fail(errno, "listen");
+}
+
+Socket Socket::accept(const Until& until) {
+  constexpr const char* kVerb = "accept a connection";
+  const auto [descriptor, why] = until_done(Side::read, kVerb, until, [&]() -> ssize_t {
+    while (true) {
+      const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (connection >= 0 || !is_of_one_connection(errno)) return connection;
+    }
+  });
+  if (descriptor < 0) end_early(why, kVerb);
+  return {Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), is_tcp_, is_stream_};
+}
+
+std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
+  std::vector<Socket> connections;
+  if (max == 0) return connections;
+  connections.push_back(accept(until));
+  while (connections.size() < max) {
+    const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (connection >= 0) {
+      connections.push_back(Socket(Descriptor(connection, Descriptor::NonBlocking{}), is_tcp_, is_stream_));
+    } else if (!is_of_one_connection(errno) && errno != EINTR) {
+      // That there are no more, or an error: then the next call finds it, and those that were accepted are not lost.
+      if (would_block(errno)) descriptor_.readiness().clear(Side::read);
+      break;
+    }
+  }
+  return connections;
+}
+
+void Socket::shut_down(Half half) {
+  check_open("shut it down");
+  const int how = half == Half::read ? SHUT_RD : half == Half::write ? SHUT_WR : SHUT_RDWR;
+  // That the other side has gone already is what was wanted.
+  if (::shutdown(native(), how) != 0 && errno != ENOTCONN) fail(errno, "shut it down");
+}
+
+void Socket::shut_down_writing(const Until&) { shut_down(Half::write); }
+
+// --- bytes -------------------------------------------------------------------------------------------------------------------
+
+Received Socket::receive(std::span<std::byte> into, const Until& until) { return recv_flagged(into, until, 0); }
+
+Received Socket::recv(std::span<std::byte> into, const Until& until, int flags) {
+  return with_limit(until, [&](const Until& limit) { return recv_flagged(into, limit, flags); });
+}
+
+Received Socket::recv_flagged(std::span<std::byte> into, const Until& until, int flags) {
+  const auto [size, why] =
+      until_done(Side::read, "receive", until, [&] { return ::recv(native(), into.data(), into.size(), flags | MSG_DONTWAIT); });
+  if (size < 0) return {0, why};
+  if (is_tcp_ && flags == 0 && size > 0 && static_cast<std::size_t>(size) < into.size()) descriptor_.readiness().clear_after_short_read();
+  if (size == 0 && is_stream_ && !into.empty()) return {0, Why::closed};
+  return {static_cast<std::size_t>(size), Why::ready};
+}
+
+Received Socket::recv_vector(std::span<const std::span<std::byte>> into, const Until& until) {
+  absl::InlinedVector<iovec, 8> places;
+  std::size_t room = 0;
+  for (const std::span<std::byte> place : into) {
+    places.push_back({place.data(), place.size()});
+    room += place.size();
+  }
+  if (places.size() > IOV_MAX) places.resize(IOV_MAX);
+  return with_limit(until, [&](const Until& limit) -> Received {
+    const auto [size, why] =
+        until_done(Side::read, "receive", limit, [&] { return ::readv(native(), places.data(), static_cast<int>(places.size())); });
+    if (size < 0) return {0, why};
+    if (size == 0 && is_stream_ && room > 0) return {0, Why::closed};
+    return {static_cast<std::size_t>(size), Why::ready};
+  });
+}
+
+Sent Socket::send(std::string_view data, const Until& until, int flags) {
+  return with_limit(until, [&](const Until& limit) -> Sent {
+    const auto [size, why] =
+        until_done(Side::write, "send", limit, [&] { return ::send(native(), data.data(), data.size(), flags | MSG_NOSIGNAL | MSG_DONTWAIT); });
+    if (size < 0) return {0, why};
+    return {static_cast<std::size_t>(size), Why::ready};
+  });
+}
+
+Sent Socket::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+  if (pieces.size() == 1) return send(pieces.front(), until);
+  absl::InlinedVector<iovec, 8> places;
+  for (const std::string_view piece : pieces.first(std::min<std::size_t>(pieces.size(), IOV_MAX))) {
+    places.push_back({const_cast<char*>(piece.data()), piece.size()});
+  }
+  msghdr message{};
+  message.msg_iov = places.data();
+  message.msg_iovlen = places.size();
+  const auto [size, why] = until_done(Side::write, "send", until, [&] { return ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+  if (size < 0) return {0, why};
+  return {static_cast<std::size_t>(size), Why::ready};
+}
+
+Datagram Socket::recv_from(std::span<std::byte> into, const Until& until) {
+  sockaddr_storage from;
+  iovec place{into.data(), into.size()};
+  msghdr message{};
+  message.msg_iov = &place;
+  message.msg_iovlen = 1;
+  message.msg_name = &from;
+  const std::size_t size = recv_into(message, "receive a datagram", until, 0);
+  return {size, Address(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen), (message.msg_flags & MSG_TRUNC) != 0};
+}
+
+// Or throws when the limit comes first.
+std::size_t Socket::recv_into(msghdr& message, const char* verb, const Until& until, int flags) {
+  const std::size_t control_room = message.msg_controllen;
+  const auto [size, why] = with_limit(until, [&](const Until& limit) {
+    return until_done(Side::read, verb, limit, [&] {
+      message.msg_namelen = sizeof(sockaddr_storage);
+      message.msg_controllen = control_room;
+      return ::recvmsg(native(), &message, flags | MSG_DONTWAIT);
+    });
+  });
+  if (size < 0) end_early(why, verb);
+  return static_cast<std::size_t>(size);
+}
+
+void Socket::send_to(std::string_view data, const Address& to, const Until& until) {
+  constexpr const char* kVerb = "send a datagram";
+  const auto [size, why] = with_limit(until, [&](const Until& limit) {
+    return until_done(Side::write, kVerb, limit, [&] {
+      return ::sendto(native(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT, to.native(), to.size());
+    });
+  });
+  if (size < 0) end_early(why, kVerb);
+}
+
+Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descriptors, const Until& until) {
+  sockaddr_storage from;
+  iovec place{into.data(), into.size()};
+  absl::InlinedVector<std::max_align_t, 8> control(CMSG_SPACE(max_descriptors * sizeof(int)) / sizeof(std::max_align_t) + 1);
+  msghdr message{};
+  message.msg_name = &from;
+  message.msg_iov = &place;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = CMSG_SPACE(max_descriptors * sizeof(int));
+  const std::size_t size = recv_into(message, "receive a message", until, MSG_CMSG_CLOEXEC);
+  Message got{.size = size,
+              .from = Address(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen),
+              .descriptors = {},
+              .is_truncated = (message.msg_flags & MSG_TRUNC) != 0,
+              .lost_descriptors = (message.msg_flags & MSG_CTRUNC) != 0};
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    const std::size_t before = got.descriptors.size();
+    got.descriptors.resize(before + count);
+    std::memcpy(got.descriptors.data() + before, CMSG_DATA(header), count * sizeof(int));
+  }
+  return got;
+}
+
+void Socket::send_message(std::string_view data, std::span<const int> descriptors, const Until& until) {
+  constexpr const char* kVerb = "send a message";
+  iovec place{const_cast<char*>(data.data()), data.size()};
+  absl::InlinedVector<std::max_align_t, 8> control(CMSG_SPACE(descriptors.size_bytes()) / sizeof(std::max_align_t) + 1);
+  msghdr message{};
+  message.msg_iov = &place;
+  message.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+    std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
+  }
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    const auto [size, why] = until_done(Side::write, kVerb, limit, [&] { return ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+    if (size < 0) end_early(why, kVerb);
+    // The descriptors have gone with the first byte.
+    if (is_stream_ && static_cast<std::size_t>(size) < data.size()) write_all(data.substr(static_cast<std::size_t>(size)), limit);
+  });
+}
+
+}  // namespace cooperative

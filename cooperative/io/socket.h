@@ -1,0 +1,182 @@
+#pragma once
+
+// Sockets for fibers: TCP, UDP, Unix, IPv4 and IPv6.
+//
+//     co::Socket client = co::connect("example.org", 80, absl::Seconds(5));       // connect.h
+//     client.write_all("GET / HTTP/1.0\r\n\r\n");
+//     while (auto line = client.read_line()) ...
+//
+//     co::Socket listener = co::listen(co::Address::loopback(0));                 // connect.h
+//     co::Socket peer = listener.accept();
+//
+// Streams are read and written by the verbs of Stream (stream.h); those here are the system's own, and do not look at what reading
+// looked ahead: recv() after read_line() misses what buffered() shows, read_some() does not. Each waits only where the system would
+// block. SIGPIPE is never raised.
+//
+// A fiber that has done so many operations without a wait (selfishness.h) lets others have a turn before the next.
+//
+// Which thread: see descriptor.h.
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "cooperative/io/address.h"
+#include "cooperative/io/descriptor.h"
+#include "cooperative/io/stream.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+class Socket;
+
+struct Datagram {
+  std::size_t size;     // of what was taken
+  Address from;
+  bool is_truncated;    // the rest of it did not fit, and is gone
+};
+
+// What came with a message of a Unix socket, beside its bytes.
+struct Message {
+  std::size_t size;
+  Address from;
+  std::vector<int> descriptors;  // the receiver's own from now on
+  bool is_truncated;             // bytes did not fit
+  bool lost_descriptors;         // more were sent than were asked for
+};
+
+enum class Half : std::uint8_t { read, write, both };
+
+class Socket final : public Stream {
+ public:
+  Socket() = default;  // closed
+  // A new one: AF_INET, AF_INET6 or AF_UNIX; SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. Throws IoError.
+  Socket(int family, int type, int protocol = 0);
+  static Socket tcp() { return {AF_INET, SOCK_STREAM}; }
+  static Socket tcp_ipv6() { return {AF_INET6, SOCK_STREAM}; }
+  static Socket udp() { return {AF_INET, SOCK_DGRAM}; }
+  static Socket udp_ipv6() { return {AF_INET6, SOCK_DGRAM}; }
+  static Socket unix_stream() { return {AF_UNIX, SOCK_STREAM}; }
+  static Socket unix_datagram() { return {AF_UNIX, SOCK_DGRAM}; }
+  // Two that are connected to each other.
+  static std::pair<Socket, Socket> pair(int type = SOCK_STREAM);
+  // Takes over one that somebody else made. Throws IoError when it is none.
+  static Socket adopt(int descriptor);
+
+  Socket(Socket&&) noexcept = default;
+  Socket& operator=(Socket&&) noexcept = default;
+  ~Socket() override = default;
+
+  // --- connections --------------------------------------------------------------------------------------------------------
+
+  // Throws IoError when it is refused, or another error comes; Timedout.
+  void connect(const Address& address, const mothreads::Until& until = {});
+  // A TCP socket may be bound to an address that was in use a moment ago: SO_REUSEADDR is set.
+  void bind(const Address& address);
+  void listen(int backlog = SOMAXCONN);
+
+  // The next connection. Throws Timedout, and Closed when the socket is closed meanwhile. A connection that its client gave up before its turn
+  // is passed over. When the process has no more descriptors throws IoError with std::errc::too_many_files_open.
+  Socket accept(const mothreads::Until& until = {});
+  // Waits for one and takes all that are there, up to `max`.
+  std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});
+
+  void shut_down(Half half);
+  void shut_down_writing(const mothreads::Until& until = {}) override;
+  void close() override { descriptor_.close(); }
+  bool is_open() const override { return descriptor_.is_open(); }
+  [[nodiscard]] int release() { return descriptor_.release(); }
+  // Another handle to the same socket.
+  Socket duplicate() const;
+
+  // --- bytes --------------------------------------------------------------------------------------------------------------
+
+  // At least one byte, of a stream; `closed` at its end. The next datagram, of others. `flags` are the system's: MSG_PEEK and so on.
+  Received recv(std::span<std::byte> into, const mothreads::Until& until = {}, int flags = 0);
+  // The same into several places, one after the other.
+  Received recv_vector(std::span<const std::span<std::byte>> into, const mothreads::Until& until = {});
+  // As much as goes at once.
+  Sent send(std::string_view data, const mothreads::Until& until = {}, int flags = 0);
+  // All; the same as write_all().
+  void send_all(std::string_view data, const mothreads::Until& until = {}) { write_all(data, until); }
+
+  // Datagrams. Throw Timedout, Closed.
+  Datagram recv_from(std::span<std::byte> into, const mothreads::Until& until = {});
+  void send_to(std::string_view data, const Address& to, const mothreads::Until& until = {});
+
+  // A message, with up to so many descriptors: Unix sockets pass them from process to process. The sender's stay its own.
+  Message recv_message(std::span<std::byte> into, std::size_t max_descriptors, const mothreads::Until& until = {});
+  // All of it; at least one byte goes with descriptors.
+  void send_message(std::string_view data, std::span<const int> descriptors, const mothreads::Until& until = {});
+
+  // --- what it is ---------------------------------------------------------------------------------------------------------
+
+  Address local_address() const;
+  Address peer_address() const;
+  int family() const;
+  int type() const;
+  std::size_t readable_bytes() const;  // FIONREAD
+  std::string name() const override;
+  int native() const { return descriptor_.native(); }
+  Descriptor& descriptor() { return descriptor_; }
+
+  // --- options ------------------------------------------------------------------------------------------------------------
+
+  void set_option(int level, int option, int value);
+  int option(int level, int option) const;
+  void set_option(int level, int option, std::string_view bytes);
+  void set_no_delay(bool on);
+  void set_keep_alive(bool on);
+  void set_reuse_address(bool on);
+  void set_reuse_port(bool on);
+  void set_broadcast(bool on);
+  void set_only_ipv6(bool on);
+  void set_send_buffer(int bytes);
+  void set_receive_buffer(int bytes);
+  // close() then waits for what has not been sent (zero: throws it away, and resets the connection); nothing for the system's way.
+  void set_linger(std::optional<absl::Duration> linger);
+
+  // Multicast: on the interface of that name, or the one the system chooses.
+  void join_group(const Address& group, const std::string& interface = {});
+  void leave_group(const Address& group, const std::string& interface = {});
+  void set_multicast_interface(const std::string& interface);
+  void set_multicast_hops(int hops);
+  void set_multicast_loop(bool on);
+
+ protected:
+  Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
+  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
+
+ private:
+  Socket(Descriptor&& descriptor, bool is_tcp, bool is_stream)
+      : descriptor_(std::move(descriptor)), is_tcp_(is_tcp), is_stream_(is_stream) {}
+
+  // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended.
+  template <typename Attempt>
+  std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until, Attempt&& attempt);
+  std::pair<ssize_t, mothreads::Why> wait_until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until,
+                                                     absl::FunctionRef<ssize_t()> attempt);
+  Received recv_flagged(std::span<std::byte> into, const mothreads::Until& until, int flags);
+  std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);
+  void finish_connect(const std::string& verb, const mothreads::Until& limit);
+  void check_open(const char* verb) const;
+  [[noreturn]] void fail(int error, const char* verb) const;
+  [[noreturn]] void end_early(mothreads::Why why, const char* verb) const;
+  void change_group(bool join, const Address& group, const std::string& interface);
+
+  Descriptor descriptor_;
+  bool is_tcp_ = false;     // a read that stops short has taken all there was
+  bool is_stream_ = false;  // its end is no empty datagram
+};
+
+}  // namespace cooperative
