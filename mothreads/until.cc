@@ -22,7 +22,7 @@ std::optional<Why> Until::has_come() const {
 Until::Until(Resolved, const Until& limit)
     : also_(&limit), is_limited_(limit.is_limited_), ignores_durations_(true), instant_(limit.deadline(Clock::current()).value_or(kNoInstant)) {}
 
-Until Until::from_now() const& { return {Resolved{}, *this}; }
+Until Until::resolved() const { return {Resolved{}, *this}; }
 
 std::optional<Instant> Until::deadline(const Clock& clock) const {
   std::optional<Instant> earliest;

@@ -69,7 +69,7 @@ class Until {
 
   // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one, which must
   // have a name. To keep a limit longer than a call take an Instant: Clock::current().now() and some.
-  Until from_now() const& ABSL_ATTRIBUTE_LIFETIME_BOUND;
+  Until from_now() const& ABSL_ATTRIBUTE_LIFETIME_BOUND { return is_limited_ ? resolved() : Until(); }
   Until from_now() const&& = delete;
 
  private:
@@ -77,6 +77,7 @@ class Until {
   static constexpr Instant kNoInstant = Instant::max();
   struct Resolved {};
   Until(Resolved, const Until& limit);
+  Until resolved() const ABSL_ATTRIBUTE_LIFETIME_BOUND;
 
   // The earliest time it names, on `clock`, counted from now.
   std::optional<Instant> deadline(const Clock& clock) const;

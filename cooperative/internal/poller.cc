@@ -22,12 +22,11 @@ using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::WaitNode;
 
-namespace {
-
-// So many events at a time; the rest comes with the next call.
-constexpr int kEventsAtOnce = 256;
-
-}  // namespace
+struct Poller::Events {
+  // The rest comes with the next call.
+  static constexpr int kAtOnce = 256;
+  epoll_event of[kAtOnce];
+};
 
 // --- one descriptor ----------------------------------------------------------------------------------------------------------
 
@@ -134,7 +133,7 @@ void Readiness::forget() noexcept {
 
 // --- all of a scheduler's ----------------------------------------------------------------------------------------------------
 
-Poller::Poller(SchedulerCore& core) : core_(core) {
+Poller::Poller(SchedulerCore& core) : core_(core), events_(std::make_unique<Events>()) {
   const int bell = core.hang_bell();  // refuses a test world
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) {
@@ -200,8 +199,8 @@ int Poller::wait(epoll_event* events, int room, std::optional<absl::Duration> ti
 }
 
 void Poller::poll(std::optional<absl::Duration> timeout) noexcept {
-  epoll_event events[kEventsAtOnce];
-  const int count = wait(events, kEventsAtOnce, timeout);
+  epoll_event* const events = events_->of;
+  const int count = wait(events, Events::kAtOnce, timeout);
   if (count < 0) {
     if (errno == EINTR) return;
     mothreads::internal::fatal_misuse(fmt::format(

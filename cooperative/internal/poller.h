@@ -144,6 +144,8 @@ class Poller {
   int epoll_ = -1;
   Readiness* first_ = nullptr;
   std::unique_ptr<LentWaits> lent_;
+  struct Events;
+  const std::unique_ptr<Events> events_;  // not on the stack of whichever fiber asks: it would stay in memory there
   bool has_precise_wait_ = true;  // epoll_pwait2, Linux 5.11
 };
 

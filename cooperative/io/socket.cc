@@ -240,11 +240,39 @@ void Socket::shut_down(Half half) {
   if (::shutdown(native(), how) != 0 && errno != ENOTCONN) fail(errno, "shut it down");
 }
 
-void Socket::shut_down_writing(const Until&) { shut_down(Half::write); }
-
 // --- bytes -------------------------------------------------------------------------------------------------------------------
 
 Received Socket::receive(std::span<std::byte> into, const Until& until) { return recv_flagged(into, until, 0); }
+
+// Into memory that all streams of the thread share, and from there to the stream's own, as much as it is: nothing else runs between the call
+// that fills it and the copy, and a fiber that waits holds none. When much comes, into memory of its own, until the next wait.
+Received Socket::receive_ahead(Ahead& ahead, const Until& until) {
+  constexpr std::size_t kRoom = 64 * 1024;
+  constexpr std::size_t kMuch = 8 * 1024;
+  thread_local const std::unique_ptr<char[]> shared(new char[kRoom]);
+  char* const scratch = shared.get();
+  std::span<char> room;
+  const auto [size, why] = until_done(Side::read, "receive", until, [&] {
+    room = ahead.spare_room();
+    if (room.size() < kMuch) room = {scratch, kRoom};
+    const ssize_t got = ::recv(native(), room.data(), room.size(), MSG_DONTWAIT);
+    if (got < 0) ahead.release();
+    return got;
+  });
+  if (size < 0) return {0, why};
+  if (size == 0) return {0, Why::closed};
+  const auto got = static_cast<std::size_t>(size);
+  if (is_tcp_ && got < room.size()) descriptor_.readiness().clear_after_short_read();
+  if (room.data() != scratch) {
+    ahead.filled(got);
+  } else if (got < kMuch) {
+    ahead.append(scratch, got);
+  } else {
+    std::memcpy(ahead.room(kRoom).data(), scratch, got);
+    ahead.filled(got);
+  }
+  return {got, Why::ready};
+}
 
 Received Socket::recv(std::span<std::byte> into, const Until& until, int flags) {
   return with_limit(until, [&](const Until& limit) { return recv_flagged(into, limit, flags); });

@@ -92,7 +92,6 @@ class Socket final : public Stream {
   std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});
 
   void shut_down(Half half);
-  void shut_down_writing(const mothreads::Until& until = {}) override;
   void close() override { descriptor_.close(); }
   bool is_open() const override { return descriptor_.is_open(); }
   [[nodiscard]] int release() { return descriptor_.release(); }
@@ -156,6 +155,8 @@ class Socket final : public Stream {
  protected:
   Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
   Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
+  void end_writing(const mothreads::Until&) override { shut_down(Half::write); }
+  Received receive_ahead(Ahead& ahead, const mothreads::Until& until) override;
 
  private:
   Socket(Descriptor&& descriptor, bool is_tcp, bool is_stream)

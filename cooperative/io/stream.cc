@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
+#include <new>
 #include <utility>
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -29,52 +33,82 @@ std::optional<absl::Duration> Stream::timeout() const {
 
 // --- reading -----------------------------------------------------------------------------------------------------------------
 
-std::size_t Stream::take_buffered(std::span<std::byte> into) {
-  const std::size_t size = std::min(into.size(), buffer_.size() - taken_);
+std::span<char> Stream::Ahead::room(std::size_t size) {
+  const std::size_t used = end_ - begin_;
+  if (capacity_ - end_ < size) {
+    if (capacity_ - used >= size && begin_ >= used) {
+      std::memcpy(bytes_.get(), bytes_.get() + begin_, used);
+    } else {
+      const std::size_t capacity = std::max({used + size, std::size_t{2} * used, kReadAhead});
+      if (capacity > std::numeric_limits<std::uint32_t>::max()) throw std::bad_alloc();
+      std::unique_ptr<char[]> bytes(new char[capacity]);
+      if (used > 0) std::memcpy(bytes.get(), bytes_.get() + begin_, used);
+      bytes_ = std::move(bytes);
+      capacity_ = static_cast<std::uint32_t>(capacity);
+    }
+    begin_ = 0;
+    end_ = static_cast<std::uint32_t>(used);
+  }
+  return {bytes_.get() + end_, capacity_ - end_};
+}
+
+void Stream::Ahead::append(const char* bytes, std::size_t size) {
+  std::memcpy(room(size).data(), bytes, size);
+  end_ += static_cast<std::uint32_t>(size);
+}
+
+Received Stream::receive_ahead(Ahead& ahead, const Until& until) {
+  // By way of the stack: while this waits there should be no more memory than before, and another fiber may read.
+  ahead.release();
+  std::array<std::byte, kReadAhead> room;
+  const Received more = receive(room, until);
+  if (more.size() > 0) ahead.append(reinterpret_cast<const char*>(room.data()), more.size());
+  return more;
+}
+
+std::size_t Stream::take_ahead(std::span<std::byte> into) {
+  const std::size_t size = std::min(into.size(), ahead_.size());
   if (size == 0) return 0;
-  std::memcpy(into.data(), buffer_.data() + taken_, size);
-  consume(size);
+  std::memcpy(into.data(), ahead_.view().data(), size);
+  ahead_.drop(size);
   return size;
 }
 
 std::string Stream::take_text(std::size_t size) {
-  std::string text;
-  if (taken_ == 0 && size == buffer_.size()) {
-    text = std::exchange(buffer_, {});
-  } else {
-    text = buffer_.substr(taken_, size);
-    consume(size);
-  }
+  std::string text(ahead_.view().substr(0, size));
+  ahead_.drop(size);
   return text;
 }
 
 void Stream::consume(std::size_t bytes) {
-  if (bytes > buffer_.size() - taken_) {
+  if (bytes > ahead_.size()) {
     throw mothreads::Misuse(fmt::format("{}: more bytes were consumed than are buffered: consume what buffered() shows", name()));
   }
-  taken_ += bytes;
-  if (taken_ == buffer_.size()) {
-    taken_ = 0;
-    if (buffer_.capacity() > kReadAhead) buffer_ = {};  // an idle stream holds little
-    buffer_.clear();
-  }
+  ahead_.drop(bytes);
 }
 
 Received Stream::read_some(std::span<std::byte> into, const Until& until) {
   if (into.empty()) return {0, Why::ready};
-  if (const std::size_t size = take_buffered(into); size > 0) return {size, Why::ready};
+  if (const std::size_t size = take_ahead(into); size > 0) return {size, Why::ready};
   return with_limit(until, [&](const Until& limit) { return receive(into, limit); });
 }
 
-Received Stream::read_exact(std::span<std::byte> into, const Until& until) {
-  std::size_t size = take_buffered(into);
+Received Stream::read_exactly(std::span<std::byte> into, const Until& until) {
+  std::size_t size = take_ahead(into);
   if (size == into.size()) return {size, Why::ready};
   return with_limit(until, [&](const Until& given) -> Received {
     const Until limit = given.from_now();
     while (size < into.size()) {
-      const Received more = receive(into.subspan(size), limit);
-      size += more.size();
-      if (!more) return {size, more.why()};
+      // Little by way of what is read ahead, so that the next has it already.
+      if (into.size() - size < kReadAhead) {
+        const Received more = receive_ahead(ahead_, limit);
+        size += take_ahead(into.subspan(size));
+        if (!more) return {size, more.why()};
+      } else {
+        const Received more = receive(into.subspan(size), limit);
+        size += more.size();
+        if (!more) return {size, more.why()};
+      }
     }
     return {size, Why::ready};
   });
@@ -83,29 +117,17 @@ Received Stream::read_exact(std::span<std::byte> into, const Until& until) {
 Text Stream::read_exact(std::size_t size, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
     const Until limit = given.from_now();
-    while (buffer_.size() - taken_ < size) {
-      const Why why = fill_once(limit);
-      if (why == Why::closed) return {take_text(buffer_.size() - taken_), why};
+    while (ahead_.size() < size) {
+      const Why why = receive_ahead(ahead_, limit).why();
+      if (why == Why::closed) return {take_text(ahead_.size()), why};
       if (why != Why::ready) return why;
     }
     return {take_text(size), Why::ready};
   });
 }
 
-Why Stream::fill_once(const Until& limit) {
-  if (taken_ > 0) {
-    buffer_.erase(0, taken_);
-    taken_ = 0;
-  }
-  // Into memory of the caller's first: other fibers may read meanwhile, and what waits long should not hold much.
-  std::array<std::byte, kReadAhead> room;
-  const Received more = receive(room, limit);
-  buffer_.append(reinterpret_cast<const char*>(room.data()), more.size());
-  return more.why();
-}
-
 Ended Stream::fill(const Until& until) {
-  return with_limit(until, [&](const Until& limit) -> Ended { return fill_once(limit); });
+  return with_limit(until, [&](const Until& limit) -> Ended { return receive_ahead(ahead_, limit).why(); });
 }
 
 Text Stream::read_until(std::string_view delimiter, const Until& until) {
@@ -118,7 +140,7 @@ Text Stream::read_until(std::string_view delimiter, const Until& until) {
       const std::size_t found = there.find(delimiter, searched);
       if (found != std::string_view::npos && found <= max_line_) {
         std::string text(there.substr(0, found));
-        consume(found + delimiter.size());
+        ahead_.drop(found + delimiter.size());
         return {std::move(text), Why::ready};
       }
       // A delimiter may still come just behind the last byte that a line can have.
@@ -126,8 +148,8 @@ Text Stream::read_until(std::string_view delimiter, const Until& until) {
         throw TooLong(fmt::format("{}: more than {} bytes came without the delimiter", name(), max_line_));
       }
       searched = there.size() - std::min(there.size(), delimiter.size() - 1);
-      const Why why = fill_once(limit);
-      if (why == Why::closed) return {take_text(buffer_.size() - taken_), why};
+      const Why why = receive_ahead(ahead_, limit).why();
+      if (why == Why::closed) return {take_text(ahead_.size()), why};
       if (why != Why::ready) return why;
     }
   });
@@ -145,18 +167,23 @@ Text Stream::read_all(std::size_t max, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
     const Until limit = given.from_now();
     while (true) {
-      if (buffer_.size() - taken_ > max) throw TooLong(fmt::format("{}: more than {} bytes came", name(), max));
-      const Why why = fill_once(limit);
-      if (why == Why::closed && buffer_.size() - taken_ <= max) return {take_text(buffer_.size() - taken_), Why::ready};
-      if (why != Why::ready && why != Why::closed) return why;
+      if (ahead_.size() > max) throw TooLong(fmt::format("{}: more than {} bytes came", name(), max));
+      const Why why = receive_ahead(ahead_, limit).why();
+      if (why == Why::closed) return {take_text(ahead_.size()), Why::ready};
+      if (why != Why::ready) return why;
     }
   });
 }
 
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
+Stream::~Stream() {
+  if (!later_.empty()) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
+}
+
 Sent Stream::write_some(std::string_view data, const Until& until) {
   if (data.empty()) return {0, Why::ready};
+  flush(until);
   return with_limit(until, [&](const Until& limit) { return send_pieces({&data, 1}, limit); });
 }
 
@@ -164,37 +191,84 @@ void Stream::write_all(std::span<const std::byte> data, const Until& until) {
   write_all(std::string_view(reinterpret_cast<const char*>(data.data()), data.size()), until);
 }
 
-void Stream::write_all(std::string_view data, const Until& until) { write_all({&data, 1}, until); }
+void Stream::write_all(std::string_view data, const Until& until) {
+  if (data.empty()) return;
+  if (!later_.empty()) [[unlikely]] {
+    const std::string_view pieces[]{data};
+    return write_all(pieces, until);
+  }
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    const Sent sent = send_pieces({&data, 1}, limit);  // most often all of it
+    if (sent.size() < data.size()) write_rest({&data, 1}, sent, limit);
+  });
+}
 
 void Stream::write_all(std::span<const std::string_view> pieces, const Until& until) {
+  if (std::all_of(pieces.begin(), pieces.end(), [](std::string_view piece) { return piece.empty(); })) return;
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    flush(limit);
+    write_rest(pieces, {0, Why::ready}, limit);
+  });
+}
+
+void Stream::write_what_waits(const Until& until) {
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    std::string waiting = std::exchange(later_, {});
+    std::size_t written = 0;
+    // Whatever interrupts it: what is left stays in front of what comes later.
+    absl::Cleanup keep = [&] { later_.insert(0, waiting, written); };
+    while (written < waiting.size()) {
+      const std::string_view rest = std::string_view(waiting).substr(written);
+      const Sent sent = send_pieces({&rest, 1}, limit);
+      written += sent.size();
+      if (!sent) {
+        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were flushed", name(),
+                                        sent.why() == Why::stopped ? "stopped" : "timed out", written, waiting.size()),
+                            written);
+      }
+    }
+    std::move(keep).Cancel();
+    if (later_.empty()) {
+      waiting.clear();
+      later_ = std::move(waiting);  // its memory
+    }
+  });
+}
+
+void Stream::shut_down_writing(const Until& until) {
+  flush(until);
+  end_writing(until);
+}
+
+// What is left of the pieces after the first call, if there was one.
+void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, const Until& limit) {
   absl::InlinedVector<std::string_view, 8> left;
   std::size_t size = 0;
   for (const std::string_view piece : pieces) {
     if (!piece.empty()) left.push_back(piece);
     size += piece.size();
   }
-  if (left.empty()) return;
-  with_limit(until, [&](const Until& given) {
-    const Until limit = given.from_now();
-    std::size_t written = 0;
-    std::span<std::string_view> todo(left);
-    while (true) {
-      const Sent sent = send_pieces(todo, limit);
-      written += sent.size();
-      if (written == size) return;
-      if (!sent) {
-        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were written", name(),
-                                        sent.why() == Why::stopped ? "stopped" : "timed out", written, size),
-                            written);
-      }
-      std::size_t done = sent.size();
-      while (done >= todo.front().size()) {
-        done -= todo.front().size();
-        todo = todo.subspan(1);
-      }
-      todo.front().remove_prefix(done);
+  std::size_t written = 0;
+  std::span<std::string_view> todo(left);
+  while (true) {
+    written += sent.size();
+    if (written == size) return;
+    if (!sent) {
+      throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were written", name(),
+                                      sent.why() == Why::stopped ? "stopped" : "timed out", written, size),
+                          written);
     }
-  });
+    std::size_t done = sent.size();
+    while (done >= todo.front().size()) {
+      done -= todo.front().size();
+      todo = todo.subspan(1);
+    }
+    todo.front().remove_prefix(done);
+    sent = send_pieces(todo, limit);
+  }
 }
 
 }  // namespace cooperative

@@ -16,10 +16,14 @@
 // Errors of the system are thrown as IoError; the end of the stream is none, but a result.
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/io/io_error.h"
@@ -33,7 +37,7 @@ class Stream {
   // So many bytes may come before a delimiter, unless set_max_line() says otherwise.
   static constexpr std::size_t kDefaultMaxLine = 64 * 1024;
 
-  virtual ~Stream() = default;
+  virtual ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
@@ -42,7 +46,12 @@ class Stream {
   // What is there, at least one byte and at most `into` has room for.
   Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
   // As much as `into` has room for. Less only when it ended early: that much is in `into`.
-  Received read_exact(std::span<std::byte> into, const mothreads::Until& until = {});
+  Received read_exact(std::span<std::byte> into, const mothreads::Until& until = {}) {
+    if (ahead_.size() < into.size() || into.empty()) return read_exactly(into, until);
+    std::memcpy(into.data(), ahead_.view().data(), into.size());
+    ahead_.drop(into.size());
+    return {into.size(), mothreads::Why::ready};
+  }
   // As many bytes, as text. What ended early: see Text.
   Text read_exact(std::size_t size, const mothreads::Until& until = {});
 
@@ -58,7 +67,7 @@ class Stream {
   std::size_t max_line() const { return max_line_; }
 
   // For parsers: what has come and nobody has taken; the view lasts until the next call that reads.
-  std::string_view buffered() const { return std::string_view(buffer_).substr(taken_); }
+  std::string_view buffered() const { return ahead_.view(); }
   // Waits for more of that; `closed` at the end of the stream.
   mothreads::Ended fill(const mothreads::Until& until = {});
   void consume(std::size_t bytes);
@@ -73,8 +82,20 @@ class Stream {
   // All of several pieces, one after the other, with as few calls of the system as that takes.
   void write_all(std::span<const std::string_view> pieces, const mothreads::Until& until = {});
 
-  // No more is written: the other side reads the end of the stream. Reading goes on.
-  virtual void shut_down_writing(const mothreads::Until& until = {}) = 0;
+  // For answers that belong together: kept here until flush(), or until there are kMaxLater bytes, or something else is written. What was not
+  // flushed before the end is lost, which the log says.
+  static constexpr std::size_t kMaxLater = 64 * 1024;
+  void write_later(std::string_view data, const mothreads::Until& until = {}) {
+    if (later_.size() + data.size() > kMaxLater) [[unlikely]] flush(until);
+    later_.append(data);
+  }
+  // Throws WriteTimedout; then what was not written is still to be flushed.
+  void flush(const mothreads::Until& until = {}) {
+    if (!later_.empty()) write_what_waits(until);
+  }
+
+  // No more is written: the other side reads the end of the stream. Reading goes on. Flushes.
+  void shut_down_writing(const mothreads::Until& until = {});
 
   // Ends it. Fibers that wait for it end by Closed. Nothing when it is closed already.
   virtual void close() = 0;
@@ -96,6 +117,46 @@ class Stream {
   virtual Received receive(std::span<std::byte> into, const mothreads::Until& until) = 0;
   // At least one byte of the pieces, of which none is empty, and there is at least one.
   virtual Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) = 0;
+  virtual void end_writing(const mothreads::Until& until) = 0;
+
+  // What was read ahead.
+  class Ahead {
+   public:
+    Ahead() = default;
+    Ahead(Ahead&& other) noexcept { *this = std::move(other); }
+    Ahead& operator=(Ahead&& other) noexcept {
+      bytes_ = std::move(other.bytes_);
+      begin_ = std::exchange(other.begin_, 0);
+      end_ = std::exchange(other.end_, 0);
+      capacity_ = std::exchange(other.capacity_, 0);
+      return *this;
+    }
+
+    std::string_view view() const { return {bytes_.get() + begin_, end_ - begin_}; }
+    std::size_t size() const { return end_ - begin_; }
+    void append(const char* bytes, std::size_t size);
+    // At least so much room behind what is there, to be filled by the caller, who then says how much it was.
+    std::span<char> room(std::size_t size);
+    void filled(std::size_t size) { end_ += static_cast<std::uint32_t>(size); }
+    // What there is already.
+    std::span<char> spare_room() { return {bytes_.get() + end_, capacity_ - end_}; }
+    void drop(std::size_t size) {
+      begin_ += static_cast<std::uint32_t>(size);
+      if (begin_ == end_) begin_ = end_ = 0;
+    }
+    // Before a wait: an idle stream holds nothing.
+    void release() {
+      if (size() == 0 && capacity_ > 0) *this = {};
+    }
+
+   private:
+    std::unique_ptr<char[]> bytes_;
+    std::uint32_t begin_ = 0;
+    std::uint32_t end_ = 0;
+    std::uint32_t capacity_ = 0;
+  };
+  // receive() for reading ahead: adds at least one byte. For streams that can do better than by way of the fiber's stack.
+  virtual Received receive_ahead(Ahead& ahead, const mothreads::Until& until);
 
   // Runs `act` with the limit that holds for this call.
   template <typename Act>
@@ -105,13 +166,14 @@ class Stream {
   }
 
  private:
-  std::size_t take_buffered(std::span<std::byte> into);
+  void write_rest(std::span<const std::string_view> pieces, Sent sent, const mothreads::Until& limit);
+  void write_what_waits(const mothreads::Until& until);
+  Received read_exactly(std::span<std::byte> into, const mothreads::Until& until);
+  std::size_t take_ahead(std::span<std::byte> into);
   std::string take_text(std::size_t size);
-  // The same as fill(), whose limit is settled already.
-  mothreads::Why fill_once(const mothreads::Until& limit);
 
-  std::string buffer_;  // what reading looked ahead ...
-  std::size_t taken_ = 0;  // ... but for that much of it
+  Ahead ahead_;
+  std::string later_;
   std::size_t max_line_ = kDefaultMaxLine;
   absl::Duration timeout_ = absl::InfiniteDuration();
 };

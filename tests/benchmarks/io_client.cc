@@ -1,0 +1,181 @@
+// The load for the rows io.*: one thread, one epoll, nothing of the library. It prints one figure.
+//
+//     io_client echo PORT CONNECTIONS SECONDS     64 bytes to and fro on each connection: ns per request
+//     io_client stream PORT CONNECTIONS SECONDS   64 bytes after 64 bytes, as fast as they go: ns per 64 bytes
+//     io_client accept PORT CONNECTIONS SECONDS   connect, one request, close, so many at a time: ns per connection
+//     io_client idle PORT CONNECTIONS PID         connections that do nothing: bytes of memory of that process for each
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMessage = 64;
+constexpr auto kWarmUp = std::chrono::milliseconds(300);
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "io_client: %s: %s\n", what, std::strerror(errno));
+  std::exit(1);
+}
+
+int connected(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(static_cast<std::uint16_t>(port));
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fail("connect");
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  return fd;
+}
+
+int watched(const std::vector<int>& connections, std::uint32_t events) {
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  for (const int fd : connections) {
+    epoll_event event{.events = events, .data = {.fd = fd}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+  }
+  return epoll;
+}
+
+// Calls `turn` with what is ready until the time has passed; gives ns per unit of what `turn` counted after the warm-up.
+template <typename Turn>
+double measure(int epoll, double seconds, Turn turn) {
+  std::vector<epoll_event> events(256);
+  double counted = 0;
+  const auto begin = Clock::now() + kWarmUp;
+  const auto end = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  while (true) {
+    const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 1000);
+    if (count <= 0) fail("epoll_wait: nothing comes any more");
+    const auto now = Clock::now();
+    if (now >= end) return std::chrono::duration<double, std::nano>(now - begin).count() / counted;
+    double done = 0;
+    for (int i = 0; i < count; ++i) done += turn(events[static_cast<std::size_t>(i)]);
+    if (now >= begin) counted += done;
+  }
+}
+
+double echo(int port, int connections, double seconds) {
+  std::vector<int> fds;
+  for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
+  const int epoll = watched(fds, EPOLLIN);
+  char message[kMessage] = {};
+  for (const int fd : fds) {
+    if (write(fd, message, kMessage) != kMessage) fail("write");
+  }
+  return measure(epoll, seconds, [&](const epoll_event& event) {
+    if (read(event.data.fd, message, kMessage) != kMessage) fail("read");
+    if (write(event.data.fd, message, kMessage) != kMessage) fail("write");
+    return 1.0;
+  });
+}
+
+// Nothing is copied here, in neither direction, so that it is the server that has to work.
+double stream(int port, int connections, double seconds) {
+  constexpr std::size_t kPiece = 256 * 1024;
+  const int data = memfd_create("messages", MFD_CLOEXEC);
+  if (data < 0 || ftruncate(data, kPiece) != 0) fail("memfd_create");
+  std::vector<int> fds;
+  for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
+  const int epoll = watched(fds, EPOLLIN | EPOLLOUT);
+  return measure(epoll, seconds, [&](const epoll_event& event) {
+    double got = 0;
+    if ((event.events & EPOLLIN) != 0) {
+      const ssize_t size = recv(event.data.fd, nullptr, 4 * kPiece, MSG_TRUNC);
+      if (size <= 0) fail("recv");
+      got = static_cast<double>(size) / kMessage;
+    }
+    if ((event.events & EPOLLOUT) != 0) {
+      off_t from = 0;
+      if (sendfile(event.data.fd, data, &from, kPiece) < 0 && errno != EAGAIN) fail("sendfile");
+    }
+    return got;
+  });
+}
+
+double accept_rate(int port, int connections, double seconds) {
+  char message[kMessage] = {};
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  const auto start = [&] {
+    const int fd = connected(port);
+    linger reset{1, 0};  // no port stays in TIME_WAIT
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    if (write(fd, message, kMessage) != kMessage) fail("write");
+  };
+  for (int i = 0; i < connections; ++i) start();
+  return measure(epoll, seconds, [&](const epoll_event& event) {
+    if (read(event.data.fd, message, kMessage) != kMessage) fail("read");
+    close(event.data.fd);
+    start();
+    return 1.0;
+  });
+}
+
+double resident(const std::string& pid) {
+  std::ifstream status("/proc/" + pid + "/statm");
+  double total = 0;
+  double pages = 0;
+  if (!(status >> total >> pages)) fail("no such process");
+  return pages * 4096;
+}
+
+double idle(int port, int connections, const std::string& pid) {
+  char message[kMessage] = {};
+  const auto say = [&](int fd) {
+    fcntl(fd, F_SETFL, 0);
+    if (write(fd, message, kMessage) != kMessage || read(fd, message, kMessage) != kMessage) fail("a request");
+  };
+  std::vector<int> fds;
+  for (int i = 0; i < 100; ++i) say(fds.emplace_back(connected(port)));  // what the first ones need is no connection's
+  const double before = resident(pid);
+  for (int i = 0; i < connections; ++i) say(fds.emplace_back(connected(port)));
+  return (resident(pid) - before) / connections;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::fprintf(stderr, "io_client: see its source\n");
+    return 2;
+  }
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  const std::string_view work = argv[1];
+  const int port = std::atoi(argv[2]);
+  const int connections = std::atoi(argv[3]);
+  double figure = 0;
+  if (work == "echo") figure = echo(port, connections, std::atof(argv[4]));
+  if (work == "stream") figure = stream(port, connections, std::atof(argv[4]));
+  if (work == "accept") figure = accept_rate(port, connections, std::atof(argv[4]));
+  if (work == "idle") figure = idle(port, connections, argv[4]);
+  std::printf("%.9g\n", figure);
+}

@@ -1,0 +1,63 @@
+// The peer `go` of the rows io.*: a goroutine for each connection, with the same work as io_server.cc. Prints its port.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+func echo(connection net.Conn) {
+	defer connection.Close()
+	buffer := make([]byte, 1024)
+	for {
+		got, err := connection.Read(buffer)
+		if err != nil {
+			return
+		}
+		if _, err := connection.Write(buffer[:got]); err != nil {
+			return
+		}
+	}
+}
+
+func answer(connection net.Conn) {
+	defer connection.Close()
+	reader := bufio.NewReaderSize(connection, 64*1024)
+	writer := bufio.NewWriterSize(connection, 64*1024)
+	request := make([]byte, 64)
+	for {
+		if _, err := io.ReadFull(reader, request); err != nil {
+			return
+		}
+		if _, err := writer.Write(request); err != nil {
+			return
+		}
+		if reader.Buffered() < len(request) {
+			if err := writer.Flush(); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func main() {
+	talk := echo
+	if len(os.Args) > 1 && os.Args[1] == "requests" {
+		talk = answer
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go talk(connection)
+	}
+}

@@ -1,0 +1,55 @@
+// Our side of the rows io.*: a fiber for each connection. Prints its port.
+//
+//     io_server           echoes what comes
+//     io_server requests  takes 64 bytes at a time as a request, and answers it with the same
+
+#include <array>
+#include <cstdio>
+#include <span>
+#include <string_view>
+
+#include "cooperative/fiber.h"
+#include "cooperative/fiber_group.h"
+#include "cooperative/io/connect.h"
+#include "cooperative/io/socket.h"
+
+namespace {
+
+namespace co = cooperative;
+
+void echo(co::Socket& client) {
+  std::byte buffer[1024];
+  while (const co::Received got = client.read_some(buffer)) client.write_all({buffer, got.size()});
+}
+
+void answer(co::Socket& client) {
+  std::array<char, 64> request;
+  while (client.read_exact(std::as_writable_bytes(std::span(request)))) {
+    client.write_later({request.data(), request.size()});
+    if (client.buffered().size() < request.size()) client.flush();
+  }
+}
+
+void serve(co::Socket& listener, void (*talk)(co::Socket&)) {
+  co::FiberGroup connections("connections");
+  while (true) {
+    connections.spawn("connection", [talk, client = listener.accept()]() mutable {
+      client.set_no_delay(true);
+      try {
+        talk(client);
+      } catch (const co::IoError&) {
+        // The client has gone.
+      }
+    });
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool has_requests = argc > 1 && std::string_view(argv[1]) == "requests";
+  co::Socket listener = co::listen(co::Address::loopback(0));
+  std::printf("%d\n", listener.local_address().port());
+  std::fflush(stdout);
+  serve(listener, has_requests ? answer : echo);
+}
