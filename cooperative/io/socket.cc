@@ -25,6 +25,8 @@ using Side = Descriptor::Side;
 
 namespace {
 
+constexpr const char* kAccept = "accept a connection";
+
 // What a listening socket may report of a connection that has failed before its turn: accept(2).
 bool is_of_one_connection(int error) {
   switch (error) {
@@ -205,15 +207,20 @@ void Socket::listen(int backlog) {
 }
 
 Socket Socket::accept(const Until& until) {
-  constexpr const char* kVerb = "accept a connection";
-  const auto [descriptor, why] = until_done(Side::read, kVerb, until, [&]() -> ssize_t {
+  std::optional<Socket> connection = next_connection(until);
+  if (!connection) end_early(until.has_come().value_or(Why::timed_out), kAccept);
+  return *std::move(connection);
+}
+
+std::optional<Socket> Socket::next_connection(const Until& until) {
+  const auto [descriptor, why] = until_done(Side::read, kAccept, until, [&]() -> ssize_t {
     while (true) {
       const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (connection >= 0 || !is_of_one_connection(errno)) return connection;
     }
   });
-  if (descriptor < 0) end_early(why, kVerb);
-  return {Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), is_tcp_, is_stream_};
+  if (descriptor < 0) return std::nullopt;
+  return Socket{Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), is_tcp_, is_stream_};
 }
 
 std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {

@@ -1,0 +1,272 @@
+#include "cooperative/io/server.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <exception>
+#include <list>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/fiber_group.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/io_error.h"
+#include "cooperative/pulse.h"
+#include "cooperative/sleep.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::FiberBlock;
+using internal::SchedulerCore;
+using mothreads::Signal;
+using mothreads::Until;
+namespace log = mothreads::log;
+
+namespace {
+
+bool has_no_more_descriptors(const IoError& error) {
+  const int code = error.code().value();
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+}  // namespace
+
+// What a server does, in a fiber of its own; its connections are fibers below that.
+class Server::Serving {
+ public:
+  Serving(Socket&& socket, const ServerOptions& options)
+      : socket_(std::move(socket)), address_(socket_.local_address()), options_(options) {
+    if (options_.max_connections == 0) throw mothreads::Misuse("a server with max_connections = 0 would serve nobody: allow at least one");
+  }
+  virtual ~Serving() = default;
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
+  const Address& address() const { return address_; }
+  const std::string& name() const { return options_.name; }
+
+  ServerStatistics statistics() const {
+    ServerStatistics statistics = statistics_;
+    statistics.connections = under_way_.size();
+    return statistics;
+  }
+
+  void run(const Signal& please_stop) {
+    FiberGroup group(FiberGroupOptions{.name = options_.name + "'s connections"});
+    group_ = &group;
+    absl::Cleanup end = [this] {
+      close();
+      group_ = nullptr;
+    };
+    while (!please_stop && has_room(please_stop)) {
+      try {
+        if (!take_one(please_stop)) break;
+        has_complained_ = false;
+      } catch (const Closed&) {
+        break;
+      } catch (const IoError& error) {
+        if (!has_no_more_descriptors(error)) throw;
+        wait_for_descriptors(error, please_stop);
+      }
+    }
+    close();
+    drain(group);
+  }
+
+ protected:
+  // Of one fiber in the list of those that serve, from before it begins until all of it has gone.
+  class Place {
+   public:
+    explicit Place(Serving& serving) : serving_(&serving) {
+      place_ = serving.under_way_.insert(serving.under_way_.end(), nullptr);
+      ++serving.statistics_.accepted;
+    }
+    Place(Place&& other) noexcept : serving_(std::exchange(other.serving_, nullptr)), place_(other.place_) {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (serving_ == nullptr) return;
+      serving_->under_way_.erase(place_);
+      serving_->ended_.signal();
+    }
+    void begins() const { *place_ = SchedulerCore::current().running_fiber(); }
+
+   private:
+    Serving* serving_;
+    std::list<FiberBlock*>::iterator place_;
+  };
+
+  // Waits for the next, and gives it to a fiber. False when please_stop has come.
+  virtual bool take_one(const Signal& please_stop) = 0;
+  virtual void close() = 0;
+
+  // Runs `serve` in a fiber; `describe` says whose it is, for the log.
+  template <typename Serve, typename Describe>
+  void spawn(Serve&& serve, Describe&& describe) {
+    group_->spawn({.name = options_.name + "'s connection", .stack_size = options_.stack_size, .start = Start::at_once},
+                  [this, place = Place(*this), serve = std::forward<Serve>(serve),
+                   describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
+                    place.begins();
+                    try {
+                      serve(please_stop);
+                    } catch (const IoError& problem) {
+                      ++statistics_.failed;
+                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+                    } catch (const Timedout& problem) {
+                      ++statistics_.failed;
+                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+                    } catch (const FiberCancelled&) {
+                      ++statistics_.cancelled;
+                      log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
+                      throw;
+                    } catch (...) {
+                      ++statistics_.failed;
+                      log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
+                    }
+                  });
+  }
+
+  Socket socket_;
+  const Address address_;
+  const ServerOptions options_;
+
+ private:
+  bool has_room(const Signal& please_stop) {
+    while (under_way_.size() >= options_.max_connections) {
+      if (!one_ends(please_stop)) return false;
+    }
+    return true;
+  }
+
+  // False when the limit comes first.
+  bool one_ends(const Until& until) {
+    try {
+      ended_.wait(until);
+      return true;
+    } catch (const Timedout&) {
+      return false;
+    }
+  }
+
+  void wait_for_descriptors(const IoError& error, const Signal& please_stop) {
+    if (!std::exchange(has_complained_, true)) {
+      log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, error.what());
+    }
+    static_cast<void>(one_ends(please_stop | kAcceptPause));
+  }
+
+  void drain(FiberGroup& group) {
+    group.stop();
+    const Until drain(options_.drain);
+    const Until limit = drain.from_now();
+    while (!under_way_.empty() && one_ends(limit)) {
+    }
+    std::vector<FiberBlock*> late;
+    for (FiberBlock* one : under_way_) {
+      if (one != nullptr) late.push_back(one);
+    }
+    for (FiberBlock* fiber : late) fiber->core->cancel(*fiber);
+    group.join();
+  }
+
+  std::list<FiberBlock*> under_way_;  // null for one that has not begun
+  Pulse ended_;
+  FiberGroup* group_ = nullptr;
+  ServerStatistics statistics_;
+  bool has_complained_ = false;
+};
+
+namespace {
+
+class ServingConnections final : public Server::Serving {
+ public:
+  ServingConnections(Socket&& listener, ConnectionHandler&& handler, const ServerOptions& options)
+      : Serving(std::move(listener), options), handler_(std::move(handler)) {}
+
+ private:
+  bool take_one(const Signal& please_stop) override {
+    std::optional<Socket> connection = socket_.next_connection(please_stop);
+    if (!connection) return false;
+    if (address_.is_ip()) connection->set_no_delay(true);
+    if (options_.idle_timeout != absl::InfiniteDuration()) connection->set_timeout(options_.idle_timeout);
+    // In a box: what the log calls it is asked of the socket while it is still there.
+    auto client = std::make_unique<Socket>(*std::move(connection));
+    Socket& socket = *client;
+    spawn([this, client = std::move(client)](const Signal& stop) { handler_(*client, stop); }, [&socket] { return socket.name(); });
+    return true;
+  }
+
+  void close() override {
+    if (!socket_.is_open()) return;
+    socket_.close();
+    if (const std::string path = address_.path(); !path.empty() && path.front() != '\0') ::unlink(path.c_str());
+  }
+
+  ConnectionHandler handler_;
+};
+
+class ServingDatagrams final : public Server::Serving {
+ public:
+  ServingDatagrams(Socket&& socket, DatagramHandler&& handler, const ServerOptions& options)
+      : Serving(std::move(socket), options), handler_(std::move(handler)), room_(kLargestDatagram) {}
+
+ private:
+  static constexpr std::size_t kLargestDatagram = 65'536;
+
+  bool take_one(const Signal& please_stop) override {
+    if (!socket_.descriptor().wait_readable(please_stop)) return false;
+    const Datagram got = socket_.recv_from(room_);
+    spawn(
+        [this, request = DatagramRequest{.data = std::string(reinterpret_cast<const char*>(room_.data()), got.size),
+                                         .from = got.from,
+                                         .socket = socket_}](const Signal& stop) mutable { handler_(request, stop); },
+        [from = got.from] { return "a datagram from " + from.to_string(); });
+    return true;
+  }
+
+  // Answers go by the same socket: it is closed when all have ended.
+  void close() override {}
+
+  DatagramHandler handler_;
+  std::vector<std::byte> room_;
+};
+
+}  // namespace
+
+namespace internal {
+
+namespace {
+
+Server started(std::shared_ptr<Server::Serving> serving) {
+  Fiber<void> fiber = cooperative::spawn(serving->name(), [serving](const Signal& please_stop) { serving->run(please_stop); });
+  return Server(std::move(serving), std::move(fiber));
+}
+
+}  // namespace
+
+Server serve(Socket listener, ConnectionHandler handler, const ServerOptions& options) {
+  return started(std::make_shared<ServingConnections>(std::move(listener), std::move(handler), options));
+}
+
+Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptions& options) {
+  return started(std::make_shared<ServingDatagrams>(std::move(socket), std::move(handler), options));
+}
+
+}  // namespace internal
+
+Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber) : serving_(std::move(serving)), fiber_(std::move(fiber)) {}
+
+const Address& Server::address() const { return serving_->address(); }
+ServerStatistics Server::statistics() const { return serving_->statistics(); }
+
+Server& Server::stop() {
+  fiber_.stop();
+  return *this;
+}
+
+void Server::join(const mothreads::Until& until) { fiber_.join(until); }
+
+}  // namespace cooperative

@@ -1,0 +1,147 @@
+#pragma once
+
+// Servers: a fiber for each connection, or for each datagram.
+//
+//     auto server = co::serve_tcp({"127.0.0.1", 8080}, [](co::Socket& client) {
+//       while (auto line = client.read_line(absl::Seconds(30))) client.write_all(reply(*line));
+//     });
+//     ...
+//     server.stop().join();
+//
+// A server belongs to the fiber that made it, as a Fiber does: its destructor stops it and waits. stop(): it takes no more connections, and
+// closes the listening socket; those under way may finish what they do. A handler that takes a please_stop (a mothreads::Signal) as its last
+// parameter sees it go, and can answer the request that it has and take no more. What has not ended after ServerOptions::drain, or at the
+// stop deadline (mothreads/stopping.h), is cancelled, and the log says which connection that was. A stop of the fiber, the thread or the
+// program that it runs under is the same.
+//
+// What a handler throws ends its connection, and no other: an IoError is the client's doing and logged as information, anything else is an
+// error in the log. When a handler returns its connection is closed.
+//
+// When the process has no more descriptors the server says so in the log, and tries again when one of its connections has ended, or after
+// kAcceptPause. With ServerOptions::max_connections connections it takes no more until one ends; what comes waits in the system's backlog.
+//
+// Used on the thread that made it. For more processors: a server for each thread, with ServerOptions::reuse_port.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "cooperative/fiber.h"
+#include "cooperative/io/address.h"
+#include "cooperative/io/connect.h"
+#include "cooperative/io/socket.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+inline constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+
+struct ServerOptions {
+  std::string name = "server";
+  std::size_t max_connections = 10'000;                 // datagrams: requests at a time
+  int backlog = SOMAXCONN;                              // see ListenOptions
+  bool reuse_port = false;                              // likewise
+  absl::Duration idle_timeout = absl::InfiniteDuration();  // set_timeout() of each connection
+  absl::Duration drain = absl::Seconds(10);             // from a stop to the cancelling of what is left
+  std::size_t stack_size = 0;                           // of each connection's fiber, see FiberOptions
+};
+
+struct ServerStatistics {
+  std::uint64_t accepted = 0;   // connections, or datagrams
+  std::uint64_t failed = 0;     // whose handler threw something
+  std::uint64_t cancelled = 0;  // by the end of a stop
+  std::size_t connections = 0;  // now
+};
+
+using ConnectionHandler = absl::AnyInvocable<void(Socket&, const mothreads::Signal& please_stop)>;
+
+struct DatagramRequest {
+  std::string data;
+  Address from;
+  Socket& socket;  // to answer: request.socket.send_to(answer, request.from)
+};
+using DatagramHandler = absl::AnyInvocable<void(DatagramRequest&, const mothreads::Signal& please_stop)>;
+
+class Server {
+ public:
+  Server(Server&&) noexcept = default;
+  Server& operator=(Server&&) = default;
+  ~Server() = default;
+
+  // Where it listens, with the port that the system chose.
+  const Address& address() const;
+  std::uint16_t port() const { return address().port(); }
+
+  // Does not wait. Chain: server.stop().join().
+  Server& stop();
+  // Waits until it has stopped, with all its connections; it does not stop it. When the limit comes first throws Timedout. Throws what ended
+  // the server otherwise: an IoError of the listening socket.
+  void join(const mothreads::Until& until = {});
+  mothreads::Signal stopped() const { return fiber_.stopped(); }
+
+  ServerStatistics statistics() const;
+
+  // For the library.
+  class Serving;
+  Server(std::shared_ptr<Serving> serving, Fiber<void> fiber);
+
+ private:
+  std::shared_ptr<Serving> serving_;
+  Fiber<void> fiber_;
+};
+
+namespace internal {
+
+Server serve(Socket listener, ConnectionHandler handler, const ServerOptions& options);
+Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptions& options);
+
+template <typename Handler, typename Peer>
+auto with_please_stop(Handler&& handler) {
+  if constexpr (std::is_invocable_v<Handler&, Peer&, mothreads::Signal>) {
+    return std::forward<Handler>(handler);
+  } else {
+    static_assert(std::is_invocable_v<Handler&, Peer&>,
+                  "a handler takes what it serves by reference, and a please_stop if it likes: capture what else it needs");
+    return [handler = std::forward<Handler>(handler)](Peer& peer, const mothreads::Signal&) mutable { std::invoke(handler, peer); };
+  }
+}
+
+}  // namespace internal
+
+// Streams: TCP, or a Unix socket, whose path is removed at the end. Listens when it returns. Throws IoError, which names the address.
+template <typename Handler>
+Server serve_tcp(const Address& at, Handler&& handler, const ServerOptions& options = {}) {
+  return internal::serve(listen(at, {.backlog = options.backlog, .reuse_port = options.reuse_port}),
+                         internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
+}
+template <typename Handler>
+Server serve_unix(std::string_view path, Handler&& handler, const ServerOptions& options = {}) {
+  return serve_tcp(Address::unix_path(path), std::forward<Handler>(handler), options);
+}
+// On a socket that listens already.
+template <typename Handler>
+Server serve(Socket listener, Handler&& handler, const ServerOptions& options = {}) {
+  return internal::serve(std::move(listener), internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
+}
+
+// Datagrams: a fiber for each. A handler that is slower than they come keeps them in the socket's buffer, which loses what does not fit.
+template <typename Handler>
+Server serve_udp(const Address& at, Handler&& handler, const ServerOptions& options = {}) {
+  Socket socket(at.family(), SOCK_DGRAM);
+  if (options.reuse_port) socket.set_reuse_port(true);
+  socket.bind(at);
+  return internal::serve_datagrams(std::move(socket), internal::with_please_stop<Handler, DatagramRequest>(std::forward<Handler>(handler)),
+                                   options);
+}
+
+}  // namespace cooperative
