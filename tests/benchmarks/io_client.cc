@@ -1,6 +1,7 @@
 // The load for the rows io.*: one thread, one epoll, nothing of the library. It prints one figure.
 //
 //     io_client echo PORT CONNECTIONS SECONDS     64 bytes to and fro on each connection: ns per request
+//     io_client count PORT CONNECTIONS REQUESTS   the same until so many have been answered
 //     io_client stream PORT CONNECTIONS SECONDS   64 bytes after 64 bytes, as fast as they go: ns per 64 bytes
 //     io_client accept PORT CONNECTIONS SECONDS   connect, one request, close, so many at a time: ns per connection
 //     io_client idle PORT CONNECTIONS PID         connections that do nothing: bytes of memory of that process for each
@@ -94,6 +95,29 @@ double echo(int port, int connections, double seconds) {
   });
 }
 
+double count(int port, int connections, double requests) {
+  std::vector<int> fds;
+  for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
+  const int epoll = watched(fds, EPOLLIN);
+  char message[kMessage] = {};
+  double sent = 0;
+  double answered = 0;
+  const auto send = [&](int fd) {
+    if (sent++ < requests && write(fd, message, kMessage) != kMessage) fail("write");
+  };
+  for (const int fd : fds) send(fd);
+  epoll_event events[256];
+  while (answered < requests) {
+    const int ready = epoll_wait(epoll, events, 256, -1);
+    for (int i = 0; i < ready; ++i) {
+      if (read(events[i].data.fd, message, kMessage) != kMessage) fail("read");
+      ++answered;
+      send(events[i].data.fd);
+    }
+  }
+  return answered;
+}
+
 // Nothing is copied here, in neither direction, so that it is the server that has to work.
 double stream(int port, int connections, double seconds) {
   constexpr std::size_t kPiece = 256 * 1024;
@@ -174,6 +198,7 @@ int main(int argc, char** argv) {
   const int connections = std::atoi(argv[3]);
   double figure = 0;
   if (work == "echo") figure = echo(port, connections, std::atof(argv[4]));
+  if (work == "count") figure = count(port, connections, std::atof(argv[4]));
   if (work == "stream") figure = stream(port, connections, std::atof(argv[4]));
   if (work == "accept") figure = accept_rate(port, connections, std::atof(argv[4]));
   if (work == "idle") figure = idle(port, connections, argv[4]);

@@ -63,8 +63,8 @@ void turn(int epoll, Connection& connection, std::vector<char>& buffer) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  std::vector<char> buffer(static_cast<std::size_t>(argc > 1 ? std::atoi(argv[1]) : 1024));
+int main() {
+  std::vector<char> buffer(1024);
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;

@@ -13,6 +13,7 @@ import math
 import os
 import pathlib
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -79,6 +80,94 @@ class ConstantPeer(Row):
         return self.limit if side == "floor" else super().measure(side, bin_dir)
 
 
+class IoRow(Row):
+    """A server on one processor and its load on another. The figure is what tests/benchmarks/io_client.cc prints."""
+
+    GO_SOURCE = "io_go.go"
+
+    def __init__(self, name, work, connections, targets, mode="echo", unit="ns"):
+        super().__init__(name, None, targets, unit=unit)
+        self.work = work
+        self.connections = connections
+        self.mode = mode
+
+    def bazel_targets(self):
+        return [BENCHMARKS + program for program in ("io_client", "io_floor", "io_server")]
+
+    def prepare(self, bin_dir):
+        if "go" in self.targets:
+            go_program(self.GO_SOURCE)
+
+    def server(self, side, bin_dir):
+        """The command, and its environment, of a program that prints its port."""
+        programs = bin_dir / "tests/benchmarks"
+        command = {
+            "ours": lambda: programs / "io_server",
+            "floor": lambda: programs / "io_floor",
+            "go": lambda: go_program(self.GO_SOURCE),
+        }[side]()
+        return [command, self.mode], os.environ | {"GOMAXPROCS": "1"}
+
+    def measure(self, side, bin_dir):
+        first, *_, last = sorted(os.sched_getaffinity(0))
+        command, environment = self.server(side, bin_dir)
+        with subprocess.Popen(
+            on_processor(first, command), env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as server:
+            try:
+                return self.load(on_processor(last, self.client(bin_dir, server)), server)
+            finally:
+                try:
+                    os.killpg(server.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # it has ended
+
+    def client(self, bin_dir, server):
+        port = server.stdout.readline().strip()
+        how_long = str(server.pid) if self.work == "idle" else "1"
+        return [bin_dir / "tests/benchmarks/io_client", self.work, port, str(self.connections), how_long]
+
+    def load(self, client, server):
+        return float(subprocess.run(client, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+class IoMemory(IoRow):
+    """Its peer is a page for each connection."""
+
+    PAGE = 4096
+
+    def measure(self, side, bin_dir):
+        return self.PAGE if side == "floor" else super().measure(side, bin_dir)
+
+
+class IoCalls(IoRow):
+    """System calls of the server for each request, as strace counts them."""
+
+    REQUESTS = 20_000
+
+    def server(self, side, bin_dir):
+        command, environment = super().server(side, bin_dir)
+        self.counts = tempfile.NamedTemporaryFile(suffix=".strace", mode="r+")
+        return ["strace", "-f", "-c", "-qq", "-o", self.counts.name, *command], environment
+
+    def client(self, bin_dir, server):
+        return [*super().client(bin_dir, server)[:-1], str(self.REQUESTS)]
+
+    def load(self, client, server):
+        subprocess.run(client, check=True, stdout=subprocess.DEVNULL)
+        # strace writes its table when what it runs has ended.
+        children = pathlib.Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        server.wait()
+        total = next(line for line in self.counts.read().splitlines() if line.endswith(" total"))
+        return int(total.split()[3]) / self.REQUESTS
+
+
+def on_processor(number, command):
+    return ["taskset", "--cpu-list", str(number), *command]
+
+
 class FiberRow(Row):
     """Fibers of one thread. All sides run on the same processor; the peer `go` is a program of its own."""
 
@@ -89,13 +178,13 @@ class FiberRow(Row):
 
     def prepare(self, bin_dir):
         if "go" in self.targets:
-            go_program()
+            go_program("fiber_go.go")
 
     def measure(self, side, bin_dir):
         if side != "go":
             return super().measure(side, bin_dir)
         done = subprocess.run(
-            [*self.prefix, go_program(), self.name],
+            [*self.prefix, go_program("fiber_go.go"), self.name],
             env=os.environ | {"GOMAXPROCS": "1"},
             check=True,
             stdout=subprocess.PIPE,
@@ -105,12 +194,12 @@ class FiberRow(Row):
 
 
 @functools.cache
-def go_program():
-    """The path of the program for the peer `go`, built when first asked for."""
-    source = pathlib.Path(__file__).parents[2] / "tests/benchmarks/fiber_go.go"
+def go_program(name):
+    """The path of a program of the peer `go`, built when first asked for."""
+    source = pathlib.Path(__file__).parents[2] / "tests/benchmarks" / name
     folder = tempfile.TemporaryDirectory(prefix="bench_go_")
     atexit.register(folder.cleanup)
-    program = pathlib.Path(folder.name) / "fiber_go"
+    program = pathlib.Path(folder.name) / source.stem
     try:
         subprocess.run(["go", "build", "-o", program, source], check=True, stderr=subprocess.PIPE, text=True)
     except OSError as error:
@@ -188,6 +277,11 @@ ROWS = [
     Row("bridge.latency_cold", "bridge_benchmark", {"eventfd": 1.1}),
     Row("bridge.latency_warm", "bridge_benchmark", {"eventfd": 0.1}),
     ConstantPeer("bridge.wakes", "bridge_benchmark", 1, unit="wakes"),
+    IoRow("io.echo", "echo", 100, {"go": 1 / 1.15, "floor": 1 / 0.95}),
+    IoCalls("io.echo_calls", "count", 100, {"floor": 1.05}, unit="calls"),
+    IoRow("io.echo_pipelined", "stream", 4, {"go": 1 / 1.5}, mode="requests"),
+    IoMemory("io.conn_memory", "idle", 10_000, {"floor": 2.0}, unit="B"),
+    IoRow("io.accept", "accept", 8, {"go": 1.0}),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.

@@ -8,7 +8,7 @@ packages_for() {
     test) echo gdb libgmock-dev libunwind-dev ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
     clang) echo clang-14 libclang-rt-14-dev llvm ;;
-    bench) echo findutils golang-go libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev openssl util-linux ;;
+    bench) echo findutils golang-go libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev openssl strace util-linux ;;
     *) echo "packages_for: no purpose named $1" >&2; return 1 ;;
   esac
 }
