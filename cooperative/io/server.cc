@@ -115,6 +115,9 @@ class Server::Serving {
                     } catch (const IoError& problem) {
                       ++statistics_.failed;
                       log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+                    } catch (const Closed& problem) {
+                      ++statistics_.failed;
+                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
                     } catch (const Timedout& problem) {
                       ++statistics_.failed;
                       log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
