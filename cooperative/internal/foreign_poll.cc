@@ -95,6 +95,8 @@ Instant ForeignPoll::say_more() noexcept {
 }
 
 std::optional<Instant> ForeignPoll::arm() {
+  // Edges of what nobody waits for: the scheduler does not ask for them, and left there they would keep the descriptor readable.
+  if (core_->io_waits_ == 0) core_->poller().poll(absl::ZeroDuration());
   if (has_more()) return say_more();
   Posted* nothing = nullptr;
   // seq_cst: as when it sleeps, see SchedulerCore::sleep().

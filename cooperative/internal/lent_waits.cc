@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/core.h>
+
 #include "cooperative/internal/scheduler_core.h"
 
 namespace cooperative::internal {
@@ -24,19 +26,20 @@ LentWaits::~LentWaits() { ::close(epoll_); }
 bool LentWaits::link(Waiter& waiter) {
   auto& place = places_[waiter.descriptor];
   if (!place) place = std::make_unique<Place>();
-  const std::uint32_t events = place->registered | waiter.wanted;
-  if (events != place->registered || place->waiters.is_empty()) {
-    epoll_event event{.events = events, .data = {.fd = waiter.descriptor}};
-    int failed = epoll_ctl(epoll_, EPOLL_CTL_ADD, waiter.descriptor, &event);
-    if (failed != 0 && errno == EEXIST) failed = epoll_ctl(epoll_, EPOLL_CTL_MOD, waiter.descriptor, &event);
-    if (failed != 0) {
-      const int error = errno;
-      if (place->waiters.is_empty()) places_.erase(waiter.descriptor);
-      if (error == EPERM || error == EBADF) return false;
-      throw std::system_error(error, std::generic_category(), "a descriptor cannot be waited for");
-    }
-    place->registered = events;
+  const std::uint32_t events = place->waiters.is_empty() ? waiter.wanted : place->registered | waiter.wanted;
+  epoll_event event{.events = events, .data = {.fd = waiter.descriptor}};
+  // Also when others wait for that number: somebody may have closed what they wait for, and another have got its number.
+  int failed = epoll_ctl(epoll_, EPOLL_CTL_ADD, waiter.descriptor, &event);
+  if (failed != 0 && errno == EEXIST) {
+    failed = events == place->registered ? 0 : epoll_ctl(epoll_, EPOLL_CTL_MOD, waiter.descriptor, &event);
   }
+  if (failed != 0) {
+    const int error = errno;
+    if (place->waiters.is_empty()) places_.erase(waiter.descriptor);
+    if (error == EPERM || error == EBADF) return false;
+    throw std::system_error(error, std::generic_category(), fmt::format("descriptor {} cannot be waited for", waiter.descriptor));
+  }
+  place->registered = events;
   place->waiters.push_back(waiter);
   return true;
 }
@@ -78,6 +81,13 @@ void LentWaits::closes(int descriptor) noexcept {
     }
   }
   settle(descriptor, place);
+}
+
+void LentWaits::closes_here(int descriptor) noexcept {
+  const SchedulerCore* const core = SchedulerCore::current_or_null();
+  const Poller* const poller = core == nullptr ? nullptr : core->poller_or_null();
+  LentWaits* const waits = poller == nullptr ? nullptr : poller->lent_waits_or_null();
+  if (waits != nullptr) waits->closes(descriptor);
 }
 
 void LentWaits::collect() noexcept {

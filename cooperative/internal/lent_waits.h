@@ -33,6 +33,8 @@ class LentWaits {
 
   // All who wait for it end.
   void closes(int descriptor) noexcept;
+  // The same on the calling thread's scheduler, if it has one.
+  static void closes_here(int descriptor) noexcept;
 
   int descriptor() const noexcept { return epoll_; }
   void collect() noexcept;

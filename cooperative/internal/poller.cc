@@ -11,6 +11,7 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "cooperative/internal/lent_waits.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/misuse.h"
@@ -20,6 +21,9 @@ namespace cooperative::internal {
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::Context;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitList;
 using mothreads::internal::WaitNode;
 
 struct Poller::Events {
@@ -27,6 +31,21 @@ struct Poller::Events {
   static constexpr int kAtOnce = 256;
   epoll_event of[kAtOnce];
 };
+
+namespace {
+
+// As SchedulerCore::wait(), before all others.
+Why wait_first(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
+  Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+  node.arm(wait, Why::ready);
+  list.push_front(node);
+  absl::Cleanup leave = [&] { list.remove(node); };  // the list is only touched while the node is in it
+  return wait.park(until);
+}
+
+}  // namespace
+
+void refuse_world() { throw Misuse("there are no descriptors inside a testing::World, where nothing is real: wait by the library's own means"); }
 
 // --- one descriptor ----------------------------------------------------------------------------------------------------------
 
@@ -63,22 +82,38 @@ bool Readiness::register_for(int descriptor, Side side) {
   return true;
 }
 
-Why Readiness::wait(int descriptor, Side side, const char* verb, const Until& until) {
+Why Readiness::wait(int descriptor, Side side, const char* verb, const Until& until, Place place) {
   if (!register_for(descriptor, side)) return Why::ready;
-  Poller::Waiting waiting(*poller_);
-  WaitNode node;
-  return poller_->core().wait(waiters_[index(side)], node, verb, until);
+  const std::size_t i = index(side);
+  SchedulerCore& core = poller_->core();
+  const Poller::Waiting waiting(*poller_);
+  Waiter waiter;
+  const Why why = place == Place::last ? core.wait(waiters_[i], waiter, verb, until) : wait_first(waiters_[i], waiter, verb, until);
+  if (waiter.was_closed) return Why::closed;
+  if (turns_[i] == &waiter) turns_[i] = nullptr;
+  return why;
 }
 
-void Readiness::link(int descriptor, Side side, WaitNode& node) {
+Why Readiness::wait_for_close(const char* verb, const Until& until) {
+  join_scheduler();
+  Waiter waiter;
+  const Why why = poller_->core().wait(close_waiters_, waiter, verb, until);
+  return waiter.was_closed ? Why::closed : why;
+}
+
+void Readiness::link(int descriptor, Side side, Waiter& waiter) {
   if (!register_for(descriptor, side)) throw Misuse("a descriptor that is always ready was waited for: it needs no wait");
-  Poller::begin_wait(poller_->core());
-  waiters_[index(side)].push_back(node);
+  waiters_[index(side)].push_back(waiter);
 }
 
-void Readiness::unlink(Side side, WaitNode& node) noexcept {
-  Poller::end_wait(SchedulerCore::current());
-  waiters_[index(side)].remove(node);
+void Readiness::unlink(Side side, Waiter& waiter) noexcept {
+  const std::size_t i = index(side);
+  if (turns_[i] == &waiter) {
+    turns_[i] = nullptr;
+    pass_on(side);
+  } else {
+    waiters_[i].remove(waiter);
+  }
 }
 
 void Readiness::arrived(std::uint32_t events) noexcept {
@@ -87,32 +122,42 @@ void Readiness::arrived(std::uint32_t events) noexcept {
   if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI)) != 0) reads_may_be_short_ = true;
   if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI | EPOLLIN)) != 0) {
     ready_[index(Side::read)] = true;
-    wake_first(Side::read);
+    pass_on(Side::read);
   }
   if ((events & (kEnds | EPOLLOUT)) != 0) {
     ready_[index(Side::write)] = true;
-    wake_first(Side::write);
+    pass_on(Side::write);
   }
-  if ((events & kEnds) != 0) wake_all(Why::ready);
 }
 
 void Readiness::wake_first(Side side) noexcept {
-  if (WaitNode* waiter = waiters_[index(side)].claim_front_on_host()) poller_->core().end_wait(*waiter, Why::ready);
+  const std::size_t i = index(side);
+  WaitNode* const waiter = waiters_[i].claim_front_on_host();
+  if (waiter == nullptr) return;
+  turns_[i] = static_cast<Waiter*>(waiter);
+  poller_->core().end_wait(*waiter, Why::ready);
 }
 
-void Readiness::wake_all(Why why) noexcept {
-  for (auto& list : waiters_) {
-    while (WaitNode* waiter = list.claim_front_on_host()) poller_->core().end_wait(*waiter, why);
+// Also those that end otherwise just now, and have not gone on yet.
+void Readiness::close_list(WaitList& list) noexcept {
+  while (WaitNode* const waiter = list.front()) {
+    static_cast<Waiter*>(waiter)->was_closed = true;
+    if (list.claim_on_host(*waiter)) {
+      poller_->core().end_wait(*waiter, Why::closed);
+    } else {
+      list.remove(*waiter);
+    }
   }
 }
 
 void Readiness::close(int descriptor) noexcept {
   if (poller_ == nullptr) return;
-  wake_all(Why::closed);
-  // Those that end otherwise just now, and have not gone on yet.
-  for (auto& list : waiters_) {
-    while (WaitNode* left = list.front()) list.remove(*left);
+  for (Waiter*& turn : turns_) {
+    if (turn != nullptr) turn->was_closed = true;
+    turn = nullptr;
   }
+  for (WaitList& list : waiters_) close_list(list);
+  close_list(close_waiters_);
   if (interest_ != 0) poller_->remove(descriptor);
   interest_ = 0;
   forget();

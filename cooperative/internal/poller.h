@@ -28,10 +28,21 @@ namespace cooperative::internal {
 class LentWaits;
 class Poller;
 
+[[noreturn]] void refuse_world();
+
 // One descriptor that is the library's, for the scheduler whose fibers use it. On that scheduler's thread.
+//
+// Each side has one turn at a time. Who is woken has it until it goes on; who comes meanwhile stands behind those who wait, and what
+// comes meanwhile wakes nobody. So nobody is overtaken between the wake and the try, and whoever has tried passes the turn on.
 class Readiness {
  public:
   enum class Side : std::uint8_t { read, write };
+  enum class Place : bool { last, first };
+
+  // Who waits. Once it was closed the Readiness may be gone.
+  struct Waiter : mothreads::internal::WaitNode {
+    bool was_closed = false;
+  };
 
   // Registers nothing yet.
   Readiness() = default;
@@ -47,22 +58,30 @@ class Readiness {
   void set(Side side) noexcept { ready_[index(side)] = true; }
   // A read that got less than it had room for has taken all there was, unless the end of the stream is behind it: no edge comes for that.
   void clear_after_short_read() noexcept { ready_[index(Side::read)] = reads_may_be_short_; }
-  bool has_waiters(Side side) const noexcept { return !waiters_[index(side)].is_empty(); }
+  // Somebody waits, or has been woken and not gone on.
+  bool has_waiters(Side side) const noexcept { return turns_[index(side)] != nullptr || !waiters_[index(side)].is_empty(); }
+  bool has_waiters() const noexcept { return has_waiters(Side::read) || has_waiters(Side::write) || !close_waiters_.is_empty(); }
 
-  // Waits for an edge, behind those who wait already. `closed` when close() came first. Throws std::system_error when the kernel does not
-  // take the descriptor, and mothreads::Misuse in a testing::World, or on another thread than the scheduler it was first used on.
-  mothreads::Why wait(int descriptor, Side side, const char* verb, const mothreads::Until& until);
+  // Waits for an edge, behind those who wait already; before them who has had the turn and found nothing. `closed` when close() came
+  // first, also after the edge. Throws std::system_error when the kernel does not take the descriptor, and mothreads::Misuse in a
+  // testing::World, or on another thread than the scheduler it was first used on.
+  mothreads::Why wait(int descriptor, Side side, const char* verb, const mothreads::Until& until, Place place = Place::last);
+  // Waits for close() alone: for what the kernel tells nothing of, and somebody tries again and again.
+  mothreads::Why wait_for_close(const char* verb, const mothreads::Until& until);
 
-  // Registers it for that side, and puts the node into the list, for wait_any().
-  void link(int descriptor, Side side, mothreads::internal::WaitNode& node);
-  void unlink(Side side, mothreads::internal::WaitNode& node) noexcept;
+  // Registers it for that side, and puts the waiter into the list, for wait_any(): inside Poller::begin_wait() and end_wait().
+  void link(int descriptor, Side side, Waiter& waiter);
+  // For one that was not closed. Passes the turn on, when this one has it: what a wait_any() does then is its own affair.
+  void unlink(Side side, Waiter& waiter) noexcept;
 
-  // After a try that left something: the next who waits has his turn.
+  // After a try: the next who waits has the turn, if anything may be left.
   void pass_on(Side side) noexcept {
-    if (ready_[index(side)] && has_waiters(side)) wake_first(side);
+    const std::size_t i = index(side);
+    if (ready_[i] && turns_[i] == nullptr && !waiters_[i].is_empty()) wake_first(side);
   }
 
-  // Before the descriptor is closed: all who wait end `closed`, and the kernel forgets it.
+  // Before the descriptor is closed: all who wait, and who have been woken and not gone on, end `closed`, and the kernel forgets it. They
+  // touch this no more.
   void close(int descriptor) noexcept;
   // The same where nobody may wait.
   void forget() noexcept;
@@ -81,7 +100,7 @@ class Readiness {
   bool register_for(int descriptor, Side side);
   void arrived(std::uint32_t events) noexcept;
   void wake_first(Side side) noexcept;
-  void wake_all(mothreads::Why why) noexcept;
+  void close_list(mothreads::internal::WaitList& list) noexcept;
 
   Poller* poller_ = nullptr;  // once registered
   int descriptor_ = -1;       // likewise
@@ -89,7 +108,9 @@ class Readiness {
   bool ready_[2] = {true, true};
   bool reads_may_be_short_ = false;  // with more behind: an end, an error, urgent data
   bool is_pollable_ = true;          // else always ready, as the kernel sees it
-  mothreads::internal::WaitList waiters_[2];
+  mothreads::internal::WaitList waiters_[2];  // of Waiters
+  Waiter* turns_[2] = {nullptr, nullptr};     // woken by an edge
+  mothreads::internal::WaitList close_waiters_;
   Readiness* previous_ = nullptr;  // of the poller's
   Readiness* next_ = nullptr;
 };
@@ -148,6 +169,11 @@ class Poller {
   const std::unique_ptr<Events> events_;  // not on the stack of whichever fiber asks: it would stay in memory there
   bool has_precise_wait_ = true;  // epoll_pwait2, Linux 5.11
 };
+
+// Throws mothreads::Misuse in a testing::World, where descriptors are not for.
+inline void check_world(SchedulerCore& core) {
+  if (core.simulation() != nullptr) [[unlikely]] refuse_world();
+}
 
 inline bool Readiness::is_its_thread() const noexcept { return poller_ == nullptr || poller_->core().is_its_thread(); }
 

@@ -93,6 +93,7 @@ Ended SchedulerCore::yield_until_idle(const Until& until) {
   if (inbox_.load(std::memory_order_relaxed) != nullptr) take_posted();
   if (mailbox_->has_calls()) take_calls();
   if ((!wheel_->is_empty() || io_waits_ != 0) && look_is_due()) look();
+  just_polled_ = false;
   ready_.append(yielded_);
   if (ready_.is_empty() && !until_idle_.is_empty()) {
     while (WaitNode* idler = until_idle_.claim_front_on_host()) end_wait(*idler, Why::ready);
@@ -129,7 +130,7 @@ void SchedulerCore::look() noexcept {
   rounds_since_look_ = 0;
   last_look_ticks_ = __rdtsc();
   const std::int64_t now = wheel_->is_empty() ? 0 : clock_->now().time_since_epoch().count();
-  if (io_waits_ != 0 && !std::exchange(just_polled_, false)) {
+  if (io_waits_ != 0 && !just_polled_) {
     // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
     const bool will_sleep = ready_.is_empty() && yielded_.is_empty() && until_idle_.is_empty() && (wheel_->is_empty() || wheel_->first_time() > now);
     if (!will_sleep) poller_->poll(absl::ZeroDuration());
@@ -207,8 +208,12 @@ void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noex
     }
     just_polled_ = true;
   }
-  Posted* still = polled();
-  inbox_.compare_exchange_strong(still, nullptr, std::memory_order_relaxed);
+  // Takes the mark away, too. What others posted comes before what the kernel said, as in every round.
+  Fifo<Runnable> arrived;
+  arrived.append(ready_);
+  take_posted();
+  if (mailbox_->has_calls()) take_calls();
+  ready_.append(arrived);
 }
 
 // --- switching ---------------------------------------------------------------------------------------------------------------

@@ -410,7 +410,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Descriptors.
   Poller* poller_ = nullptr;   // of this life of the core; owned
   std::size_t io_waits_ = 0;   // so many fibers wait for one
-  bool just_polled_ = false;
+  bool just_polled_ = false;   // in the sleep before this round
   std::uint32_t selfishness_ = kDefaultSelfishness;
   std::uint32_t acts_ = 0;          // of the fiber that runs, since ...
   std::uint64_t acts_switch_ = 0;   // ... that switch
@@ -567,6 +567,8 @@ COOPERATIVE_INLINED void SchedulerCore::spend_act() {
     acts_ = 1;
   } else if (++acts_ > (running_->max_acts == 0 ? selfishness_ : running_->max_acts)) [[unlikely]] {
     yield();
+    acts_switch_ = switches_ + rounds_;
+    acts_ = 1;
   }
 }
 

@@ -38,13 +38,17 @@ Address::Address(const sockaddr* address, socklen_t size) : Address() {
     return;
   }
   std::memcpy(&storage_, address, size_);
+  // Who made it may have left anything there, and addresses are compared.
+  if (family() == AF_INET) std::memset(storage_.v4.sin_zero, 0, sizeof storage_.v4.sin_zero);
 }
 
 std::optional<Address> Address::parse(std::string_view ip, std::uint16_t port) {
-  if (ip.size() >= 2 && ip.front() == '[' && ip.back() == ']') ip = ip.substr(1, ip.size() - 2);
+  if (ip.find('\0') != std::string_view::npos) return std::nullopt;
+  const bool in_brackets = ip.size() >= 2 && ip.front() == '[' && ip.back() == ']';
+  if (in_brackets) ip = ip.substr(1, ip.size() - 2);
   Address parsed;
   const std::string text(ip);
-  if (inet_pton(AF_INET, text.c_str(), &parsed.storage_.v4.sin_addr) == 1) {
+  if (!in_brackets && inet_pton(AF_INET, text.c_str(), &parsed.storage_.v4.sin_addr) == 1) {
     parsed.storage_.v4.sin_family = AF_INET;
     parsed.storage_.v4.sin_port = htons(port);
     parsed.size_ = sizeof(sockaddr_in);

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "cooperative/internal/lent_waits.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/misuse.h"
 
@@ -45,7 +46,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 
 Descriptor::~Descriptor() {
   if (descriptor_ < 0) return;
-  if (readiness_->has_waiters(Side::read) || readiness_->has_waiters(Side::write)) {
+  if (readiness_->has_waiters()) {
     mothreads::internal::fatal_misuse(
         fmt::format("descriptor {} was destroyed while a fiber waits for it: close() it first, or wait for that fiber", descriptor_));
   }
@@ -59,6 +60,7 @@ Descriptor::~Descriptor() {
 void Descriptor::close() {
   if (descriptor_ < 0) return;
   const int descriptor = release();
+  internal::LentWaits::closes_here(descriptor);  // somebody may poll_list() it
   // EINTR closes it, too, on Linux; what a file system reports only now has been said by nobody, and is nobody's to mend.
   ::close(descriptor);
 }
@@ -71,9 +73,14 @@ int Descriptor::release() {
   return descriptor;
 }
 
-Why Descriptor::wait_for_edge(Side side, const char* verb, const Until& until) {
+Why Descriptor::wait_for_edge(Side side, const char* verb, const Until& until, Place place) {
   if (descriptor_ < 0) return Why::closed;
-  return readiness_->wait(descriptor_, side, verb, until);
+  return readiness_->wait(descriptor_, side, verb, until, place);
+}
+
+Why Descriptor::wait_for_close(const char* verb, const Until& until) {
+  if (descriptor_ < 0) return Why::closed;
+  return readiness_->wait_for_close(verb, until);
 }
 
 Ended Descriptor::wait_readable(const Until& until) { return wait_until_ready(Side::read, until); }
@@ -81,15 +88,16 @@ Ended Descriptor::wait_writable(const Until& until) { return wait_until_ready(Si
 
 Ended Descriptor::wait_until_ready(Side side, const Until& until) {
   check_thread("a descriptor");
+  internal::check_world(internal::SchedulerCore::current());
   const Until limit = until.from_now();
-  while (descriptor_ >= 0) {
+  for (Place place = Place::last; descriptor_ >= 0; place = Place::first) {
     readiness_->clear(side);  // before it is asked: what comes later makes an edge
     if (is_ready_now(descriptor_, side)) {
       readiness_->set(side);
       readiness_->pass_on(side);  // this one may do nothing with it
       return Why::ready;
     }
-    const Why why = wait_for_edge(side, side == Side::read ? "waits to read from a descriptor" : "waits to write to a descriptor", limit);
+    const Why why = wait_for_edge(side, side == Side::read ? "waits to read from a descriptor" : "waits to write to a descriptor", limit, place);
     if (why != Why::ready) return why;
   }
   return Why::closed;
@@ -99,6 +107,7 @@ namespace internal {
 
 bool DescriptorBranch::hold() {
   descriptor_.check_thread("a descriptor");
+  check_world(SchedulerCore::current());
   if (!descriptor_.is_open()) return true;  // and the next use says so
   descriptor_.readiness().clear(side_);
   if (!is_ready_now(descriptor_.native(), side_)) return false;
@@ -107,18 +116,23 @@ bool DescriptorBranch::hold() {
 }
 
 bool DescriptorBranch::link(mothreads::internal::Wait& wait) {
-  node_.arm(wait, Why::ready);
-  descriptor_.readiness().link(descriptor_.native(), side_, node_);
-  is_linked_ = true;
+  waiter_.was_closed = false;
+  waiter_.arm(wait, Why::ready);
+  Readiness& readiness = descriptor_.readiness();
+  readiness.link(descriptor_.native(), side_, waiter_);
+  Poller::begin_wait(SchedulerCore::current());
+  linked_ = &readiness;
   return true;
 }
 
 void DescriptorBranch::unlink() noexcept {
-  if (!std::exchange(is_linked_, false)) return;
-  descriptor_.readiness().unlink(side_, node_);
+  Readiness* const linked = std::exchange(linked_, nullptr);
+  if (linked == nullptr) return;
+  Poller::end_wait(SchedulerCore::current());
+  if (!waiter_.was_closed) linked->unlink(side_, waiter_);
 }
 
-std::string DescriptorBranch::name() const { return fmt::format("descriptor {}", descriptor_.native()); }
+std::string DescriptorBranch::name() const { return fmt::format("descriptor {}", number_); }
 
 }  // namespace internal
 }  // namespace cooperative

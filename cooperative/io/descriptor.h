@@ -27,7 +27,7 @@ class Descriptor {
   Descriptor(int descriptor, NonBlocking) : descriptor_(descriptor), readiness_(std::make_unique<internal::Readiness>()) {}
   Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)), readiness_(std::move(other.readiness_)) {}
   Descriptor& operator=(Descriptor&& other) noexcept;
-  // Closes it. Ends the program when a fiber waits for it: close() first.
+  // Closes it. Ends the program when a fiber waits for it, or was woken and has not gone on: close() first, which is enough.
   ~Descriptor();
 
   bool is_open() const { return descriptor_ >= 0; }
@@ -49,8 +49,12 @@ class Descriptor {
     if (readiness_ != nullptr) readiness_->check_thread(what);
   }
   using Side = internal::Readiness::Side;
-  // Waits for an edge, after a try found nothing. `closed` when there is none any more.
-  mothreads::Why wait_for_edge(Side side, const char* verb, const mothreads::Until& until);
+  using Place = internal::Readiness::Place;
+  // Waits for an edge, after a try found nothing; before all others where that try was after such a wait. `closed` when there is none any
+  // more: then this may be gone, too.
+  mothreads::Why wait_for_edge(Side side, const char* verb, const mothreads::Until& until, Place place = Place::last);
+  // Waits for close(), between tries of what the kernel has no edges for.
+  mothreads::Why wait_for_close(const char* verb, const mothreads::Until& until);
 
  private:
   mothreads::Ended wait_until_ready(Side side, const mothreads::Until& until);
@@ -82,25 +86,24 @@ namespace internal {
 class DescriptorBranch : public Branch {
  public:
   using Result = void;
-  DescriptorBranch(Descriptor& descriptor, Readiness::Side side) : descriptor_(descriptor), side_(side) {}
+  DescriptorBranch(Descriptor& descriptor, Readiness::Side side) : descriptor_(descriptor), number_(descriptor.native()), side_(side) {}
 
   bool hold() override;
   bool link(mothreads::internal::Wait& wait) override;
   void unlink() noexcept override;
-  bool has_won() const noexcept override { return node_.has_won(); }
+  bool has_won() const noexcept override { return waiter_.has_won(); }
   std::string name() const override;
-  void take() {
-    if (descriptor_.is_open()) descriptor_.readiness().pass_on(side_);
-  }
+  void take() {}
 
  protected:
   ~DescriptorBranch() = default;
 
  private:
-  Descriptor& descriptor_;
+  Descriptor& descriptor_;  // may be gone when the wait is over
+  const int number_;
   const Readiness::Side side_;
-  mothreads::internal::WaitNode node_;
-  bool is_linked_ = false;
+  Readiness::Waiter waiter_;
+  Readiness* linked_ = nullptr;
 };
 
 }  // namespace internal

@@ -96,7 +96,9 @@ std::string to_string(Ready ready) {
 std::vector<PollItem> poll_list(std::span<const PollItem> items, const Until& until) {
   std::vector<pollfd> asked = merged(items);
   const Until limit = until.from_now();
-  SchedulerCore::current().spend_act();
+  SchedulerCore& core = SchedulerCore::current();
+  if (!items.empty()) internal::check_world(core);
+  core.spend_act();
   while (true) {
     // The system's own word: what a wait ended by may have been taken by another fiber since.
     if (std::vector<PollItem> ready = ready_now(asked); !ready.empty()) return ready;
@@ -149,11 +151,7 @@ Selected select(std::span<const int> to_read, std::span<const int> to_write, std
 }
 
 void close_descriptor(int descriptor) {
-  if (SchedulerCore* const core = SchedulerCore::current_or_null()) {
-    if (Poller* const poller = core->poller_or_null()) {
-      if (LentWaits* const waits = poller->lent_waits_or_null()) waits->closes(descriptor);
-    }
-  }
+  LentWaits::closes_here(descriptor);
   if (::close(descriptor) != 0 && errno != EINTR) throw IoError(errno, fmt::format("descriptor {}", descriptor), "close it");
 }
 

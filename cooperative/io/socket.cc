@@ -1,6 +1,7 @@
 #include "cooperative/io/socket.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -14,8 +15,9 @@
 #include <fmt/core.h>
 
 #include "absl/container/inlined_vector.h"
-#include "cooperative/internal/home.h"
-#include "cooperative/sleep.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/poll.h"
+#include "mothreads/misuse.h"
 
 namespace cooperative {
 
@@ -45,6 +47,26 @@ bool is_of_one_connection(int error) {
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+// Where the kernel does not say when another try is worth it: when another's Unix socket has room again.
+class Retries {
+ public:
+  explicit Retries(Descriptor& descriptor) : descriptor_(descriptor) {}
+
+  // Until the next; `closed`, or why the limit has come.
+  Why wait(const char* verb, const Until& limit) {
+    if (const std::optional<Why> come = limit.has_come()) return *come;
+    const Why why = descriptor_.wait_for_close(verb, limit | pause_);
+    pause_ = std::min(pause_ * 2, kLongest);
+    return why == Why::closed ? why : Why::ready;
+  }
+
+ private:
+  static constexpr absl::Duration kLongest = absl::Milliseconds(50);
+
+  Descriptor& descriptor_;
+  absl::Duration pause_ = absl::Milliseconds(1);
+};
+
 Descriptor made(int descriptor, const char* what) {
   if (descriptor < 0) throw IoError(errno, what, "make one");
   return {descriptor, Descriptor::NonBlocking{}};
@@ -53,17 +75,22 @@ Descriptor made(int descriptor, const char* what) {
 }  // namespace
 
 Socket::Socket(int family, int type, int protocol)
-    : descriptor_(made(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), "a socket")),
-      is_tcp_(family != AF_UNIX && type == SOCK_STREAM),
-      is_stream_(type == SOCK_STREAM) {}
+    : descriptor_(made(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), "a socket")), kind_(kind_of(family, type)) {}
+
+Socket::Kind Socket::kind_of(int family, int type) {
+  switch (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) {
+    case SOCK_STREAM: return family == AF_UNIX ? Kind::stream : Kind::tcp;
+    case SOCK_SEQPACKET: return Kind::records;
+    default: return Kind::datagram;
+  }
+}
 
 std::pair<Socket, Socket> Socket::pair(int type) {
   int ends[2];
   if (socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) throw IoError(errno, "a pair of sockets", "make one");
   Descriptor a(ends[0], Descriptor::NonBlocking{});
   Descriptor b(ends[1], Descriptor::NonBlocking{});
-  const bool is_stream = type == SOCK_STREAM;
-  return {Socket(std::move(a), false, is_stream), Socket(std::move(b), false, is_stream)};
+  return {Socket(std::move(a), kind_of(AF_UNIX, type)), Socket(std::move(b), kind_of(AF_UNIX, type))};
 }
 
 Socket Socket::adopt(int descriptor) {
@@ -73,24 +100,32 @@ Socket Socket::adopt(int descriptor) {
   if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) {
     throw IoError(errno, fmt::format("descriptor {}", descriptor), "use it as a socket");
   }
-  return {Descriptor(descriptor), family != AF_UNIX && type == SOCK_STREAM, type == SOCK_STREAM};
+  return {Descriptor(descriptor), kind_of(family, type)};
 }
 
 Socket Socket::duplicate() const {
   check_open("duplicate it");
   const int copy = fcntl(native(), F_DUPFD_CLOEXEC, 0);
   if (copy < 0) fail(errno, "duplicate it");
-  return {Descriptor(copy, Descriptor::NonBlocking{}), is_tcp_, is_stream_};
+  return {Descriptor(copy, Descriptor::NonBlocking{}), kind_};
 }
 
 // --- the way to wait ---------------------------------------------------------------------------------------------------------
 
+// What every operation does first.
+inline void Socket::begin(const char* verb) const {
+  check_open(verb);
+  descriptor_.check_thread("a socket");
+  internal::SchedulerCore& core = internal::SchedulerCore::current();
+  internal::check_world(core);
+  core.spend_act();
+  check_open(verb);  // that may have been another's turn
+}
+
 template <typename Attempt>
 std::pair<ssize_t, Why> Socket::until_done(Side side, const char* verb, const Until& until, Attempt&& attempt) {
-  check_open(verb);
+  begin(verb);
   internal::Readiness& readiness = descriptor_.readiness();
-  readiness.check_thread("a socket");
-  internal::SchedulerCore::current().spend_act();
   // Nobody overtakes those who wait.
   if (readiness.may_be_ready(side) && !readiness.has_waiters(side)) {
     while (true) {
@@ -108,12 +143,11 @@ std::pair<ssize_t, Why> Socket::until_done(Side side, const char* verb, const Un
 
 std::pair<ssize_t, Why> Socket::wait_until_done(Side side, const char* verb, const Until& until, absl::FunctionRef<ssize_t()> attempt) {
   const Until limit = until.from_now();
-  while (true) {
-    if (const Why why = descriptor_.wait_for_edge(side, verb, limit); why != Why::ready) {
+  for (Descriptor::Place place = Descriptor::Place::last;; place = Descriptor::Place::first) {
+    if (const Why why = descriptor_.wait_for_edge(side, verb, limit, place); why != Why::ready) {
       if (why == Why::closed) throw Closed(fmt::format("a socket was closed while a fiber waited to {}", verb));
       return {-1, why};
     }
-    check_open(verb);  // it may have been closed between the wake and this turn
     internal::Readiness& readiness = descriptor_.readiness();
     ssize_t done = 0;
     do {
@@ -123,7 +157,11 @@ std::pair<ssize_t, Why> Socket::wait_until_done(Side side, const char* verb, con
       readiness.pass_on(side);
       return {done, Why::ready};
     }
-    if (!would_block(errno)) fail(errno, verb);
+    if (!would_block(errno)) {
+      const int error = errno;
+      readiness.pass_on(side);  // it may be this one's error alone
+      fail(error, verb);
+    }
     readiness.clear(side);
   }
 }
@@ -146,7 +184,7 @@ std::string Socket::name() const {
     if (get(native(), reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
     return Address(reinterpret_cast<const sockaddr*>(&storage), size).to_string();
   };
-  const char* const kind = is_tcp_ ? "tcp" : is_stream_ ? "stream" : "datagram";
+  const char* const kind = kind_ == Kind::tcp ? "tcp" : kind_ == Kind::stream ? "stream" : kind_ == Kind::records ? "record" : "datagram";
   const std::string here = address_by(getsockname);
   const std::string there = address_by(getpeername);
   return there.empty() ? fmt::format("{} socket {}", kind, here) : fmt::format("{} socket {} to {}", kind, here, there);
@@ -156,48 +194,40 @@ std::string Socket::name() const {
 
 void Socket::connect(const Address& address, const Until& until) {
   constexpr const char* kVerb = "connect";
-  check_open(kVerb);
-  descriptor_.check_thread("a socket");
-  const Until limit = until.from_now();
+  begin(kVerb);
   const std::string verb = "connect to " + address.to_string();
-  absl::Duration pause = absl::Milliseconds(1);
-  while (::connect(native(), address.native(), address.size()) != 0) {
-    const int error = errno;
-    if (error == EISCONN) break;
-    if (address.is_unix() && would_block(error)) {
-      // Its backlog is full, and the kernel does not say when it is not.
-      if (const std::optional<Why> come = limit.has_come()) end_early(*come, verb.c_str());
-      static_cast<void>(sleep(pause));
-      pause = std::min(pause * 2, absl::Milliseconds(50));
-      check_open(kVerb);
-      continue;
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    Retries retries(descriptor_);
+    while (::connect(native(), address.native(), address.size()) != 0) {
+      const int error = errno;
+      if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(address, verb, limit);
+      if (!address.is_unix() || !would_block(error)) fail(error, verb.c_str());
+      // Its backlog is full.
+      const Why why = retries.wait("waits to connect", limit);
+      if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
+      if (why != Why::ready) end_early(why, verb.c_str());
     }
-    if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(verb, limit);
-    fail(error, verb.c_str());
-  }
+  });
 }
 
-void Socket::finish_connect(const std::string& verb, const Until& limit) {
-  descriptor_.readiness().clear(Side::write);
-  while (true) {
+void Socket::finish_connect(const Address& address, const std::string& verb, const Until& limit) {
+  int error = EINPROGRESS;
+  while (error == EINPROGRESS || error == EALREADY || error == EINTR) {
+    descriptor_.readiness().clear(Side::write);
     const Why why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
     if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
     if (why != Why::ready) end_early(why, verb.c_str());
-    check_open("connect");
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    if (error != 0) fail(error, verb.c_str());
-    sockaddr_storage peer;
-    socklen_t peer_size = sizeof peer;
-    if (getpeername(native(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0) return;
-    descriptor_.readiness().clear(Side::write);
+    // Asked again it says how it went.
+    error = ::connect(native(), address.native(), address.size()) == 0 ? 0 : errno;
   }
+  descriptor_.readiness().pass_on(Side::write);
+  if (error != 0 && error != EISCONN) fail(error, verb.c_str());
 }
 
 void Socket::bind(const Address& address) {
   check_open("bind it");
-  if (is_tcp_) set_reuse_address(true);
+  if (kind_ == Kind::tcp) set_reuse_address(true);
   if (::bind(native(), address.native(), address.size()) != 0) fail(errno, ("bind it to " + address.to_string()).c_str());
 }
 
@@ -213,14 +243,16 @@ Socket Socket::accept(const Until& until) {
 }
 
 std::optional<Socket> Socket::next_connection(const Until& until) {
-  const auto [descriptor, why] = until_done(Side::read, kAccept, until, [&]() -> ssize_t {
-    while (true) {
-      const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (connection >= 0 || !is_of_one_connection(errno)) return connection;
-    }
+  const auto [descriptor, why] = with_limit(until, [&](const Until& limit) {
+    return until_done(Side::read, kAccept, limit, [&]() -> ssize_t {
+      while (true) {
+        const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (connection >= 0 || !is_of_one_connection(errno)) return connection;
+      }
+    });
   });
   if (descriptor < 0) return std::nullopt;
-  return Socket{Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), is_tcp_, is_stream_};
+  return Socket{Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), kind_};
 }
 
 std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
@@ -230,7 +262,7 @@ std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
   while (connections.size() < max) {
     const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (connection >= 0) {
-      connections.push_back(Socket(Descriptor(connection, Descriptor::NonBlocking{}), is_tcp_, is_stream_));
+      connections.push_back(Socket(Descriptor(connection, Descriptor::NonBlocking{}), kind_));
     } else if (!is_of_one_connection(errno) && errno != EINTR) {
       // That there are no more, or an error: then the next call finds it, and those that were accepted are not lost.
       if (would_block(errno)) descriptor_.readiness().clear(Side::read);
@@ -269,7 +301,7 @@ Received Socket::receive_ahead(Ahead& ahead, const Until& until) {
   if (size < 0) return {0, why};
   if (size == 0) return {0, Why::closed};
   const auto got = static_cast<std::size_t>(size);
-  if (is_tcp_ && got < room.size()) descriptor_.readiness().clear_after_short_read();
+  if (kind_ == Kind::tcp && got < room.size()) descriptor_.readiness().clear_after_short_read();
   if (room.data() != scratch) {
     ahead.filled(got);
   } else if (got < kMuch) {
@@ -286,28 +318,65 @@ Received Socket::recv(std::span<std::byte> into, const Until& until, int flags) 
 }
 
 Received Socket::recv_flagged(std::span<std::byte> into, const Until& until, int flags) {
+  check_open("receive");
+  if (into.empty() && is_stream()) return {0, Why::ready};
+  if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) return recv_beside(into, until, flags);
   const auto [size, why] =
       until_done(Side::read, "receive", until, [&] { return ::recv(native(), into.data(), into.size(), flags | MSG_DONTWAIT); });
   if (size < 0) return {0, why};
-  if (is_tcp_ && flags == 0 && size > 0 && static_cast<std::size_t>(size) < into.size()) descriptor_.readiness().clear_after_short_read();
-  if (size == 0 && is_stream_ && !into.empty()) return {0, Why::closed};
-  return {static_cast<std::size_t>(size), Why::ready};
+  const auto received = static_cast<std::size_t>(size);
+  if (kind_ == Kind::tcp && flags == 0 && size > 0 && received < into.size()) descriptor_.readiness().clear_after_short_read();
+  return {received, is_end(received) ? Why::closed : Why::ready};
+}
+
+// What is not read in the order of the rest: that there is none says nothing about the rest, whose edges are not for this.
+Received Socket::recv_beside(std::span<std::byte> into, const Until& until, int flags) {
+  begin("receive");
+  const Until limit = until.from_now();
+  Ready found{};
+  while (true) {
+    const ssize_t size = ::recv(native(), into.data(), into.size(), flags | MSG_DONTWAIT);
+    if (size > 0) return {static_cast<std::size_t>(size), Why::ready};
+    if (size == 0) return {0, is_stream() ? Why::closed : Why::ready};
+    if (!would_block(errno) && errno != EINTR) fail(errno, "receive");
+    if (any(found & Ready::err)) {
+      if (const int error = option(SOL_SOCKET, SO_ERROR); error != 0) fail(error, "receive");
+    }
+    if (any(found & Ready::hup)) return {0, Why::closed};
+    const auto ready = poll_list({{native(), (flags & MSG_OOB) != 0 ? Ready::pri : Ready{}}}, limit);
+    if (ready.empty()) return {0, limit.has_come().value_or(Why::timed_out)};
+    found = ready.front().ready;
+  }
+}
+
+// Nothing came: the end of a stream. Of records it may be an empty one, unless nothing is there and nothing more can come.
+bool Socket::is_end(std::size_t size) const {
+  if (size > 0 || kind_ == Kind::datagram) return false;
+  if (kind_ != Kind::records) return true;
+  pollfd asked{native(), POLLRDHUP, 0};
+  return ::poll(&asked, 1, 0) == 1 && (asked.revents & (POLLRDHUP | POLLHUP)) != 0 && readable_bytes() == 0;
 }
 
 Received Socket::recv_vector(std::span<const std::span<std::byte>> into, const Until& until) {
   absl::InlinedVector<iovec, 8> places;
   std::size_t room = 0;
   for (const std::span<std::byte> place : into) {
+    if (place.empty()) continue;
+    if (places.size() == IOV_MAX) break;
     places.push_back({place.data(), place.size()});
     room += place.size();
   }
-  if (places.size() > IOV_MAX) places.resize(IOV_MAX);
+  check_open("receive");
+  if (room == 0 && is_stream()) return {0, Why::ready};
+  msghdr message{};
+  message.msg_iov = places.data();
+  message.msg_iovlen = places.size();
   return with_limit(until, [&](const Until& limit) -> Received {
-    const auto [size, why] =
-        until_done(Side::read, "receive", limit, [&] { return ::readv(native(), places.data(), static_cast<int>(places.size())); });
+    const auto [size, why] = until_done(Side::read, "receive", limit, [&] { return ::recvmsg(native(), &message, MSG_DONTWAIT); });
     if (size < 0) return {0, why};
-    if (size == 0 && is_stream_ && room > 0) return {0, Why::closed};
-    return {static_cast<std::size_t>(size), Why::ready};
+    const auto received = static_cast<std::size_t>(size);
+    if (kind_ == Kind::tcp && size > 0 && received < room) descriptor_.readiness().clear_after_short_read();
+    return {received, is_end(received) ? Why::closed : Why::ready};
   });
 }
 
@@ -361,12 +430,25 @@ std::size_t Socket::recv_into(msghdr& message, const char* verb, const Until& un
 
 void Socket::send_to(std::string_view data, const Address& to, const Until& until) {
   constexpr const char* kVerb = "send a datagram";
-  const auto [size, why] = with_limit(until, [&](const Until& limit) {
-    return until_done(Side::write, kVerb, limit, [&] {
-      return ::sendto(native(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT, to.native(), to.size());
-    });
+  const auto send = [&] { return ::sendto(native(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT, to.native(), to.size()); };
+  with_limit(until, [&](const Until& given) {
+    if (!to.is_unix()) {
+      const auto [size, why] = until_done(Side::write, kVerb, given, send);
+      if (size < 0) end_early(why, kVerb);
+      return;
+    }
+    // The receiver may be full, of which the kernel tells nobody who is not connected to it.
+    begin(kVerb);
+    const Until limit = given.from_now();
+    Retries retries(descriptor_);
+    while (send() < 0) {
+      if (errno == EINTR) continue;
+      if (!would_block(errno)) fail(errno, kVerb);
+      const Why why = retries.wait("waits to send a datagram", limit);
+      if (why == Why::closed) throw Closed(fmt::format("a socket was closed while a fiber waited to {}", kVerb));
+      if (why != Why::ready) end_early(why, kVerb);
+    }
   });
-  if (size < 0) end_early(why, kVerb);
 }
 
 Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descriptors, const Until& until) {
@@ -378,13 +460,14 @@ Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descript
   message.msg_iov = &place;
   message.msg_iovlen = 1;
   message.msg_control = control.data();
-  message.msg_controllen = CMSG_SPACE(max_descriptors * sizeof(int));
+  message.msg_controllen = CMSG_LEN(max_descriptors * sizeof(int));  // not a descriptor more, as its space might have room for
   const std::size_t size = recv_into(message, "receive a message", until, MSG_CMSG_CLOEXEC);
   Message got{.size = size,
               .from = Address(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen),
               .descriptors = {},
               .is_truncated = (message.msg_flags & MSG_TRUNC) != 0,
-              .lost_descriptors = (message.msg_flags & MSG_CTRUNC) != 0};
+              .lost_descriptors = (message.msg_flags & MSG_CTRUNC) != 0,
+              .is_end = !into.empty() && is_end(size)};
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -397,6 +480,9 @@ Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descript
 
 void Socket::send_message(std::string_view data, std::span<const int> descriptors, const Until& until) {
   constexpr const char* kVerb = "send a message";
+  if (data.empty() && !descriptors.empty() && is_stream()) {
+    throw mothreads::Misuse(name() + " was to send descriptors without a byte, which would send nothing: send one with them");
+  }
   iovec place{const_cast<char*>(data.data()), data.size()};
   absl::InlinedVector<std::max_align_t, 8> control(CMSG_SPACE(descriptors.size_bytes()) / sizeof(std::max_align_t) + 1);
   msghdr message{};
@@ -416,7 +502,7 @@ void Socket::send_message(std::string_view data, std::span<const int> descriptor
     const auto [size, why] = until_done(Side::write, kVerb, limit, [&] { return ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
     if (size < 0) end_early(why, kVerb);
     // The descriptors have gone with the first byte.
-    if (is_stream_ && static_cast<std::size_t>(size) < data.size()) write_all(data.substr(static_cast<std::size_t>(size)), limit);
+    if (is_stream() && static_cast<std::size_t>(size) < data.size()) write_all(data.substr(static_cast<std::size_t>(size)), limit);
   });
 }
 

@@ -53,6 +53,7 @@ struct Message {
   std::vector<int> descriptors;  // the receiver's own from now on
   bool is_truncated;             // bytes did not fit
   bool lost_descriptors;         // more were sent than were asked for
+  bool is_end;                   // the other side has ended its stream; nothing came
 };
 
 enum class Half : std::uint8_t { read, write, both };
@@ -102,7 +103,8 @@ class Socket final : public Stream {
 
   // --- bytes --------------------------------------------------------------------------------------------------------------
 
-  // At least one byte, of a stream; `closed` at its end. The next datagram, of others. `flags` are the system's: MSG_PEEK and so on.
+  // At least one byte, of a stream; `closed` at its end. The next datagram, of others; empty records with nothing but the end behind
+  // them are that end. `flags` are the system's: MSG_PEEK, MSG_OOB and so on.
   Received recv(std::span<std::byte> into, const mothreads::Until& until = {}, int flags = 0);
   // The same into several places, one after the other.
   Received recv_vector(std::span<const std::span<std::byte>> into, const mothreads::Until& until = {});
@@ -117,7 +119,7 @@ class Socket final : public Stream {
 
   // A message, with up to so many descriptors: Unix sockets pass them from process to process. The sender's stay its own.
   Message recv_message(std::span<std::byte> into, std::size_t max_descriptors, const mothreads::Until& until = {});
-  // All of it; at least one byte goes with descriptors.
+  // All of it. Throws mothreads::Misuse for descriptors without a byte on a stream: nothing would be sent.
   void send_message(std::string_view data, std::span<const int> descriptors, const mothreads::Until& until = {});
 
   // --- what it is ---------------------------------------------------------------------------------------------------------
@@ -161,8 +163,16 @@ class Socket final : public Stream {
   Received receive_ahead(Ahead& ahead, const mothreads::Until& until) override;
 
  private:
-  Socket(Descriptor&& descriptor, bool is_tcp, bool is_stream)
-      : descriptor_(std::move(descriptor)), is_tcp_(is_tcp), is_stream_(is_stream) {}
+  enum class Kind : std::uint8_t {
+    tcp,       // a read that stops short has taken all there was
+    stream,
+    records,   // SOCK_SEQPACKET: an end, and boundaries
+    datagram,  // no end: what is empty is a datagram
+  };
+  static Kind kind_of(int family, int type);
+
+  Socket(Descriptor&& descriptor, Kind kind) : descriptor_(std::move(descriptor)), kind_(kind) {}
+  bool is_stream() const { return kind_ == Kind::tcp || kind_ == Kind::stream; }
 
   // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended.
   template <typename Attempt>
@@ -170,16 +180,18 @@ class Socket final : public Stream {
   std::pair<ssize_t, mothreads::Why> wait_until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until,
                                                      absl::FunctionRef<ssize_t()> attempt);
   Received recv_flagged(std::span<std::byte> into, const mothreads::Until& until, int flags);
+  Received recv_beside(std::span<std::byte> into, const mothreads::Until& limit, int flags);
+  bool is_end(std::size_t size) const;
+  void begin(const char* verb) const;
   std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);
-  void finish_connect(const std::string& verb, const mothreads::Until& limit);
+  void finish_connect(const Address& address, const std::string& verb, const mothreads::Until& limit);
   void check_open(const char* verb) const;
   [[noreturn]] void fail(int error, const char* verb) const;
   [[noreturn]] void end_early(mothreads::Why why, const char* verb) const;
   void change_group(bool join, const Address& group, const std::string& interface);
 
   Descriptor descriptor_;
-  bool is_tcp_ = false;     // a read that stops short has taken all there was
-  bool is_stream_ = false;  // its end is no empty datagram
+  Kind kind_ = Kind::datagram;
 };
 
 }  // namespace cooperative

@@ -4,8 +4,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 #include <fmt/core.h>
@@ -87,7 +89,8 @@ void Socket::set_linger(std::optional<absl::Duration> how_long) {
   struct linger value {};
   if (how_long) {
     value.l_onoff = 1;
-    value.l_linger = static_cast<int>(absl::ToInt64Seconds(absl::Ceil(*how_long, absl::Seconds(1))));
+    const std::int64_t seconds = absl::ToInt64Seconds(absl::Ceil(*how_long, absl::Seconds(1)));
+    value.l_linger = static_cast<int>(std::clamp<std::int64_t>(seconds, 0, std::numeric_limits<int>::max()));
   }
   set_option(SOL_SOCKET, SO_LINGER, std::string_view(reinterpret_cast<const char*>(&value), sizeof value));
 }

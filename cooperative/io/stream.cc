@@ -26,6 +26,23 @@ constexpr std::size_t kReadAhead = 4096;
 
 }  // namespace
 
+// The limit of a call that takes several steps: a step that need not wait would not look at it. Zero waits for nothing, and ends no steps.
+class Stream::TotalLimit {
+ public:
+  explicit TotalLimit(const Until& given) : limit_(given.from_now()) {
+    const std::optional<absl::Duration> duration = given.only_duration();
+    ends_steps_ = !given.is_never() && !(duration && *duration <= absl::ZeroDuration());
+  }
+  const Until& operator*() const { return limit_; }
+
+  // Before each step but the first: whether there is to be another.
+  std::optional<Why> has_come() const { return ends_steps_ ? limit_.has_come() : std::nullopt; }
+
+ private:
+  const Until limit_;
+  bool ends_steps_;
+};
+
 std::optional<absl::Duration> Stream::timeout() const {
   if (timeout_ == absl::InfiniteDuration()) return std::nullopt;
   return timeout_;
@@ -97,15 +114,16 @@ Received Stream::read_exactly(std::span<std::byte> into, const Until& until) {
   std::size_t size = take_ahead(into);
   if (size == into.size()) return {size, Why::ready};
   return with_limit(until, [&](const Until& given) -> Received {
-    const Until limit = given.from_now();
-    while (size < into.size()) {
+    const TotalLimit limit(given);
+    for (bool is_first = true; size < into.size(); is_first = false) {
+      if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return {size, *come};
       // Little by way of what is read ahead, so that the next has it already.
       if (into.size() - size < kReadAhead) {
-        const Received more = receive_ahead(ahead_, limit);
+        const Received more = receive_ahead(ahead_, *limit);
         size += take_ahead(into.subspan(size));
         if (!more) return {size, more.why()};
       } else {
-        const Received more = receive(into.subspan(size), limit);
+        const Received more = receive(into.subspan(size), *limit);
         size += more.size();
         if (!more) return {size, more.why()};
       }
@@ -116,10 +134,11 @@ Received Stream::read_exactly(std::span<std::byte> into, const Until& until) {
 
 Text Stream::read_exact(std::size_t size, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
-    const Until limit = given.from_now();
-    while (ahead_.size() < size) {
-      const Why why = receive_ahead(ahead_, limit).why();
-      if (why == Why::closed) return {take_text(ahead_.size()), why};
+    const TotalLimit limit(given);
+    for (bool is_first = true; ahead_.size() < size; is_first = false) {
+      if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return *come;
+      const Why why = receive_ahead(ahead_, *limit).why();
+      if (why == Why::closed) return {take_text(std::min(size, ahead_.size())), why};
       if (why != Why::ready) return why;
     }
     return {take_text(size), Why::ready};
@@ -130,45 +149,62 @@ Ended Stream::fill(const Until& until) {
   return with_limit(until, [&](const Until& limit) -> Ended { return receive_ahead(ahead_, limit).why(); });
 }
 
+Ended Stream::fill_until(absl::FunctionRef<bool(std::string_view)> is_enough, const Until& until) {
+  return with_limit(until, [&](const Until& given) -> Ended {
+    const TotalLimit limit(given);
+    for (bool is_first = true; !is_enough(buffered()); is_first = false) {
+      if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return *come;
+      if (const Why why = receive_ahead(ahead_, *limit).why(); why != Why::ready) return why;
+    }
+    return Why::ready;
+  });
+}
+
 Text Stream::read_until(std::string_view delimiter, const Until& until) {
   if (delimiter.empty()) throw mothreads::Misuse(fmt::format("{}: read_until() needs a delimiter: use read_all() to read to the end", name()));
+  return read_up_to(delimiter, /*is_line=*/false, until);
+}
+
+Text Stream::read_line(const Until& until) { return read_up_to("\n", /*is_line=*/true, until); }
+
+Text Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
-    const Until limit = given.from_now();
+    const TotalLimit limit(given);
     std::size_t searched = 0;
-    while (true) {
+    for (bool is_first = true;; is_first = false) {
       const std::string_view there = buffered();
       const std::size_t found = there.find(delimiter, searched);
-      if (found != std::string_view::npos && found <= max_line_) {
-        std::string text(there.substr(0, found));
-        ahead_.drop(found + delimiter.size());
+      const bool is_there = found != std::string_view::npos;
+      const std::size_t size = std::min(found, there.size());
+      // No text: it may be the begin of a line's end.
+      const std::size_t not_text = is_line && size > 0 && there[size - 1] == '\r' ? 1 : 0;
+      if (is_there && size - not_text <= max_line_) {
+        std::string text(there.substr(0, size - not_text));
+        ahead_.drop(size + delimiter.size());
         return {std::move(text), Why::ready};
       }
       // A delimiter may still come just behind the last byte that a line can have.
-      if (there.size() >= max_line_ + delimiter.size() || found != std::string_view::npos) {
+      if (is_there || (size > max_line_ && size - not_text - max_line_ >= delimiter.size())) {
         throw TooLong(fmt::format("{}: more than {} bytes came without the delimiter", name(), max_line_));
       }
-      searched = there.size() - std::min(there.size(), delimiter.size() - 1);
-      const Why why = receive_ahead(ahead_, limit).why();
+      searched = size - std::min(size, delimiter.size() - 1);
+      if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return *come;
+      const std::uint32_t drops = ahead_.drops();
+      const Why why = receive_ahead(ahead_, *limit).why();
+      if (drops != ahead_.drops()) searched = 0;  // another fiber has read meanwhile
       if (why == Why::closed) return {take_text(ahead_.size()), why};
       if (why != Why::ready) return why;
     }
   });
 }
 
-Text Stream::read_line(const Until& until) {
-  Text line = read_until("\n", until);
-  if (!line || !line->ends_with('\r')) return line;
-  std::string text = *std::move(line);
-  text.pop_back();
-  return {std::move(text), Why::ready};
-}
-
 Text Stream::read_all(std::size_t max, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
-    const Until limit = given.from_now();
-    while (true) {
+    const TotalLimit limit(given);
+    for (bool is_first = true;; is_first = false) {
       if (ahead_.size() > max) throw TooLong(fmt::format("{}: more than {} bytes came", name(), max));
-      const Why why = receive_ahead(ahead_, limit).why();
+      if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return *come;
+      const Why why = receive_ahead(ahead_, *limit).why();
       if (why == Why::closed) return {take_text(ahead_.size()), Why::ready};
       if (why != Why::ready) return why;
     }
@@ -183,8 +219,11 @@ Stream::~Stream() {
 
 Sent Stream::write_some(std::string_view data, const Until& until) {
   if (data.empty()) return {0, Why::ready};
-  flush(until);
-  return with_limit(until, [&](const Until& limit) { return send_pieces({&data, 1}, limit); });
+  return with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    flush(limit);
+    return send_pieces({&data, 1}, limit);
+  });
 }
 
 void Stream::write_all(std::span<const std::byte> data, const Until& until) {
@@ -198,8 +237,8 @@ void Stream::write_all(std::string_view data, const Until& until) {
     return write_all(pieces, until);
   }
   with_limit(until, [&](const Until& given) {
-    const Until limit = given.from_now();
-    const Sent sent = send_pieces({&data, 1}, limit);  // most often all of it
+    const TotalLimit limit(given);
+    const Sent sent = send_pieces({&data, 1}, *limit);  // most often all of it
     if (sent.size() < data.size()) write_rest({&data, 1}, sent, limit);
   });
 }
@@ -207,26 +246,27 @@ void Stream::write_all(std::string_view data, const Until& until) {
 void Stream::write_all(std::span<const std::string_view> pieces, const Until& until) {
   if (std::all_of(pieces.begin(), pieces.end(), [](std::string_view piece) { return piece.empty(); })) return;
   with_limit(until, [&](const Until& given) {
-    const Until limit = given.from_now();
-    flush(limit);
+    const TotalLimit limit(given);
+    flush(*limit);
     write_rest(pieces, {0, Why::ready}, limit);
   });
 }
 
 void Stream::write_what_waits(const Until& until) {
   with_limit(until, [&](const Until& given) {
-    const Until limit = given.from_now();
+    const TotalLimit limit(given);
     std::string waiting = std::exchange(later_, {});
     std::size_t written = 0;
     // Whatever interrupts it: what is left stays in front of what comes later.
     absl::Cleanup keep = [&] { later_.insert(0, waiting, written); };
     while (written < waiting.size()) {
       const std::string_view rest = std::string_view(waiting).substr(written);
-      const Sent sent = send_pieces({&rest, 1}, limit);
+      const Sent sent = send_pieces({&rest, 1}, *limit);
       written += sent.size();
-      if (!sent) {
-        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were flushed", name(),
-                                        sent.why() == Why::stopped ? "stopped" : "timed out", written, waiting.size()),
+      if (written == waiting.size()) break;
+      if (const Why why = sent ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
+        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were flushed", name(), why == Why::stopped ? "stopped" : "timed out", written,
+                                        waiting.size()),
                             written);
       }
     }
@@ -239,12 +279,15 @@ void Stream::write_what_waits(const Until& until) {
 }
 
 void Stream::shut_down_writing(const Until& until) {
-  flush(until);
-  end_writing(until);
+  with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    flush(limit);
+    end_writing(limit);
+  });
 }
 
 // What is left of the pieces after the first call, if there was one.
-void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, const Until& limit) {
+void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit) {
   absl::InlinedVector<std::string_view, 8> left;
   std::size_t size = 0;
   for (const std::string_view piece : pieces) {
@@ -253,13 +296,12 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
   }
   std::size_t written = 0;
   std::span<std::string_view> todo(left);
-  while (true) {
+  for (bool is_first = sent && sent.size() == 0;; is_first = false) {
     written += sent.size();
     if (written == size) return;
-    if (!sent) {
-      throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were written", name(),
-                                      sent.why() == Why::stopped ? "stopped" : "timed out", written, size),
-                          written);
+    if (const Why why = sent && !is_first ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
+      throw WriteTimedout(
+          fmt::format("{}: {} after {} of {} bytes were written", name(), why == Why::stopped ? "stopped" : "timed out", written, size), written);
     }
     std::size_t done = sent.size();
     while (done >= todo.front().size()) {
@@ -267,7 +309,7 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
       todo = todo.subspan(1);
     }
     todo.front().remove_prefix(done);
-    sent = send_pieces(todo, limit);
+    sent = send_pieces(todo, *limit);
   }
 }
 

@@ -7,8 +7,9 @@
 // A fiber reads and writes in straight lines, and waits where it must; only it waits. Reading looks ahead into a buffer where it has to
 // find a delimiter; all that reads takes what is there first, so the ways to read may be mixed.
 //
-// A limit is total: it counts from the call to its end, however many waits that takes. A call without one has the object's, if it has one:
-// set_timeout(). What a limit interrupts loses nothing: see received.h and WriteTimedout.
+// A limit is total: it counts from the call to its end, however many waits that takes, and also where there is always more to read without
+// one. Zero takes what is there. A call without a limit has the object's, if it has one: set_timeout(). What a limit interrupts loses
+// nothing: see received.h and WriteTimedout.
 //
 // One fiber may read while another writes. Several that read, or several that write, have their turns in the order they came, call of the
 // system by call of the system: what they get, or what the other side gets, is mixed accordingly.
@@ -25,6 +26,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
@@ -58,7 +60,7 @@ class Stream {
   // Up to the delimiter, which is taken, too, and not given. Throws TooLong when there is none among the first max_line() bytes, and
   // mothreads::Misuse for an empty delimiter.
   Text read_until(std::string_view delimiter, const mothreads::Until& until = {});
-  // The same to the end of a line, "\n" or "\r\n".
+  // The same to the end of a line, "\n" or "\r\n", neither of which counts.
   Text read_line(const mothreads::Until& until = {});
   // All to the end of the stream; `ready` there. Throws TooLong when that is more than `max`.
   Text read_all(std::size_t max, const mothreads::Until& until = {});
@@ -70,6 +72,9 @@ class Stream {
   std::string_view buffered() const { return ahead_.view(); }
   // Waits for more of that; `closed` at the end of the stream.
   mothreads::Ended fill(const mothreads::Until& until = {});
+  // Waits until `is_enough`, which is asked about what is buffered, before any wait and after each. `closed` when the end came before. What
+  // it throws is thrown, and nothing is taken.
+  mothreads::Ended fill_until(absl::FunctionRef<bool(std::string_view)> is_enough, const mothreads::Until& until = {});
   void consume(std::size_t bytes);
 
   // --- writing ------------------------------------------------------------------------------------------------------------
@@ -132,6 +137,8 @@ class Stream {
       return *this;
     }
 
+    // So often something was dropped: who comes back from a wait may find another begin.
+    std::uint32_t drops() const { return drops_; }
     std::string_view view() const { return {bytes_.get() + begin_, end_ - begin_}; }
     std::size_t size() const { return end_ - begin_; }
     void append(const char* bytes, std::size_t size);
@@ -141,6 +148,7 @@ class Stream {
     // What there is already.
     std::span<char> spare_room() { return {bytes_.get() + end_, capacity_ - end_}; }
     void drop(std::size_t size) {
+      ++drops_;
       begin_ += static_cast<std::uint32_t>(size);
       if (begin_ == end_) begin_ = end_ = 0;
     }
@@ -154,6 +162,7 @@ class Stream {
     std::uint32_t begin_ = 0;
     std::uint32_t end_ = 0;
     std::uint32_t capacity_ = 0;
+    std::uint32_t drops_ = 0;
   };
   // receive() for reading ahead: adds at least one byte. For streams that can do better than by way of the fiber's stack.
   virtual Received receive_ahead(Ahead& ahead, const mothreads::Until& until);
@@ -166,7 +175,10 @@ class Stream {
   }
 
  private:
-  void write_rest(std::span<const std::string_view> pieces, Sent sent, const mothreads::Until& limit);
+  class TotalLimit;
+
+  Text read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
+  void write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit);
   void write_what_waits(const mothreads::Until& until);
   Received read_exactly(std::span<std::byte> into, const mothreads::Until& until);
   std::size_t take_ahead(std::span<std::byte> into);
