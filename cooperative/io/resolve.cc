@@ -3,6 +3,7 @@
 #include <ares.h>
 #include <poll.h>
 
+#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -36,6 +37,26 @@ Channel make_channel() {
     throw NotResolved(fmt::format("names of hosts cannot be resolved: {}", ares_strerror(status)));
   }
   return Channel(channel);
+}
+
+void set_servers(ares_channel channel, const std::vector<Address>& servers) {
+  std::vector<ares_addr_port_node> nodes;
+  for (const Address& server : servers) {
+    if (!server.is_ip()) throw std::invalid_argument(fmt::format("{} cannot be a server of names: it is no IP address", server.to_string()));
+    ares_addr_port_node node{};
+    node.family = server.family();
+    if (server.family() == AF_INET) {
+      node.addr.addr4 = reinterpret_cast<const sockaddr_in*>(server.native())->sin_addr;
+    } else {
+      std::memcpy(&node.addr.addr6, &reinterpret_cast<const sockaddr_in6*>(server.native())->sin6_addr, sizeof node.addr.addr6);
+    }
+    node.udp_port = node.tcp_port = server.port();
+    nodes.push_back(node);
+  }
+  for (std::size_t i = 0; i + 1 < nodes.size(); ++i) nodes[i].next = &nodes[i + 1];
+  if (const int status = ares_set_servers_ports(channel, nodes.data()); status != ARES_SUCCESS) {
+    throw NotResolved(fmt::format("the servers of names cannot be asked: {}", ares_strerror(status)));
+  }
 }
 
 // What the callback leaves.
@@ -95,6 +116,7 @@ std::vector<Address> resolve(const ResolveOptions& options, std::string_view hos
   const std::string service = std::to_string(port);
   Answer answer;  // outlives the channel, which calls back when it goes
   const Channel channel = make_channel();
+  if (!options.servers.empty()) set_servers(channel.get(), options.servers);
   ares_addrinfo_hints hints{};
   hints.ai_flags = ARES_AI_NUMERICSERV;
   hints.ai_family = options.family;

@@ -23,10 +23,12 @@ class NotResolved : public std::runtime_error {
 };
 
 struct ResolveOptions {
-  int family = AF_UNSPEC;  // AF_INET or AF_INET6 for addresses of that kind alone
+  int family = AF_UNSPEC;             // AF_INET or AF_INET6 for addresses of that kind alone
+  std::vector<Address> servers = {};  // asked in this order, instead of those of /etc/resolv.conf; port 0 for the usual one
 };
 
-// In the order in which to try them (RFC 6724), at least one. A numeric address is its own, at once. Throws NotResolved, Timedout.
+// In the order in which to try them (RFC 6724), at least one. A numeric address is its own, at once. Throws NotResolved, Timedout;
+// std::invalid_argument for a server that has no IP address.
 std::vector<Address> resolve(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
 std::vector<Address> resolve(const ResolveOptions& options, std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
 
