@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -66,6 +68,25 @@ class Retries {
   Descriptor& descriptor_;
   absl::Duration pause_ = absl::Milliseconds(1);
 };
+
+// sendfile() has no MSG_NOSIGNAL.
+ssize_t sendfile_without_sigpipe(int to, int file, off_t* offset, std::size_t size) {
+  sigset_t pipe, before, pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const ssize_t sent = ::sendfile(to, file, offset, size);
+  const int error = errno;
+  if (sent < 0 && error == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
+    const timespec now{};
+    while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) {
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return sent;
+}
 
 Descriptor made(int descriptor, const char* what) {
   if (descriptor < 0) throw IoError(errno, what, "make one");
@@ -401,6 +422,36 @@ Sent Socket::send_pieces(std::span<const std::string_view> pieces, const Until& 
   const auto [size, why] = until_done(Side::write, "send", until, [&] { return ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
   if (size < 0) return {0, why};
   return {static_cast<std::size_t>(size), Why::ready};
+}
+
+std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Until& until) {
+  return with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    flush(limit);
+    std::size_t sent = 0;
+    int failure = 0;
+    while (sent < size) {
+      const auto [done, why] = until_done(Side::write, "send a file", limit, [&]() -> ssize_t {
+        const ssize_t result = sendfile_without_sigpipe(native(), file, &offset, size - sent);
+        // These may be about the file.
+        if (result < 0 && !would_block(errno) && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
+          failure = errno;
+          return 0;
+        }
+        return result;
+      });
+      if (failure == EINVAL || failure == ENOSYS) return sent + Stream::send_file(file, offset, size - sent, limit);
+      if (failure != 0) fail(failure, "send a file");
+      if (done < 0) {
+        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes of a file were written", name(),
+                                        why == Why::stopped ? "stopped" : "timed out", sent, size),
+                            sent);
+      }
+      if (done == 0) break;
+      sent += static_cast<std::size_t>(done);
+    }
+    return sent;
+  });
 }
 
 Datagram Socket::recv_from(std::span<std::byte> into, const Until& until) {

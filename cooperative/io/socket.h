@@ -112,6 +112,8 @@ class Socket final : public Stream {
   Sent send(std::string_view data, const mothreads::Until& until = {}, int flags = 0);
   // All; the same as write_all().
   void send_all(std::string_view data, const mothreads::Until& until = {}) { write_all(data, until); }
+  // Without a copy, where the system can: sendfile(2).
+  std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {}) override;
 
   // Datagrams. Throw Timedout, Closed.
   Datagram recv_from(std::span<std::byte> into, const mothreads::Until& until = {});

@@ -1,7 +1,10 @@
 #include "cooperative/io/stream.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -23,6 +26,7 @@ using mothreads::Why;
 namespace {
 
 constexpr std::size_t kReadAhead = 4096;
+constexpr std::size_t kFilePiece = 64 * 1024;
 
 }  // namespace
 
@@ -311,6 +315,27 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
     todo.front().remove_prefix(done);
     sent = send_pieces(todo, *limit);
   }
+}
+
+std::size_t Stream::send_file(int file, off_t offset, std::size_t size, const Until& until) {
+  return with_limit(until, [&](const Until& given) {
+    const Until limit = given.from_now();
+    std::string piece(std::min(size, kFilePiece), '\0');
+    std::size_t written = 0;
+    while (written < size) {
+      const ssize_t got = ::pread(file, piece.data(), std::min(size - written, piece.size()), offset + static_cast<off_t>(written));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) throw IoError(errno, fmt::format("descriptor {}", file), "read from it");
+      if (got == 0) break;
+      try {
+        write_all(std::string_view(piece).substr(0, static_cast<std::size_t>(got)), limit);
+      } catch (const WriteTimedout& error) {
+        throw WriteTimedout(error.what(), written + error.written());
+      }
+      written += static_cast<std::size_t>(got);
+    }
+    return written;
+  });
 }
 
 }  // namespace cooperative
