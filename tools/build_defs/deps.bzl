@@ -79,6 +79,14 @@ def mothreads_deps():
         targets = {"c_ares": "-lcares"},
     )
 
+    # For cooperative/http: Boost.Beast, of which only the headers are needed.
+    _unless_defined(
+        system_library,
+        "boost_headers",
+        debian_package = "libboost1.81-dev",
+        targets = {"boost_headers": ""},
+    )
+
     # For tests. As upstream, gtest brings gmock with it.
     _unless_defined(
         system_library,

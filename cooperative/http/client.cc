@@ -1,0 +1,195 @@
+#include "cooperative/http/client.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <exception>
+#include <stdexcept>
+
+#include <fmt/core.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/http/internal/http_parser.h"
+#include "cooperative/http/internal/target.h"
+#include "cooperative/io/connect.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using mothreads::Ended;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+
+namespace internal {
+
+namespace {
+
+constexpr int kMaxInterim = 16;  // "100 Continue" and its like, before the response
+
+}  // namespace
+
+class HttpReader {
+ public:
+  HttpReader(Stream& stream, std::string_view host, const HttpClientOptions& options)
+      : stream_(stream), host_(host), options_(options), parser_(HttpParser::Kind::response) {
+    if (!is_valid_host(host)) throw Misuse(fmt::format("\"{}\" is no host for a request: give its name, and the port behind a \":\"", host));
+  }
+
+  HttpReply begin(const HttpCall& call, const Until& given) {
+    check(call);
+    is_reusable_ = false;
+    const Until until = given.from_now();
+    std::exception_ptr not_sent;
+    try {
+      send(call, until);
+    } catch (const IoError&) {
+      // A server that refuses a request may close before it has read all of it: then its answer is there.
+      not_sent = std::current_exception();
+    }
+    HttpReply reply;
+    try {
+      int interim = 0;
+      do {
+        if (++interim > kMaxInterim) throw HttpError(400, stream_.name() + ": sends no response, but that one will come");
+        reply = read_head(call.method == "HEAD", until);
+      } while (reply.status < 200 && reply.status != 101);
+      if (reply.status == 101 && !call.headers.get("Upgrade")) throw HttpError(400, stream_.name() + ": changes the protocol unasked");
+    } catch (const FiberCancelled&) {
+      throw;
+    } catch (...) {
+      if (not_sent) std::rethrow_exception(not_sent);
+      throw;
+    }
+    const HttpHead& head = parser_.head();
+    is_reusable_ = head.keeps_alive && !not_sent && reply.status != 101 && head.framing != HttpBody::Framing::until_close;
+    body_.begin(stream_, parser_, head.framing, head.size, options_.max_body, absl::InfiniteDuration());
+    if (head.framing == HttpBody::Framing::sized && head.size > options_.max_body) {
+      is_reusable_ = false;
+      throw HttpError(413, fmt::format("{}: a body of {} bytes, more than {}", stream_.name(), head.size, options_.max_body));
+    }
+    return reply;
+  }
+
+  std::string read_body(const Until& until) {
+    try {
+      return body_.read_all(static_cast<std::size_t>(std::min<std::uint64_t>(options_.max_body, SIZE_MAX)), until);
+    } catch (...) {
+      is_reusable_ = false;
+      throw;
+    }
+  }
+
+  HttpBody& body() { return body_; }
+  bool is_reusable() const { return is_reusable_ && body_.is_at_end() && stream_.is_open(); }
+
+ private:
+  void check(const HttpCall& call) const {
+    if (!is_reusable()) {
+      throw Misuse(fmt::format("{}: cannot take another request: look at is_reusable(), and read a body to its end", stream_.name()));
+    }
+    const bool is_target = !call.target.empty() && std::all_of(call.target.begin(), call.target.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (!is_http_token(call.method) || !is_target) {
+      throw Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", call.method, call.target));
+    }
+  }
+
+  void send(const HttpCall& call, const Until& until) {
+    std::string head = fmt::format("{} {} HTTP/1.1\r\n", call.method, call.target);
+    if (!call.headers.get("Host")) head.append("Host: ").append(host_).append("\r\n");
+    for (std::size_t i = 0; i < call.headers.size(); ++i) {
+      const auto [name, value] = call.headers[i];
+      if (http_iequals(name, "Content-Length") || http_iequals(name, "Transfer-Encoding")) continue;
+      head.append(name).append(": ").append(value).append("\r\n");
+    }
+    if (!call.body.empty() || call.method == "POST" || call.method == "PUT" || call.method == "PATCH") {
+      head.append(fmt::format("Content-Length: {}\r\n", call.body.size()));
+    }
+    head.append("\r\n");
+    const std::array<std::string_view, 2> pieces{head, call.body};
+    stream_.write_all(pieces, until);
+  }
+
+  HttpReply read_head(bool is_head, const Until& until) {
+    HttpReply reply;
+    parser_.begin(reply.headers, is_head);
+    while (true) {
+      const std::string_view text = stream_.buffered().substr(0, options_.max_head);
+      const HttpParser::Step step = parser_.parse_head(text);
+      if (step == HttpParser::Step::done) break;
+      if (step != HttpParser::Step::need_more) throw HttpError(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
+      if (text.size() >= options_.max_head) throw HttpError(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
+      const Ended ended = stream_.fill(until);
+      if (ended.why() == Why::closed) {
+        throw HttpCutShort(fmt::format("{}: ended {}", stream_.name(), stream_.buffered().empty() ? "before its response" : "within the head of its response"));
+      }
+      if (!ended) throw Timedout(fmt::format("{}: {} before its response", stream_.name(), to_string(ended.why())));
+    }
+    const HttpHead& head = parser_.head();
+    reply.status = head.status;
+    reply.reason = head.reason;
+    reply.minor_version = head.minor_version;
+    reply.headers = HttpHeaders(std::as_const(reply.headers));  // its own text
+    stream_.consume(parser_.head_size());
+    return reply;
+  }
+
+  Stream& stream_;
+  const std::string host_;
+  const HttpClientOptions options_;
+  HttpParser parser_;
+  HttpBody body_;
+  bool is_reusable_ = true;
+};
+
+}  // namespace internal
+
+HttpClient::HttpClient(Stream& stream, std::string_view host, const HttpClientOptions& options)
+    : reader_(std::make_unique<internal::HttpReader>(stream, host, options)) {}
+HttpClient::~HttpClient() = default;
+
+HttpReply HttpClient::begin(const HttpCall& call, const Until& until) { return reader_->begin(call, until); }
+
+HttpReply HttpClient::request(const HttpCall& call, const Until& given) {
+  const Until until = given.from_now();
+  HttpReply reply = reader_->begin(call, until);
+  reply.body = reader_->read_body(until);
+  return reply;
+}
+
+HttpBody& HttpClient::body() { return reader_->body(); }
+bool HttpClient::is_reusable() const { return reader_->is_reusable(); }
+
+HttpReply http_request(Stream& stream, std::string_view host, const HttpCall& call, const Until& until) {
+  return HttpClient(stream, host).request(call, until);
+}
+
+HttpReply http_request(std::string_view url, const HttpCall& call, const Until& given) {
+  const auto refuse = [&] { throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", url)); };
+  const std::string_view target = url.substr(0, url.find('#'));
+  if (target.size() < 7 || !http_iequals(target.substr(0, 7), "http://")) refuse();
+  const internal::HttpTarget split = internal::split_target("GET", target);
+  if (!split.is_valid || !split.has_authority) refuse();
+
+  std::string_view host = split.authority;
+  std::uint16_t port = 80;
+  if (const std::size_t colon = host.rfind(':'); colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+    const std::string_view digits = host.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc() || end != digits.data() + digits.size() || port == 0) refuse();
+    host = host.substr(0, colon);
+  }
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  HttpCall whole = call;
+  whole.target = std::string(split.path);
+  if (!split.query.empty()) whole.target.append("?").append(split.query);
+  if (!whole.headers.get("Connection")) whole.headers.add("Connection", "close");
+  const Until until = given.from_now();
+  Socket socket = connect(host, port, until);
+  return http_request(socket, split.authority, whole, until);
+}
+
+HttpReply http_get(std::string_view url, const Until& until) { return http_request(url, {}, until); }
+
+}  // namespace cooperative

@@ -1,0 +1,127 @@
+#include "cooperative/http/http_body.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/http/internal/deadline.h"
+#include "cooperative/http/internal/http_parser.h"
+#include "cooperative/io/stream.h"
+#include "mothreads/clock.h"
+
+namespace cooperative {
+
+using internal::HttpParser;
+using mothreads::Clock;
+using mothreads::Ended;
+using mothreads::Until;
+using mothreads::Why;
+
+void HttpBody::begin(Stream& stream, HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
+  stream_ = &stream;
+  parser_ = &parser;
+  framing_ = framing;
+  size_ = left_ = size;
+  taken_ = 0;
+  max_ = max;
+  limit_ = limit;
+  deadline_.reset();
+  wants_continue_ = false;
+  is_broken_ = false;
+  is_done_ = framing == Framing::none || (framing == Framing::sized && size == 0);
+}
+
+std::optional<std::uint64_t> HttpBody::size() const {
+  if (framing_ == Framing::none || framing_ == Framing::sized) return size_;
+  return std::nullopt;
+}
+
+Received HttpBody::read_some(std::span<std::byte> into, const Until& until) {
+  if (is_done_) return {0, Why::closed};
+  if (into.empty()) return {0, Why::ready};
+  if (is_broken_) throw HttpError(400, fmt::format("{}: the rest of a body that could not be taken was asked for", stream_->name()));
+  is_broken_ = true;  // unless it goes well
+  const Received received = read_once(into, until);
+  is_broken_ = false;
+  return received;
+}
+
+Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
+  if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
+  if (wants_continue_) send_continue();
+  const auto read = [&](const Until& limit) { return framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit); };
+  const Received received = deadline_ ? read(Until(until, *deadline_)) : read(until);
+  taken_ += received.size();
+  if (taken_ > max_) {
+    throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
+  }
+  if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) {
+    throw HttpError(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_)));
+  }
+  return received;
+}
+
+// Only a client that still holds the body back waits for it.
+void HttpBody::send_continue() {
+  wants_continue_ = false;
+  if (stream_->buffered().empty()) stream_->write_all("HTTP/1.1 100 Continue\r\n\r\n", limit_);
+}
+
+Received HttpBody::read_sized(std::span<std::byte> into, const Until& until) {
+  const bool has_size = framing_ == Framing::sized;
+  if (has_size) into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), left_)));
+  const Received received = stream_->read_some(into, until);
+  if (received.why() == Why::closed) {
+    if (has_size) throw HttpCutShort(fmt::format("{}: ended {} bytes before the end of a body", stream_->name(), left_));
+    is_done_ = true;
+  } else if (has_size) {
+    left_ -= received.size();
+    is_done_ = left_ == 0;
+  }
+  return received;
+}
+
+Received HttpBody::read_chunked(std::span<std::byte> into, const Until& given) {
+  const Until until = given.from_now();
+  while (true) {
+    const std::string_view text = stream_->buffered();
+    const HttpParser::Chunk chunk = parser_->parse_chunks(text, reinterpret_cast<char*>(into.data()), into.size());
+    stream_->consume(chunk.consumed);
+    switch (chunk.step) {
+      case HttpParser::Step::done: is_done_ = true; break;
+      case HttpParser::Step::need_more: break;
+      default: throw HttpError(400, fmt::format("{}: {}", stream_->name(), parser_->why()));
+    }
+    if (chunk.copied > 0) return {chunk.copied, Why::ready};
+    if (is_done_) return {0, Why::closed};
+    const Ended ended = stream_->fill(until);
+    if (ended.why() == Why::closed) throw HttpCutShort(fmt::format("{}: ended before the last chunk of a body", stream_->name()));
+    if (!ended) return {0, ended.why()};
+  }
+}
+
+std::string HttpBody::read_all(std::size_t max, const Until& given) {
+  const auto refuse = [&] { throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max)); };
+  if (is_done_) return {};
+  if (framing_ == Framing::sized && left_ > max) refuse();
+  const Until until = given.from_now();
+  std::string all;
+  while (!is_done_) {
+    // Not more at once than has come so far: what is announced need not come.
+    const std::size_t before = all.size();
+    std::size_t room = std::clamp<std::size_t>(before, 4096, 1024 * 1024);
+    if (framing_ == Framing::sized) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, left_));
+    all.resize(before + room);
+    const Received received = read_some(std::as_writable_bytes(std::span(all).subspan(before)), until);
+    all.resize(before + received.size());
+    if (all.size() > max) refuse();
+    if (received.why() == Why::timed_out || received.why() == Why::stopped) {
+      throw Timedout(fmt::format("{}: {} while it read a body", stream_->name(), to_string(received.why())));
+    }
+  }
+  return all;
+}
+
+}  // namespace cooperative

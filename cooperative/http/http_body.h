@@ -1,0 +1,85 @@
+#pragma once
+
+// The body of a message that comes: read whole, up to a limit, or piece by piece.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+
+#include "absl/time/time.h"
+#include "cooperative/io/received.h"
+#include "mothreads/instant.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+class Stream;
+namespace internal {
+class HttpConnection;
+class HttpParser;
+class HttpReader;
+}  // namespace internal
+
+// The other side's message cannot be taken, and what a server answers to it: 400 when it is malformed, 413, 408. Thrown by a handler it is
+// an answer, too, of that status; its text goes to the log, and never to the client.
+class HttpError : public std::runtime_error {
+ public:
+  HttpError(int status, const std::string& what) : std::runtime_error(what), status_(status) {}
+  int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
+// The connection ended before the message did.
+class HttpCutShort : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class HttpBody {
+ public:
+  enum class Framing : std::uint8_t { none, sized, chunked, until_close };
+
+  HttpBody() = default;
+  HttpBody(const HttpBody&) = delete;
+  HttpBody& operator=(const HttpBody&) = delete;
+
+  // At least one byte, or `closed` at its end, or the limit. Throws HttpError when it is malformed, is more than the connection takes, or
+  // takes longer than that gives it; HttpCutShort; IoError.
+  Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
+  // All that is left. Throws HttpError, 413, when that is more than `max`, and Timedout when the limit comes first.
+  std::string read_all(std::size_t max, const mothreads::Until& until = {});
+
+  // What was announced; nothing for chunks.
+  std::optional<std::uint64_t> size() const;
+  bool is_at_end() const { return is_done_; }
+
+ private:
+  friend class internal::HttpConnection;
+  friend class internal::HttpReader;
+
+  void begin(Stream& stream, internal::HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit);
+  void send_continue();
+  Received read_once(std::span<std::byte> into, const mothreads::Until& until);
+  Received read_sized(std::span<std::byte> into, const mothreads::Until& until);
+  Received read_chunked(std::span<std::byte> into, const mothreads::Until& until);
+
+  Stream* stream_ = nullptr;
+  internal::HttpParser* parser_ = nullptr;
+  Framing framing_ = Framing::none;
+  std::uint64_t size_ = 0;
+  std::uint64_t left_ = 0;           // of a sized one
+  std::uint64_t taken_ = 0;
+  std::uint64_t max_ = 0;
+  absl::Duration limit_ = absl::InfiniteDuration();
+  std::optional<mothreads::Instant> deadline_;  // from the first read on
+  bool wants_continue_ = false;
+  bool is_done_ = true;
+  bool is_broken_ = false;  // where it ends nobody knows
+};
+
+}  // namespace cooperative

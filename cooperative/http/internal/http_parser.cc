@@ -1,0 +1,287 @@
+#include "cooperative/http/internal/http_parser.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/verb.hpp>
+
+#include "cooperative/http/message.h"
+
+namespace cooperative {
+
+std::string_view http_reason(int status) {
+  if (status < 100 || status > 999) return {};
+  const auto name = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+  if (name == "<unknown-status>") return {};
+  return {name.data(), name.size()};
+}
+
+namespace internal {
+
+namespace http = boost::beast::http;
+using Text = boost::beast::string_view;
+using boost::beast::error_code;
+using Framing = HttpBody::Framing;
+
+namespace {
+
+// So much may come between two chunks: a size, what nobody has ever put behind it, and trailers.
+constexpr std::size_t kMaxBetweenChunks = 8 * 1024;
+
+// A view of text that may move before the head is complete.
+struct Place {
+  std::size_t from = 0;
+  std::size_t size = 0;
+};
+
+// A line of three parts, of which the last is "HTTP/2.0": well-formed, and not ours.
+bool has_other_version(std::string_view text) {
+  const std::string_view line = text.substr(0, text.find("\r\n"));
+  if (line.size() < 8 || std::count(line.begin(), line.end(), ' ') != 2) return false;
+  const std::string_view version = line.substr(line.size() - 8);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]) && version != "HTTP/1.0" &&
+         version != "HTTP/1.1";
+}
+
+}  // namespace
+
+// What the parser's calls leave.
+struct HttpParser::State {
+  Place place(Text text) const { return {static_cast<std::size_t>(text.data() - base), text.size()}; }
+  std::string_view view(Place place) const { return {base + place.from, place.size}; }
+  void take_field(http::field field, Text name, Text value, error_code& error);
+
+  HttpHead head;
+  HttpHeaders* headers = nullptr;
+  const char* base = nullptr;  // of the text under way
+  std::size_t parsed = 0;
+  bool is_head_done = false;
+  Place method, target, reason, host, coding;
+  int content_lengths = 0;
+  bool lists_lengths = false;
+  int codings = 0;
+
+  std::uint64_t chunk_left = 0;
+  char* into = nullptr;
+  std::size_t room = 0;
+  std::size_t copied = 0;
+};
+
+template <bool is_request>
+struct HttpParser::Beast final : http::basic_parser<is_request> {
+  explicit Beast(State& its_state) : state(its_state) {
+    this->header_limit(std::numeric_limits<std::uint32_t>::max());  // who calls gives no more than its limit
+    this->body_limit(boost::none);
+  }
+
+  void on_request_impl(http::verb verb, Text method, Text target, int version, error_code&) override {
+    state.head.is_known_method = verb != http::verb::unknown;
+    state.method = state.place(method);
+    state.target = state.place(target);
+    state.head.minor_version = version % 10;
+  }
+  void on_response_impl(int code, Text reason, int version, error_code&) override {
+    state.head.status = code;
+    state.reason = state.place(reason);
+    state.head.minor_version = version % 10;
+  }
+  void on_field_impl(http::field field, Text name, Text value, error_code& error) override { state.take_field(field, name, value, error); }
+  void on_header_impl(error_code&) override { state.is_head_done = true; }
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
+  std::size_t on_body_impl(Text, error_code&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t size, Text, error_code&) override { state.chunk_left = size; }
+  std::size_t on_chunk_body_impl(std::uint64_t, Text body, error_code&) override {
+    const std::size_t size = std::min(body.size(), state.room - state.copied);
+    if (size > 0) std::memcpy(state.into + state.copied, body.data(), size);
+    state.copied += size;
+    state.chunk_left -= size;
+    return size;
+  }
+  void on_finish_impl(error_code&) override {}
+
+  State& state;
+};
+
+struct HttpParser::Impl : State {
+  explicit Impl(Kind its_kind) : kind(its_kind) {}
+
+  template <typename Parser>
+  Step parse_head(Parser& parser, std::string_view text);
+  template <typename Parser>
+  Step check_head(const Parser& parser, std::string_view text);
+  template <typename Parser>
+  Chunk parse_chunks(Parser& parser, std::string_view text);
+  Step bad(std::string_view reason_why) {
+    why = reason_why;
+    return Step::bad;
+  }
+
+  const Kind kind;
+  std::optional<Beast<true>> request;
+  std::optional<Beast<false>> response;
+  std::string_view why;
+};
+
+void HttpParser::State::take_field(http::field field, Text name, Text value, error_code& error) {
+  if (is_head_done) return;  // a trailer
+  const Place name_place = place(name);
+  Place value_place{name_place.from + name_place.size, 0};
+  if (!value.empty()) {
+    value_place = place(value);
+    // Of a value on several lines Beast makes one, elsewhere.
+    if (value_place.from < name_place.from || value_place.from - name_place.from > std::numeric_limits<std::uint32_t>::max() / 2) {
+      error = http::error::bad_obs_fold;
+      return;
+    }
+  }
+  switch (field) {
+    case http::field::host:
+      ++head.hosts;
+      host = value_place;
+      break;
+    case http::field::content_length:
+      ++content_lengths;
+      lists_lengths = lists_lengths || value.find(',') != Text::npos;
+      break;
+    case http::field::transfer_encoding:
+      ++codings;
+      coding = value_place;
+      break;
+    case http::field::expect:
+      (http_iequals({value.data(), value.size()}, "100-continue") ? head.expects_continue : head.expects_other) = true;
+      break;
+    default: break;
+  }
+  headers->places_.push_back({static_cast<std::uint32_t>(name_place.from), static_cast<std::uint32_t>(name_place.size),
+                              static_cast<std::uint32_t>(value_place.from), static_cast<std::uint32_t>(value_place.size)});
+}
+
+template <typename Parser>
+HttpParser::Step HttpParser::Impl::parse_head(Parser& parser, std::string_view text) {
+  base = text.data();
+  error_code error;
+  parsed += parser.put(boost::asio::const_buffer(text.data() + parsed, text.size() - parsed), error);
+  if (error == http::error::need_more) return Step::need_more;
+  if (error == http::error::bad_version && has_other_version(text)) {
+    why = "another version of HTTP";
+    return Step::bad_version;
+  }
+  if (error) {
+    // Its text is static, but comes as a string.
+    return bad(error == http::error::bad_line_ending             ? "a line ends wrongly"
+               : error == http::error::bad_method                ? "no method"
+               : error == http::error::bad_target                ? "no target"
+               : error == http::error::bad_version               ? "no version"
+               : error == http::error::bad_status                ? "no status"
+               : error == http::error::bad_field                 ? "no name of a header field"
+               : error == http::error::bad_value                 ? "no value of a header field"
+               : error == http::error::bad_content_length        ? "a wrong Content-Length"
+               : error == http::error::multiple_content_length   ? "two Content-Lengths"
+               : error == http::error::bad_transfer_encoding     ? "a wrong Transfer-Encoding"
+               : error == http::error::bad_obs_fold              ? "a header field on several lines"
+                                                                 : "a malformed head");
+  }
+  return check_head(parser, text);
+}
+
+template <typename Parser>
+HttpParser::Step HttpParser::Impl::check_head(const Parser& parser, std::string_view text) {
+  const std::string_view whole = text.substr(0, parsed);
+  if (whole.find("\r\n ") != std::string_view::npos || whole.find("\r\n\t") != std::string_view::npos) {
+    return bad("a header field on several lines");
+  }
+  if (content_lengths > 1 || lists_lengths) return bad("two Content-Lengths");
+  if (codings > 1 || (codings > 0 && head.minor_version == 0)) return bad("a wrong Transfer-Encoding");
+  head.method = view(method);
+  head.target = view(target);
+  head.reason = view(reason);
+  head.host = view(host);
+  if (codings > 0 && !http_iequals(view(coding), "chunked")) {
+    why = "a Transfer-Encoding that is not known";
+    return parser.chunked() ? Step::unknown_coding : bad("a wrong Transfer-Encoding");
+  }
+  head.keeps_alive = parser.keep_alive();
+  head.is_upgrade = parser.upgrade();
+  if (parser.is_done()) {
+    head.framing = content_lengths > 0 ? Framing::sized : Framing::none;
+  } else if (parser.chunked()) {
+    head.framing = Framing::chunked;
+  } else if (content_lengths > 0) {
+    head.framing = Framing::sized;
+    head.size = *parser.content_length();
+  } else {
+    head.framing = Framing::until_close;
+  }
+  headers->borrowed_ = base;
+  return Step::done;
+}
+
+template <typename Parser>
+HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_view text) {
+  copied = 0;
+  std::size_t consumed = 0;
+  while (copied < room && !parser.is_done()) {
+    std::size_t left = text.size() - consumed;
+    if (chunk_left == 0) left = std::min(left, kMaxBetweenChunks);
+    // Between two chunks Beast counts on the five bytes that the shortest end of a body has.
+    if (left < (chunk_left == 0 ? 5 : 1)) return {Step::need_more, consumed, copied};
+    error_code error;
+    consumed += parser.put(boost::asio::const_buffer(text.data() + consumed, left), error);
+    if (error == http::error::need_more) {
+      return {left < kMaxBetweenChunks ? Step::need_more : bad("too much between two chunks"), consumed, copied};
+    }
+    if (error) return {bad("a malformed chunk"), consumed, copied};
+  }
+  return {parser.is_done() ? Step::done : Step::need_more, consumed, copied};
+}
+
+HttpParser::HttpParser(Kind kind) : impl_(std::make_unique<Impl>(kind)) {}
+HttpParser::~HttpParser() = default;
+
+void HttpParser::begin(HttpHeaders& headers, bool has_no_body) {
+  Impl& impl = *impl_;
+  if (impl.kind == Kind::request) {
+    impl.request.emplace(impl);
+  } else {
+    impl.response.emplace(impl);
+    impl.response->skip(has_no_body);
+  }
+  static_cast<State&>(impl) = {};
+  headers.clear();
+  impl.headers = &headers;
+  impl.why = {};
+}
+
+HttpParser::Step HttpParser::parse_head(std::string_view text) {
+  return impl_->kind == Kind::request ? impl_->parse_head(*impl_->request, text) : impl_->parse_head(*impl_->response, text);
+}
+
+const HttpHead& HttpParser::head() const { return impl_->head; }
+std::size_t HttpParser::head_size() const { return impl_->parsed; }
+std::string_view HttpParser::why() const { return impl_->why; }
+
+void HttpParser::move_head(const char* text) {
+  Impl& impl = *impl_;
+  impl.base = text;
+  impl.headers->borrowed_ = text;
+  impl.head.method = impl.view(impl.method);
+  impl.head.target = impl.view(impl.target);
+  impl.head.reason = impl.view(impl.reason);
+  impl.head.host = impl.view(impl.host);
+}
+
+HttpParser::Chunk HttpParser::parse_chunks(std::string_view text, char* into, std::size_t room) {
+  impl_->into = into;
+  impl_->room = room;
+  return impl_->kind == Kind::request ? impl_->parse_chunks(*impl_->request, text) : impl_->parse_chunks(*impl_->response, text);
+}
+
+}  // namespace internal
+}  // namespace cooperative

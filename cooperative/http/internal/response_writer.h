@@ -1,0 +1,43 @@
+#pragma once
+
+// Puts a response on a connection, with as few calls of the system as that takes.
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "cooperative/http/message.h"
+
+namespace cooperative::internal {
+
+class ResponseWriter {
+ public:
+  struct To {
+    bool is_head = false;
+    int minor_version = 1;
+    bool keeps_alive = true;
+  };
+
+  // `scratch` is memory that is kept from one response to the next.
+  ResponseWriter(Stream& stream, std::string& scratch, absl::Duration limit) : stream_(stream), head_(scratch), limit_(limit) {}
+
+  // False when the connection ends after it. Throws when it did not get there.
+  bool write(HttpResponse& response, const To& to);
+  // The head of a 101; its own headers say what it is.
+  void write_upgrade(const HttpResponse& response);
+
+ private:
+  class Chunks;
+
+  void begin_head(const HttpResponse& response, bool is_upgrade, bool keeps_length);
+  void end_head(const To& to, bool keeps);
+  void add_length(std::uint64_t size);
+  void write_file(const HttpFileParts& body);
+  bool write_streamed(HttpResponse& response, const To& to);
+
+  Stream& stream_;
+  std::string& head_;
+  const absl::Duration limit_;
+};
+
+}  // namespace cooperative::internal

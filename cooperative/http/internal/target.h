@@ -1,0 +1,22 @@
+#pragma once
+
+// The target of a request, RFC 9112 section 3.2.
+
+#include <string_view>
+
+namespace cooperative::internal {
+
+struct HttpTarget {
+  bool is_valid = false;
+  bool has_authority = false;  // of the absolute form, which goes to proxies, and which a server takes all the same
+  std::string_view authority;
+  std::string_view path;  // "*" of OPTIONS
+  std::string_view query;
+};
+
+HttpTarget split_target(std::string_view method, std::string_view target);
+
+// A name or an address, with or without a port. An empty one is valid.
+bool is_valid_host(std::string_view host);
+
+}  // namespace cooperative::internal

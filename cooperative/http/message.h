@@ -1,0 +1,141 @@
+#pragma once
+
+// What HTTP messages are made of.
+//
+//     co::HttpResponse hello(co::HttpRequest& request) {
+//       if (request.method() == "POST") return co::HttpResponse::text(200, "got " + request.body().read_all(4096));
+//       return co::HttpResponse::text(200, "hello");
+//     }
+//
+// A request is what came (server.h); a response what is to go. Requests borrow the connection: they live as long as the call of the
+// handler that got them, and belong to its fiber.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "cooperative/http/headers.h"
+#include "cooperative/http/http_body.h"
+#include "mothreads/until.h"
+
+namespace cooperative {
+
+class Stream;
+
+// "%41" to "A". Nothing when a "%" is not followed by two hexadecimal digits, or when a NUL would come out.
+std::optional<std::string> percent_decode(std::string_view text);
+// Every byte but letters, digits and "-._~", and those of `kept`, as "%41".
+std::string percent_encode(std::string_view text, std::string_view kept = {});
+
+class HttpRequest {
+ public:
+  std::string_view method() const { return method_; }  // as sent: they are case-sensitive
+  std::string_view target() const { return target_; }  // as sent
+  int minor_version() const { return minor_version_; }  // HTTP/1.0 or HTTP/1.1
+  const HttpHeaders& headers() const { return headers_; }
+
+  // The parts of the target as sent. An absolute target has been told apart: its authority is in host().
+  std::string_view raw_path() const { return raw_path_; }
+  std::string_view query() const { return query_; }  // behind the "?"
+  std::string_view host() const { return host_; }    // with the port, if there is one
+  // Decoded; the "%2f" that it may have had is a "/" now. Nothing when it would have a NUL.
+  std::optional<std::string> path() const { return percent_decode(raw_path_); }
+  // The first value of that name in a query of the kind "a=1&b=2", decoded, "+" as a space.
+  std::optional<std::string> query_value(std::string_view name) const;
+
+  // What it brings; empty for most. What the handler leaves is read and dropped, or the connection ends.
+  HttpBody& body() { return *body_; }
+
+  // What errors and logs call the connection.
+  std::string peer() const;
+
+ private:
+  friend class internal::HttpConnection;
+  friend class HttpRequestForTest;
+
+  std::string_view method_, target_, raw_path_, query_, host_;
+  int minor_version_ = 1;
+  HttpHeaders headers_;
+  HttpBody* body_ = nullptr;
+  Stream* stream_ = nullptr;
+  std::string kept_head_;  // what the views show, once the stream's buffer is needed for something else
+};
+
+// Owns a file's descriptor.
+class HttpOpenFile {
+ public:
+  explicit HttpOpenFile(int descriptor) : descriptor_(descriptor) {}
+  HttpOpenFile(HttpOpenFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  HttpOpenFile& operator=(HttpOpenFile&&) = delete;
+  ~HttpOpenFile();
+  int native() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+// Parts of a file, with text before each and after the last.
+struct HttpFileParts {
+  struct Part {
+    std::string before;
+    std::uint64_t offset;
+    std::uint64_t size;
+  };
+
+  std::shared_ptr<const HttpOpenFile> file;
+  std::vector<Part> parts;
+  std::string after;
+
+  std::uint64_t size() const;
+};
+
+// Where a response that is made piece by piece goes.
+class HttpBodyWriter {
+ public:
+  // Sends it before it returns. Throws WriteTimedout, IoError; mothreads::Misuse when it is more than was announced.
+  virtual void write(std::string_view piece) = 0;
+
+ protected:
+  ~HttpBodyWriter() = default;
+};
+
+// Called once the handler has returned. Without a size it goes in chunks, or to the end of the connection where the client is of HTTP/1.0.
+// What it throws ends the connection, so that the client sees that something is missing.
+struct HttpStreamed {
+  std::function<void(HttpBodyWriter&)> write;
+  std::optional<std::uint64_t> size = std::nullopt;
+};
+
+// The connection is another protocol's once the response, a 101, has gone; it ends when the function returns.
+struct HttpUpgrade {
+  std::function<void(Stream&)> run;
+};
+
+struct HttpResponse {
+  int status = 200;
+  // Without Content-Length, Transfer-Encoding and Connection, which follow from the body; "Connection: close" ends it after this response.
+  // A response to HEAD without a body may have a Content-Length of its own.
+  HttpHeaders headers = {};
+  std::variant<std::string, HttpFileParts, HttpStreamed, HttpUpgrade> body = {};
+
+  static HttpResponse text(int status, std::string body);  // text/plain, UTF-8
+  static HttpResponse of(int status, std::string_view content_type, std::string body);
+  static HttpResponse streamed(std::string_view content_type, std::function<void(HttpBodyWriter&)> write);
+  // Says no more than the status and its name.
+  static HttpResponse error(int status);
+};
+
+// "Not Found". Empty for what nobody has named.
+std::string_view http_reason(int status);
+
+}  // namespace cooperative

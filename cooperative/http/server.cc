@@ -1,0 +1,271 @@
+#include "cooperative/http/server.h"
+
+#include <array>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "cooperative/errors.h"
+#include "cooperative/http/internal/deadline.h"
+#include "cooperative/http/internal/http_parser.h"
+#include "cooperative/http/internal/response_writer.h"
+#include "cooperative/http/internal/target.h"
+#include "cooperative/io/stream.h"
+#include "mothreads/log.h"
+
+namespace cooperative {
+namespace internal {
+
+using mothreads::Ended;
+using mothreads::Instant;
+using mothreads::Until;
+using mothreads::Why;
+namespace log = mothreads::log;
+
+namespace {
+
+// What a handler left of a body is read and dropped, up to so much; else the connection ends.
+constexpr std::uint64_t kMaxDropped = 64 * 1024;
+constexpr std::size_t kMaxLingered = 256 * 1024;
+
+}  // namespace
+
+class HttpConnection {
+ public:
+  HttpConnection(Stream& stream, const HttpHandler& handler, const HttpOptions& options)
+      : stream_(stream), handler_(handler), options_(options), parser_(HttpParser::Kind::request) {
+    request_.body_ = &body_;
+    request_.stream_ = &stream;
+  }
+
+  void serve();
+
+ private:
+  enum class Next : std::uint8_t { request, linger, end };
+
+  Next serve_one();
+  bool await_request();
+  bool read_head(Next& next);
+  Next refuse(int status, std::string_view why);
+  int check_head();
+  void prepare_body();
+  HttpResponse ask_handler();
+  Next answer(HttpResponse& response);
+  bool drop_body();
+  void linger();
+  void log_unanswered(std::string_view why) const { log::warning("{}: a request got no answer: {}", stream_.name(), why); }
+
+  Stream& stream_;
+  const HttpHandler& handler_;
+  const HttpOptions& options_;
+  HttpParser parser_;
+  HttpRequest request_;
+  HttpBody body_;
+  std::string scratch_;          // of the response's head, kept for the next
+  std::size_t unconsumed_ = 0;   // of the stream's buffer, which the request shows
+  std::uint64_t requests_ = 0;
+  bool is_unanswered_ = false;
+};
+
+void HttpConnection::serve() {
+  Next next = Next::end;
+  try {
+    do next = serve_one();
+    while (next == Next::request);
+    if (next == Next::linger) linger();
+  } catch (const FiberCancelled&) {
+    if (is_unanswered_) log_unanswered("its fiber was cancelled");
+    throw;
+  } catch (...) {
+    if (is_unanswered_) log_unanswered(log::describe(std::current_exception()));
+  }
+  stream_.close();
+}
+
+bool HttpConnection::await_request() {
+  if (!stream_.buffered().empty()) return true;
+  if (options_.drain) return false;
+  return static_cast<bool>(stream_.fill(options_.drain | options_.idle_limit));
+}
+
+HttpConnection::Next HttpConnection::serve_one() {
+  if (!await_request()) return Next::end;
+  is_unanswered_ = true;
+  if (Next next = Next::end; !read_head(next)) return next;
+  ++requests_;
+  if (const int status = check_head(); status != 0) return refuse(status, "a request that is not taken");
+  prepare_body();
+  HttpResponse response = ask_handler();
+  return answer(response);
+}
+
+// False when there is no request; then `next` says what to do.
+bool HttpConnection::read_head(Next& next) {
+  std::optional<Instant> deadline;
+  const auto more = [&] {
+    if (!deadline) deadline = deadline_in(options_.head_limit);
+    const Ended ended = stream_.fill(*deadline);
+    if (ended) return true;
+    if (ended.why() == Why::closed) {
+      log_unanswered("the connection ended within its head");
+      next = Next::end;
+    } else {
+      next = refuse(408, "its head took too long");
+    }
+    return false;
+  };
+
+  // An empty line before a request comes from old clients, which send one behind a body.
+  while (stream_.buffered() == "\r") {
+    if (!more()) return false;
+  }
+  if (stream_.buffered().starts_with("\r\n")) {
+    stream_.consume(2);
+    while (stream_.buffered().empty()) {
+      if (!more()) return false;
+    }
+  }
+
+  parser_.begin(request_.headers_);
+  while (true) {
+    const std::string_view text = stream_.buffered().substr(0, options_.max_head);
+    switch (parser_.parse_head(text)) {
+      case HttpParser::Step::done: return true;
+      case HttpParser::Step::bad: next = refuse(400, parser_.why()); return false;
+      case HttpParser::Step::bad_version: next = refuse(505, parser_.why()); return false;
+      case HttpParser::Step::unknown_coding: next = refuse(501, parser_.why()); return false;
+      case HttpParser::Step::need_more: break;
+    }
+    if (text.size() >= options_.max_head) {
+      const bool has_line = text.find("\r\n") != std::string_view::npos;
+      next = refuse(has_line ? 431 : 414, "its head is too long");
+      return false;
+    }
+    if (!more()) return false;
+  }
+}
+
+// 0 when the request can be given to the handler.
+int HttpConnection::check_head() {
+  const HttpHead& head = parser_.head();
+  const HttpTarget target = split_target(head.method, head.target);
+  if (!target.is_valid || head.hosts > 1 || (head.hosts == 0 && head.minor_version >= 1) || !is_valid_host(head.host)) return 400;
+  if (!head.is_known_method || head.method == "CONNECT") return 501;
+  if (head.target.size() > options_.max_target) return 414;
+  if (head.expects_other) return 417;
+  if (head.size > options_.max_body) return 413;
+  return 0;
+}
+
+// Makes the request from the head. What it shows lies in the stream's buffer, unless that is needed for a body.
+void HttpConnection::prepare_body() {
+  const HttpHead& head = parser_.head();
+  unconsumed_ = parser_.head_size();
+  if (head.framing != HttpBody::Framing::none) {
+    request_.kept_head_.assign(stream_.buffered().substr(0, unconsumed_));
+    stream_.consume(unconsumed_);
+    unconsumed_ = 0;
+    parser_.move_head(request_.kept_head_.data());
+  }
+  body_.begin(stream_, parser_, head.framing, head.size, options_.max_body, options_.body_limit);
+  body_.wants_continue_ = head.expects_continue && head.minor_version >= 1 && !body_.is_done_;
+
+  const HttpTarget target = split_target(head.method, head.target);
+  request_.method_ = head.method;
+  request_.target_ = head.target;
+  request_.minor_version_ = head.minor_version;
+  request_.raw_path_ = target.path;
+  request_.query_ = target.query;
+  request_.host_ = target.has_authority ? target.authority : head.host;
+}
+
+HttpResponse HttpConnection::ask_handler() {
+  try {
+    return handler_(request_);
+  } catch (const FiberCancelled&) {
+    throw;
+  } catch (const HttpCutShort&) {
+    throw;  // nobody is left to hear an answer
+  } catch (const HttpError& error) {
+    log::info("{}: {} {}: {}: {}", stream_.name(), request_.method(), request_.target(), error.status(), error.what());
+    return HttpResponse::error(error.status());
+  } catch (...) {
+    log::error("{}: the handler of {} {} failed: {}", stream_.name(), request_.method(), request_.target(),
+               log::describe(std::current_exception()));
+    return HttpResponse::error(500);
+  }
+}
+
+HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
+  const HttpHead& head = parser_.head();
+  // Who waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
+  const bool leaves_body = body_.is_broken_ || (!body_.is_done_ && (body_.wants_continue_ || body_.left_ > kMaxDropped));
+  bool keeps = head.keeps_alive && !leaves_body && !options_.drain && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
+               !response.headers.has_token("Connection", "close");
+
+  if (auto* const upgrade = std::get_if<HttpUpgrade>(&response.body)) {
+    ResponseWriter(stream_, scratch_, options_.write_limit).write_upgrade(response);
+    is_unanswered_ = false;
+    stream_.consume(std::exchange(unconsumed_, 0));
+    try {
+      upgrade->run(stream_);
+    } catch (const FiberCancelled&) {
+      throw;
+    } catch (...) {
+      log::error("{}: the function behind an upgrade failed: {}", stream_.name(), log::describe(std::current_exception()));
+    }
+    return Next::end;
+  }
+
+  ResponseWriter writer(stream_, scratch_, options_.write_limit);
+  keeps = writer.write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = keeps});
+  is_unanswered_ = false;
+  stream_.consume(std::exchange(unconsumed_, 0));
+  if (!keeps) return head.keeps_alive || !body_.is_done_ || !stream_.buffered().empty() ? Next::linger : Next::end;
+  return body_.is_done_ || drop_body() ? Next::request : Next::linger;
+}
+
+HttpConnection::Next HttpConnection::refuse(int status, std::string_view why) {
+  log::debug("{}: {}: {}", stream_.name(), status, why);
+  HttpResponse response = HttpResponse::error(status);
+  const HttpHead& head = parser_.head();
+  ResponseWriter(stream_, scratch_, options_.write_limit)
+      .write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = false});
+  is_unanswered_ = false;
+  return Next::linger;
+}
+
+bool HttpConnection::drop_body() {
+  std::array<std::byte, 4096> room;
+  std::uint64_t dropped = 0;
+  while (dropped <= kMaxDropped) {
+    const Received received = body_.read_some(room);
+    if (received.why() == Why::closed || body_.is_done_) return true;
+    if (!received) return false;
+    dropped += received.size();
+  }
+  return false;
+}
+
+// Closed with bytes of the client's unread, TCP would reset the connection, and the client might never read the answer.
+void HttpConnection::linger() {
+  const Instant deadline = deadline_in(options_.linger_limit);
+  stream_.shut_down_writing(deadline);
+  std::array<std::byte, 4096> room;
+  std::size_t read = 0;
+  while (read < kMaxLingered) {
+    const Received received = stream_.read_some(room, deadline);
+    if (!received) return;
+    read += received.size();
+  }
+}
+
+}  // namespace internal
+
+void serve_http_connection(Stream& client, const HttpHandler& handler, const HttpOptions& options) {
+  internal::HttpConnection(client, handler, options).serve();
+}
+
+}  // namespace cooperative

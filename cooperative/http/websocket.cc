@@ -1,0 +1,133 @@
+#include "cooperative/http/websocket.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cooperative/errors.h"
+#include "cooperative/http/client.h"
+#include "cooperative/http/internal/websocket_frames.h"
+#include "cooperative/http/internal/websocket_key.h"
+#include "cooperative/io/stream.h"
+#include "mothreads/log.h"
+
+namespace cooperative {
+
+using internal::WebSocketFrames;
+using mothreads::Until;
+
+WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames) : frames_(std::move(frames)) {}
+WebSocket::WebSocket(WebSocket&&) noexcept = default;
+WebSocket::~WebSocket() = default;
+
+WebSocketReceived WebSocket::read(const Until& until) { return frames_->read(until); }
+void WebSocket::write_text(std::string_view text, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::text, text, until); }
+void WebSocket::write_binary(std::string_view data, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::binary, data, until); }
+void WebSocket::ping(std::string_view payload, const Until& until) { frames_->ping(payload, until); }
+std::uint64_t WebSocket::pongs() const { return frames_->pongs(); }
+void WebSocket::close(std::uint16_t code, std::string_view reason, const Until& until) { frames_->close(code, reason, until); }
+bool WebSocket::is_open() const { return frames_->is_open(); }
+std::uint16_t WebSocket::close_code() const { return frames_->close_code(); }
+const std::string& WebSocket::close_reason() const { return frames_->close_reason(); }
+const std::string& WebSocket::protocol() const { return frames_->protocol(); }
+
+namespace {
+
+// Runs it, and closes it in order.
+void serve(Stream& stream, const std::function<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
+  WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol));
+  std::uint16_t code = WebSocket::kNormal;
+  std::exception_ptr failure;
+  try {
+    run(socket);
+  } catch (const FiberCancelled&) {
+    throw;
+  } catch (const WebSocketError& error) {
+    mothreads::log::info("{}", error.what());  // of which the client has been told
+    return;
+  } catch (...) {
+    code = WebSocket::kFailed;
+    failure = std::current_exception();
+  }
+  try {
+    socket.close(code, {}, options.close_limit);
+  } catch (const std::runtime_error& error) {
+    mothreads::log::info("{}: was not closed in order: {}", stream.name(), error.what());
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+HttpResponse accept_websocket(const HttpRequest& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options) {
+  const HttpHeaders& headers = request.headers();
+  if (request.method() != "GET") {
+    HttpResponse refused = HttpResponse::error(405);
+    refused.headers.add("Allow", "GET");
+    return refused;
+  }
+  if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") || request.minor_version() == 0) {
+    HttpResponse refused = HttpResponse::error(426);
+    refused.headers.add("Upgrade", "websocket");
+    return refused;
+  }
+  if (headers.get("Sec-WebSocket-Version") != "13") {
+    HttpResponse refused = HttpResponse::error(426);
+    refused.headers.add("Upgrade", "websocket");
+    refused.headers.add("Sec-WebSocket-Version", "13");
+    return refused;
+  }
+  const auto key = headers.get("Sec-WebSocket-Key");
+  if (headers.count("Sec-WebSocket-Key") != 1 || !internal::is_websocket_key(*key) || headers.get("Content-Length").value_or("0") != "0" ||
+      headers.get("Transfer-Encoding")) {
+    return HttpResponse::error(400);
+  }
+
+  HttpResponse response{.status = 101, .headers = options.headers};
+  response.headers.add("Upgrade", "websocket");
+  response.headers.add("Connection", "Upgrade");
+  response.headers.add("Sec-WebSocket-Accept", internal::websocket_accept_of(*key));
+  std::string protocol;
+  for (const std::string& ours : options.protocols) {
+    if (headers.has_token("Sec-WebSocket-Protocol", ours)) {
+      protocol = ours;
+      response.headers.add("Sec-WebSocket-Protocol", ours);
+      break;
+    }
+  }
+  response.body = HttpUpgrade{[run = std::move(run), options, protocol](Stream& stream) { serve(stream, run, options, protocol); }};
+  return response;
+}
+
+WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target, const Until& until) {
+  const std::string key = internal::make_websocket_key();
+  HttpCall call{.target = std::string(target), .headers = options.headers};
+  call.headers.set("Upgrade", "websocket");
+  call.headers.set("Connection", "Upgrade");
+  call.headers.set("Sec-WebSocket-Version", "13");
+  call.headers.set("Sec-WebSocket-Key", key);
+  if (!options.protocols.empty()) call.headers.set("Sec-WebSocket-Protocol", fmt::format("{}", fmt::join(options.protocols, ", ")));
+  HttpClient client(stream, host);
+  const HttpReply reply = client.begin(call, until);
+  const auto refuse = [&](int status, std::string_view why) { throw HttpError(status, fmt::format("{}: {}", stream.name(), why)); };
+  if (reply.status != 101) refuse(reply.status, fmt::format("refuses a WebSocket: {} {}", reply.status, reply.reason));
+  if (!reply.headers.has_token("Upgrade", "websocket") || !reply.headers.has_token("Connection", "upgrade") ||
+      reply.headers.get("Sec-WebSocket-Accept") != internal::websocket_accept_of(key)) {
+    refuse(400, "answers another question than that for a WebSocket");
+  }
+  if (reply.headers.get("Sec-WebSocket-Extensions")) refuse(400, "uses an extension that was not offered");
+  const std::string protocol(reply.headers.get("Sec-WebSocket-Protocol").value_or(""));
+  if (!protocol.empty() && std::find(options.protocols.begin(), options.protocols.end(), protocol) == options.protocols.end()) {
+    refuse(400, "speaks a protocol that was not offered");
+  }
+  return WebSocket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::client, options, protocol));
+}
+
+WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const Until& until) {
+  return connect_websocket(WebSocketOptions{}, stream, host, target, until);
+}
+
+}  // namespace cooperative

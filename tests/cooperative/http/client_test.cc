@@ -1,0 +1,277 @@
+#include "cooperative/http/client.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/fiber.h"
+#include "cooperative/http/server.h"
+#include "cooperative/io/connect.h"
+#include "cooperative/sleep.h"
+#include "mothreads/misuse.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/memory_stream.h"
+#include "tests/support/nothing_left.h"
+#include "tests/support/virtual_time.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Misuse;
+using mothreads::testing::on_virtual_time;
+using mothreads::testing::VirtualClock;
+using mothreads::testing::what_of;
+using testing::MemoryStream;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class HttpClientTest : public mothreads::testing::NothingLeft {};
+
+const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+TEST_F(HttpClientTest, ARequestAndItsResponse) {
+  MemoryStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1);
+  HttpClient client(stream, "example.org:81");
+  const HttpReply reply = client.request({.method = "POST", .target = "/a?b", .headers = {{"X", "y"}, {"Content-Length", "99"}}, .body = "ask"});
+  EXPECT_EQ(stream.output(), "POST /a?b HTTP/1.1\r\nHost: example.org:81\r\nX: y\r\nContent-Length: 3\r\n\r\nask");
+  EXPECT_EQ(stream.writes(), 1u);
+  EXPECT_EQ(reply.status, 404);
+  EXPECT_EQ(reply.reason, "Nothing Here");
+  EXPECT_EQ(reply.minor_version, 1);
+  EXPECT_EQ(reply.headers.get("x"), "1");
+  EXPECT_EQ(reply.headers.count("X"), 2u);
+  EXPECT_EQ(reply.body, "body");
+  EXPECT_TRUE(client.is_reusable());
+}
+
+struct Reuse {
+  std::string response;
+  std::string body;
+  bool is_reusable;
+};
+
+TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
+  const Reuse table[] = {
+      {kOk, "ok", true},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "ok", true},
+      {"HTTP/1.1 200 OK\r\n\r\nto the end", "to the end", false},
+      {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok", false},
+      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", "ok", true},
+      {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok", false},
+      {"HTTP/1.1 204 No Content\r\n\r\n", "", true},
+      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "", true},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + kOk, "ok", true},
+  };
+  for (const auto& [response, body, is_reusable] : table) {
+    for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
+      MemoryStream stream(response, piece);
+      HttpClient client(stream, "a");
+      EXPECT_EQ(client.request({}).body, body) << response;
+      EXPECT_EQ(client.is_reusable(), is_reusable) << response;
+      EXPECT_EQ(stream.unread(), 0u);
+      if (!is_reusable) {
+        EXPECT_THAT(what_of<Misuse>([&] { client.request({}); }), HasSubstr("cannot take another request"));
+      }
+    }
+  }
+}
+
+TEST_F(HttpClientTest, TheResponseToHeadHasNoBody) {
+  MemoryStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + kOk);
+  HttpClient client(stream, "a");
+  EXPECT_EQ(client.request({.method = "HEAD"}).headers.get("Content-Length"), "5");
+  EXPECT_EQ(client.request({}).body, "ok");
+}
+
+TEST_F(HttpClientTest, WhatIsNoResponse) {
+  for (const std::string& bad : {
+           std::string("HTTP/2.0 200 OK\r\n\r\n"), std::string("HTTP/1.1 20 OK\r\n\r\n"), std::string("HTTP/1.1 2000 OK\r\n\r\n"),
+           std::string("200 OK\r\n\r\n"), std::string("HTTP/1.1 200 OK\nX: y\n\n"), std::string("HTTP/1.1 200 OK\r\nX : y\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nX: \0\r\n\r\n", 27),
+           std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+           std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
+           std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n")}) {
+    for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
+      MemoryStream stream(bad + kOk, piece);
+      HttpClient client(stream, "a");
+      int status = 0;
+      try {
+        client.request({});
+      } catch (const HttpError& error) {
+        status = error.status();
+      }
+      EXPECT_EQ(status, 400) << bad;
+      EXPECT_FALSE(client.is_reusable()) << bad;
+    }
+  }
+}
+
+TEST_F(HttpClientTest, InterimResponsesHaveAnEnd) {
+  const auto after = [](int count) {
+    std::string responses;
+    for (int i = 0; i < count; ++i) responses += "HTTP/1.1 100 Continue\r\n\r\n";
+    MemoryStream stream(responses + kOk);
+    return HttpClient(stream, "a").request({}).body;
+  };
+  EXPECT_EQ(after(15), "ok");
+  EXPECT_THROW(after(16), HttpError);
+}
+
+TEST_F(HttpClientTest, AHeadHasALimit) {
+  const std::string frame = "HTTP/1.1 200 OK\r\nX: \r\nContent-Length: 0\r\n\r\n";
+  for (const std::size_t over : {0u, 1u}) {
+    for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
+      MemoryStream stream("HTTP/1.1 200 OK\r\nX: " + std::string(200 - frame.size() + over, 'x') + "\r\nContent-Length: 0\r\n\r\n", piece);
+      HttpClient client(stream, "a", {.max_head = 200});
+      if (over == 0) {
+        EXPECT_EQ(client.request({}).status, 200);
+      } else {
+        EXPECT_THAT(what_of<HttpError>([&] { client.request({}); }), HasSubstr("a head of more than 200 bytes"));
+      }
+    }
+  }
+}
+
+TEST_F(HttpClientTest, AnEndBeforeTheResponse) {
+  const std::pair<std::string, std::string> table[] = {
+      {"", "ended before its response"},
+      {"HTTP/1.1 20", "ended within the head"},
+      {"HTTP/1.1 100 Continue\r\n\r\n", "ended before its response"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", "ended 1 bytes before the end"},
+  };
+  for (const auto& [response, reason] : table) {
+    MemoryStream stream(response);
+    HttpClient client(stream, "a");
+    EXPECT_THAT(what_of<HttpCutShort>([&] { client.request({}); }), HasSubstr(reason));
+    EXPECT_FALSE(client.is_reusable());
+  }
+}
+
+TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
+  MemoryStream stream(kOk);
+  HttpClient client(stream, "a");
+  for (const HttpCall& call : {HttpCall{.method = "GE T"}, HttpCall{.method = ""}, HttpCall{.target = "/a b"}, HttpCall{.target = ""},
+                               HttpCall{.target = "/\r\nX: y"}, HttpCall{.target = "/\xC3\xA4"}}) {
+    EXPECT_THROW(client.request(call), Misuse);
+  }
+  EXPECT_EQ(stream.output(), "");
+  EXPECT_EQ(client.request({}).body, "ok") << "nothing has changed";
+  EXPECT_THROW(HttpClient(stream, "a\r\nX: y"), Misuse);
+}
+
+TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
+  MemoryStream stream(kOk + kOk);
+  HttpClient client(stream, "a");
+  EXPECT_EQ(client.begin({}).body, "");
+  EXPECT_FALSE(client.is_reusable());
+  EXPECT_THROW(client.request({}), Misuse);
+  EXPECT_EQ(client.body().read_all(2), "ok");
+  EXPECT_EQ(client.request({}).body, "ok");
+}
+
+TEST_F(HttpClientTest, ARefusalThatComesBeforeAllIsSentIsRead) {
+  MemoryStream stream("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n");
+  stream.room = 30;
+  HttpClient client(stream, "a");
+  EXPECT_EQ(client.request({.method = "POST", .body = std::string(100, 'x')}).status, 413);
+  EXPECT_FALSE(client.is_reusable());
+  MemoryStream gone("");
+  gone.room = 30;
+  EXPECT_THROW(HttpClient(gone, "a").request({.method = "POST", .body = std::string(100, 'x')}), IoError);
+}
+
+// --- against a server ------------------------------------------------------------------------------------------------------------
+
+// A server on loopback, in fibers of its own, as long as `body` runs.
+template <typename F>
+void with_server(const HttpHandler& handler, F&& body) {
+  on_virtual_time([&](VirtualClock& clock) {
+    Socket listener = listen(Address::loopback(0));
+    auto server = spawn("server", [&] {
+      std::vector<Fiber<void>> connections;
+      try {
+        while (true) {
+          connections.push_back(spawn("connection", [&, socket = listener.accept()]() mutable { serve_http_connection(socket, handler); }));
+        }
+      } catch (const Closed&) {
+      }
+      for (auto& connection : connections) connection.join();
+    });
+    body("http://" + listener.local_address().to_string(), clock);
+    listener.close();
+    server.join();
+  });
+}
+
+// TestHTTPClient of cothread: a page of a server on the same thread.
+TEST_F(HttpClientTest, APageOfAServerOnTheSameThread) {
+  int count = 0;
+  with_server(
+      [&](HttpRequest& request) {
+        ++count;
+        return HttpResponse::text(200, "page " + std::string(request.target()) + " of " + std::string(request.host()));
+      },
+      [](const std::string& url, VirtualClock&) {
+        const HttpReply page = http_get(url + "/a?b#c");
+        EXPECT_EQ(page.status, 200);
+        EXPECT_EQ(page.body, "page /a?b of " + url.substr(7));
+        EXPECT_EQ(http_get(url).body, "page / of " + url.substr(7));
+      });
+  EXPECT_EQ(count, 2);
+}
+
+TEST_F(HttpClientTest, ManyRequestsOnOneConnection) {
+  with_server([](HttpRequest& request) { return HttpResponse::text(200, request.body().read_all(100'000)); },
+              [](const std::string& url, VirtualClock&) {
+                Socket socket = connect("127.0.0.1", static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
+                HttpClient client(socket, "here");
+                for (const std::size_t size : {0u, 1u, 1000u, 100'000u}) {
+                  const std::string text(size, 'x');
+                  EXPECT_EQ(client.request({.method = "PUT", .body = text}).body, text);
+                }
+                EXPECT_TRUE(client.is_reusable());
+                socket.close();
+                EXPECT_FALSE(client.is_reusable());
+              });
+}
+
+TEST_F(HttpClientTest, TheLimitIsForAllOfIt) {
+  with_server(
+      [](HttpRequest&) {
+        return HttpResponse::streamed("text/plain", [](HttpBodyWriter& out) {
+          for (int i = 0; i < 3; ++i) {
+            out.write("x");
+            sleep(absl::Seconds(2));
+          }
+        });
+      },
+      [](const std::string& url, VirtualClock& clock) {
+        auto asker = spawn("asker", [&] { return what_of<Timedout>([&] { http_get(url, absl::Seconds(5)); }); });
+        // Each piece comes in time, and all of it does not.
+        for (int second = 0; second < 6; ++second) {
+          yield_until_idle();
+          clock.advance(absl::Seconds(1));
+        }
+        EXPECT_THAT(asker.join(), HasSubstr("timed out"));
+        EXPECT_THAT(what_of<Timedout>([&] { http_get(url, absl::ZeroDuration()); }), HasSubstr("timed out"));
+        yield_until_idle();
+        clock.advance(absl::Seconds(10));
+      });
+}
+
+TEST_F(HttpClientTest, UrlsOfAnotherKindAreRefused) {
+  for (const char* const url : {"", "127.0.0.1", "https://a/", "ftp://a/", "http://", "http:///x", "http://a b/", "http://a:99999/", "http://a:/", "http://a:0/", "http://u@a/"}) {
+    EXPECT_THAT(what_of<std::invalid_argument>([&] { http_get(url); }), HasSubstr("is not of the form http://host:port/path")) << url;
+  }
+}
+
+}  // namespace
+}  // namespace cooperative

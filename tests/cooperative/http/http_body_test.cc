@@ -1,0 +1,126 @@
+#include "cooperative/http/http_body.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cooperative/errors.h"
+#include "cooperative/http/client.h"
+#include "tests/support/memory_stream.h"
+
+namespace cooperative {
+namespace {
+
+using mothreads::Why;
+using testing::MemoryStream;
+
+// What came of a body, and how it ended.
+struct Read {
+  std::string text;
+  std::string end;
+};
+
+Read read_to_the_end(const std::string& response, std::size_t piece, std::size_t at_once, const HttpClientOptions& options = {}) {
+  MemoryStream stream(response, piece);
+  HttpClient client(stream, "a", options);
+  Read read;
+  try {
+    client.begin({});
+    std::string room(at_once, '\0');
+    while (true) {
+      const Received got = client.body().read_some(std::as_writable_bytes(std::span(room)));
+      read.text.append(room, 0, got.size());
+      if (!got) {
+        read.end = to_string(got.why());
+        break;
+      }
+    }
+    EXPECT_TRUE(client.body().is_at_end());
+    std::byte one[1];
+    EXPECT_EQ(client.body().read_some(one).why(), Why::closed) << "for good";
+  } catch (const HttpError& error) {
+    read.end = std::to_string(error.status());
+  } catch (const HttpCutShort&) {
+    read.end = "cut short";
+  }
+  return read;
+}
+
+TEST(HttpBodyTest, AllKindsInAllPieces) {
+  const std::string sized = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
+  const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n012\r\n7;x\r\n3456789\r\n0\r\nT: x\r\n\r\n";
+  const std::string to_the_end = "HTTP/1.0 200 OK\r\n\r\n0123456789";
+  for (const std::size_t piece : {1u, 2u, 5u, 1000u}) {
+    for (const std::size_t at_once : {1u, 4u, 10u, 100u}) {
+      for (const std::string& response : {sized, chunked, to_the_end}) {
+        const Read read = read_to_the_end(response, piece, at_once);
+        EXPECT_EQ(read.text, "0123456789") << response << " in pieces of " << piece << ", at once " << at_once;
+        EXPECT_EQ(read.end, "closed");
+      }
+    }
+  }
+}
+
+TEST(HttpBodyTest, WhatIsMissingIsSaid) {
+  for (const std::size_t piece : {1u, 1000u}) {
+    const Read sized = read_to_the_end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n012345678", piece, 4);
+    EXPECT_EQ(sized.text, "012345678");
+    EXPECT_EQ(sized.end, "cut short");
+    for (const char* const tail : {"3\r\n012", "3\r\n012\r\n", "3\r\n012\r\n0\r\n", "3\r\n012\r\n0\r\n\r"}) {
+      const Read chunked = read_to_the_end(std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") + tail, piece, 4);
+      EXPECT_EQ(chunked.text, "012");
+      EXPECT_EQ(chunked.end, "cut short") << tail;
+    }
+  }
+}
+
+TEST(HttpBodyTest, ItsLimit) {
+  const HttpClientOptions options{.max_body = 10};
+  EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", 3, 4, options).end, "closed");
+  EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n0123456789a", 3, 4, options).end, "413");
+  EXPECT_EQ(read_to_the_end("HTTP/1.0 200 OK\r\n\r\n0123456789", 3, 4, options).end, "closed");
+  EXPECT_EQ(read_to_the_end("HTTP/1.0 200 OK\r\n\r\n0123456789a", 3, 4, options).end, "413");
+  EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", 3, 4, options).end, "closed");
+  EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n", 3, 4, options).end, "413");
+}
+
+// Between two chunks: their size, what is behind it, and trailers.
+TEST(HttpBodyTest, WhatStandsBetweenChunksHasALimit) {
+  constexpr std::size_t kLimit = 8 * 1024;
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::size_t piece : {std::size_t{1000}, std::string::npos}) {
+    for (const std::size_t over : {0u, 1u}) {
+      const std::string extension = "3;" + std::string(kLimit - 4 + over, 'x') + "\r\nabc\r\n0\r\n\r\n";
+      EXPECT_EQ(read_to_the_end(head + extension, piece, 10).end, over == 0 ? "closed" : "400");
+      const std::string frame = "0\r\nT: \r\n\r\n";
+      const std::string trailers = "0\r\nT: " + std::string(kLimit - frame.size() + over, 'x') + "\r\n\r\n";
+      EXPECT_EQ(read_to_the_end(head + trailers, piece, 10).end, over == 0 ? "closed" : "400");
+    }
+  }
+}
+
+TEST(HttpBodyTest, ALimitOfTimeLosesNothing) {
+  MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n01", 1, MemoryStream::Then::silence);
+  HttpClient client(stream, "a");
+  client.begin({});
+  std::byte room[10];
+  EXPECT_EQ(client.body().read_some(room).size(), 2u);
+  EXPECT_EQ(client.body().read_some(room).why(), Why::timed_out);
+  EXPECT_THROW(client.body().read_all(10), Timedout);
+  stream.send("2\r\n0\r\n\r\n");
+  EXPECT_EQ(client.body().read_all(10), "2");
+  EXPECT_TRUE(client.is_reusable());
+}
+
+TEST(HttpBodyTest, WhatCannotBeTakenCannotBeAskedForAgain) {
+  MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n5\r\nGET /\r\n");
+  HttpClient client(stream, "a");
+  client.begin({});
+  EXPECT_THROW(client.body().read_all(10), HttpError);
+  EXPECT_THROW(client.body().read_all(10), HttpError);
+  EXPECT_FALSE(client.is_reusable());
+}
+
+}  // namespace
+}  // namespace cooperative
