@@ -17,7 +17,6 @@
 
 namespace cooperative {
 
-using mothreads::Ended;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
@@ -113,18 +112,23 @@ class HttpReader {
 
   HttpReply read_head(bool is_head, const Until& until) {
     HttpReply reply;
+    const auto text = [&] { return stream_.buffered().substr(0, options_.max_head); };
+    const auto is_done = [&] {
+      const HttpParser::Step step = parser_.parse_head(text());
+      if (step == HttpParser::Step::done || step == HttpParser::Step::need_more) return step == HttpParser::Step::done;
+      throw HttpError(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
+    };
     parser_.begin(reply.headers, is_head);
-    while (true) {
-      const std::string_view text = stream_.buffered().substr(0, options_.max_head);
-      const HttpParser::Step step = parser_.parse_head(text);
-      if (step == HttpParser::Step::done) break;
-      if (step != HttpParser::Step::need_more) throw HttpError(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
-      if (text.size() >= options_.max_head) throw HttpError(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
-      const Ended ended = stream_.fill(until);
-      if (ended.why() == Why::closed) {
-        throw HttpCutShort(fmt::format("{}: ended {}", stream_.name(), stream_.buffered().empty() ? "before its response" : "within the head of its response"));
-      }
-      if (!ended) throw Timedout(fmt::format("{}: {} before its response", stream_.name(), to_string(ended.why())));
+    while (!is_done()) {
+      const bool is_full = text().size() >= options_.max_head;
+      const Why why = is_full ? Why::ready : stream_.fill(until).why();
+      if (!is_full && why == Why::ready) continue;
+      // Once Beast has seen that a head is not complete it looks no further until it is: whether it could become one is asked anew.
+      parser_.begin(reply.headers, is_head);
+      static_cast<void>(is_done());
+      if (is_full) throw HttpError(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
+      if (why != Why::closed) throw Timedout(fmt::format("{}: {} before its response", stream_.name(), to_string(why)));
+      throw HttpCutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
     }
     const HttpHead& head = parser_.head();
     reply.status = head.status;

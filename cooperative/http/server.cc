@@ -104,47 +104,49 @@ HttpConnection::Next HttpConnection::serve_one() {
 // False when there is no request; then `next` says what to do.
 bool HttpConnection::read_head(Next& next) {
   std::optional<Instant> deadline;
+  Why end = Why::ready;
   const auto more = [&] {
     if (!deadline) deadline = deadline_in(options_.head_limit);
-    const Ended ended = stream_.fill(*deadline);
-    if (ended) return true;
-    if (ended.why() == Why::closed) {
-      log_unanswered("the connection ended within its head");
-      next = Next::end;
-    } else {
-      next = refuse(408, "its head took too long");
-    }
-    return false;
+    end = stream_.fill(*deadline).why();
+    return end == Why::ready;
   };
 
   // An empty line before a request comes from old clients, which send one behind a body.
-  while (stream_.buffered() == "\r") {
-    if (!more()) return false;
+  while (stream_.buffered() == "\r" && more()) {
   }
-  if (stream_.buffered().starts_with("\r\n")) {
-    stream_.consume(2);
-    while (stream_.buffered().empty()) {
-      if (!more()) return false;
-    }
-  }
+  if (stream_.buffered().starts_with("\r\n")) stream_.consume(2);
 
+  // Whether it cannot become a request.
+  const auto is_refused = [&](HttpParser::Step step) {
+    switch (step) {
+      case HttpParser::Step::bad: next = refuse(400, parser_.why()); return true;
+      case HttpParser::Step::bad_version: next = refuse(505, parser_.why()); return true;
+      case HttpParser::Step::unknown_coding: next = refuse(501, parser_.why()); return true;
+      default: return false;
+    }
+  };
+  const auto text = [&] { return stream_.buffered().substr(0, options_.max_head); };
   parser_.begin(request_.headers_);
-  while (true) {
-    const std::string_view text = stream_.buffered().substr(0, options_.max_head);
-    switch (parser_.parse_head(text)) {
-      case HttpParser::Step::done: return true;
-      case HttpParser::Step::bad: next = refuse(400, parser_.why()); return false;
-      case HttpParser::Step::bad_version: next = refuse(505, parser_.why()); return false;
-      case HttpParser::Step::unknown_coding: next = refuse(501, parser_.why()); return false;
-      case HttpParser::Step::need_more: break;
-    }
-    if (text.size() >= options_.max_head) {
-      const bool has_line = text.find("\r\n") != std::string_view::npos;
-      next = refuse(has_line ? 431 : 414, "its head is too long");
-      return false;
-    }
-    if (!more()) return false;
+  do {
+    const HttpParser::Step step = parser_.parse_head(text());
+    if (step == HttpParser::Step::done) return true;
+    if (is_refused(step)) return false;
+  } while (text().size() < options_.max_head && more());
+
+  // Once Beast has seen that a head is not complete it looks no further until it is: whether it could become one is asked anew.
+  parser_.begin(request_.headers_);
+  if (is_refused(parser_.parse_head(text()))) return false;
+  if (text().size() >= options_.max_head) {
+    next = refuse(text().find("\r\n") != std::string_view::npos ? 431 : 414, "its head is too long");
+  } else if (text().empty()) {
+    next = Next::end;  // it was no more than an empty line
+  } else if (end == Why::closed) {
+    log_unanswered("the connection ended within its head");
+    next = Next::end;
+  } else {
+    next = refuse(408, "its head took too long");
   }
+  return false;
 }
 
 // 0 when the request can be given to the handler.

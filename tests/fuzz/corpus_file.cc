@@ -1,0 +1,37 @@
+#include "tests/fuzz/corpus_file.h"
+
+#include <cstddef>
+#include <stdexcept>
+
+namespace cooperative::fuzz {
+
+std::string from_corpus_file(std::string_view text) {
+  std::string bytes;
+  const auto hex = [&](std::size_t at) -> int {
+    const std::size_t digit = at < text.size() ? std::string_view("0123456789abcdef").find(text[at]) : std::string_view::npos;
+    if (digit == std::string_view::npos) throw std::runtime_error("a corpus file: \\x needs two small hexadecimal digits");
+    return static_cast<int>(digit);
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') continue;
+    if (text[i] != '\\') {
+      bytes.push_back(text[i]);
+      continue;
+    }
+    if (++i == text.size()) throw std::runtime_error("a corpus file: ends with a backslash");
+    switch (text[i]) {
+      case 'r': bytes.push_back('\r'); break;
+      case 'n': bytes.push_back('\n'); break;
+      case '0': bytes.push_back('\0'); break;
+      case '\\': bytes.push_back('\\'); break;
+      case 'x':
+        bytes.push_back(static_cast<char>(hex(i + 1) * 16 + hex(i + 2)));
+        i += 2;
+        break;
+      default: throw std::runtime_error("a corpus file: an unknown escape");
+    }
+  }
+  return bytes;
+}
+
+}  // namespace cooperative::fuzz

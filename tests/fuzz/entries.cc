@@ -1,0 +1,235 @@
+#include "tests/fuzz/entries.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/http/client.h"
+#include "cooperative/http/internal/beneath.h"
+#include "cooperative/http/internal/conditions.h"
+#include "cooperative/http/internal/utf8.h"
+#include "cooperative/http/internal/websocket_frames.h"
+#include "cooperative/http/server.h"
+#include "cooperative/http/websocket.h"
+#include "cooperative/io/io_error.h"
+#include "mothreads/log.h"
+#include "tests/support/memory_stream.h"
+
+namespace cooperative::fuzz {
+
+using testing::MemoryStream;
+
+namespace {
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "fuzzing: %s\n", what);
+  std::fflush(stderr);
+  std::abort();
+}
+
+// In whatever pieces something comes, it is the same.
+void require_same(const std::string& seen, const std::string& other) {
+  if (seen == other) return;
+  std::fprintf(stderr, "fuzzing: in other pieces, another meaning:\n%s\n--- and\n%s\n", seen.c_str(), other.c_str());
+  std::fflush(stderr);
+  std::abort();
+}
+
+// A million refusals are no news.
+void be_quiet() {
+  static const bool once = [] {
+    mothreads::log::set_level(mothreads::log::Level::critical);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+// Takes the byte that says how, if there is one.
+unsigned take_choice(std::string_view& input) {
+  if (input.empty()) return 0;
+  const auto choice = static_cast<unsigned char>(input.front());
+  input.remove_prefix(1);
+  return choice;
+}
+
+std::size_t piece_of(unsigned choice) {
+  constexpr std::array<std::size_t, 4> kPieces{std::string::npos, 1, 3, 17};
+  return kPieces[choice & 3];
+}
+
+// What came out, as what went in.
+struct Seen {
+  std::vector<std::string> requests;
+  std::vector<std::string> bodies;
+  std::string statuses;
+
+  std::string text() const {
+    std::string all;
+    for (const std::string& request : requests) all += "request " + request + "\n";
+    for (const std::string& body : bodies) all += "body " + body + "\n";
+    return all + "statuses " + statuses + "\n";
+  }
+};
+
+Seen serve(std::string_view input, std::size_t piece, unsigned how) {
+  MemoryStream stream{std::string(input), piece};
+  Seen seen;
+  const HttpOptions options{.max_head = 512, .max_target = 128, .max_body = 256, .linger_limit = absl::ZeroDuration()};
+  serve_http_connection(
+      stream,
+      [&](HttpRequest& request) {
+        std::string line(request.method());
+        line.append(" ").append(request.path().value_or("?")).append(" ").append(request.host()).append(" ").append(request.query());
+        line.append(request.query_value("a").value_or(""));
+        seen.requests.push_back(line);
+        for (std::size_t i = 0; i < request.headers().size(); ++i) {
+          const auto [name, value] = request.headers()[i];
+          require(is_http_token(name), "a name is no token");
+          require(value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos, "a value has the end of a line");
+        }
+        require(request.minor_version() == 0 || request.headers().count("Host") == 1, "not one Host");
+        require(!request.headers().get("Transfer-Encoding") || !request.headers().get("Content-Length"), "two lengths");
+        if ((how & 1) != 0) seen.bodies.push_back(request.body().read_all(200));
+        if ((how & 2) != 0) {
+          std::array<std::byte, 7> room;
+          while (request.body().read_some(room)) {
+          }
+        }
+        if ((how & 4) != 0) return HttpResponse::streamed("a/b", [](HttpBodyWriter& out) { out.write("piece"); });
+        if ((how & 8) != 0) return accept_websocket(request, [](WebSocket& socket) { static_cast<void>(socket.read()); });
+        return HttpResponse::text(200, "body");
+      },
+      options);
+  require(!stream.is_open(), "a connection was left open");
+  // None follows a refusal, but for those of a handler's own.
+  bool is_over = false;
+  for (std::size_t at = stream.output().find("HTTP/1.1 "); at != std::string::npos; at = stream.output().find("HTTP/1.1 ", at + 1)) {
+    const std::string status = stream.output().substr(at + 9, 3);
+    require(!is_over, "an answer after a refusal");
+    is_over = status == "400" && (how & 8) == 0;
+    if (status != "100") seen.statuses += status + " ";  // said only while the body has not come
+  }
+  return seen;
+}
+
+}  // namespace
+
+void http_request(std::string_view input) {
+  be_quiet();
+  const unsigned choice = take_choice(input);
+  const Seen seen = serve(input, piece_of(choice), choice >> 2);
+  require_same(serve(input, std::string::npos, choice >> 2).text(), seen.text());
+  require_same(serve(input, 1, choice >> 2).text(), seen.text());
+}
+
+void http_response(std::string_view input) {
+  be_quiet();
+  const unsigned choice = take_choice(input);
+  const auto ask = [&](std::size_t piece) {
+    MemoryStream stream{std::string(input), piece};
+    HttpClient client(stream, "host", {.max_head = 512, .max_body = 256});
+    std::string seen;
+    try {
+      for (int i = 0; i < 2 && client.is_reusable(); ++i) {
+        const HttpReply reply = client.request({.method = (choice & 4) != 0 ? "HEAD" : "GET"});
+        require(reply.body.size() <= 256, "a body beyond its limit");
+        require((reply.status >= 200 && reply.status <= 999) || reply.status == 101, "no status");
+        seen += std::to_string(reply.status) + reply.reason + "|" + reply.body + "|";
+        for (std::size_t k = 0; k < reply.headers.size(); ++k) seen.append(reply.headers[k].name).append(reply.headers[k].value);
+      }
+    } catch (const HttpError& error) {
+      seen += "error";
+      require(!client.is_reusable(), "an error, and the connection is good");
+    } catch (const HttpCutShort&) {
+      seen += "cut";
+    }
+    return seen;
+  };
+  const std::string seen = ask(piece_of(choice));
+  require_same(ask(std::string::npos), seen);
+  if ((choice & 8) != 0) {
+    MemoryStream stream{std::string(input), piece_of(choice)};
+    try {
+      WebSocket socket = connect_websocket(stream, "host", "/");
+    } catch (const HttpError&) {
+    } catch (const HttpCutShort&) {
+    }
+  }
+}
+
+void websocket(std::string_view input) {
+  be_quiet();
+  const unsigned choice = take_choice(input);
+  const auto read = [&](std::size_t piece) {
+    MemoryStream stream{std::string(input), piece};
+    const auto role = (choice & 4) != 0 ? internal::WebSocketFrames::Role::client : internal::WebSocketFrames::Role::server;
+    WebSocket socket(std::make_unique<internal::WebSocketFrames>(stream, role, WebSocketOptions{.max_message = 300}, ""));
+    std::string seen;
+    try {
+      while (auto message = socket.read()) {
+        require(message->data.size() <= 300, "a message beyond its limit");
+        require(!message->is_text || internal::is_utf8(message->data), "a text that is no UTF-8");
+        seen += message->data + "|";
+      }
+      seen += std::to_string(socket.close_code()) + socket.close_reason();
+    } catch (const WebSocketError& error) {
+      seen += "error " + std::to_string(error.code());
+    }
+    require(!socket.is_open(), "it goes on after its end");
+    return seen;
+  };
+  const std::string seen = read(piece_of(choice));
+  require_same(read(std::string::npos), seen);
+}
+
+void ranges(std::string_view input) {
+  const auto take_line = [&] {
+    const std::string_view line = input.substr(0, input.find('\n'));
+    input.remove_prefix(std::min(input.size(), line.size() + 1));
+    return line;
+  };
+  std::string path;
+  if (internal::resolve_target_path(take_line(), path)) {
+    require(!path.starts_with('/') && path.find('\0') == std::string::npos, "a path that is not relative");
+    for (std::string_view left = path; !left.empty();) {
+      const std::string_view part = left.substr(0, left.find('/'));
+      require(!part.empty() && part != "." && part != "..", "a path that is not plain");
+      left.remove_prefix(std::min(left.size(), part.size() + 1));
+    }
+  }
+  constexpr std::uint64_t kSize = 1000;
+  constexpr std::size_t kMaxRanges = 5;
+  const internal::HttpValidators validators{"\"tag\"", absl::FromUnixSeconds(784111777)};  // Sun, 06 Nov 1994 08:49:37 GMT
+  HttpHeaders headers;
+  while (!input.empty()) {
+    const std::string_view line = take_line();
+    const std::size_t colon = line.find(':');
+    const std::string_view name = line.substr(0, colon);
+    std::string value(colon == std::string_view::npos ? std::string_view() : line.substr(colon + 1));
+    std::erase_if(value, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
+    if (is_http_token(name)) headers.add(name, http_trim(value));
+  }
+  const int status = internal::check_conditions(headers, validators);
+  require(status == 0 || status == 304 || status == 412, "a status of its own");
+  if (const auto asked = internal::ranges_of(headers, validators, kSize, kMaxRanges)) {
+    require(asked->size() <= kMaxRanges, "too many ranges");
+    std::uint64_t sum = 0;
+    for (const internal::HttpRange& range : *asked) {
+      require(range.size > 0 && range.offset < kSize && range.size <= kSize - range.offset, "a range outside of its file");
+      sum += range.size;
+    }
+    require(sum <= kSize, "more than everything");
+  }
+}
+
+}  // namespace cooperative::fuzz

@@ -1,0 +1,33 @@
+#pragma once
+
+// What fuzzers feed, and what replays their finds as tests: each takes any bytes, and ends the program when something is wrong beyond what a
+// sanitizer sees.
+
+#include <cstdint>
+#include <string_view>
+
+namespace cooperative::fuzz {
+
+// One of them: the name of its corpus.
+struct Entry {
+  std::string_view name;
+  void (*run)(std::string_view input);
+};
+
+// A server's connection. The first byte chooses the pieces in which the rest comes, and what the handler does with bodies.
+void http_request(std::string_view input);
+// A client's, likewise: two requests on one connection.
+void http_response(std::string_view input);
+// Either side of a WebSocket: by the first byte.
+void websocket(std::string_view input);
+// Lines: a target, and then header fields of conditions and ranges, against a made-up file.
+void ranges(std::string_view input);
+
+inline constexpr Entry kEntries[] = {
+    {"http_request", http_request},
+    {"http_response", http_response},
+    {"websocket", websocket},
+    {"ranges", ranges},
+};
+
+}  // namespace cooperative::fuzz
