@@ -40,14 +40,15 @@ struct Place {
   std::size_t size = 0;
 };
 
-// A line of three parts, of which the last is "HTTP/2.0": well-formed, and not ours.
+// The third part of the first line begins like "HTTP/2.0": well-formed, and not ours.
 bool has_other_version(std::string_view text) {
-  const std::string_view line = text.substr(0, text.find("\r\n"));
-  if (line.size() < 8 || std::count(line.begin(), line.end(), ' ') != 2) return false;
-  const std::string_view version = line.substr(line.size() - 8);
+  const std::size_t target = text.find(' ');
+  const std::size_t end = target == std::string_view::npos ? target : text.find(' ', target + 1);
+  if (end == std::string_view::npos) return false;
+  const std::string_view version = text.substr(end + 1, 8);
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  return version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]) && version != "HTTP/1.0" &&
-         version != "HTTP/1.1";
+  return version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]) &&
+         version != "HTTP/1.0" && version != "HTTP/1.1";
 }
 
 }  // namespace
