@@ -13,18 +13,27 @@ namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool is_token_char(char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
+// What a byte may be part of. Looked up: every byte of every field is.
+struct Kinds {
+  bool token[256] = {};
+  bool value[256] = {};
+  constexpr Kinds() {
+    for (int c = 0; c < 256; ++c) value[c] = (c >= ' ' && c != 0x7f) || c == '\t';
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+      token[static_cast<unsigned char>(c)] = true;
+    }
+  }
+};
+constexpr Kinds kKinds;
 
-bool is_value_char(char c) { return (static_cast<unsigned char>(c) >= ' ' && c != '\x7f') || c == '\t'; }
+bool is_token_char(char c) { return kKinds.token[static_cast<unsigned char>(c)]; }
+bool is_value_char(char c) { return kKinds.value[static_cast<unsigned char>(c)]; }
 
 void check(std::string_view name, std::string_view value) {
   if (!is_http_token(name)) {
     throw mothreads::Misuse(fmt::format("a header field needs a name of letters, digits and \"-\": \"{}\" is none", name.substr(0, 80)));
   }
-  if (!std::all_of(value.begin(), value.end(), is_value_char)) {
+  if (!std::all_of(value.begin(), value.end(), [](char c) { return is_value_char(c); })) {
     throw mothreads::Misuse(fmt::format("the value of header field \"{}\" has a control character: encode it first", name));
   }
 }
@@ -42,7 +51,7 @@ std::string_view http_trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-bool is_http_token(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char); }
+bool is_http_token(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is_token_char(c); }); }
 
 HttpHeaders::HttpHeaders(std::initializer_list<HttpField> fields) {
   for (const auto& [name, value] : fields) add(name, value);

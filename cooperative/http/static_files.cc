@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
+#include "cooperative/http/internal/http_date.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
@@ -193,7 +194,7 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
   HttpResponse response;
   HttpHeaders& headers = response.headers;
   const auto add_common = [&] {
-    headers.add("Last-Modified", internal::format_http_date(last_modified));
+    headers.add("Last-Modified", internal::format_http_date(absl::ToTimeT(last_modified)));
     headers.add("ETag", etag);
     headers.add("Accept-Ranges", "bytes");
     if (!options_.cache_control.empty()) headers.add("Cache-Control", options_.cache_control);

@@ -62,8 +62,6 @@ std::optional<absl::Time> parse_http_date(std::string_view text) {
   return std::nullopt;
 }
 
-std::string format_http_date(absl::Time time) { return absl::FormatTime("%a, %d %b %E4Y %H:%M:%S GMT", time, absl::UTCTimeZone()); }
-
 int check_conditions(const HttpHeaders& headers, const HttpValidators& validators) {
   if (headers.get("If-Match")) {
     if (!lists_etag_anywhere(headers, "If-Match", validators.etag, false)) return 412;

@@ -38,6 +38,5 @@ std::optional<std::vector<HttpRange>> ranges_of(const HttpHeaders& headers, cons
 
 // In all three forms that there have been.
 std::optional<absl::Time> parse_http_date(std::string_view text);
-std::string format_http_date(absl::Time time);
 
 }  // namespace cooperative::internal

@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
+#include "cooperative/http/internal/http_date.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t kPiece = 256 * 1024;
 
-// "Sun, 06 Nov 1994 08:49:37 GMT" of now; made once in a second.
+// Made once in a second.
 std::string_view date_of_now() {
   struct Cached {
     std::time_t time = -1;
@@ -28,7 +29,7 @@ std::string_view date_of_now() {
   thread_local Cached cached;
   if (const std::time_t now = std::time(nullptr); now != cached.time) {
     cached.time = now;
-    cached.text = absl::FormatTime("%a, %d %b %E4Y %H:%M:%S GMT", absl::FromTimeT(now), absl::UTCTimeZone());
+    cached.text = format_http_date(now);
   }
   return cached.text;
 }
