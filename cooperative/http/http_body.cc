@@ -49,6 +49,8 @@ Received HttpBody::read_some(std::span<std::byte> into, const Until& until) {
 }
 
 Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
+  const auto refuse_late = [&] { throw HttpError(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_))); };
+  if (deadline_ && Clock::current().now() >= *deadline_) refuse_late();  // what has come already would not look at the time
   if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
   if (wants_continue_) send_continue();
   const auto read = [&](const Until& limit) { return framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit); };
@@ -57,9 +59,7 @@ Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
   if (taken_ > max_) {
     throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
   }
-  if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) {
-    throw HttpError(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_)));
-  }
+  if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) refuse_late();
   return received;
 }
 

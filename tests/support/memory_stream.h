@@ -36,7 +36,6 @@ class MemoryStream final : public Stream {
   // From then on writing fails.
   std::size_t room = std::string::npos;
 
-  void shut_down_writing(const mothreads::Until&) override { has_shut_down_ = true; }
   void close() override { is_open_ = false; }
   bool is_open() const override { return is_open_; }
   std::string name() const override { return "memory"; }
@@ -62,6 +61,7 @@ class MemoryStream final : public Stream {
     if (size == 0) throw IoError(EPIPE, name(), "send");
     return {size, mothreads::Why::ready};
   }
+  void end_writing(const mothreads::Until&) override { has_shut_down_ = true; }
 
  private:
   std::string input_;
