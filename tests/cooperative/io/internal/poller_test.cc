@@ -65,6 +65,7 @@ using testing::take;
 using ::testing::ElementsAre;
 
 class PollerTest : public testing::IoTest {};
+class PollerDeathTest : public testing::IoTest {};
 
 // On a thread without fibers.
 void write_byte(Socket& socket) { EXPECT_EQ(::write(socket.native(), "x", 1), 1); }
@@ -345,6 +346,20 @@ TEST_F(PollerTest, ASocketOutlivesItsSchedulerAndServesAnother) {
       EXPECT_EQ(SchedulerCore::current().poller().descriptor() >= 0, true);
     });
   }
+}
+
+TEST_F(PollerDeathTest, WhoClosesItsDescriptorEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        Socket silent = Socket::udp();
+        silent.bind(Address::loopback(0));
+        auto reader = spawn("reader", [&] { take(silent, 1); });
+        yield();  // it waits
+        ::close(SchedulerCore::current().poller().descriptor());
+        reader.join();
+      },
+      "a scheduler cannot wait for its descriptors any more");
 }
 
 TEST_F(PollerTest, MoreAreReadyAtOnceThanOneCallTells) {
