@@ -243,7 +243,7 @@ void Stream::write_all(std::string_view data, const Until& until) {
   with_limit(until, [&](const Until& given) {
     const TotalLimit limit(given);
     const Sent sent = send_pieces({&data, 1}, *limit);  // most often all of it
-    if (sent.size() < data.size()) write_rest({&data, 1}, sent, limit);
+    if (!sent || sent.size() < data.size()) write_rest({&data, 1}, sent, limit);
   });
 }
 
@@ -267,7 +267,7 @@ void Stream::write_what_waits(const Until& until) {
       const std::string_view rest = std::string_view(waiting).substr(written);
       const Sent sent = send_pieces({&rest, 1}, *limit);
       written += sent.size();
-      if (written == waiting.size()) break;
+      if (sent && written == waiting.size()) break;
       if (const Why why = sent ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
         throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were flushed", name(), why == Why::stopped ? "stopped" : "timed out", written,
                                         waiting.size()),
@@ -302,7 +302,7 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
   std::span<std::string_view> todo(left);
   for (bool is_first = sent && sent.size() == 0;; is_first = false) {
     written += sent.size();
-    if (written == size) return;
+    if (sent && written == size) return;  // all may be taken, and not on its way
     if (const Why why = sent && !is_first ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
       throw WriteTimedout(
           fmt::format("{}: {} after {} of {} bytes were written", name(), why == Why::stopped ? "stopped" : "timed out", written, size), written);

@@ -125,7 +125,8 @@ class Stream {
 
   // Of a stream itself: at least one byte, `closed` at its end, or the limit. `into` has room.
   virtual Received receive(std::span<std::byte> into, const mothreads::Until& until) = 0;
-  // At least one byte of the pieces, of which none is empty, and there is at least one.
+  // At least one byte of the pieces, of which none is empty, and there is at least one. Bytes that were taken but are not on their way count;
+  // when a limit came before they were, it says so.
   virtual Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) = 0;
   virtual void end_writing(const mothreads::Until& until) = 0;
 
