@@ -17,6 +17,10 @@ namespace cooperative {
 class IoError : public std::system_error {
  public:
   IoError(int error, std::string_view object, std::string_view verb);
+
+ protected:
+  // Of what is not the system, but stands for it.
+  IoError(std::error_code error, const std::string& what) : std::system_error(error, what) {}
 };
 
 // A write whose limit came before all was written. So much was: the conversation is broken there, unless the other side can tell.

@@ -98,7 +98,7 @@ def mothreads_deps():
         },
     )
 
-    # For docs/examples.
+    # For TLS, and docs/examples.
     _unless_defined(
         system_library,
         "openssl",

@@ -3,8 +3,8 @@
 
 packages_for() {
   case $1 in
-    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev ;;
-    examples) echo libcli11-dev libssl-dev ;;
+    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libssl-dev ;;
+    examples) echo libcli11-dev ;;
     test) echo gdb libgmock-dev libunwind-dev ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
     clang) echo clang-14 libclang-rt-14-dev llvm ;;

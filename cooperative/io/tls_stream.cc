@@ -1,0 +1,570 @@
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
+#include "cooperative/fiber.h"
+#include "cooperative/internal/home.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/address.h"
+#include "cooperative/io/internal/openssl.h"
+#include "cooperative/io/internal/turn.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::OwnedSsl;
+using internal::QueuedErrors;
+using internal::Turn;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::WaitList;
+using mothreads::internal::WaitNode;
+
+namespace {
+
+constexpr std::size_t kMaxRecord = 16 * 1024;   // of what is written: RFC 8446, 5.1
+constexpr std::size_t kSmallRead = 4096;        // on the stack, while it waits
+constexpr std::size_t kLargeRead = 17 * 1024;   // a record with all that belongs to it, and more
+constexpr std::size_t kMuchInVain = 32 * 1024;  // more than a record: where nothing came of that a limit is looked at, though nobody waited
+
+}  // namespace
+
+// OpenSSL never waits and never sees a descriptor: it takes its input from `arrived_` and leaves its output in `unsent_`, in a call that
+// no other fiber can come between. The waits are between those calls:
+//
+//     reading_   who has it reads the stream below, and feeds what comes to OpenSSL. One at a time: what somebody waits for below may
+//                come with what another one has read.
+//     writing_   who has it writes the stream below, and nothing of its own before all that is unsent. One at a time: records have an order.
+//     stalled_   writers that must wait until OpenSSL has read the rest of a message (of the handshake's kind, after it); whoever reads
+//                wakes them, for they may go on, or have to read themselves.
+class TlsStream::Session {
+ public:
+  Session(const TlsContext& context, std::unique_ptr<Stream> owned, Stream& below, std::string host);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void shake_hands(const Until& until);
+  Received receive(std::span<std::byte> into, const Until& until);
+  Sent send_pieces(std::span<const std::string_view> pieces, const Until& until);
+  void end_writing(const Until& until);
+  void close();
+
+  bool is_open() const { return !is_closed_ && below_.is_open(); }
+  SSL* ssl() const { return ssl_.get(); }
+  const TlsContext::Parts& parts() const { return context_.parts(); }
+  std::string name() const;
+
+ private:
+  enum class Step : std::uint8_t { done, needs_input, at_end };
+
+  static BIO_METHOD* pipe();
+  static Session& of(BIO* bio) { return *static_cast<Session*>(BIO_get_data(bio)); }
+
+  void expect_host();
+  void check_usable() const;
+  Why taken_or_closed(Why why) const;
+
+  template <typename Call>
+  Step run(const char* verb, Call&& call);
+  [[noreturn]] void fail(const char* verb);
+  [[noreturn]] void give_up(Why why, const char* verb) const;
+
+  Why feed(const Until& limit);
+  Why await_input(const Until& limit);
+  void leave_reading() noexcept;
+  bool has_unsent() const { return sent_ < sending_.size() || !unsent_.empty(); }
+  Why flush(const Until& limit);
+  bool flush_at_once();
+  Why flush_or_hear_why(const Until& limit, const char* verb);
+  void hear_why_it_went(const char* verb);
+  Why feed_while_sending(const Until& limit);
+
+  internal::Home home_;
+  const TlsContext context_;
+  const std::unique_ptr<Stream> owned_;
+  Stream& below_;
+  const std::string host_;  // of a client
+  OwnedSsl ssl_;
+  bool is_closed_ = false;
+  bool is_shut_ = false;            // close_notify has been written
+  bool reads_large_ = false;        // the last read was as full as it could be
+  std::exception_ptr failure_;      // after which OpenSSL must not be asked again
+
+  std::string arrived_;             // and OpenSSL has not taken it ...
+  std::size_t taken_ = 0;           // ... but for that much
+  std::size_t in_vain_ = 0;         // so much has come since the last data
+  std::string unsent_;              // OpenSSL wrote it, behind ...
+  std::string sending_;             // ... that: who has writing_ sends it ...
+  std::size_t sent_ = 0;            // ... and has sent so much
+  Turn reading_;
+  Turn writing_;
+  WaitList stalled_;
+};
+
+// --- between OpenSSL and the stream below ------------------------------------------------------------------------------------
+
+BIO_METHOD* TlsStream::Session::pipe() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "a stream of mothreads");
+    if (made == nullptr) throw std::bad_alloc();
+    BIO_meth_set_read_ex(made, [](BIO* bio, char* into, std::size_t room, std::size_t* size) {
+      Session& self = of(bio);
+      BIO_clear_retry_flags(bio);
+      *size = std::min(room, self.arrived_.size() - self.taken_);
+      if (*size == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+      }
+      std::copy_n(self.arrived_.data() + self.taken_, *size, into);
+      self.taken_ += *size;
+      if (self.taken_ == self.arrived_.size()) {
+        self.taken_ = 0;
+        if (self.arrived_.capacity() > kSmallRead) self.arrived_ = {};  // an idle stream holds little
+        self.arrived_.clear();
+      }
+      return 1;
+    });
+    BIO_meth_set_write_ex(made, [](BIO* bio, const char* data, std::size_t size, std::size_t* written) {
+      BIO_clear_retry_flags(bio);
+      try {
+        of(bio).unsent_.append(data, size);
+      } catch (const std::bad_alloc&) {
+        return 0;
+      }
+      *written = size;
+      return 1;
+    });
+    BIO_meth_set_ctrl(made, [](BIO*, int command, long, void*) -> long { return command == BIO_CTRL_FLUSH ? 1 : 0; });
+    BIO_meth_set_create(made, [](BIO* bio) {
+      BIO_set_init(bio, 1);
+      return 1;
+    });
+    return made;
+  }();
+  return method;
+}
+
+TlsStream::Session::Session(const TlsContext& context, std::unique_ptr<Stream> owned, Stream& below, std::string host)
+    : context_(context), owned_(std::move(owned)), below_(below), host_(std::move(host)) {
+  ERR_clear_error();
+  ssl_.reset(SSL_new(parts().ssl.get()));
+  if (ssl_ == nullptr) internal::throw_tls_error("TLS", "begin a session");
+  BIO* const bio = BIO_new(pipe());
+  if (bio == nullptr) internal::throw_tls_error("TLS", "begin a session");
+  BIO_set_data(bio, this);
+  SSL_set_bio(ssl(), bio, bio);
+  if (parts().is_server) {
+    SSL_set_accept_state(ssl());
+  } else {
+    SSL_set_connect_state(ssl());
+    expect_host();
+  }
+}
+
+TlsStream::Session::~Session() {
+  if (reading_.is_taken() || writing_.is_taken() || !stalled_.is_empty()) {
+    mothreads::internal::fatal_misuse(
+        fmt::format("{} was destroyed while a fiber uses it: close() it first, and wait for that fiber", name()));
+  }
+}
+
+void TlsStream::Session::expect_host() {
+  const auto check = [this](bool done) {
+    if (!done) internal::throw_tls_error(name(), "ask for that host");
+  };
+  X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl());
+  if (const std::optional<Address> address = Address::parse(host_, 0)) {
+    const std::string ip = address->ip();
+    check(X509_VERIFY_PARAM_set1_ip_asc(wanted, ip.substr(0, ip.find('%')).c_str()) == 1);
+    return;
+  }
+  if (host_.empty()) return;  // and nothing is verified
+  X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  check(X509_VERIFY_PARAM_set1_host(wanted, host_.data(), host_.size()) == 1);
+  // By hand what a macro with an old cast in it does.
+  check(SSL_ctrl(ssl(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, const_cast<char*>(host_.c_str())) == 1);
+}
+
+std::string TlsStream::Session::name() const {
+  if (parts().is_server) return fmt::format("TLS server over {}", below_.name());
+  return fmt::format("TLS client of \"{}\" over {}", host_, below_.name());
+}
+
+// --- errors ------------------------------------------------------------------------------------------------------------------
+
+void TlsStream::Session::check_usable() const {
+  home_.check("a TLS stream");
+  if (is_closed_) throw Closed("a TLS stream is closed");
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+Why TlsStream::Session::taken_or_closed(Why why) const {
+  if (why == Why::closed) throw Closed("a TLS stream was closed while a fiber waited for it");
+  return why;
+}
+
+template <typename Call>
+TlsStream::Session::Step TlsStream::Session::run(const char* verb, Call&& call) {
+  if (failure_) std::rethrow_exception(failure_);  // of another fiber, while this one waited
+  ERR_clear_error();
+  const int result = call();
+  if (result > 0) return Step::done;
+  switch (SSL_get_error(ssl(), result)) {
+    case SSL_ERROR_WANT_READ: return Step::needs_input;
+    case SSL_ERROR_ZERO_RETURN: return Step::at_end;
+    default: fail(verb);
+  }
+}
+
+void TlsStream::Session::fail(const char* verb) {
+  const QueuedErrors errors = internal::take_errors();
+  const bool is_distrust = ERR_GET_LIB(errors.outermost) == ERR_LIB_SSL && ERR_GET_REASON(errors.outermost) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+  const auto said = [&](std::string_view more) {
+    return fmt::format("{}: cannot {}{}{}{}{}", name(), verb, more.empty() ? "" : ": ", more, errors.details.empty() ? "" : ": ", errors.details);
+  };
+  if (is_distrust) {
+    const long reason = SSL_get_verify_result(ssl());
+    failure_ = std::make_exception_ptr(CertificateError(errors.outermost, reason, said(X509_verify_cert_error_string(reason))));
+  } else {
+    failure_ = std::make_exception_ptr(TlsError(errors.outermost, said("")));
+  }
+  static_cast<void>(flush_at_once());  // the alert, which tells the other side why
+  std::rethrow_exception(failure_);
+}
+
+void TlsStream::Session::give_up(Why why, const char* verb) const {
+  throw Timedout(fmt::format("{}: {} before it could {}", name(), why == Why::stopped ? "stopped" : "timed out", verb));
+}
+
+// --- reading -----------------------------------------------------------------------------------------------------------------
+
+// For who has reading_: gives OpenSSL what comes next.
+Why TlsStream::Session::feed(const Until& limit) {
+  // Who sends without end what is no data, tickets or keys, keeps nobody beyond his limit.
+  if (in_vain_ >= kMuchInVain) {
+    in_vain_ = 0;  // the next call gets further
+    if (const std::optional<Why> come = limit.has_come()) return *come;
+  }
+  const auto read = [&](std::span<std::byte> room) {
+    const Received more = below_.read_some(room, limit);
+    if (is_closed_) throw Closed("a TLS stream was closed while a fiber read from it");
+    if (more.why() == Why::closed) {
+      throw TlsTruncated(ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING),
+                         fmt::format("{}: the other side ended the connection, not its stream: what it sent may have been cut off", name()));
+    }
+    arrived_.append(reinterpret_cast<const char*>(room.data()), more.size());
+    in_vain_ += more.size();
+    reads_large_ = more.size() == room.size();
+    return more.why();
+  };
+  if (reads_large_) {
+    std::string room(kLargeRead, '\0');
+    return read(std::as_writable_bytes(std::span(room)));
+  }
+  std::array<std::byte, kSmallRead> room;
+  return read(room);
+}
+
+// The same for who reads and has nothing to write: what is unsent, an answer of OpenSSL's or what a limit has left, must not wait until
+// something comes, which may be the answer to it.
+Why TlsStream::Session::feed_while_sending(const Until& limit) {
+  if (flush_at_once()) return feed(limit);
+  // There is no room for it, and the other side may make none before it has been read from: both at the same time, then.
+  Fiber<void> sender = spawn("sends what is left", [this] {
+    try {
+      if (taken_or_closed(writing_.take("waits for its turn to write to a TLS stream", {})) != Why::ready) return;
+      const absl::Cleanup leave = [this] { writing_.leave(); };
+      static_cast<void>(flush({}));
+    } catch (const IoError&) {  // who writes next finds it, too
+    } catch (const Closed&) {
+    }
+  });
+  return feed(limit);
+}
+
+void TlsStream::Session::leave_reading() noexcept {
+  reading_.leave();
+  Turn::wake_all(stalled_, Why::ready);
+}
+
+Received TlsStream::Session::receive(std::span<std::byte> into, const Until& until) {
+  check_usable();
+  const Until limit = until.from_now();
+  if (const Why why = taken_or_closed(reading_.take("waits for its turn to read from a TLS stream", limit)); why != Why::ready) return {0, why};
+  const absl::Cleanup leave = [this] { leave_reading(); };
+  while (true) {
+    check_usable();
+    std::size_t size = 0;
+    const Step step = run("read", [&] { return SSL_read_ex(ssl(), into.data(), into.size(), &size); });
+    if (step == Step::at_end) return {0, Why::closed};
+    if (step == Step::done) {
+      in_vain_ = 0;
+      if (has_unsent()) static_cast<void>(flush_at_once());
+      return {size, Why::ready};
+    }
+    Turn::wake_all(stalled_, Why::ready);
+    if (const Why why = feed_while_sending(limit); why != Why::ready) return {0, why};
+  }
+}
+
+// --- writing -----------------------------------------------------------------------------------------------------------------
+
+// For who has writing_.
+Why TlsStream::Session::flush(const Until& limit) {
+  while (true) {
+    if (sent_ == sending_.size()) {
+      sending_.clear();
+      sent_ = 0;
+      if (unsent_.empty()) {
+        if (sending_.capacity() > kSmallRead) sending_ = {};
+        return Why::ready;
+      }
+      std::swap(sending_, unsent_);
+    }
+    const Sent more = below_.write_some(std::string_view(sending_).substr(sent_), limit);
+    sent_ += more.size();
+    if (!more) return more.why();
+  }
+}
+
+// Without a wait for room. False when there was too little; whoever has writing_ sends it all in any case.
+bool TlsStream::Session::flush_at_once() {
+  if (!has_unsent() || !writing_.try_take()) return true;
+  const absl::Cleanup leave = [this] { writing_.leave(); };
+  try {
+    return flush(absl::ZeroDuration()) == Why::ready;
+  } catch (const IoError&) {
+    return true;  // who writes next finds it, too; there may still be something to be read
+  }
+}
+
+// The same for who has something to say, and can only be told that there is nobody to listen.
+Why TlsStream::Session::flush_or_hear_why(const Until& limit, const char* verb) {
+  try {
+    return flush(limit);
+  } catch (const IoError&) {
+    hear_why_it_went(verb);
+    throw;
+  }
+}
+
+// An alert may be there. Throws what it says.
+void TlsStream::Session::hear_why_it_went(const char* verb) {
+  if (failure_ || !reading_.try_take()) return;  // who reads will know
+  const absl::Cleanup leave = [this] { leave_reading(); };
+  std::byte next{};
+  std::size_t size = 0;
+  try {
+    while (run(verb, [&] { return SSL_peek_ex(ssl(), &next, 1, &size); }) == Step::needs_input && feed(absl::ZeroDuration()) == Why::ready) {
+    }
+  } catch (const TlsTruncated&) {
+  } catch (const TlsError&) {
+    throw;
+  } catch (const IoError&) {
+  }
+}
+
+// For who has writing_, when OpenSSL must read before it can write.
+Why TlsStream::Session::await_input(const Until& limit) {
+  if (const Why why = flush(limit); why != Why::ready) return why;
+  if (reading_.try_take()) {
+    const absl::Cleanup leave = [this] { leave_reading(); };
+    return feed(limit);
+  }
+  WaitNode node;
+  const Why why = home_.core().wait(stalled_, node, "waits for the rest of a TLS message", limit);
+  return taken_or_closed(why);
+}
+
+Sent TlsStream::Session::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+  constexpr const char* kVerb = "write";
+  check_usable();
+  const Until limit = until.from_now();
+  if (const Why why = taken_or_closed(writing_.take("waits for its turn to write to a TLS stream", limit)); why != Why::ready) return {0, why};
+  const absl::Cleanup leave = [this] { writing_.leave(); };
+  check_usable();
+  if (is_shut_) throw IoError(EPIPE, name(), "write: shut_down_writing() was called");
+  if (const Why why = flush_or_hear_why(limit, kVerb); why != Why::ready) return {0, why};
+
+  // One record, whole or not at all. Small pieces share it.
+  std::string together;
+  std::string_view record = pieces.front().substr(0, kMaxRecord);
+  if (record.size() < kMaxRecord && pieces.size() > 1) {
+    for (const std::string_view piece : pieces) {
+      together += piece.substr(0, kMaxRecord - together.size());
+      if (together.size() == kMaxRecord) break;
+    }
+    record = together;
+  }
+  std::size_t size = 0;
+  while (run(kVerb, [&] { return SSL_write_ex(ssl(), record.data(), record.size(), &size); }) != Step::done) {
+    if (const Why why = await_input(limit); why != Why::ready) return {0, why};
+    check_usable();
+  }
+  try {
+    return {size, flush_or_hear_why(limit, kVerb)};
+  } catch (const FiberCancelled&) {
+    return {size, Why::ready};  // it is taken, and may not be given again; the cancellation comes again, at the next wait
+  }
+}
+
+void TlsStream::Session::end_writing(const Until& until) {
+  constexpr const char* kVerb = "end its stream";
+  check_usable();
+  const Until limit = until.from_now();
+  const auto or_give_up = [&](Why why) {
+    if (taken_or_closed(why) != Why::ready) give_up(why, kVerb);
+  };
+  or_give_up(writing_.take("waits for its turn to write to a TLS stream", limit));
+  const absl::Cleanup leave = [this] { writing_.leave(); };
+  check_usable();
+  bool sends_only_farewell = false;
+  if (!is_shut_) {
+    or_give_up(flush(limit));
+    sends_only_farewell = true;
+    // Not in the middle of a message that comes.
+    while (SSL_in_init(ssl()) != 0 && run(kVerb, [&] { return SSL_do_handshake(ssl()); }) != Step::done) or_give_up(await_input(limit));
+    run(kVerb, [&] {
+      const int result = SSL_shutdown(ssl());
+      return result == 0 ? 1 : result;  // the other side goes on for now
+    });
+    is_shut_ = true;
+  }
+  try {
+    or_give_up(flush(limit));
+  } catch (const IoError&) {
+    // That the other side has gone, having ended its own stream, is what was wanted.
+    if (!sends_only_farewell || (SSL_get_shutdown(ssl()) & SSL_RECEIVED_SHUTDOWN) == 0) throw;
+  }
+}
+
+// --- its beginning and its end -----------------------------------------------------------------------------------------------
+
+// Nobody else knows of it yet.
+void TlsStream::Session::shake_hands(const Until& until) {
+  constexpr const char* kVerb = "shake hands";
+  const Until limit = until.from_now();
+  while (true) {
+    const Step step = run(kVerb, [&] { return SSL_do_handshake(ssl()); });
+    if (const Why why = flush_or_hear_why(limit, kVerb); why != Why::ready) give_up(why, kVerb);
+    if (step == Step::done) break;
+    if (const Why why = feed(limit); why != Why::ready) give_up(why, kVerb);
+  }
+  in_vain_ = 0;
+}
+
+void TlsStream::Session::close() {
+  home_.check("a TLS stream");
+  if (std::exchange(is_closed_, true)) return;
+  below_.close();
+  reading_.close();
+  writing_.close();
+  Turn::wake_all(stalled_, Why::closed);
+}
+
+// --- what users see ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// As certificates have it: without the dot that ends it, without brackets around an address.
+std::string plain_host(const TlsContext& context, std::string_view host) {
+  if (context.parts().is_server) throw Misuse("a TLS stream cannot connect with a server's context: make one by TlsContext::client()");
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.empty() && context.parts().verifies) {
+    throw Misuse("a TLS client must know whom to expect: give connect() the host's name, or numeric address");
+  }
+  if (host.find('\0') != std::string_view::npos) throw Misuse("a TLS client was given the name of a host with a zero in it: no host has such a name");
+  return std::string(host);
+}
+
+void check_server(const TlsContext& context) {
+  if (!context.parts().is_server) throw Misuse("a TLS stream cannot accept with a client's context: make one by TlsContext::server()");
+}
+
+}  // namespace
+
+TlsStream TlsStream::connect(const TlsContext& context, Stream& below, std::string_view host, const Until& until) {
+  auto session = std::make_unique<Session>(context, nullptr, below, plain_host(context, host));
+  session->shake_hands(until);
+  return TlsStream(std::move(session));
+}
+
+TlsStream TlsStream::connect(const TlsContext& context, std::unique_ptr<Stream> below, std::string_view host, const Until& until) {
+  Stream& borrowed = *below;
+  auto session = std::make_unique<Session>(context, std::move(below), borrowed, plain_host(context, host));
+  session->shake_hands(until);
+  return TlsStream(std::move(session));
+}
+
+TlsStream TlsStream::accept(const TlsContext& context, Stream& below, const Until& until) {
+  check_server(context);
+  auto session = std::make_unique<Session>(context, nullptr, below, "");
+  session->shake_hands(until);
+  return TlsStream(std::move(session));
+}
+
+TlsStream TlsStream::accept(const TlsContext& context, std::unique_ptr<Stream> below, const Until& until) {
+  check_server(context);
+  Stream& borrowed = *below;
+  auto session = std::make_unique<Session>(context, std::move(below), borrowed, "");
+  session->shake_hands(until);
+  return TlsStream(std::move(session));
+}
+
+TlsStream::TlsStream(std::unique_ptr<Session> session) : session_(std::move(session)) {}
+TlsStream::TlsStream(TlsStream&& other) noexcept = default;
+TlsStream& TlsStream::operator=(TlsStream&& other) noexcept = default;
+TlsStream::~TlsStream() = default;
+
+TlsStream::Session& TlsStream::session() const {
+  if (session_ == nullptr) throw Closed("a TLS stream was moved away");
+  return *session_;
+}
+
+void TlsStream::end_writing(const Until& until) { session().end_writing(until); }
+void TlsStream::close() {
+  if (session_ != nullptr) session_->close();
+}
+bool TlsStream::is_open() const { return session_ != nullptr && session_->is_open(); }
+
+Received TlsStream::receive(std::span<std::byte> into, const Until& until) { return session().receive(into, until); }
+Sent TlsStream::send_pieces(std::span<const std::string_view> pieces, const Until& until) { return session().send_pieces(pieces, until); }
+
+std::string TlsStream::selected_protocol() const {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(session().ssl(), &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
+}
+
+std::string TlsStream::peer_certificate_subject() const {
+  const X509* const certificate = SSL_get0_peer_certificate(session().ssl());
+  if (certificate == nullptr) return {};
+  const internal::OwnedBio text(BIO_new(BIO_s_mem()));
+  if (text == nullptr || X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0) throw std::bad_alloc();
+  std::string subject(BIO_ctrl_pending(text.get()), '\0');
+  if (!subject.empty()) BIO_read(text.get(), subject.data(), static_cast<int>(subject.size()));
+  return subject;
+}
+
+std::string TlsStream::server_name() const {
+  const char* const name = SSL_get_servername(session().ssl(), TLSEXT_NAMETYPE_host_name);
+  return name == nullptr ? "" : name;
+}
+
+std::string TlsStream::version() const { return SSL_get_version(session().ssl()); }
+std::string TlsStream::cipher() const { return SSL_get_cipher_name(session().ssl()); }
+std::string TlsStream::name() const { return session_ == nullptr ? "a TLS stream that was moved away" : session_->name(); }
+
+}  // namespace cooperative
