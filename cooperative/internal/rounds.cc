@@ -2,6 +2,7 @@
 
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -120,7 +121,9 @@ bool SchedulerCore::look_is_due() noexcept {
   rounds_since_look_ += rounds;
   if (look_now_ || (ready_.is_empty() && yielded_.is_empty()) || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
   const std::uint64_t ticks = __rdtsc();
-  if (ticks - last_check_ticks_ < kTicksOfShortRounds) rounds_to_check_ = rounds_per_check_ = kShortRoundsPerCheck;
+  if (ticks - last_check_ticks_ < kTicksOfShortRounds) {
+    rounds_to_check_ = rounds_per_check_ = std::min(kShortRoundsPerCheck, kRoundsPerLook - rounds_since_look_);
+  }
   last_check_ticks_ = ticks;
   return ticks - last_look_ticks_ >= kTicksPerLook;
 }
