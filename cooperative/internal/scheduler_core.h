@@ -221,6 +221,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   void take_down_bell() noexcept { bell_.take_down(); }
   void still_bell() noexcept { bell_.set(false); }
 
+  // What serves the calls of its fibers that block, for io/: made there when first needed, ended with the scheduler after all fibers.
+  struct Service {
+    virtual ~Service() = default;
+  };
+  std::unique_ptr<Service>& file_service() noexcept { return file_service_; }
+
   // One more operation on a descriptor went well without a wait. When the running fiber has had so many without a pause that others
   // should have a turn, they have one.
   COOPERATIVE_INLINED void spend_act();
@@ -268,6 +274,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Tells all fibers to stop, newest first, in a fiber of its own; cancels at the deadline those that are left.
   void begin_stop(const std::optional<mothreads::Instant>& deadline) noexcept;
   std::uint64_t stops() const noexcept { return stops_; }  // so often all have been told
+  // By when whoever runs is to have stopped, in nanoseconds of the clock; FiberBlock::kNoDeadline when nobody has asked.
+  std::int64_t deadline_in_force() const noexcept;
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
@@ -409,6 +417,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // Descriptors.
   Poller* poller_ = nullptr;   // of this life of the core; owned
+  std::unique_ptr<Service> file_service_;
   std::size_t io_waits_ = 0;   // so many fibers wait for one
   bool just_polled_ = false;   // in the sleep before this round
   std::uint32_t selfishness_ = kDefaultSelfishness;

@@ -62,6 +62,13 @@ bool SchedulerCore::has_passed(std::int64_t deadline) const noexcept {
   return deadline != FiberBlock::kNoDeadline && clock_->now().time_since_epoch().count() >= deadline;
 }
 
+std::int64_t SchedulerCore::deadline_in_force() const noexcept {
+  std::int64_t deadline = stop_deadline_;
+  if (const std::optional<Instant> of_thread = node_->deadline()) deadline = std::min(deadline, of_thread->time_since_epoch().count());
+  for (const FiberBlock* at = running_fiber(); at != nullptr; at = at->parent) deadline = std::min(deadline, at->stop_deadline);
+  return deadline;
+}
+
 // Those below `top`, or all where that is null, and then `top` itself if it is meant, too: the newest first, each after those under it.
 // In a loop, because trees may be deep, and stacks are not. What a please_stop sets off is foreign code, then() functions, which may
 // end fibers, hand them on, make new ones, and even wait. Where that has taken the walk's place away it begins again: who is told once

@@ -83,6 +83,34 @@ Why Descriptor::wait_for_close(const char* verb, const Until& until) {
   return readiness_->wait_for_close(verb, until);
 }
 
+std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doing, const Until& until, absl::FunctionRef<ssize_t()> attempt) {
+  const Until limit = until.from_now();
+  for (Place place = Place::last;; place = Place::first) {
+    if (const Why why = wait_for_edge(side, doing.verb, limit, place); why != Why::ready) {
+      if (why == Why::closed) throw Closed(fmt::format("{} was closed while a fiber waited to {}", doing.what, doing.verb));
+      return {-1, why};
+    }
+    ssize_t done = 0;
+    do {
+      done = attempt();
+    } while (done < 0 && errno == EINTR);
+    if (done >= 0) {
+      readiness_->pass_on(side);
+      return {done, Why::ready};
+    }
+    if (errno != EAGAIN) {
+      const int error = errno;
+      readiness_->pass_on(side);  // it may be this one's error alone
+      fail(error, doing);
+    }
+    readiness_->clear(side);
+  }
+}
+
+void Descriptor::refuse_closed(const Doing& doing) { throw Closed(fmt::format("{} is closed: cannot {}", doing.what, doing.verb)); }
+
+void Descriptor::fail(int error, const Doing& doing) { throw IoError(error, doing.name(), doing.verb); }
+
 Ended Descriptor::wait_readable(const Until& until) { return wait_until_ready(Side::read, until); }
 Ended Descriptor::wait_writable(const Until& until) { return wait_until_ready(Side::write, until); }
 

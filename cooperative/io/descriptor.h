@@ -5,13 +5,18 @@
 // It belongs to no thread until a fiber first waits for it; from then on to that scheduler, and used on another thread it throws
 // mothreads::Misuse. release() hands the bare descriptor out, for another scheduler to adopt.
 
+#include <sys/types.h>
+
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/poller.h"
+#include "cooperative/internal/scheduler_core.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
@@ -56,7 +61,50 @@ class Descriptor {
   // Waits for close(), between tries of what the kernel has no edges for.
   mothreads::Why wait_for_close(const char* verb, const mothreads::Until& until);
 
+  // What is to be done, for errors and reports: "a socket", its name, "receive".
+  struct Doing {
+    const char* what;
+    absl::FunctionRef<std::string()> name;
+    const char* verb;
+  };
+  // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended. Throws
+  // IoError, and Closed.
+  template <typename Attempt>
+  std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, const mothreads::Until& until, Attempt&& attempt) {
+    begin(doing);
+    // Nobody overtakes those who wait.
+    if (readiness_->may_be_ready(side) && !readiness_->has_waiters(side)) {
+      while (true) {
+        if (const ssize_t done = attempt(); done >= 0) {
+          readiness_->pass_on(side);
+          return {done, mothreads::Why::ready};
+        }
+        if (errno == EAGAIN) break;
+        if (errno != EINTR) fail(errno, doing);
+      }
+      readiness_->clear(side);
+    }
+    return wait_until_done(side, doing, until, attempt);
+  }
+  // What every operation does first.
+  void begin(const Doing& doing) const {
+    check_open(doing);
+    readiness_->check_thread(doing.what);
+    internal::SchedulerCore& core = internal::SchedulerCore::current();
+    internal::check_world(core);
+    core.spend_act();
+    check_open(doing);  // that may have been another's turn
+  }
+  // Throws Closed when it is.
+  void check_open(const Doing& doing) const {
+    if (!is_open()) [[unlikely]] refuse_closed(doing);
+  }
+
  private:
+  std::pair<ssize_t, mothreads::Why> wait_until_done(Side side, const Doing& doing, const mothreads::Until& until,
+                                                     absl::FunctionRef<ssize_t()> attempt);
+  [[noreturn]] static void refuse_closed(const Doing& doing);
+  [[noreturn]] static void fail(int error, const Doing& doing);
   mothreads::Ended wait_until_ready(Side side, const mothreads::Until& until);
 
   int descriptor_ = -1;

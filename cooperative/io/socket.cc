@@ -135,56 +135,14 @@ Socket Socket::duplicate() const {
 
 // What every operation does first.
 inline void Socket::begin(const char* verb) const {
-  check_open(verb);
-  descriptor_.check_thread("a socket");
-  internal::SchedulerCore& core = internal::SchedulerCore::current();
-  internal::check_world(core);
-  core.spend_act();
-  check_open(verb);  // that may have been another's turn
+  const auto its_name = [this] { return name(); };
+  descriptor_.begin({"a socket", its_name, verb});
 }
 
 template <typename Attempt>
 std::pair<ssize_t, Why> Socket::until_done(Side side, const char* verb, const Until& until, Attempt&& attempt) {
-  begin(verb);
-  internal::Readiness& readiness = descriptor_.readiness();
-  // Nobody overtakes those who wait.
-  if (readiness.may_be_ready(side) && !readiness.has_waiters(side)) {
-    while (true) {
-      if (const ssize_t done = attempt(); done >= 0) {
-        readiness.pass_on(side);
-        return {done, Why::ready};
-      }
-      if (would_block(errno)) break;
-      if (errno != EINTR) fail(errno, verb);
-    }
-    readiness.clear(side);
-  }
-  return wait_until_done(side, verb, until, attempt);
-}
-
-std::pair<ssize_t, Why> Socket::wait_until_done(Side side, const char* verb, const Until& until, absl::FunctionRef<ssize_t()> attempt) {
-  const Until limit = until.from_now();
-  for (Descriptor::Place place = Descriptor::Place::last;; place = Descriptor::Place::first) {
-    if (const Why why = descriptor_.wait_for_edge(side, verb, limit, place); why != Why::ready) {
-      if (why == Why::closed) throw Closed(fmt::format("a socket was closed while a fiber waited to {}", verb));
-      return {-1, why};
-    }
-    internal::Readiness& readiness = descriptor_.readiness();
-    ssize_t done = 0;
-    do {
-      done = attempt();
-    } while (done < 0 && errno == EINTR);
-    if (done >= 0) {
-      readiness.pass_on(side);
-      return {done, Why::ready};
-    }
-    if (!would_block(errno)) {
-      const int error = errno;
-      readiness.pass_on(side);  // it may be this one's error alone
-      fail(error, verb);
-    }
-    readiness.clear(side);
-  }
+  const auto its_name = [this] { return name(); };
+  return descriptor_.until_done(side, {"a socket", its_name, verb}, until, attempt);
 }
 
 void Socket::check_open(const char* verb) const {

@@ -29,7 +29,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/descriptor.h"
@@ -179,8 +178,6 @@ class Socket final : public Stream {
   // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended.
   template <typename Attempt>
   std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until, Attempt&& attempt);
-  std::pair<ssize_t, mothreads::Why> wait_until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until,
-                                                     absl::FunctionRef<ssize_t()> attempt);
   Received recv_flagged(std::span<std::byte> into, const mothreads::Until& until, int flags);
   Received recv_beside(std::span<std::byte> into, const mothreads::Until& limit, int flags);
   bool is_end(std::size_t size) const;

@@ -1,0 +1,424 @@
+#include "cooperative/io/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
+#include "cooperative/in_parallel.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/io_error.h"
+#include "mothreads/clock.h"
+#include "mothreads/instant.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative {
+
+using internal::SchedulerCore;
+using mothreads::Instant;
+using mothreads::Misuse;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::NoUnwind;
+using Side = Descriptor::Side;
+
+namespace {
+
+constexpr const char* kStreams[]{"standard input", "standard output", "standard error"};
+
+Descriptor made(int descriptor, const char* what) {
+  if (descriptor < 0) throw IoError(errno, what, "make one");
+  return {descriptor, Descriptor::NonBlocking{}};
+}
+
+// glibc 2.36 declares these two as if they were C++.
+int open_pidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
+int send_to_pidfd(int pidfd, int number) { return static_cast<int>(syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0)); }
+
+// What a process that has ended left, once. -1 with EAGAIN as long as it runs. What is left of its group, if it had one, ends with it: as
+// long as nobody has taken the end of its leader the group's number is nobody else's.
+ssize_t reap(int pidfd, std::optional<ProcessEnd>& end, pid_t group = 0) {
+  if (end) return 0;
+  siginfo_t info{};
+  if (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | (group != 0 ? WNOWAIT : 0)) != 0) return -1;
+  if (info.si_pid == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  if (group != 0) {
+    ::kill(-group, SIGKILL);
+    if (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0) return -1;
+  }
+  end = info.si_code == CLD_EXITED ? ProcessEnd::exited(info.si_status) : ProcessEnd::killed(info.si_status);
+  return 0;
+}
+
+[[noreturn]] void throw_early(const std::string& name, Why why) {
+  throw Timedout(fmt::format("{}: {} before it had ended", name, why == Why::stopped ? "stopped" : "timed out"));
+}
+
+// --- what posix_spawn() is given ---------------------------------------------------------------------------------------------
+
+class Actions {
+ public:
+  Actions() { check(posix_spawn_file_actions_init(&actions_)); }
+  ~Actions() { posix_spawn_file_actions_destroy(&actions_); }
+  Actions(const Actions&) = delete;
+  Actions& operator=(const Actions&) = delete;
+
+  void duplicate(int from, int to) { check(posix_spawn_file_actions_adddup2(&actions_, from, to)); }
+  void change_directory(const std::string& directory) { check(posix_spawn_file_actions_addchdir_np(&actions_, directory.c_str())); }
+  void close_from(int first) { check(posix_spawn_file_actions_addclosefrom_np(&actions_, first)); }
+  const posix_spawn_file_actions_t* native() const { return &actions_; }
+
+ private:
+  static void check(int error) {
+    if (error != 0) throw IoError(error, "a process", "say what it is to begin with");
+  }
+  posix_spawn_file_actions_t actions_;
+};
+
+class Attributes {
+ public:
+  explicit Attributes(bool own_group) {
+    if (const int error = posix_spawnattr_init(&attributes_); error != 0) throw IoError(error, "a process", "say what it is to begin with");
+    sigset_t signals;
+    sigemptyset(&signals);
+    posix_spawnattr_setsigmask(&attributes_, &signals);
+    std::memset(&signals, 0xff, sizeof signals);  // sigfillset() leaves out two of glibc's own, and those it would make the process ignore
+    posix_spawnattr_setsigdefault(&attributes_, &signals);
+    posix_spawnattr_setpgroup(&attributes_, 0);
+    const int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (own_group ? POSIX_SPAWN_SETPGROUP : 0);
+    posix_spawnattr_setflags(&attributes_, static_cast<short>(flags));
+  }
+  ~Attributes() { posix_spawnattr_destroy(&attributes_); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+  const posix_spawnattr_t* native() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_;
+};
+
+void check_text(const std::string& text, const char* what) {
+  if (text.find('\0') != std::string::npos) throw Misuse(fmt::format("{} for a process has a zero byte in it, which ends it there: leave it out", what));
+}
+
+std::vector<std::string> environment_of(const ProcessOptions& options) {
+  Environment all;
+  if (options.environment) {
+    all = *options.environment;
+  } else {
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string_view text(*entry);
+      const std::size_t end = text.find('=');
+      if (end != std::string_view::npos && end > 0) all.emplace(text.substr(0, end), text.substr(end + 1));
+    }
+  }
+  for (const auto& [name, value] : options.also) all[name] = value;
+  std::vector<std::string> entries;
+  for (const auto& [name, value] : all) {
+    if (name.empty() || name.find('=') != std::string::npos) {
+      throw Misuse(fmt::format("\"{}\" cannot be the name of a variable of a process' environment: it is empty or has a '=' in it", name));
+    }
+    entries.push_back(fmt::format("{}={}", name, value));
+    check_text(entries.back(), "a variable");
+  }
+  return entries;
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+void check_reaping() {
+  struct sigaction now {};
+  sigaction(SIGCHLD, nullptr, &now);
+  if (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT) != 0) {
+    throw Misuse("SIGCHLD is ignored in this process, so that nobody can learn how a child has ended: set it to SIG_DFL before starting one");
+  }
+}
+
+}  // namespace
+
+std::string ProcessEnd::to_string() const {
+  return by_signal_ ? fmt::format("killed by signal {}", number_) : fmt::format("exited with {}", number_);
+}
+
+Redirect Redirect::take(Pipe pipe) {
+  Redirect redirect(Kind::descriptor);
+  if (!pipe.is_open()) throw Misuse("a closed pipe cannot become a stream of a process");
+  redirect.descriptor_ = pipe.release();  // blocking, as programs expect
+  redirect.own_ = Descriptor(redirect.descriptor_, Descriptor::NonBlocking{});
+  return redirect;
+}
+
+// --- a process ---------------------------------------------------------------------------------------------------------------
+
+struct Process::State {
+  std::string program;
+  pid_t pid = -1;
+  bool own_group = false;
+  absl::Duration grace;
+  std::size_t max_output = 0;
+  Descriptor pidfd;
+  std::optional<ProcessEnd> end;
+  std::array<std::optional<Pipe>, 3> pipes;
+
+  // Of communicate(), kept when a limit interrupts it.
+  std::string to_feed;
+  std::size_t fed = 0;
+  std::string out;
+  std::string err;
+  bool communicates = false;
+
+  std::string name() const { return fmt::format("process \"{}\" (pid {})", program, pid); }
+
+  Pipe& pipe(int number) {
+    auto& pipe = pipes[static_cast<std::size_t>(number)];
+    if (!pipe) throw Misuse(fmt::format("{}: its {} is no pipe to here: start it with Redirect::pipe()", name(), kStreams[number]));
+    return *pipe;
+  }
+
+  bool send(int number) {
+    if (reap_now()) return false;
+    const int failed = own_group ? ::kill(-pid, number) : send_to_pidfd(pidfd.native(), number);
+    if (failed == 0) return true;
+    if (errno == ESRCH) return false;
+    throw IoError(errno, name(), fmt::format("send it signal {}", number));
+  }
+
+  ssize_t reap() { return cooperative::reap(pidfd.native(), end, own_group ? pid : 0); }
+
+  bool reap_now() {
+    if (reap() == 0) return true;
+    if (errno != EAGAIN) throw IoError(errno, name(), "learn how it has ended");
+    return false;
+  }
+
+  ProcessEnd await(const Until& until) {
+    const auto its_name = [this] { return name(); };
+    const auto [done, why] = pidfd.until_done(Side::read, {"a process", its_name, "wait for its end"}, until, [this] { return reap(); });
+    if (done < 0) throw_early(name(), why);
+    return *end;
+  }
+
+  void feed() {
+    if (!pipes[0] || !pipes[0]->is_open()) return;
+    try {
+      while (fed < to_feed.size()) fed += pipes[0]->write_some(std::string_view(to_feed).substr(fed)).size();
+    } catch (const IoError& error) {
+      if (error.code() != std::errc::broken_pipe) throw;  // it reads no more: then it does not want the rest
+    }
+    to_feed.clear();
+    fed = 0;
+    pipes[0]->close();
+  }
+
+  void drain(int number, std::string& text) {
+    auto& pipe = pipes[static_cast<std::size_t>(number)];
+    if (!pipe || !pipe->is_open()) return;
+    std::array<std::byte, 16384> room;
+    while (const Received more = pipe->read_some(room)) {
+      text.append(reinterpret_cast<const char*>(room.data()), more.size());
+      if (text.size() > max_output) {
+        throw TooLong(fmt::format("{}: more than {} bytes came from its {}", name(), max_output, kStreams[number]));
+      }
+    }
+  }
+};
+
+Process::Process() = default;
+Process::Process(Process&& other) noexcept = default;
+Process& Process::operator=(Process&& other) noexcept {
+  if (this == &other) return *this;
+  stop_if_any();
+  state_ = std::move(other.state_);
+  return *this;
+}
+Process::~Process() { stop_if_any(); }
+
+// What the new process gets there, above the three; -1 to leave it as it is. `childs` are closed here afterwards.
+int Process::open_stream(Redirect& redirect, int number, State& state, std::vector<Descriptor>& childs) {
+  int source = redirect.descriptor_;
+  switch (redirect.kind_) {
+    case Redirect::Kind::inherited:
+    case Redirect::Kind::to_output: return -1;
+    case Redirect::Kind::null:
+      source = childs.emplace_back(made(::open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null")).native();
+      break;
+    case Redirect::Kind::pipe: {
+      // Non-blocking here, and blocking there: each end has flags of its own.
+      PipeEnds ends = make_pipe();
+      Pipe& theirs = number == 0 ? ends.reader : ends.writer;
+      source = childs.emplace_back(theirs.release(), Descriptor::NonBlocking{}).native();
+      state.pipes[static_cast<std::size_t>(number)] = std::move(number == 0 ? ends.writer : ends.reader);
+      break;
+    }
+    case Redirect::Kind::descriptor: break;
+  }
+  // What is below would be overwritten while the three are put in place. It is looked at here, too, since the child cannot say what was wrong.
+  if (source > STDERR_FILENO && fcntl(source, F_GETFD) >= 0) return source;
+  const int moved = fcntl(source, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (moved < 0) throw IoError(errno, fmt::format("program \"{}\"", state.program), fmt::format("give it descriptor {} as {}", source, kStreams[number]));
+  return childs.emplace_back(moved, Descriptor::NonBlocking{}).native();
+}
+
+Process::Process(std::vector<std::string> command, ProcessOptions options) {
+  if (command.empty()) throw Misuse("a process needs a command: the program and its arguments");
+  for (const std::string& argument : command) check_text(argument, "an argument");
+  if (options.input.kind_ == Redirect::Kind::to_output || options.output.kind_ == Redirect::Kind::to_output) {
+    throw Misuse("only a process' errors can go where its output goes: give the others a stream of their own");
+  }
+  check_reaping();
+  static_cast<void>(SchedulerCore::current().poller());  // refuses a test world before anything is made
+  std::vector<std::string> environment = environment_of(options);
+
+  auto state = std::make_unique<State>();
+  state->program = command.front();
+  state->own_group = options.own_group;
+  state->grace = options.grace;
+  state->max_output = options.max_output;
+  Actions actions;
+  std::vector<Descriptor> childs;
+  Redirect* const redirects[]{&options.input, &options.output, &options.errors};
+  for (int number = 0; number < 3; ++number) {
+    if (const int source = open_stream(*redirects[number], number, *state, childs); source >= 0) actions.duplicate(source, number);
+  }
+  if (options.errors.kind_ == Redirect::Kind::to_output) actions.duplicate(STDOUT_FILENO, STDERR_FILENO);
+  if (!options.directory.empty()) actions.change_directory(options.directory);
+  actions.close_from(STDERR_FILENO + 1);
+  const Attributes attributes(options.own_group);
+
+  const int error =
+      posix_spawnp(&state->pid, command.front().c_str(), actions.native(), attributes.native(), pointers_to(command).data(), pointers_to(environment).data());
+  if (error != 0) {
+    if (!options.directory.empty() && access(options.directory.c_str(), X_OK) != 0) {
+      throw IoError(errno, fmt::format("program \"{}\"", state->program), fmt::format("start it in \"{}\"", options.directory));
+    }
+    throw IoError(error, fmt::format("program \"{}\"", state->program), "start it");
+  }
+  const int pidfd = open_pidfd(state->pid);
+  if (pidfd < 0) {
+    const int why = errno;
+    ::kill(state->pid, SIGKILL);
+    while (waitpid(state->pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    throw IoError(why, state->name(), "watch over it");
+  }
+  state->pidfd = Descriptor(pidfd, Descriptor::NonBlocking{});
+  state_ = std::move(state);
+}
+
+Process::State& Process::state(const char* what) const {
+  if (state_ == nullptr) throw Misuse(fmt::format("a Process that owns none was to {}: it has been moved from, or none was started", what));
+  state_->pidfd.check_thread("a process");
+  return *state_;
+}
+
+ProcessEnd Process::wait(const Until& until) { return state("wait for its end").await(until); }
+
+std::optional<ProcessEnd> Process::end() {
+  State& own = state("tell how it ended");
+  static_cast<void>(own.reap_now());
+  return own.end;
+}
+
+bool Process::signal(int number) { return state("signal").send(number); }
+bool Process::terminate() { return signal(SIGTERM); }
+bool Process::kill() { return signal(SIGKILL); }
+
+void Process::stop() {
+  State& own = state("stop");
+  const NoUnwind whole;
+  for (auto& pipe : own.pipes) {
+    if (pipe) pipe->close();
+  }
+  if (!own.send(SIGTERM)) return;
+  static_cast<void>(own.send(SIGCONT));  // one that was stopped would not take it
+  SchedulerCore& core = SchedulerCore::current();
+  const Instant by = std::min(Instant(std::chrono::nanoseconds(core.deadline_in_force())),
+                              own.grace == absl::InfiniteDuration() ? Instant::max() : core.clock().now() + absl::ToChronoNanoseconds(own.grace));
+  try {
+    static_cast<void>(own.await(by));
+    return;
+  } catch (const Timedout&) {
+  }
+  mothreads::log::warning("{} did not end when it was asked to: it is killed", own.name());
+  static_cast<void>(own.send(SIGKILL));
+  static_cast<void>(own.await({}));
+}
+
+void Process::stop_if_any() noexcept {
+  if (state_ == nullptr) return;
+  if (!state_->pidfd.readiness().is_its_thread()) {
+    mothreads::internal::fatal_misuse(
+        fmt::format("{} was destroyed on another thread than that whose fibers have waited for it: destroy it there", state_->name()));
+  }
+  try {
+    stop();
+  } catch (const std::exception& error) {
+    // That something else has taken its end, say: it is gone all the same.
+    mothreads::log::error("{}", error.what());
+  }
+  state_.reset();
+}
+
+Pipe& Process::input() { return state("be written to").pipe(0); }
+Pipe& Process::output() { return state("be read").pipe(1); }
+Pipe& Process::errors() { return state("be read").pipe(2); }
+Pipe Process::take_output() { return std::move(output()); }
+Pipe Process::take_errors() { return std::move(errors()); }
+
+Communicated Process::communicate(std::string_view input, const Until& until) {
+  State& own = state("communicate");
+  if (own.communicates) throw Misuse(own.name() + ": another fiber communicates with it already: let one do it");
+  if (!input.empty()) {
+    static_cast<void>(own.pipe(0));
+    if (!own.to_feed.empty()) throw Misuse(own.name() + ": the input of an earlier communicate() has not all been read: call it without input to go on");
+    own.to_feed = input;
+  }
+  own.communicates = true;
+  const absl::Cleanup done = [&own] { own.communicates = false; };
+  const ProcessEnd end = with_timeout(until, [&own] {
+    in_parallel([&] { own.feed(); }, [&] { own.drain(1, own.out); }, [&] { own.drain(2, own.err); });
+    return own.await({});
+  });
+  return {std::exchange(own.out, {}), std::exchange(own.err, {}), end};
+}
+
+pid_t Process::pid() const { return state("tell its number").pid; }
+std::string Process::name() const { return state_ == nullptr ? "no process" : state_->name(); }
+Descriptor& Process::descriptor() { return state("be waited for").pidfd; }
+
+ProcessEnd wait_for_process(pid_t pid, const Until& until) {
+  const std::string name = fmt::format("process {}", pid);
+  const int opened = open_pidfd(pid);
+  if (opened < 0) throw IoError(errno, name, "wait for its end");
+  Descriptor pidfd(opened, Descriptor::NonBlocking{});
+  // Not asked before it has ended: of what is no child the system says at once that it is none.
+  if (const Why why = pidfd.wait_readable(until).why(); why != Why::ready) throw_early(name, why);
+  std::optional<ProcessEnd> end;
+  if (reap(opened, end) != 0) throw IoError(errno, name, "learn how it has ended");
+  return *end;
+}
+
+}  // namespace cooperative
