@@ -211,6 +211,16 @@ LentWaits& Poller::lent_waits() {
   return *lent_;
 }
 
+void Poller::set_watcher(int descriptor, Watcher& watcher) {
+  add(descriptor, EPOLLIN, &watcher);
+  watcher_ = &watcher;
+}
+
+void Poller::remove_watcher(int descriptor) noexcept {
+  remove(descriptor);
+  watcher_ = nullptr;
+}
+
 bool Poller::add(int descriptor, std::uint32_t events, void* whom) {
   epoll_event event{.events = events, .data = {.ptr = whom}};
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) return true;
@@ -258,6 +268,8 @@ void Poller::poll(std::optional<absl::Duration> timeout) noexcept {
       core_.still_bell();
     } else if (whom == lent_.get()) {
       lent_->collect();
+    } else if (whom == watcher_) {
+      watcher_->arrived();
     } else {
       static_cast<Readiness*>(whom)->arrived(events[i].events);
     }

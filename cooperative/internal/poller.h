@@ -134,6 +134,17 @@ class Poller {
   // Of descriptors of others; null when there were none.
   LentWaits* lent_waits_or_null() const noexcept { return lent_.get(); }
 
+  // Something of the library's own that is told, in poll(), as long as its descriptor is readable: one for each scheduler. Throws
+  // std::system_error.
+  struct Watcher {
+    virtual void arrived() noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+  void set_watcher(int descriptor, Watcher& watcher);
+  void remove_watcher(int descriptor) noexcept;
+
   // While one is alive a fiber waits for a descriptor.
   class Waiting {
    public:
@@ -165,6 +176,7 @@ class Poller {
   int epoll_ = -1;
   Readiness* first_ = nullptr;
   std::unique_ptr<LentWaits> lent_;
+  Watcher* watcher_ = nullptr;
   struct Events;
   const std::unique_ptr<Events> events_;  // not on the stack of whichever fiber asks: it would stay in memory there
   bool has_precise_wait_ = true;  // epoll_pwait2, Linux 5.11

@@ -78,6 +78,12 @@ def mothreads_deps():
         debian_package = "libc-ares-dev",
         targets = {"c_ares": "-lcares"},
     )
+    _unless_defined(
+        system_library,
+        "liburing",
+        debian_package = "liburing-dev",
+        targets = {"liburing": "-luring"},
+    )
 
     # For cooperative/http: Boost.Beast, of which only the headers are needed.
     _unless_defined(

@@ -1,0 +1,48 @@
+#pragma once
+
+// Reads from disks that need no thread: io_uring, one for each scheduler whose kernel lets it have one. What that is worth: docs/decisions/0008.
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "cooperative/internal/poller.h"
+#include "mothreads/contexts/wait.h"
+
+namespace cooperative::internal {
+
+// On its scheduler's thread.
+class FileRing final : public Poller::Watcher {
+ public:
+  // So many reads at a time; who comes when there are as many goes another way.
+  static constexpr unsigned kMaxReads = 256;
+
+  // Null where there is none: in a container that forbids it, or for want of memory.
+  static std::unique_ptr<FileRing> make(SchedulerCore& core);
+  ~FileRing();
+  FileRing(const FileRing&) = delete;
+  FileRing& operator=(const FileRing&) = delete;
+
+  // As preadv(2), but with a negative error in place of errno. The kernel has the memory until it is done: nothing ends the wait before, and a
+  // fiber that was cancelled meanwhile is unwound then.
+  // -EAGAIN when it must be done in another way.
+  ssize_t read(int descriptor, const iovec* pieces, int count, std::uint64_t offset);
+
+ private:
+  struct Native;
+  struct Read;
+
+  FileRing(SchedulerCore& core, std::unique_ptr<Native> native);
+  void await(Read& read);
+  bool submit() noexcept;
+  void arrived() noexcept override;
+
+  SchedulerCore& core_;
+  const std::unique_ptr<Native> native_;
+  unsigned under_way_ = 0;
+};
+
+}  // namespace cooperative::internal
