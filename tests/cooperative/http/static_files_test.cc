@@ -365,12 +365,12 @@ TEST_F(StaticFilesTest, AFileThatShrinksEndsTheConnection) {
 
 TEST_F(StaticFilesTest, AClientThatGoesAwayRaisesNoSignal) {
   on_virtual_time([&](VirtualClock&) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
     const StaticFiles files(root(), {.max_in_memory = 0});
-    here.write_all("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
-    auto server = spawn("server", [&, socket = std::move(there)]() mutable {
+    ends.first.write_all("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    auto server = spawn("server", [&, socket = std::move(ends.second)]() mutable {
       serve_http_connection(socket, [&](HttpRequest& request) {
-        here.close();
+        ends.first.close();
         return files(request);
       });
     });
