@@ -23,6 +23,9 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
 #include "cooperative/in_parallel.h"
+#include "cooperative/io/connect.h"
+#include "cooperative/io/server.h"
+#include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
@@ -286,6 +289,25 @@ void calls_of_other_kinds() {
   check(shown.size() == 1 && reloads == 1 && status.starts_with("Name:"), "all was called");
 }
 
+std::string reply(const std::string& line) { return "you said " + line + "\n"; }
+
+void sockets() {
+  // [sockets]
+  auto server = co::serve_tcp({"127.0.0.1", 0}, [](co::Socket& client) {   // a fiber for each connection
+    while (auto line = client.read_line(absl::Seconds(30))) client.write_all(reply(*line));
+  });
+
+  co::Socket client = co::connect("localhost", server.port(), absl::Seconds(5));   // resolves names; only this fiber waits
+  client.write_all("hello\n");
+  co::Text answer = client.read_line(absl::Seconds(5));   // answer.why(): ready, closed, timed_out or stopped
+
+  client.shut_down_writing();                             // the server reads the end of the stream
+  bool ended = client.read_line().why() == Why::closed;
+  server.stop().join();                                   // takes no more, lets those under way finish, cancels who does not
+  // [/sockets]
+  check(*answer == "you said hello" && ended, "the server answered, and the stream ended");
+}
+
 void foreign_loop() {
   bool done = false;
   auto fiber = co::spawn("fiber", [&] {
@@ -322,6 +344,7 @@ int main() {
     several();
     calls_of_other_kinds();
     foreign_loop();
+    sockets();
     log::set_sink({});
   });
 }

@@ -24,7 +24,7 @@ namespace {
 void talk(const std::string& host, std::uint16_t port, const std::string& name, const mothreads::Signal& please_stop) {
   co::Socket server = co::connect(host, port, please_stop | absl::Seconds(10));
   co::send_msg(server, name);
-  auto hearing = co::spawn("hearing", [&server] {
+  auto hearing = co::spawn("hearing", [&server](const mothreads::Signal&) {  // to the end, also when we are stopped
     co::Pipe out = co::Pipe::standard_output();
     while (const co::Text line = co::recv_msg(server)) out.write_all(*line + "\n");
   });

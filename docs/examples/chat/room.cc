@@ -26,7 +26,7 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
   mothreads::log::Extra extra("member", *name);
 
   Member member{.name = *name, .client = client};
-  auto writer = co::spawn("writer to " + member.name, [&member] {
+  auto writer = co::spawn("writer to " + member.name, [&member](const Signal&) {  // it ends when its queue is closed
     try {
       while (const auto line = member.lines.next()) co::send_msg(kFrames, member.client, **line);
     } catch (const co::IoError&) {
@@ -35,6 +35,7 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
     }
   });
   say(fmt::format("{} has come", member.name));
+  member.lines.signal(std::make_shared<const std::string>(fmt::format("welcome, {}; others here: {}", member.name, members_.size())));
   const auto place = members_.insert(members_.end(), &member);
   {
     const absl::Cleanup leave = [&] {
@@ -49,10 +50,14 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
 }
 
 void Room::listen_to(Member& member, const Signal& please_stop) {
-  while (const co::Text text = co::recv_msg(kFrames, member.client, please_stop)) {
-    say(fmt::format("{}: {}", member.name, *text), &member);
+  try {
+    while (const co::Text text = co::recv_msg(kFrames, member.client, please_stop)) {
+      say(fmt::format("{}: {}", member.name, *text), &member);
+    }
+  } catch (const co::Closed&) {
+    if (!member.is_too_slow) throw;
+    mothreads::log::warning("had {} messages to read, and had to go", kMaxBehind);
   }
-  if (member.is_too_slow) mothreads::log::warning("had {} messages to read, and had to go", kMaxBehind);
 }
 
 // Never waits, so all hear what is said in one order.

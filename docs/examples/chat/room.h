@@ -27,7 +27,7 @@ inline constexpr absl::Duration kFarewellLimit = absl::Seconds(2);
 
 class Room {
  public:
-  // One member's stay: its first message is its name, each later one is said to all others. Returns when it has gone, or when please_stop
+  // One member's stay: its first message is its name, which is answered by a welcome; each later one is said to all others. Returns when it has gone, or when please_stop
   // goes; what was said to it until then has been written.
   void serve(cooperative::Stream& client, const mothreads::Signal& please_stop);
 
