@@ -28,7 +28,9 @@ class FramedTest : public testing::IoTest {};
 
 TEST_F(FramedTest, MessagesKeepTheirBounds) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::vector<std::string> messages{"a", "", std::string("\0\n\xff", 3), std::string(100'000, 'x'), "end"};
     auto sender = spawn("sender", [&] {
       for (const auto& message : messages) send_msg(there, message);
@@ -43,7 +45,9 @@ TEST_F(FramedTest, MessagesKeepTheirBounds) {
 
 TEST_F(FramedTest, TheLengthComesFirstAndItsMostSignificantByteBeforeAll) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     send_msg(there, std::string(258, 'x'));
     EXPECT_EQ(*here.read_exact(6), std::string("\0\0\1\2xx", 6));
   });
@@ -51,7 +55,9 @@ TEST_F(FramedTest, TheLengthComesFirstAndItsMostSignificantByteBeforeAll) {
 
 TEST_F(FramedTest, AnEmptyMessageTheEndALimitAndAStopAreToldApart) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     send_msg(there, "");
     EXPECT_EQ(recv_msg(here).why(), Why::ready);
     EXPECT_EQ(recv_msg(here, absl::ZeroDuration()).why(), Why::timed_out);
@@ -66,10 +72,12 @@ TEST_F(FramedTest, AnEmptyMessageTheEndALimitAndAStopAreToldApart) {
 TEST_F(FramedTest, AnEndInsideAMessageIsAnErrorThatSaysHowMuchCame) {
   on_thread([] {
     for (const std::size_t size : {1, 3, 4, 5, 13}) {
-      auto [here, there] = Socket::pair();
+      auto ends = Socket::pair();
+      Socket& here = ends.first;
+      Socket& there = ends.second;
       there.write_all(std::string("\0\0\0\x0a" "0123456789", 14).substr(0, size));
       there.close();
-      EXPECT_THAT(what_of<CutOff>([&, &here = here] { static_cast<void>(recv_msg(here)); }),
+      EXPECT_THAT(what_of<CutOff>([&] { static_cast<void>(recv_msg(here)); }),
                   HasSubstr(size < 4 ? "inside the length" : "after " + std::to_string(size - 4) + " of 10 bytes"));
       EXPECT_EQ(here.buffered().size(), size);
     }
@@ -78,7 +86,9 @@ TEST_F(FramedTest, AnEndInsideAMessageIsAnErrorThatSaysHowMuchCame) {
 
 TEST_F(FramedTest, ALimitInsideAMessageLosesNothing) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     for (const char byte : std::string("\0\0\0\3abc", 7)) {
       auto receiver = spawn("receiver", [&] { return recv_msg(here, absl::Seconds(1)).why(); });
       yield_until_idle();
@@ -92,7 +102,9 @@ TEST_F(FramedTest, ALimitInsideAMessageLosesNothing) {
 
 TEST_F(FramedTest, ItsLimitIsTotalAndMayBeTheStreams) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     here.set_timeout(absl::Seconds(10));
     there.write_all(std::string("\0\0\1\0", 4));
     auto feeder = spawn("feeder", [&] {
@@ -110,13 +122,15 @@ TEST_F(FramedTest, ItsLimitIsTotalAndMayBeTheStreams) {
 
 TEST_F(FramedTest, AMessageMayBeAsLongAsIsSaidAndNoLonger) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const FrameOptions options{.max_message = 5};
     send_msg(options, there, "12345");
     EXPECT_EQ(*recv_msg(options, here), "12345");
-    EXPECT_THAT(what_of<TooLong>([&, &there = there] { send_msg(options, there, "123456"); }), HasSubstr("6 bytes"));
+    EXPECT_THAT(what_of<TooLong>([&] { send_msg(options, there, "123456"); }), HasSubstr("6 bytes"));
     send_msg(there, "123456");
-    EXPECT_THAT(what_of<TooLong>([&, &here = here] { static_cast<void>(recv_msg(options, here)); }), HasSubstr("6 bytes"));
+    EXPECT_THAT(what_of<TooLong>([&] { static_cast<void>(recv_msg(options, here)); }), HasSubstr("6 bytes"));
     EXPECT_EQ(*recv_msg(here), "123456");  // nothing was lost
     // By default, too: nobody makes us keep 4 GiB.
     there.write_all("\xff\xff\xff\xff");
@@ -126,7 +140,9 @@ TEST_F(FramedTest, AMessageMayBeAsLongAsIsSaidAndNoLonger) {
 
 TEST_F(FramedTest, ACancelledReceiverTakesNothing) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto receiver = spawn("receiver", [&] { static_cast<void>(recv_msg(here)); });
     there.write_all(std::string("\0\0\0\2a", 5));
     yield_until_idle();

@@ -202,7 +202,9 @@ TEST_F(PollTest, WhatComesGoesToTheFirstWhoWantsIt) {
 
 TEST_F(PollTest, OfTwoKindsOfReadinessEachGoesToWhoWantsIt) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { return poll_list({{here.native(), Ready::in}}); });
     auto writer = spawn("writer", [&] { return poll_list({{here.native(), Ready::out}}); });
     EXPECT_THAT(writer.join(), ElementsAre(Is(here.native(), Ready::out)));
@@ -256,7 +258,8 @@ TEST_F(PollTest, ClosingEndsAllWhoWaitAndNobodyElse) {
 
 TEST_F(PollTest, ASocketThatIsClosedTellsThoseWhoPollIt) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
     auto waiter = spawn("waiter", [&, number = here.native()] { poll_list({{number, Ready::in}}); });
     yield_until_idle();
     here.close();
@@ -317,7 +320,9 @@ TEST_F(PollTest, WhatWasClosedBehindOurBackHidesNotTheNewOneOfItsNumber) {
 
 TEST_F(PollTest, TheLibrarysOwnAndPollMayWaitForTheSame) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { return testing::take(here, 9); });
     auto poller = spawn("poller", [&] { return poll_list({{here.native(), Ready::in}}); });
     yield_until_idle();
@@ -428,7 +433,9 @@ TEST_F(PollTest, SelectTakesTheEndOfAPipeAsReadableAndRefusesBadOnes) {
 
 TEST_F(PollTest, UrgentDataIsExceptional) {
   on_thread([] {
-    auto [here, there] = testing::tcp_pair();
+    auto ends = testing::tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     static_cast<void>(there.send("!", {}, MSG_OOB));
     const std::array<int, 1> asked{here.native()};
     EXPECT_THAT(select({}, {}, asked).exceptional, ElementsAre(here.native()));

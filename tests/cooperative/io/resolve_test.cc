@@ -51,8 +51,7 @@ class NameServer {
   int asked() const { return asked_; }
 
  private:
-  static constexpr std::uint16_t kA = 1;
-  static constexpr std::uint16_t kAaaa = 28;
+  static constexpr std::uint16_t kA = 1;  // the type of an IPv4 address
 
   void serve() {
     std::array<char, 512> place;

@@ -22,7 +22,9 @@ class SelfishnessTest : public testing::IoTest {
  protected:
   // How often others had a turn while a fiber received 20 bytes that were there, one by one.
   static int turns_during_20_reads() {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all(std::string(20, 'x'));
     int turns = 0;
     bool is_over = false;
@@ -76,7 +78,8 @@ TEST_F(SelfishnessTest, AFiberMayHaveItsOwn) {
     auto fiber = spawn("fiber", [] {
       EXPECT_EQ(set_max_selfish_acts(1), 0u);
       EXPECT_EQ(set_max_selfish_acts(2), 1u);
-      auto [here, there] = Socket::pair();
+      auto ends = Socket::pair();
+      Socket& there = ends.second;
       const auto switches = Scheduler::current().statistics().rounds;
       for (int i = 0; i < 10; ++i) there.write_all("x");
       return Scheduler::current().statistics().rounds - switches;
@@ -90,7 +93,9 @@ TEST_F(SelfishnessTest, AFiberMayHaveItsOwn) {
 
 TEST_F(SelfishnessTest, AWaitBeginsAnew) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all(std::string(8, 'x'));
     const auto rounds = [] { return Scheduler::current().statistics().rounds; };
     yield();
@@ -105,7 +110,9 @@ TEST_F(SelfishnessTest, AWaitBeginsAnew) {
 TEST_F(SelfishnessTest, ClosingASocketInThatTurnIsATypedError) {
   on_thread([] {
     set_selfishness(1);
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all("xy");
     auto reader = spawn("reader", [&] {
       take(here, 1);

@@ -80,7 +80,9 @@ TEST_F(SocketMessageTest, AnEmptyDatagramIsADatagram) {
 
 TEST_F(SocketMessageTest, WhatDoesNotFitIsGoneAndSaidToBe) {
   on_thread([&] {
-    auto [here, there] = Socket::pair(SOCK_DGRAM);
+    auto ends = Socket::pair(SOCK_DGRAM);
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all("12345");
     there.write_all("next");
     const Datagram cut = here.recv_from(room_of(place).first(3));
@@ -148,7 +150,9 @@ TEST_F(SocketMessageTest, AFullReceiverOfAUnixDatagramIsWaitedFor) {
 
 TEST_F(SocketMessageTest, RecordsHaveBoundsAndAnEnd) {
   on_thread([&] {
-    auto [here, there] = Socket::pair(SOCK_SEQPACKET);
+    auto ends = Socket::pair(SOCK_SEQPACKET);
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all("one");
     EXPECT_TRUE(there.send(""));
     there.write_all("three");
@@ -169,7 +173,9 @@ TEST_F(SocketMessageTest, RecordsHaveBoundsAndAnEnd) {
 
 TEST_F(SocketMessageTest, WhoWaitsForARecordIsToldOfTheEnd) {
   on_thread([&] {
-    auto [here, there] = Socket::pair(SOCK_SEQPACKET);
+    auto ends = Socket::pair(SOCK_SEQPACKET);
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { return here.recv(room_of(place)).why(); });
     yield_until_idle();
     there.close();
@@ -187,8 +193,12 @@ bool is_same_file(int a, int b) {
 TEST_F(SocketMessageTest, PassesDescriptorsWhichAreTheReceiversOwn) {
   on_thread([&] {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET}) {
-      auto [here, there] = Socket::pair(type);
-      auto [passed, kept] = testing::tcp_pair();
+      auto ends = Socket::pair(type);
+      Socket& here = ends.first;
+      Socket& there = ends.second;
+      auto ends_of_passed = testing::tcp_pair();
+      Socket& passed = ends_of_passed.first;
+      Socket& kept = ends_of_passed.second;
       const std::array<int, 1> sent{passed.native()};
       auto receiver = spawn("receiver", [&] { return here.recv_message(room_of(place), 1); });
       yield_until_idle();
@@ -214,7 +224,9 @@ TEST_F(SocketMessageTest, AsManyDescriptorsAsAreAskedForAndNoMore) {
   on_thread([&] {
     for (int sent = 0; sent <= 3; ++sent) {
       for (std::size_t asked = 0; asked <= 3; ++asked) {
-        auto [here, there] = Socket::pair();
+        auto ends = Socket::pair();
+        Socket& here = ends.first;
+        Socket& there = ends.second;
         const std::vector<int> passed(static_cast<std::size_t>(sent), here.native());
         there.send_message("x", passed);
         const Message got = here.recv_message(room_of(place), asked);
@@ -228,11 +240,15 @@ TEST_F(SocketMessageTest, AsManyDescriptorsAsAreAskedForAndNoMore) {
 
 TEST_F(SocketMessageTest, DescriptorsWithoutAByteAreRefused) {
   on_thread([&] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::array<int, 1> sent{here.native()};
-    EXPECT_THAT(what_of<Misuse>([&, &there = there] { there.send_message("", sent); }), HasSubstr("send one with them"));
+    EXPECT_THAT(what_of<Misuse>([&] { there.send_message("", sent); }), HasSubstr("send one with them"));
     there.send_message("", {});
-    auto [record_here, record_there] = Socket::pair(SOCK_SEQPACKET);
+    auto ends_of_record_here = Socket::pair(SOCK_SEQPACKET);
+    Socket& record_here = ends_of_record_here.first;
+    Socket& record_there = ends_of_record_here.second;
     record_there.send_message("", sent);
     const Message got = record_here.recv_message(room_of(place), 1);
     ASSERT_THAT(got.descriptors, SizeIs(1));
@@ -242,7 +258,9 @@ TEST_F(SocketMessageTest, DescriptorsWithoutAByteAreRefused) {
 
 TEST_F(SocketMessageTest, ALongMessageArrivesWholeWithItsDescriptorsFirst) {
   on_thread([&] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::string much(1 << 20, 'x');
     const int event = eventfd(0, EFD_CLOEXEC);
     auto sender = spawn("sender", [&] { there.send_message(much, {{event}}); });
@@ -257,7 +275,9 @@ TEST_F(SocketMessageTest, ALongMessageArrivesWholeWithItsDescriptorsFirst) {
 
 TEST_F(SocketMessageTest, TheEndOfAStreamIsSaidToBe) {
   on_thread([&] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.close();
     const Message end = here.recv_message(room_of(place), 1);
     EXPECT_TRUE(end.is_end);
@@ -268,7 +288,9 @@ TEST_F(SocketMessageTest, TheEndOfAStreamIsSaidToBe) {
 
 TEST_F(SocketMessageTest, TooManyDescriptorsAreTheSystemsError) {
   on_thread([&] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::vector<int> many(300, here.native());
     EXPECT_THROW(there.send_message("x", many), IoError);
   });

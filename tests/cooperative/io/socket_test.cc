@@ -91,7 +91,9 @@ TEST_F(SocketTest, AClosedOneSaysSo) {
 
 TEST_F(SocketTest, NamesWhatItIs) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     EXPECT_EQ(here.name(), "tcp socket " + here.local_address().to_string() + " to " + there.local_address().to_string());
     EXPECT_THAT(Socket::udp().name(), HasSubstr("datagram socket 0.0.0.0:0"));
     EXPECT_THAT(Socket::pair().first.name(), HasSubstr("stream socket unnamed"));
@@ -101,16 +103,18 @@ TEST_F(SocketTest, NamesWhatItIs) {
 
 TEST_F(SocketTest, AdoptsWhatIsOneAndRefusesOthers) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Socket adopted = Socket::adopt(here.release());
     there.write_all("x");
     EXPECT_EQ(take(adopted, 9), "x");
     there.close();
     EXPECT_EQ(adopted.read_line().why(), Why::closed);  // it knows that it is a stream
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    EXPECT_EQ(error_of([&] { Socket::adopt(ends[0]); }), std::errc::not_a_socket);
-    EXPECT_EQ(close(ends[0]) + close(ends[1]), 0);  // they are still ours
+    int of_pipe[2];
+    ASSERT_EQ(pipe(of_pipe), 0);
+    EXPECT_EQ(error_of([&] { Socket::adopt(of_pipe[0]); }), std::errc::not_a_socket);
+    EXPECT_EQ(close(of_pipe[0]) + close(of_pipe[1]), 0);  // they are still ours
     EXPECT_EQ(error_of([] { Socket::adopt(-1); }), std::errc::bad_file_descriptor);
   });
 }
@@ -268,7 +272,9 @@ TEST_F(SocketTest, WithoutDescriptorsAcceptSaysSoAndTheConnectionWaits) {
 
 TEST_F(SocketTest, ADuplicateIsAnotherHandleToTheSame) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Socket copy = here.duplicate();
     EXPECT_NE(fcntl(copy.native(), F_GETFD) & FD_CLOEXEC, 0);
     there.write_all("a");
@@ -288,7 +294,9 @@ TEST_F(SocketTest, ADuplicateIsAnotherHandleToTheSame) {
 
 TEST_F(SocketTest, TenBytesFromFiberToFiberUntilTheEnd) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto sender = spawn("sender", [&] {
       for (int i = 0; i < 10; ++i) {
         there.write_all(std::string(1, static_cast<char>('a' + i)));
@@ -304,7 +312,9 @@ TEST_F(SocketTest, TenBytesFromFiberToFiberUntilTheEnd) {
 
 TEST_F(SocketTest, AnEmptyPlaceReceivesNothingAndIsNotTheEnd) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     EXPECT_EQ(here.recv({}).why(), Why::ready);
     EXPECT_EQ(here.recv_vector({}).why(), Why::ready);
     EXPECT_EQ(here.send("").why(), Why::ready);
@@ -411,7 +421,9 @@ TEST_F(SocketTest, WritesOfSeveralPiecesArriveWholeThroughSmallBuffers) {
 
 TEST_F(SocketTest, MorePiecesThanOneCallTakes) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::vector<std::string_view> pieces(5000, "ab");
     auto writer = spawn("writer", [&] { here.write_all(pieces); });
     EXPECT_EQ(there.read_exact(10'000)->size(), 10'000u);
@@ -420,7 +432,9 @@ TEST_F(SocketTest, MorePiecesThanOneCallTakes) {
 
 TEST_F(SocketTest, ALookTakesNothing) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.write_all("abc");
     std::array<char, 9> into{};
     EXPECT_EQ(here.recv(room_of(into), {}, MSG_PEEK).size(), 3u);
@@ -434,20 +448,24 @@ TEST_F(SocketTest, AWriteToNobodyIsAnErrorAndNoSignal) {
     struct sigaction before {}, fail {};
     fail.sa_handler = [](int) { std::abort(); };
     sigaction(SIGPIPE, &fail, &before);
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     there.close();
-    EXPECT_EQ(error_of([&, &here = here] { static_cast<void>(here.send("x")); }), std::errc::broken_pipe);
-    EXPECT_EQ(error_of([&, &here = here] { here.write_all("x"); }), std::errc::broken_pipe);
+    EXPECT_EQ(error_of([&] { static_cast<void>(here.send("x")); }), std::errc::broken_pipe);
+    EXPECT_EQ(error_of([&] { here.write_all("x"); }), std::errc::broken_pipe);
     const std::array<std::string_view, 2> pieces{"a", "b"};
-    EXPECT_EQ(error_of([&, &here = here] { here.write_all(pieces); }), std::errc::broken_pipe);
-    EXPECT_EQ(error_of([&, &here = here] { here.send_message("x", {}); }), std::errc::broken_pipe);
+    EXPECT_EQ(error_of([&] { here.write_all(pieces); }), std::errc::broken_pipe);
+    EXPECT_EQ(error_of([&] { here.send_message("x", {}); }), std::errc::broken_pipe);
     sigaction(SIGPIPE, &before, nullptr);
   });
 }
 
 TEST_F(SocketTest, AResetIsAnErrorNotAnEnd) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { return take(here, 9); });
     yield_until_idle();
     there.set_linger(absl::ZeroDuration());
@@ -458,7 +476,9 @@ TEST_F(SocketTest, AResetIsAnErrorNotAnEnd) {
 
 TEST_F(SocketTest, WhatCameBeforeTheEndIsReadFirst) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     EXPECT_EQ(take(here, 1, absl::ZeroDuration()), "");  // registered
     there.write_all("last words");
     there.close();
@@ -472,7 +492,9 @@ TEST_F(SocketTest, WhatCameBeforeTheEndIsReadFirst) {
 
 TEST_F(SocketTest, AShortReadThatStoppedAtUrgentDataIsTriedAgain) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     EXPECT_EQ(take(here, 1, absl::ZeroDuration()), "");
     there.write_all("before");
     static_cast<void>(there.send("!", {}, MSG_OOB));
@@ -485,9 +507,11 @@ TEST_F(SocketTest, AShortReadThatStoppedAtUrgentDataIsTriedAgain) {
 
 TEST_F(SocketTest, WhoWaitsForWhatIsBesideTheDataKeepsNobodyFromIt) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::array<char, 100> into;
-    const auto errors = [&, &here = here](const mothreads::Until& until = {}) { return here.recv(room_of(into), until, MSG_ERRQUEUE).why(); };
+    const auto errors = [&](const mothreads::Until& until = {}) { return here.recv(room_of(into), until, MSG_ERRQUEUE).why(); };
     there.write_all("plain");
     EXPECT_EQ(errors(absl::ZeroDuration()), Why::timed_out);
     EXPECT_EQ(take(here, 100), "plain");
@@ -504,16 +528,20 @@ TEST_F(SocketTest, WhoWaitsForWhatIsBesideTheDataKeepsNobodyFromIt) {
 
 TEST_F(SocketTest, WhatIsBesideTheDataEndsWithIt) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::array<char, 9> into;
-    EXPECT_EQ(error_of([&, &here = here] { static_cast<void>(here.recv(room_of(into), {}, MSG_OOB)); }), std::errc::invalid_argument);
+    EXPECT_EQ(error_of([&] { static_cast<void>(here.recv(room_of(into), {}, MSG_OOB)); }), std::errc::invalid_argument);
     auto beside = spawn("beside", [&] { return here.recv(room_of(into), {}, MSG_ERRQUEUE).why(); });
     yield_until_idle();
     here.shut_down(Half::both);
     there.close();
     EXPECT_EQ(beside.join(), Why::closed);
-    auto [reset, other] = tcp_pair();
-    auto of_reset = spawn("of reset", [&, &reset = reset] { static_cast<void>(reset.recv(room_of(into), {}, MSG_ERRQUEUE)); });
+    auto ends_of_reset = tcp_pair();
+    Socket& reset = ends_of_reset.first;
+    Socket& other = ends_of_reset.second;
+    auto of_reset = spawn("of reset", [&] { static_cast<void>(reset.recv(room_of(into), {}, MSG_ERRQUEUE)); });
     yield_until_idle();
     other.set_linger(absl::ZeroDuration());
     other.close();
@@ -523,7 +551,9 @@ TEST_F(SocketTest, WhatIsBesideTheDataEndsWithIt) {
 
 TEST_F(SocketTest, SoManyBytesMayBeAskedForBeforeAWake) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     here.set_option(SOL_SOCKET, SO_RCVLOWAT, 4);
     auto reader = spawn("reader", [&] { return take(here, 100); });
     yield_until_idle();
@@ -542,7 +572,9 @@ TEST_F(SocketTest, SoManyBytesMayBeAskedForBeforeAWake) {
 
 TEST_F(SocketTest, BothDirectionsAtOnce) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::string much(3 << 20, 'x');
     auto echo = spawn("echo", [&] {
       std::string place(1 << 16, '\0');
@@ -559,7 +591,8 @@ TEST_F(SocketTest, BothDirectionsAtOnce) {
 
 TEST_F(SocketTest, OneThatIsClosedWhileItIsWrittenTo) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
     auto writer = spawn("writer", [&] { here.write_all(std::string(10 << 20, 'x')); });
     yield_until_idle();
     here.close();

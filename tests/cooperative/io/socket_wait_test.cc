@@ -54,7 +54,9 @@ class SocketWaitTest : public testing::IoTest {};
 TEST_F(SocketWaitTest, SeveralReadersHaveTheirTurnsInTheOrderTheyCame) {
   on_thread([] {
     for (const bool is_tcp : {false, true}) {
-      auto [here, there] = is_tcp ? tcp_pair() : Socket::pair();
+      auto ends = is_tcp ? tcp_pair() : Socket::pair();
+      Socket& here = ends.first;
+      Socket& there = ends.second;
       std::vector<std::string> got;
       std::vector<Fiber<void>> readers;
       for (int i = 0; i < 4; ++i) {
@@ -70,7 +72,9 @@ TEST_F(SocketWaitTest, SeveralReadersHaveTheirTurnsInTheOrderTheyCame) {
 
 TEST_F(SocketWaitTest, NobodyOvertakesWhoHasBeenWoken) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::vector<std::string> got;
     Event<> event;
     auto waiter = spawn("waiter", [&] { got.push_back("waiter: " + take(here, 9)); });
@@ -133,7 +137,9 @@ TEST_F(SocketWaitTest, SeveralAcceptInTheOrderTheyCame) {
 
 TEST_F(SocketWaitTest, SeveralWritersGetRidOfAll) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::vector<Fiber<void>> writers;
     for (int i = 0; i < 5; ++i) writers.push_back(spawn("writer", [&] { here.write_all(std::string(1 << 20, 'x')); }));
     yield_until_idle();
@@ -145,7 +151,9 @@ TEST_F(SocketWaitTest, SeveralWritersGetRidOfAll) {
 TEST_F(SocketWaitTest, TheEndIsForAllReaders) {
   on_thread([] {
     for (const bool is_tcp : {false, true}) {
-      auto [here, there] = is_tcp ? tcp_pair() : Socket::pair();
+      auto ends = is_tcp ? tcp_pair() : Socket::pair();
+      Socket& here = ends.first;
+      Socket& there = ends.second;
       std::vector<Fiber<Why>> readers;
       for (int i = 0; i < 4; ++i) {
         readers.push_back(spawn("reader", [&] {
@@ -164,7 +172,9 @@ TEST_F(SocketWaitTest, TheEndIsForAllReaders) {
 
 TEST_F(SocketWaitTest, AResetIsForAllWhoWait) {
   on_thread([] {
-    auto [here, there] = tcp_pair();
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::vector<Fiber<void>> waiters;
     for (int i = 0; i < 3; ++i) waiters.push_back(spawn("reader", [&] { static_cast<void>(here.read_exact(9)); }));
     for (int i = 0; i < 2; ++i) waiters.push_back(spawn("writer", [&] { here.write_all(std::string(20 << 20, 'x')); }));
@@ -185,7 +195,9 @@ TEST_F(SocketWaitTest, AResetIsForAllWhoWait) {
 
 TEST_F(SocketWaitTest, OneFibersErrorIsNotAnothers) {
   on_thread([] {
-    auto [here, there] = Socket::pair(SOCK_DGRAM);
+    auto ends = Socket::pair(SOCK_DGRAM);
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto bad = spawn("bad", [&] {
       std::span<std::byte> nowhere(reinterpret_cast<std::byte*>(16), 8);
       static_cast<void>(here.recv(nowhere));
@@ -218,10 +230,12 @@ TEST_F(SocketWaitTest, ClosingEndsEveryKindOfWaitByATypedErrorAtOnce) {
     expect_closed(listener, [&] { listener.accept(); });
     Socket many = listen(Address::loopback(0));
     expect_closed(many, [&] { many.accept_many(3, absl::Hours(1)); });
-    auto [reader, other] = tcp_pair();
-    expect_closed(reader, [&, &reader = reader] { static_cast<void>(reader.read_line()); });
-    auto [writer, full] = Socket::pair();
-    expect_closed(writer, [&, &writer = writer] { writer.write_all(std::string(10 << 20, 'x')); });
+    auto ends_of_reader = tcp_pair();
+    Socket& reader = ends_of_reader.first;
+    expect_closed(reader, [&] { static_cast<void>(reader.read_line()); });
+    auto ends_of_writer = Socket::pair();
+    Socket& writer = ends_of_writer.first;
+    expect_closed(writer, [&] { writer.write_all(std::string(10 << 20, 'x')); });
     Socket datagrams = Socket::udp();
     std::array<char, 9> into;
     expect_closed(datagrams, [&] { datagrams.recv_from(room_of(into)); });
@@ -259,7 +273,8 @@ TEST_F(SocketWaitTest, MayBeDestroyedAsSoonAsItIsClosed) {
 
 TEST_F(SocketWaitTest, ANumberThatIsUsedAgainAtOnceIsAnother) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
     const int number = here.native();
     auto old = spawn("old", [&] { return take(here, 9); });
     yield_until_idle();
@@ -280,7 +295,9 @@ TEST_F(SocketWaitTest, ANumberThatIsUsedAgainAtOnceIsAnother) {
 
 TEST_F(SocketWaitTest, ACancelledWaitTakesNothingFromWhoComesNext) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Socket listener = listen(Address::loopback(0));
     const auto cancel = [](const std::function<void()>& wait) {
       auto fiber = spawn("fiber", wait);
@@ -289,10 +306,10 @@ TEST_F(SocketWaitTest, ACancelledWaitTakesNothingFromWhoComesNext) {
       fiber.cancel();
       EXPECT_THROW(fiber.join(), WasCancelled);
     };
-    cancel([&, &here = here] { take(here, 9); });
+    cancel([&] { take(here, 9); });
     there.write_all("kept");
     EXPECT_EQ(take(here, 9), "kept");
-    cancel([&, &here = here] { here.write_all(std::string(10 << 20, 'x')); });
+    cancel([&] { here.write_all(std::string(10 << 20, 'x')); });
     cancel([&] { listener.accept(); });
     Socket client = connect(listener.local_address());
     EXPECT_EQ(listener.accept().peer_address(), client.local_address());
@@ -308,7 +325,9 @@ TEST_F(SocketWaitTest, ACancelledWaitTakesNothingFromWhoComesNext) {
 
 TEST_F(SocketWaitTest, WhatItIsCancelledOutOfWakesNoLaterWaitOfItsFiber) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Event<> event;
     bool came = false;
     auto fiber = spawn("fiber", [&] {
@@ -331,7 +350,8 @@ TEST_F(SocketWaitTest, WhatItIsCancelledOutOfWakesNoLaterWaitOfItsFiber) {
 
 TEST_F(SocketWaitTest, EachWaitHasItsLimit) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
     Socket listener = listen(Address::loopback(0));
     Socket datagrams = Socket::udp();
     std::array<char, 9> into;
@@ -345,7 +365,7 @@ TEST_F(SocketWaitTest, EachWaitHasItsLimit) {
       fiber.join();
     };
     const absl::Duration second = absl::Seconds(1);
-    expect_timeout([&, &here = here] { EXPECT_EQ(here.recv(room_of(into), second).why(), Why::timed_out); });
+    expect_timeout([&] { EXPECT_EQ(here.recv(room_of(into), second).why(), Why::timed_out); });
     expect_timeout([&] { EXPECT_THAT(what_of<Timedout>([&] { listener.accept(second); }), HasSubstr("timed out before it could accept")); });
     expect_timeout([&] { EXPECT_THROW(listener.accept_many(3, second), Timedout); });
     expect_timeout([&] { EXPECT_THROW(datagrams.recv_from(room_of(into), second), Timedout); });
@@ -427,8 +447,10 @@ TEST_F(SocketWaitTest, AReadThatIsInterruptedByASignalGoesOn) {
   struct sigaction action {}, before {};
   action.sa_handler = [](int) {};
   sigaction(SIGUSR1, &action, &before);
-  auto [here, there] = Socket::pair();
-  auto host = Thread::run("host", [&, &here = here](Signal) {
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
+  auto host = Thread::run("host", [&](Signal) {
     thread = pthread_self();
     reads.go();
     EXPECT_EQ(take(here, 9), "x");
@@ -446,8 +468,10 @@ TEST_F(SocketWaitTest, AReadThatIsInterruptedByASignalGoesOn) {
 // --- where it may be used ----------------------------------------------------------------------------------------------------
 
 TEST_F(SocketWaitTest, AnotherThreadIsRefusedAndNothingIsTaken) {
-  auto [here, there] = Socket::pair();
-  on_thread([&here = here, &there = there] {
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
+  on_thread([&] {
     EXPECT_EQ(take(here, 1, absl::ZeroDuration()), "");
     there.write_all("kept");
     std::thread([&] {
@@ -461,15 +485,17 @@ TEST_F(SocketWaitTest, AnotherThreadIsRefusedAndNothingIsTaken) {
 }
 
 TEST_F(SocketWaitTest, IsRefusedInAWorldAlsoWhereItNeedsNoWait) {
-  auto [here, there] = Socket::pair();
-  on_thread([&there = there] { there.write_all("kept"); });
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
+  on_thread([&] { there.write_all("kept"); });
   testing::World world;
-  world.run([&, &here = here] {
+  world.run([&] {
     EXPECT_THROW(take(here, 9), Misuse);
     EXPECT_THROW(here.write_all("x"), Misuse);
     EXPECT_THROW(Socket::udp().send_to("x", Address::loopback(1)), Misuse);
   });
-  on_thread([&here = here] { EXPECT_EQ(take(here, 9), "kept"); });
+  on_thread([&] { EXPECT_EQ(take(here, 9), "kept"); });
 }
 
 }  // namespace

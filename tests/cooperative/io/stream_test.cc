@@ -220,7 +220,9 @@ TEST_F(StreamTest, OneThatWasMovedFromHoldsNothing) {
 
 TEST_F(StreamTest, ALineIsFoundAfterAnotherFiberHasTakenItsBegin) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto liner = spawn("liner", [&] { return *here.read_line(); });
     there.write_all("a long begin of a line");
     yield_until_idle();
@@ -235,8 +237,10 @@ TEST_F(StreamTest, ALineIsFoundAfterAnotherFiberHasTakenItsBegin) {
 
 TEST_F(StreamTest, ALimitLosesNothing) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
-    const auto expect_timeout = [&, &here = here](auto read) {
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
+    const auto expect_timeout = [&](auto read) {
       auto reader = spawn("reader", [&] { return read(here, Until(absl::Seconds(1))).why(); });
       yield_until_idle();
       clock.advance(absl::Seconds(1));
@@ -262,7 +266,9 @@ TEST_F(StreamTest, ALimitLosesNothing) {
 
 TEST_F(StreamTest, AStopIsToldApartFromTime) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const Signal stop;
     auto reader = spawn("reader", [&] { return here.read_line(stop).why(); });
     there.write_all("begin");
@@ -311,7 +317,9 @@ TEST_F(StreamTest, ALimitIsOfTheWholeCallAlsoWhereThereIsAlwaysMore) {
 
 TEST_F(StreamTest, ASlowButMovingTransferTimesOut) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto feeder = spawn("feeder", [&] {
       while (true) {
         there.write_all("x");
@@ -327,7 +335,9 @@ TEST_F(StreamTest, ASlowButMovingTransferTimesOut) {
 
 TEST_F(StreamTest, ZeroTakesAllThatIsThere) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::string much(20'000, 'x');  // several steps
     there.write_all(much + "\n");
     here.set_max_line(much.size());
@@ -340,7 +350,9 @@ TEST_F(StreamTest, ZeroTakesAllThatIsThere) {
 
 TEST_F(StreamTest, ACallWithoutALimitHasTheObjects) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     EXPECT_EQ(here.timeout(), std::nullopt);
     here.set_timeout(absl::Seconds(2));
     EXPECT_EQ(here.timeout(), absl::Seconds(2));
@@ -384,7 +396,9 @@ TEST_F(StreamTest, AllIsWrittenHoweverLittleGoesAtOnce) {
 
 TEST_F(StreamTest, AWriteThatTimesOutSaysHowFarItCame) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     const std::string much(1 << 20, 'x');
     std::size_t written = 0;
     auto writer = spawn("writer", [&] {
@@ -443,7 +457,9 @@ TEST_F(StreamTest, AFlushThatTimesOutKeepsTheRest) {
 
 TEST_F(StreamTest, HalfAnEndIsTheOtherSidesEnd) {
   on_thread([] {
-    auto [here, there] = testing::tcp_pair();
+    auto ends = testing::tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     here.write_all("question");
     here.shut_down_writing();
     EXPECT_THAT(told(there.read_all(100)), Pair("question", Why::ready));

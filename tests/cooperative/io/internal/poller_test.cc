@@ -73,7 +73,9 @@ void write_byte(Socket& socket) { EXPECT_EQ(::write(socket.native(), "x", 1), 1)
 TEST_F(PollerTest, EventsComeBeforeDescriptorsThenTimersThenWhoYieldedThenWhoWaitsForIdleness) {
   on_virtual_time([](VirtualClock& clock) {
     std::vector<std::string> order;
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Event<> event;
     auto idle = spawn("idle", [&] {
       yield_until_idle();
@@ -106,7 +108,9 @@ TEST_F(PollerTest, EventsComeBeforeDescriptorsThenTimersThenWhoYieldedThenWhoWai
 
 TEST_F(PollerTest, WhatIsReadyWinsOverALimitThatIsDueInTheSameLook) {
   on_virtual_time([](VirtualClock& clock) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { return take(here, 10, absl::Seconds(1)); });
     yield_until_idle();
     there.write_all("x");
@@ -118,8 +122,12 @@ TEST_F(PollerTest, WhatIsReadyWinsOverALimitThatIsDueInTheSameLook) {
 TEST_F(PollerTest, WhatIsReadyWinsOverADueLimitAlsoJustAfterASleep) {
   on_thread([] {
     for (int i = 0; i < 100; ++i) {
-      auto [here, there] = Socket::pair();
-      auto [limited, other] = Socket::pair();
+      auto ends = Socket::pair();
+      Socket& here = ends.first;
+      Socket& there = ends.second;
+      auto ends_of_limited = Socket::pair();
+      Socket& limited = ends_of_limited.first;
+      Socket& other = ends_of_limited.second;
       std::string got;
       auto first = spawn("first", [&] {
         take(here, 1);  // the sleep in the poller ends
@@ -137,7 +145,9 @@ TEST_F(PollerTest, WhatIsReadyWinsOverADueLimitAlsoJustAfterASleep) {
 
 TEST_F(PollerTest, TheKernelIsAskedWhileFibersYieldWithoutEnd) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     for (int i = 0; i < 10; ++i) {
       auto reader = spawn("reader", [&] { take(here, 1); });
       yield_until_idle();
@@ -152,8 +162,10 @@ TEST_F(PollerTest, TheKernelIsAskedWhileFibersYieldWithoutEnd) {
 #ifndef MOTHREADS_TESTS_SANITIZED
 
 TEST_F(PollerTest, OneCallOfTheSystemForEachTimeThatNothingIsReady) {
-  auto [here, there] = Socket::pair();
-  auto echo = Thread::run("echo", [&here = here](Signal) {
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
+  auto echo = Thread::run("echo", [&](Signal) {
     const std::uint64_t sleeps = Scheduler::current().statistics().sleeps;
     take(here, 1);  // makes what is made at the first wait
     here.write_all("x");
@@ -179,7 +191,9 @@ TEST_F(PollerTest, OneCallOfTheSystemForEachTimeThatNothingIsReady) {
 
 TEST_F(PollerTest, NoCallOfTheSystemWhileNobodyWaitsForADescriptor) {
   on_thread([] {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto reader = spawn("reader", [&] { take(here, 1); });
     yield_until_idle();
     there.write_all("xx");
@@ -202,11 +216,13 @@ TEST_F(PollerTest, NoCallOfTheSystemWhileNobodyWaitsForADescriptor) {
 
 TEST_F(PollerTest, WhatIsPostedComesBeforeWhatTheKernelSays) {
   for (int i = 0; i < 20; ++i) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Signal go;
     const int waits = epoll_waits;
     std::vector<std::string> order;
-    auto host = Thread::run("host", [&, &here = here](Signal) {
+    auto host = Thread::run("host", [&](Signal) {
       auto reader = spawn("reader", [&] {
         take(here, 1);
         order.push_back("descriptor");
@@ -229,10 +245,12 @@ TEST_F(PollerTest, WhatIsPostedComesBeforeWhatTheKernelSays) {
 #endif
 
 TEST_F(PollerTest, APostWakesItFromItsSleep) {
-  auto [here, there] = Socket::pair();
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
   std::optional<Scheduler> scheduler;
   Signal ready;
-  auto host = Thread::run("host", [&, &here = here](Signal) {
+  auto host = Thread::run("host", [&](Signal) {
     auto reader = spawn("reader", [&] { return take(here, 1); });
     scheduler.emplace(Scheduler::current());
     ready.go();
@@ -253,7 +271,8 @@ TEST_F(PollerTest, ASignalHandlerOfItsOwnThreadWakesIt) {
   action.sa_handler = [](int) { of_handler.load()->post(); };
   sigaction(SIGUSR1, &action, &before);
   auto host = Thread::run("host", [&](Signal) {
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
     Event<> called;
     const SignalCallback callback(Scheduler::current(), [&] { called.signal(); });
     of_handler = &callback;
@@ -279,7 +298,9 @@ TEST_F(PollerTest, ASignalHandlerOfItsOwnThreadWakesIt) {
 TEST_F(PollerTest, AForeignLoopSleepsForDescriptorsToo) {
   on_thread([] {
     ForeignLoop loop;
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     std::string got;
     auto reader = spawn("reader", [&] {
       for (int i = 0; i < 3; ++i) got += take(here, 1);
@@ -299,7 +320,9 @@ TEST_F(PollerTest, AForeignLoopSleepsForDescriptorsToo) {
 TEST_F(PollerTest, AForeignLoopIsNotKeptAwakeByWhatNobodyWaitsFor) {
   on_thread([] {
     ForeignLoop loop;
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     Event<> event;
     std::string got;
     auto reader = spawn("reader", [&] {
@@ -322,7 +345,9 @@ TEST_F(PollerTest, AForeignLoopIsNotKeptAwakeByWhatNobodyWaitsFor) {
 TEST_F(PollerTest, AForeignLoopIsNotKeptAwakeByALentDescriptorThatSomebodyHasBeenToldOf) {
   on_thread([] {
     ForeignLoop loop;
-    auto [here, there] = Socket::pair();
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
     auto poller = spawn("poller", [&] { return poll_list({{here.native(), Ready::in}}).size(); });
     loop.run_due();
     there.write_all("a");
@@ -334,9 +359,11 @@ TEST_F(PollerTest, AForeignLoopIsNotKeptAwakeByALentDescriptorThatSomebodyHasBee
 }
 
 TEST_F(PollerTest, ASocketOutlivesItsSchedulerAndServesAnother) {
-  auto [here, there] = Socket::pair();
+  auto ends = Socket::pair();
+  Socket& here = ends.first;
+  Socket& there = ends.second;
   for (int i = 0; i < 3; ++i) {
-    on_thread([&here = here, &there = there] {
+    on_thread([&] {
       auto reader = spawn("reader", [&] { return take(here, 1); });
       yield_until_idle();
       there.write_all("x");
