@@ -11,6 +11,7 @@
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/thread_node.h"
+#include "mothreads/log.h"
 #include "tests/support/sanitized.h"
 
 namespace mothreads::testing {
@@ -68,6 +69,7 @@ void NothingLeft::SetUp() {
   static const std::size_t threads = count_threads();
   threads_ = threads;
   ASSERT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the first test " << threads_;
+  log::flush();  // who writes a line may look into the system's file of time zones
   descriptors_ = count_descriptors();
   children_ = internal::main_node().children().size();  // a scheduler, where the tests run on a fiber
 }
@@ -77,6 +79,7 @@ void NothingLeft::TearDown() {
   await([this] { return internal::main_node().children().size() == children_; });
   internal::main_node().reap_left_over();
   EXPECT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the start " << threads_;
+  log::flush();
   EXPECT_EQ(count_descriptors(), descriptors_);
   const auto children = internal::main_node().children();
   for (std::size_t i = 0; i + children_ < children.size(); ++i) ADD_FAILURE() << "left in the tree: " << children[i]->name();

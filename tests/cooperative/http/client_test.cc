@@ -31,6 +31,7 @@ using testing::MemoryStream;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+using namespace std::string_literals;
 
 class HttpClientTest : public mothreads::testing::NothingLeft {};
 
@@ -94,7 +95,7 @@ TEST_F(HttpClientTest, WhatIsNoResponse) {
   for (const std::string& bad : {
            std::string("HTTP/2.0 200 OK\r\n\r\n"), std::string("HTTP/1.1 20 OK\r\n\r\n"), std::string("HTTP/1.1 2000 OK\r\n\r\n"),
            std::string("200 OK\r\n\r\n"), std::string("HTTP/1.1 200 OK\nX: y\n\n"), std::string("HTTP/1.1 200 OK\r\nX : y\r\n\r\n"),
-           std::string("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nX: \0\r\n\r\n", 27),
+           std::string("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"), "HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"s,
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
            std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
