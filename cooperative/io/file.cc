@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -70,9 +71,11 @@ Pieces pieces_of(std::span<const std::string_view> texts) {
 
 int flags_of(const std::string& path, const FileOptions& options) {
   const bool changes = options.create || options.truncate || options.append;
-  if (!options.read && !options.write) throw Misuse(fmt::format("file \"{}\" is opened neither to read nor to write: choose one", path));
-  if (changes && !options.write) throw Misuse(fmt::format("file \"{}\" cannot be changed when it is opened only to read: say {{.write = true}}", path));
-  if (options.exclusive && !options.create) throw Misuse(fmt::format("file \"{}\": exclusive is only for files that are made: say {{.create = true}}", path));
+  const char* wrong = nullptr;
+  if (!options.read && !options.write) wrong = "is opened neither to read nor to write: choose one";
+  if (options.read && !options.write && changes) wrong = "cannot be changed when it is opened only to read: say {.write = true}";
+  if (options.exclusive && !options.create) wrong = "cannot be exclusive unless it is made: say {.create = true}";
+  if (wrong != nullptr) throw Misuse(fmt::format("file \"{}\" {}", path, wrong));
   int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;  // the last for a FIFO of that name, which nobody may ever open at its other end
   flags |= options.read && options.write ? O_RDWR : options.write ? O_WRONLY : O_RDONLY;
   if (options.create) flags |= O_CREAT;
@@ -382,7 +385,8 @@ ssize_t replace_file(const WriteFileOptions& options, const std::string& path, s
     return true;
   };
   const int of_folder = options.sync ? ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  const bool is_written = (!options.sync || of_folder >= 0) && fill() && fchmod(descriptor, options.permissions) == 0 && (!options.sync || fsync(descriptor) == 0);
+  const bool is_written = (!options.sync || of_folder >= 0) && fill() && fchmod(descriptor, options.permissions) == 0 &&
+                          (!options.sync || fsync(descriptor) == 0);
   int error = is_written ? 0 : errno;
   if (::close(descriptor) != 0 && error == 0) error = errno;
   if (error == 0 && rename(beside.c_str(), path.c_str()) != 0) error = errno;
@@ -449,7 +453,8 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
     if (call.result == 0 && copied > 0) break;
     if (call.result > 0) continue;
     // Two file systems, one that cannot, or files of the kernel's, which say that they are empty.
-    if (call.result < 0 && call.error != EXDEV && call.error != EINVAL && call.error != EOPNOTSUPP && call.error != ENOSYS && call.error != EBADF) {
+    constexpr int kOtherwise[]{EXDEV, EINVAL, EOPNOTSUPP, ENOSYS, EBADF};
+    if (call.result < 0 && std::find(std::begin(kOtherwise), std::end(kOtherwise), call.error) == std::end(kOtherwise)) {
       throw IoError(call.error, target->name(), fmt::format("copy {} to it", source->name()));
     }
     std::unique_ptr<std::byte[]> room(new std::byte[kReadAhead]);

@@ -116,7 +116,8 @@ class Attributes {
 };
 
 void check_text(const std::string& text, const char* what) {
-  if (text.find('\0') != std::string::npos) throw Misuse(fmt::format("{} for a process has a zero byte in it, which ends it there: leave it out", what));
+  if (text.find('\0') == std::string::npos) return;
+  throw Misuse(fmt::format("{} for a process has a zero byte in it, which ends it there: leave it out", what));
 }
 
 std::vector<std::string> environment_of(const ProcessOptions& options) {
@@ -278,7 +279,9 @@ int Process::open_stream(Redirect& redirect, int number, State& state, std::vect
   // What is below would be overwritten while the three are put in place. It is looked at here, too, since the child cannot say what was wrong.
   if (source > STDERR_FILENO && fcntl(source, F_GETFD) >= 0) return source;
   const int moved = fcntl(source, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (moved < 0) throw IoError(errno, fmt::format("program \"{}\"", state.program), fmt::format("give it descriptor {} as {}", source, kStreams[number]));
+  if (moved < 0) {
+    throw IoError(errno, fmt::format("program \"{}\"", state.program), fmt::format("give it descriptor {} as {}", source, kStreams[number]));
+  }
   return childs.emplace_back(moved, Descriptor::NonBlocking{}).native();
 }
 
@@ -308,8 +311,9 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
   actions.close_from(STDERR_FILENO + 1);
   const Attributes attributes(options.own_group);
 
-  const int error =
-      posix_spawnp(&state->pid, command.front().c_str(), actions.native(), attributes.native(), pointers_to(command).data(), pointers_to(environment).data());
+  const std::vector<char*> arguments = pointers_to(command);
+  const std::vector<char*> variables = pointers_to(environment);
+  const int error = posix_spawnp(&state->pid, arguments.front(), actions.native(), attributes.native(), arguments.data(), variables.data());
   if (error != 0) {
     if (!options.directory.empty() && access(options.directory.c_str(), X_OK) != 0) {
       throw IoError(errno, fmt::format("program \"{}\"", state->program), fmt::format("start it in \"{}\"", options.directory));
@@ -393,7 +397,9 @@ Communicated Process::communicate(std::string_view input, const Until& until) {
   if (own.communicates) throw Misuse(own.name() + ": another fiber communicates with it already: let one do it");
   if (!input.empty()) {
     static_cast<void>(own.pipe(0));
-    if (!own.to_feed.empty()) throw Misuse(own.name() + ": the input of an earlier communicate() has not all been read: call it without input to go on");
+    if (!own.to_feed.empty()) {
+      throw Misuse(own.name() + ": the input of an earlier communicate() has not all been read: call it without input to go on");
+    }
     own.to_feed = input;
   }
   own.communicates = true;
