@@ -12,8 +12,10 @@ import json
 import math
 import os
 import pathlib
+import re
 import shlex
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -164,6 +166,79 @@ class IoCalls(IoRow):
         return int(total.split()[3]) / self.REQUESTS
 
 
+class HttpRow(IoRow):
+    """The example file_server on one processor beside nginx with one worker, both without a log of requests; wrk or curl on the other."""
+
+    NGINX = """
+        daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+        events {{ worker_connections 4096; }}
+        http {{
+          access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; default_type application/octet-stream;
+          client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+          uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+          server {{ listen 127.0.0.1:{port}; root {folder}/site; }}
+        }}
+    """
+
+    def __init__(self, name, size, load, unit):
+        super().__init__(name, None, None, {"nginx": 1.0}, unit=unit)
+        self.size = size
+        self.load_of = load
+
+    def bazel_targets(self):
+        return ["//docs/examples:file_server"]
+
+    def prepare(self, bin_dir):
+        self.folder = tempfile.TemporaryDirectory(prefix="bench_http_")
+        site = pathlib.Path(self.folder.name) / "site"
+        site.mkdir()
+        os.chmod(self.folder.name, 0o755)  # nginx's worker is another user where it is started by root
+        with open(site / "file.bin", "wb") as file:
+            for _ in range(0, self.size, 1024):
+                file.write(bytes(1024))
+
+    def server(self, side, bin_dir):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        if side == "ours":
+            site = f"{self.folder.name}/site"
+            return [bin_dir / "docs/examples/file_server", "--quiet", "--threads", "1", "--port", str(self.port), site], os.environ
+        configuration = pathlib.Path(self.folder.name) / "nginx.conf"
+        configuration.write_text(self.NGINX.format(folder=self.folder.name, port=self.port))
+        return ["nginx", "-e", "stderr", "-c", configuration], os.environ
+
+    def client(self, bin_dir, server):
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                break
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"bench: {self.name}: the server does not listen") from None
+                time.sleep(0.01)
+        return self.load_of(f"http://127.0.0.1:{self.port}/file.bin")[0]
+
+    def load(self, client, server):
+        done = subprocess.run(client, check=True, stdout=subprocess.PIPE, text=True)
+        return self.load_of("")[1](done.stdout)
+
+
+def wrk(url):
+    """Its command, and the nanoseconds for a request from what it prints."""
+
+    def figure(text):
+        if "Socket errors" in text or "Non-2xx" in text:
+            raise SystemExit(f"bench: wrk was not answered well: {text}")
+        return 1e9 / float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
+
+    return ["wrk", "--threads", "1", "--connections", "50", "--duration", "2s", url], figure
+
+
+def curl(url):
+    return ["curl", "--silent", "--fail", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{time_total}", url], float
+
+
 def on_processor(number, command):
     return ["taskset", "--cpu-list", str(number), *command]
 
@@ -282,6 +357,8 @@ ROWS = [
     IoRow("io.echo_pipelined", "stream", 4, {"go": 1 / 1.5}, mode="requests"),
     IoMemory("io.conn_memory", "idle", 10_000, {"floor": 2.0}, unit="B"),
     IoRow("io.accept", "accept", 8, {"go": 1.0}),
+    HttpRow("io.http_small", 1024, wrk, "ns"),
+    HttpRow("io.file_1g", 1 << 30, curl, "s"),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.
