@@ -31,14 +31,15 @@ bool LentWaits::link(Waiter& waiter) {
   // Also when others wait for that number: somebody may have closed what they wait for, and another have got its number.
   int failed = epoll_ctl(epoll_, EPOLL_CTL_ADD, waiter.descriptor, &event);
   if (failed != 0 && errno == EEXIST) {
-    failed = events == place->registered ? 0 : epoll_ctl(epoll_, EPOLL_CTL_MOD, waiter.descriptor, &event);
+    failed = place->is_registered && events == place->registered ? 0 : epoll_ctl(epoll_, EPOLL_CTL_MOD, waiter.descriptor, &event);
   }
   if (failed != 0) {
     const int error = errno;
-    if (place->waiters.is_empty()) places_.erase(waiter.descriptor);
+    if (place->waiters.is_empty() && place->woken == nullptr) places_.erase(waiter.descriptor);
     if (error == EPERM || error == EBADF) return false;
     throw std::system_error(error, std::generic_category(), fmt::format("descriptor {} cannot be waited for", waiter.descriptor));
   }
+  place->is_registered = true;
   place->registered = events;
   place->waiters.push_back(waiter);
   return true;
@@ -49,6 +50,11 @@ void LentWaits::unlink(Waiter& waiter) noexcept {
   if (found == places_.end()) return;
   Place& place = *found->second;
   place.waiters.remove(waiter);
+  for (Waiter** at = &place.woken; *at != nullptr; at = &(*at)->next_woken) {
+    if (*at != &waiter) continue;
+    *at = waiter.next_woken;
+    break;
+  }
   settle(waiter.descriptor, place);
 }
 
@@ -59,8 +65,9 @@ void LentWaits::settle(int descriptor, Place& place) noexcept {
     wanted |= static_cast<Waiter*>(node)->wanted;
   }
   if (place.waiters.is_empty()) {
-    static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr));  // fails when it has been closed already
-    places_.erase(descriptor);
+    // It fails when it has been closed already.
+    if (std::exchange(place.is_registered, false)) static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr));
+    if (place.woken == nullptr) places_.erase(descriptor);
   } else if (wanted != place.registered) {
     epoll_event event{.events = wanted, .data = {.fd = descriptor}};
     static_cast<void>(epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event));
@@ -80,6 +87,7 @@ void LentWaits::closes(int descriptor) noexcept {
       place.waiters.remove(*node);
     }
   }
+  for (Waiter* waiter = place.woken; waiter != nullptr; waiter = waiter->next_woken) waiter->was_closed = true;
   settle(descriptor, place);
 }
 
@@ -108,6 +116,7 @@ void LentWaits::arrived(int descriptor, std::uint32_t events) noexcept {
     if ((events & (waiter.wanted | kForAll)) == 0) continue;
     if (!place.waiters.claim_on_host(waiter)) continue;
     events &= ~waiter.wanted | kForAll;
+    waiter.next_woken = std::exchange(place.woken, &waiter);
     poller_.core().end_wait(waiter, Why::ready);
   }
   settle(descriptor, place);

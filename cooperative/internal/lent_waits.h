@@ -5,6 +5,7 @@
 // they came: each kind of readiness to the first who wants it, hang-ups and errors to all, as cothread's scheduler does it.
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/container/flat_hash_map.h"
 #include "cooperative/internal/poller.h"
@@ -24,6 +25,7 @@ class LentWaits {
     int descriptor = -1;
     std::uint32_t wanted = 0;  // EPOLL...
     bool was_closed = false;   // by close_descriptor()
+    Waiter* next_woken = nullptr;
   };
 
   // From then on the waiter's wait ends when its descriptor is ready. False when there is nothing to wait for: the kernel takes it as
@@ -41,8 +43,10 @@ class LentWaits {
 
  private:
   struct Place {
-    std::uint32_t registered = 0;
+    bool is_registered = false;
+    std::uint32_t registered = 0;  // what the kernel then watches for
     mothreads::internal::WaitList waiters;
+    Waiter* woken = nullptr;  // and not gone on: they, too, learn of a close
   };
 
   void settle(int descriptor, Place& place) noexcept;
