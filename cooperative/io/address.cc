@@ -32,7 +32,7 @@ Address::Address() : storage_{}, size_(sizeof(sa_family_t)) {
 }
 
 Address::Address(const sockaddr* address, socklen_t size) : Address() {
-  size_ = std::min<socklen_t>(size, sizeof storage_);
+  size_ = std::min<socklen_t>(size, sizeof storage_.local);  // the longest that there is
   if (size_ < sizeof(sa_family_t)) {
     size_ = sizeof(sa_family_t);
     return;
