@@ -97,10 +97,6 @@ int open_at_once(const std::string& path, int flags) {
 
 std::string quoted(const std::string& path) { return fmt::format("file \"{}\"", path); }
 
-[[noreturn]] void throw_early(const std::string& name, const char* verb, Why why) {
-  throw Timedout(fmt::format("{}: {} before it could {}", name, why == Why::stopped ? "stopped" : "timed out", verb));
-}
-
 }  // namespace
 
 struct File::Opened {
@@ -190,7 +186,7 @@ File File::open(const std::string& path, const FileOptions& options, const Until
       if (call.result >= 0) ::close(static_cast<int>(call.result));
     };
     const Why why = call_for_file(call, [&] { return ::open(path.c_str(), flags, options.permissions); }, until);
-    if (why != Why::ready) throw_early(quoted(path), "be opened", why);
+    if (why != Why::ready) throw_early(quoted(path), why, "be opened");
     if (call.result < 0) throw IoError(call.error, quoted(path), "open it");
     descriptor = static_cast<int>(call.result);
     std::move(close_unused).Cancel();
@@ -251,8 +247,7 @@ void File::write_at(std::span<const std::string_view> texts, std::uint64_t offse
     while (!pieces.empty()) {
       const auto [written, why] = file->write_once(pieces, offset + done, limit, done);
       if (written < 0) {
-        const char* const what = why == Why::stopped ? "stopped" : "timed out";
-        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were written", file->name(), what, done, size), done);
+        throw WriteTimedout(file->name(), why, done, size);
       }
       drop(pieces, static_cast<std::size_t>(written));
     }
@@ -273,7 +268,7 @@ void File::do_whole(const char* verb, absl::FunctionRef<ssize_t(int)> act, const
   with_limit(until, [&](const Until& limit) {
     FileCall call;
     const Why why = call_for_file(call, [&] { return act(file->descriptor); }, limit);
-    if (why != Why::ready) throw_early(file->name(), verb, why);
+    if (why != Why::ready) throw_early(file->name(), why, verb);
     if (call.result < 0) throw IoError(call.error, file->name(), verb);
   });
 }
@@ -360,7 +355,7 @@ std::string read_file(const std::string& path, std::size_t max, const Until& unt
     text.resize(before + more.size());
     if (text.size() > max) throw TooLong(fmt::format("{}: it has more than {} bytes", file.name(), max));
     if (more.why() == Why::closed) return text;
-    if (!more) throw_early(file.name(), "be read", more.why());
+    if (!more) throw_early(file.name(), more.why(), "be read");
   }
 }
 
@@ -421,7 +416,7 @@ void write_file_atomically(const WriteFileOptions& options, const std::string& p
     return replace_file(masked, path, data);
   };
   const Why why = call_for_file(call, act, until);
-  if (why != Why::ready) throw_early(quoted(path), "be written", why);
+  if (why != Why::ready) throw_early(quoted(path), why, "be written");
   if (call.result < 0) throw IoError(call.error, quoted(path), "write it");
 }
 
@@ -449,7 +444,7 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
       return copy_file_range(source->descriptor, &at, target->descriptor, &into, part, 0);
     };
     const Why why = call_for_file(call, act, limit);
-    if (why != Why::ready) throw_early(target->name(), "be copied to", why);
+    if (why != Why::ready) throw_early(target->name(), why, "be copied to");
     if (call.result == 0 && copied > 0) break;
     if (call.result > 0) continue;
     // Two file systems, one that cannot, or files of the kernel's, which say that they are empty.
@@ -462,7 +457,7 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
       const std::span<std::byte> into(room.get(), static_cast<std::size_t>(std::min<std::uint64_t>(max - copied, kReadAhead)));
       const Received more = from.read_some(into, limit);
       if (more.why() == Why::closed) return copied;
-      if (!more) throw_early(source->name(), "be copied", more.why());
+      if (!more) throw_early(source->name(), more.why(), "be copied");
       std::size_t written = 0;
       try {
         to.write_all(into.first(more.size()), limit);

@@ -7,4 +7,17 @@ namespace cooperative {
 IoError::IoError(int error, std::string_view object, std::string_view verb)
     : std::system_error(error, std::generic_category(), fmt::format("{}: cannot {}", object, verb)) {}
 
+namespace {
+
+const char* in_words(mothreads::Why why) { return why == mothreads::Why::stopped ? "stopped" : "timed out"; }
+
+}  // namespace
+
+WriteTimedout::WriteTimedout(std::string_view object, mothreads::Why why, std::size_t written, std::size_t size, std::string_view what_was)
+    : Timedout(fmt::format("{}: {} after {} of {} {}", object, in_words(why), written, size, what_was)), written_(written) {}
+
+void throw_early(std::string_view object, mothreads::Why why, std::string_view verb) {
+  throw Timedout(fmt::format("{}: {} before it could {}", object, in_words(why), verb));
+}
+
 }  // namespace cooperative

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "cooperative/errors.h"
+#include "mothreads/ended.h"
 
 namespace cooperative {
 
@@ -26,12 +27,19 @@ class IoError : public std::system_error {
 // A write whose limit came before all was written. So much was: the conversation is broken there, unless the other side can tell.
 class WriteTimedout : public Timedout {
  public:
+  // "OBJECT: timed out after 3 of 5 bytes were written"; `why` is timed_out or stopped.
+  WriteTimedout(std::string_view object, mothreads::Why why, std::size_t written, std::size_t size,
+                std::string_view what_was = "bytes were written");
+  // The same in other words.
   WriteTimedout(const std::string& what, std::size_t written) : Timedout(what), written_(written) {}
   std::size_t written() const { return written_; }
 
  private:
   std::size_t written_;
 };
+
+// Timedout: "OBJECT: timed out before it could VERB"; `why` is timed_out or stopped.
+[[noreturn]] void throw_early(std::string_view object, mothreads::Why why, std::string_view verb);
 
 // More came without a delimiter than the reader takes. It is still there to be read.
 class TooLong : public std::runtime_error {

@@ -18,6 +18,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/internal/quiet_write.h"
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"
 
@@ -70,22 +71,9 @@ class Retries {
 };
 
 // sendfile() has no MSG_NOSIGNAL.
-ssize_t sendfile_without_sigpipe(int to, int file, off_t* offset, std::size_t size) {
-  sigset_t pipe, before, pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
-  const ssize_t sent = ::sendfile(to, file, offset, size);
-  const int error = errno;
-  if (sent < 0 && error == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
-    const timespec now{};
-    while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) {
-    }
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
-  return sent;
+ssize_t send_file_quietly(int to, int file, off_t* offset, std::size_t size) {
+  const internal::WithoutSignal quiet(SIGPIPE, EPIPE);
+  return ::sendfile(to, file, offset, size);
 }
 
 Descriptor made(int descriptor, const char* what) {
@@ -152,7 +140,7 @@ void Socket::check_open(const char* verb) const {
 void Socket::fail(int error, const char* verb) const { throw IoError(error, name(), verb); }
 
 void Socket::end_early(Why why, const char* verb) const {
-  throw Timedout(fmt::format("{}: {} before it could {}", name(), why == Why::stopped ? "stopped" : "timed out", verb));
+  throw_early(name(), why, verb);
 }
 
 std::string Socket::name() const {
@@ -390,7 +378,7 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
     int failure = 0;
     while (sent < size) {
       const auto [done, why] = until_done(Side::write, "send a file", limit, [&]() -> ssize_t {
-        const ssize_t result = sendfile_without_sigpipe(native(), file, &offset, size - sent);
+        const ssize_t result = send_file_quietly(native(), file, &offset, size - sent);
         // These may be about the file.
         if (result < 0 && !would_block(errno) && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
           failure = errno;
@@ -401,9 +389,7 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
       if (failure == EINVAL || failure == ENOSYS) return sent + Stream::send_file(file, offset, size - sent, limit);
       if (failure != 0) fail(failure, "send a file");
       if (done < 0) {
-        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes of a file were written", name(),
-                                        why == Why::stopped ? "stopped" : "timed out", sent, size),
-                            sent);
+        throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
       }
       if (done == 0) break;
       sent += static_cast<std::size_t>(done);

@@ -269,9 +269,7 @@ void Stream::write_what_waits(const Until& until) {
       written += sent.size();
       if (sent && written == waiting.size()) break;
       if (const Why why = sent ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
-        throw WriteTimedout(fmt::format("{}: {} after {} of {} bytes were flushed", name(), why == Why::stopped ? "stopped" : "timed out", written,
-                                        waiting.size()),
-                            written);
+        throw WriteTimedout(name(), why, written, waiting.size(), "bytes were flushed");
       }
     }
     std::move(keep).Cancel();
@@ -304,8 +302,7 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
     written += sent.size();
     if (sent && written == size) return;  // all may be taken, and not on its way
     if (const Why why = sent && !is_first ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
-      throw WriteTimedout(
-          fmt::format("{}: {} after {} of {} bytes were written", name(), why == Why::stopped ? "stopped" : "timed out", written, size), written);
+      throw WriteTimedout(name(), why, written, size);
     }
     std::size_t done = sent.size();
     while (done >= todo.front().size()) {

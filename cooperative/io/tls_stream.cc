@@ -244,7 +244,7 @@ void TlsStream::Session::fail(const char* verb) {
 }
 
 void TlsStream::Session::give_up(Why why, const char* verb) const {
-  throw Timedout(fmt::format("{}: {} before it could {}", name(), why == Why::stopped ? "stopped" : "timed out", verb));
+  throw_early(name(), why, verb);
 }
 
 // --- reading -----------------------------------------------------------------------------------------------------------------
