@@ -73,11 +73,6 @@ std::span<char> Stream::Ahead::room(std::size_t size) {
   return {bytes_.get() + end_, capacity_ - end_};
 }
 
-void Stream::Ahead::append(const char* bytes, std::size_t size) {
-  std::memcpy(room(size).data(), bytes, size);
-  end_ += static_cast<std::uint32_t>(size);
-}
-
 Received Stream::receive_ahead(Ahead& ahead, const Until& until) {
   // By way of the stack: while this waits there should be no more memory than before, and another fiber may read.
   ahead.release();
@@ -218,7 +213,7 @@ Text Stream::read_all(std::size_t max, const Until& until) {
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
 Stream::~Stream() {
-  if (!later_.empty()) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
+  if (later_.size() > 0) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
 }
 
 Sent Stream::write_some(std::string_view data, const Until& until) {
@@ -236,7 +231,7 @@ void Stream::write_all(std::span<const std::byte> data, const Until& until) {
 
 void Stream::write_all(std::string_view data, const Until& until) {
   if (data.empty()) return;
-  if (!later_.empty()) [[unlikely]] {
+  if (later_.size() > 0) [[unlikely]] {
     const std::string_view pieces[]{data};
     return write_all(pieces, until);
   }
@@ -259,25 +254,37 @@ void Stream::write_all(std::span<const std::string_view> pieces, const Until& un
 void Stream::write_what_waits(const Until& until) {
   with_limit(until, [&](const Until& given) {
     const TotalLimit limit(given);
-    std::string waiting = std::exchange(later_, {});
+    Ahead waiting = std::move(later_);
     std::size_t written = 0;
     // Whatever interrupts it: what is left stays in front of what comes later.
-    absl::Cleanup keep = [&] { later_.insert(0, waiting, written); };
-    while (written < waiting.size()) {
-      const std::string_view rest = std::string_view(waiting).substr(written);
-      const Sent sent = send_pieces({&rest, 1}, *limit);
+    absl::Cleanup keep = [&] {
+      waiting.append(later_.view().data(), later_.size());
+      later_ = std::move(waiting);
+    };
+    const std::size_t size = waiting.size();
+    while (waiting.size() > 0) {
+      const std::string_view rest = waiting.view();
+      Sent sent{0, Why::ready};
+      try {
+        sent = send_pieces({&rest, 1}, *limit);
+      } catch (const IoError&) {
+        std::move(keep).Cancel();  // nobody will take it
+        throw;
+      }
+      waiting.drop(sent.size());
       written += sent.size();
-      if (sent && written == waiting.size()) break;
+      if (sent && waiting.size() == 0) break;
       if (const Why why = sent ? limit.has_come().value_or(Why::ready) : sent.why(); why != Why::ready) {
-        throw WriteTimedout(name(), why, written, waiting.size(), "bytes were flushed");
+        throw WriteTimedout(name(), why, written, size, "bytes were flushed");
       }
     }
-    std::move(keep).Cancel();
-    if (later_.empty()) {
-      waiting.clear();
-      later_ = std::move(waiting);  // its memory
-    }
   });
+}
+
+void Stream::make_room_for(std::string_view data, const Until& until) {
+  if (data.size() >= kMaxLater) return write_all({&data, 1}, until);
+  flush(until);
+  later_.append(data.data(), data.size());
 }
 
 void Stream::shut_down_writing(const Until& until) {

@@ -96,12 +96,12 @@ class Stream {
   // flushed before the end is lost, which the log says.
   static constexpr std::size_t kMaxLater = 64 * 1024;
   void write_later(std::string_view data, const mothreads::Until& until = {}) {
-    if (later_.size() + data.size() > kMaxLater) [[unlikely]] flush(until);
-    later_.append(data);
+    if (later_.size() + data.size() > kMaxLater) [[unlikely]] return make_room_for(data, until);
+    later_.append(data.data(), data.size());
   }
-  // Throws WriteTimedout; then what was not written is still to be flushed.
+  // Throws WriteTimedout; then what was not written is still to be flushed. It is gone when the stream has failed.
   void flush(const mothreads::Until& until = {}) {
-    if (!later_.empty()) write_what_waits(until);
+    if (later_.size() > 0) write_what_waits(until);
   }
 
   // No more is written: the other side reads the end of the stream. Reading goes on. Flushes.
@@ -130,7 +130,7 @@ class Stream {
   virtual Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) = 0;
   virtual void end_writing(const mothreads::Until& until) = 0;
 
-  // What was read ahead.
+  // What was read ahead, or is written later.
   class Ahead {
    public:
     Ahead() = default;
@@ -147,7 +147,12 @@ class Stream {
     std::uint32_t drops() const { return drops_; }
     std::string_view view() const { return {bytes_.get() + begin_, end_ - begin_}; }
     std::size_t size() const { return end_ - begin_; }
-    void append(const char* bytes, std::size_t size);
+    void append(const char* bytes, std::size_t size) {
+      if (size == 0) return;
+      if (capacity_ - end_ < size) [[unlikely]] room(size);
+      std::memcpy(bytes_.get() + end_, bytes, size);
+      end_ += static_cast<std::uint32_t>(size);
+    }
     // At least so much room behind what is there, to be filled by the caller, who then says how much it was.
     std::span<char> room(std::size_t size);
     void filled(std::size_t size) { end_ += static_cast<std::uint32_t>(size); }
@@ -186,12 +191,13 @@ class Stream {
   Text read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
   void write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit);
   void write_what_waits(const mothreads::Until& until);
+  void make_room_for(std::string_view data, const mothreads::Until& until);
   Received read_exactly(std::span<std::byte> into, const mothreads::Until& until);
   std::size_t take_ahead(std::span<std::byte> into);
   std::string take_text(std::size_t size);
 
   Ahead ahead_;
-  std::string later_;
+  Ahead later_;
   std::size_t max_line_ = kDefaultMaxLine;
   absl::Duration timeout_ = absl::InfiniteDuration();
 };

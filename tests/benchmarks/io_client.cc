@@ -1,10 +1,13 @@
-// The load for the rows io.*: one thread, one epoll, nothing of the library. It prints one figure.
+// The load for the rows io.*: one thread, one epoll, nothing of the library. PID is the server's. It prints one figure.
 //
-//     io_client echo PORT CONNECTIONS SECONDS     64 bytes to and fro on each connection: ns per request
-//     io_client count PORT CONNECTIONS REQUESTS   the same until so many have been answered
-//     io_client stream PORT CONNECTIONS SECONDS   64 bytes after 64 bytes, as fast as they go: ns per 64 bytes
-//     io_client accept PORT CONNECTIONS SECONDS   connect, one request, close, so many at a time: ns per connection
-//     io_client idle PORT CONNECTIONS PID         connections that do nothing: bytes of memory of that process for each
+//     io_client echo PORT CONNECTIONS PID       64 bytes to and fro on each connection: ns per request
+//     io_client count PORT CONNECTIONS REQUESTS the same until so many have been answered
+//     io_client stream PORT CONNECTIONS PID     64 bytes after 64 bytes, as fast as they go: ns per 64 bytes
+//     io_client accept PORT CONNECTIONS PID     connect, one request, close, so many at a time: ns per connection
+//     io_client idle PORT CONNECTIONS PID       connections that do nothing: bytes of the server's memory for each
+//
+// The ns are those of a processor that the server had: this client costs about as much as the server does, so in the time that passes
+// both would be measured.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -22,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -33,15 +37,31 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMessage = 64;
 constexpr auto kWarmUp = std::chrono::milliseconds(300);
+constexpr auto kDuration = std::chrono::seconds(1);
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "io_client: %s: %s\n", what, std::strerror(errno));
   std::exit(1);
 }
 
+// Without the pacing that BBR does where that is the system's default: its timers would be most of what io.echo_pipelined measures.
+void do_not_pace(int fd) {
+  constexpr std::string_view kControl = "reno";
+  if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kControl.data(), kControl.size()) != 0) fail("TCP_CONGESTION");
+}
+
+// From an address of its own for each 20 000 connections: the port of one that was closed is not free for a minute.
 int connected(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) fail("socket");
+  do_not_pace(fd);
+  static std::uint32_t made = 0;
+  sockaddr_in from{};
+  from.sin_family = AF_INET;
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + made++ / 20'000);
+  const int later = 1;
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &later, sizeof later);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0) fail("bind");
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -62,25 +82,37 @@ int watched(const std::vector<int>& connections, std::uint32_t events) {
   return epoll;
 }
 
-// Calls `turn` with what is ready until the time has passed; gives ns per unit of what `turn` counted after the warm-up.
+std::chrono::nanoseconds processor_time(int pid) {
+  clockid_t clock{};
+  timespec time{};
+  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) fail("the server's clock");
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// Calls `turn` with what is ready until the time has passed; gives the server's ns per unit of what `turn` counted after the warm-up.
 template <typename Turn>
-double measure(int epoll, double seconds, Turn turn) {
+double measure(int epoll, int server, Turn turn) {
   std::vector<epoll_event> events(256);
   double counted = 0;
+  std::chrono::nanoseconds used_before{};
+  bool is_warm = false;
   const auto begin = Clock::now() + kWarmUp;
-  const auto end = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   while (true) {
     const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 1000);
     if (count <= 0) fail("epoll_wait: nothing comes any more");
     const auto now = Clock::now();
-    if (now >= end) return std::chrono::duration<double, std::nano>(now - begin).count() / counted;
+    if (now >= begin + kDuration) return static_cast<double>((processor_time(server) - used_before).count()) / counted;
+    if (!is_warm && now >= begin) {
+      is_warm = true;
+      used_before = processor_time(server);
+    }
     double done = 0;
     for (int i = 0; i < count; ++i) done += turn(events[static_cast<std::size_t>(i)]);
-    if (now >= begin) counted += done;
+    if (is_warm) counted += done;
   }
 }
 
-double echo(int port, int connections, double seconds) {
+double echo(int port, int connections, int server) {
   std::vector<int> fds;
   for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
   const int epoll = watched(fds, EPOLLIN);
@@ -88,7 +120,7 @@ double echo(int port, int connections, double seconds) {
   for (const int fd : fds) {
     if (write(fd, message, kMessage) != kMessage) fail("write");
   }
-  return measure(epoll, seconds, [&](const epoll_event& event) {
+  return measure(epoll, server, [&](const epoll_event& event) {
     if (read(event.data.fd, message, kMessage) != kMessage) fail("read");
     if (write(event.data.fd, message, kMessage) != kMessage) fail("write");
     return 1.0;
@@ -119,14 +151,14 @@ double count(int port, int connections, double requests) {
 }
 
 // Nothing is copied here, in neither direction, so that it is the server that has to work.
-double stream(int port, int connections, double seconds) {
+double stream(int port, int connections, int server) {
   constexpr std::size_t kPiece = 256 * 1024;
   const int data = memfd_create("messages", MFD_CLOEXEC);
   if (data < 0 || ftruncate(data, kPiece) != 0) fail("memfd_create");
   std::vector<int> fds;
   for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
   const int epoll = watched(fds, EPOLLIN | EPOLLOUT);
-  return measure(epoll, seconds, [&](const epoll_event& event) {
+  return measure(epoll, server, [&](const epoll_event& event) {
     double got = 0;
     if ((event.events & EPOLLIN) != 0) {
       const ssize_t size = recv(event.data.fd, nullptr, 4 * kPiece, MSG_TRUNC);
@@ -141,19 +173,17 @@ double stream(int port, int connections, double seconds) {
   });
 }
 
-double accept_rate(int port, int connections, double seconds) {
+double accept_rate(int port, int connections, int server) {
   char message[kMessage] = {};
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   const auto start = [&] {
     const int fd = connected(port);
-    linger reset{1, 0};  // no port stays in TIME_WAIT
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
     if (write(fd, message, kMessage) != kMessage) fail("write");
   };
   for (int i = 0; i < connections; ++i) start();
-  return measure(epoll, seconds, [&](const epoll_event& event) {
+  return measure(epoll, server, [&](const epoll_event& event) {
     if (read(event.data.fd, message, kMessage) != kMessage) fail("read");
     close(event.data.fd);
     start();
@@ -161,15 +191,15 @@ double accept_rate(int port, int connections, double seconds) {
   });
 }
 
-double resident(const std::string& pid) {
-  std::ifstream status("/proc/" + pid + "/statm");
+double resident(int server) {
+  std::ifstream status("/proc/" + std::to_string(server) + "/statm");
   double total = 0;
   double pages = 0;
   if (!(status >> total >> pages)) fail("no such process");
   return pages * 4096;
 }
 
-double idle(int port, int connections, const std::string& pid) {
+double idle(int port, int connections, int server) {
   char message[kMessage] = {};
   const auto say = [&](int fd) {
     fcntl(fd, F_SETFL, 0);
@@ -177,9 +207,9 @@ double idle(int port, int connections, const std::string& pid) {
   };
   std::vector<int> fds;
   for (int i = 0; i < 100; ++i) say(fds.emplace_back(connected(port)));  // what the first ones need is no connection's
-  const double before = resident(pid);
+  const double before = resident(server);
   for (int i = 0; i < connections; ++i) say(fds.emplace_back(connected(port)));
-  return (resident(pid) - before) / connections;
+  return (resident(server) - before) / connections;
 }
 
 }  // namespace
@@ -196,11 +226,12 @@ int main(int argc, char** argv) {
   const std::string_view work = argv[1];
   const int port = std::atoi(argv[2]);
   const int connections = std::atoi(argv[3]);
+  const int last = std::atoi(argv[4]);
   double figure = 0;
-  if (work == "echo") figure = echo(port, connections, std::atof(argv[4]));
-  if (work == "count") figure = count(port, connections, std::atof(argv[4]));
-  if (work == "stream") figure = stream(port, connections, std::atof(argv[4]));
-  if (work == "accept") figure = accept_rate(port, connections, std::atof(argv[4]));
-  if (work == "idle") figure = idle(port, connections, argv[4]);
+  if (work == "echo") figure = echo(port, connections, last);
+  if (work == "count") figure = count(port, connections, last);
+  if (work == "stream") figure = stream(port, connections, last);
+  if (work == "accept") figure = accept_rate(port, connections, last);
+  if (work == "idle") figure = idle(port, connections, last);
   std::printf("%.9g\n", figure);
 }

@@ -66,6 +66,7 @@ void turn(int epoll, Connection& connection, std::vector<char>& buffer) {
 int main() {
   std::vector<char> buffer(1024);
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);  // as io_client.cc
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

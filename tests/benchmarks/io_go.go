@@ -3,11 +3,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"syscall"
 )
+
+const tcpCongestion = 13 // TCP_CONGESTION of linux/tcp.h
 
 func echo(connection net.Conn) {
 	defer connection.Close()
@@ -48,7 +52,15 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "requests" {
 		talk = answer
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
+		return socket.Control(func(descriptor uintptr) {
+			// As io_client.cc.
+			if err := syscall.SetsockoptString(int(descriptor), syscall.IPPROTO_TCP, tcpCongestion, "reno"); err != nil {
+				panic(err)
+			}
+		})
+	}}
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}

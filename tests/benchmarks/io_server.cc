@@ -3,6 +3,8 @@
 //     io_server           echoes what comes
 //     io_server requests  takes 64 bytes at a time as a request, and answers it with the same
 
+#include <netinet/tcp.h>
+
 #include <array>
 #include <cstdio>
 #include <span>
@@ -49,6 +51,7 @@ void serve(co::Socket& listener, void (*talk)(co::Socket&)) {
 int main(int argc, char** argv) {
   const bool has_requests = argc > 1 && std::string_view(argv[1]) == "requests";
   co::Socket listener = co::listen(co::Address::loopback(0));
+  listener.set_option(IPPROTO_TCP, TCP_CONGESTION, "reno");  // as io_client.cc
   std::printf("%d\n", listener.local_address().port());
   std::fflush(stdout);
   serve(listener, has_requests ? answer : echo);

@@ -126,8 +126,7 @@ class IoRow(Row):
 
     def client(self, bin_dir, server):
         port = server.stdout.readline().strip()
-        how_long = str(server.pid) if self.work == "idle" else "1"
-        return [bin_dir / "tests/benchmarks/io_client", self.work, port, str(self.connections), how_long]
+        return [bin_dir / "tests/benchmarks/io_client", self.work, port, str(self.connections), str(server.pid)]
 
     def load(self, client, server):
         return float(subprocess.run(client, check=True, stdout=subprocess.PIPE, text=True).stdout)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <deque>
 #include <string>
@@ -50,6 +51,7 @@ class Script final : public Stream {
   std::string written;
   std::size_t room = 1000;
   VirtualClock* clock = nullptr;  // each step takes a second of it
+  bool is_broken = false;
 
  protected:
   void end_writing(const Until&) override {}
@@ -65,6 +67,7 @@ class Script final : public Stream {
   }
   Sent send_pieces(std::span<const std::string_view> pieces, const Until&) override {
     if (clock != nullptr) clock->advance(absl::Seconds(1));
+    if (is_broken) throw IoError(EPIPE, name(), "send");
     std::size_t left = room;
     for (const std::string_view piece : pieces) {
       written += piece.substr(0, left);
@@ -434,6 +437,30 @@ TEST_F(StreamTest, WhatIsWrittenLaterGoesInOrderWithTheRest) {
   EXPECT_EQ(script.written.size(), 6 + Stream::kMaxLater);
   script.flush();
   EXPECT_EQ(script.written.back(), 'y');
+}
+
+TEST_F(StreamTest, MuchGoesAtOnceBehindWhatWasKept) {
+  Script script({});
+  script.room = 100'000'000;
+  script.write_later("a");
+  const std::string much(10 * Stream::kMaxLater, 'x');
+  script.write_later(much);
+  EXPECT_EQ(script.written, "a" + much);
+  script.write_later(std::string(Stream::kMaxLater, 'y'));
+  EXPECT_EQ(script.written.back(), 'x');
+  script.write_later("");
+  script.flush();
+  EXPECT_EQ(script.written, "a" + much + std::string(Stream::kMaxLater, 'y'));
+}
+
+TEST_F(StreamTest, AFlushThatFailsKeepsNothing) {
+  Script script({});
+  script.is_broken = true;
+  script.write_later("lost");
+  EXPECT_THROW(script.flush(), IoError);
+  script.is_broken = false;
+  script.write_all("then");
+  EXPECT_EQ(script.written, "then");
 }
 
 TEST_F(StreamTest, AFlushThatTimesOutKeepsTheRest) {
