@@ -12,11 +12,13 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
 #include "cooperative/http/internal/http_date.h"
+#include "cooperative/io/file_pool.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
@@ -89,16 +91,28 @@ HttpResponse not_opened(int error, std::string_view path) {
   }
 }
 
-std::string read_part(int file, const HttpRange& range) {
+// With errno where there is none.
+HttpOpenFile open_below(const HttpOpenFile& root, std::string_view path) {
+  const int directory = root.native();
+  if (!internal::must_call_for_file()) {
+    const int file = internal::open_beneath(directory, path, internal::BeneathBy::memory);
+    if (file >= 0 || errno != EAGAIN) return HttpOpenFile(file);
+  }
+  FileCall call;
+  absl::Cleanup close_unused = [&] {
+    if (call.result >= 0) ::close(static_cast<int>(call.result));
+  };
+  // Without a limit it is done when this returns.
+  static_cast<void>(call_for_file(call, [&] { return internal::open_beneath(directory, path); }, {}));
+  std::move(close_unused).Cancel();
+  errno = call.error;
+  return HttpOpenFile(static_cast<int>(call.result));
+}
+
+std::string read_part(const HttpOpenFile& file, const HttpRange& range) {
   std::string text(static_cast<std::size_t>(range.size), '\0');
   std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = ::pread(file, text.data() + done, text.size() - done, static_cast<off_t>(range.offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw IoError(errno, "a file that is served", "read it");
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
+  static_cast<void>(read_from_file(file.native(), text, range.offset, done, {}));
   text.resize(done);
   return text;
 }
@@ -155,11 +169,11 @@ HttpResponse StaticFiles::serve_path(const HttpRequest& request, std::string_vie
     // Most often there is one: asked for at once, and not the directory first.
     name.append(name.empty() ? "" : "/").append(options_.index);
   }
-  Found found{HttpOpenFile(internal::open_beneath(root_->native(), name)), {}};
+  Found found{open_below(*root_, name), {}};
   if (found.file.native() < 0) {
     const int error = errno;
     if (!wants_directory || error != ENOENT || options_.index.empty()) return not_opened(error, name);
-    const HttpOpenFile directory(internal::open_beneath(root_->native(), path.empty() ? path : path.substr(0, path.size() - 1)));
+    const HttpOpenFile directory = open_below(*root_, path.empty() ? path : path.substr(0, path.size() - 1));
     if (directory.native() < 0) return not_opened(errno, path);
     return HttpResponse::error(403);
   }
@@ -241,7 +255,7 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
   const HttpRange range = ranges.empty() ? HttpRange{0, size} : ranges.front();
   if (!ranges.empty()) headers.add("Content-Range", content_range(range, size));
   if (request.method() == "GET" && range.size <= options_.max_in_memory) {
-    std::string text = read_part(found.file.native(), range);
+    std::string text = read_part(found.file, range);
     if (text.size() < range.size) throw std::runtime_error(fmt::format("{}: became shorter while it was read", path));
     response.body = std::move(text);
   } else {

@@ -130,7 +130,7 @@ void SchedulerCore::end() {
   }
   cancel_timer(stop_timer_);
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();
-  file_service_.reset();
+  for (std::unique_ptr<Service>& service : services_) service.reset();
   delete std::exchange(poller_, nullptr);
   const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));

@@ -11,6 +11,7 @@
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
 // sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -225,7 +226,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   struct Service {
     virtual ~Service() = default;
   };
-  std::unique_ptr<Service>& file_service() noexcept { return file_service_; }
+  enum class ServiceOf : unsigned char { file_pool, file_ring };
+  std::unique_ptr<Service>& service(ServiceOf which) noexcept { return services_[static_cast<std::size_t>(which)]; }
 
   // One more operation on a descriptor went well without a wait. When the running fiber has had so many without a pause that others
   // should have a turn, they have one.
@@ -417,7 +419,7 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // Descriptors.
   Poller* poller_ = nullptr;   // of this life of the core; owned
-  std::unique_ptr<Service> file_service_;
+  std::array<std::unique_ptr<Service>, 2> services_;
   std::size_t io_waits_ = 0;   // so many fibers wait for one
   bool just_polled_ = false;   // in the sleep before this round
   std::uint32_t selfishness_ = kDefaultSelfishness;

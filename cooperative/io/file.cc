@@ -23,14 +23,13 @@
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "cooperative/io/internal/file_calls.h"
+#include "cooperative/io/file_pool.h"
+#include "cooperative/io/internal/file_ring.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
 
-using internal::call_for_file;
-using internal::FileCall;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;

@@ -1,6 +1,7 @@
 #include "cooperative/io/socket.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/file_pool.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"
@@ -31,6 +33,10 @@ using Side = Descriptor::Side;
 namespace {
 
 constexpr const char* kAccept = "accept a connection";
+// From so much of a file on, full segments are worth two more calls of the system.
+constexpr std::size_t kManySegments = 64 * 1024;
+// Of a file, at a time: some 50 µs.
+constexpr std::size_t kFilePart = 256 * 1024;
 
 // What a listening socket may report of a connection that has failed before its turn: accept(2).
 bool is_of_one_connection(int error) {
@@ -75,6 +81,23 @@ ssize_t send_file_quietly(int to, int file, off_t* offset, std::size_t size) {
   const internal::WithoutSignal quiet(SIGPIPE, EPIPE);
   return ::sendfile(to, file, offset, size);
 }
+
+// While it lives, TCP sends full segments only. Without it each call of the system ends with one that is not, which costs a fifth
+// of a large file's time where the system paces what it sends, as BBR does.
+class FullSegments {
+ public:
+  FullSegments(Socket& socket, bool is_wanted) : socket_(is_wanted ? &socket : nullptr) { set(1); }
+  FullSegments(const FullSegments&) = delete;
+  FullSegments& operator=(const FullSegments&) = delete;
+  ~FullSegments() { set(0); }
+
+ private:
+  void set(int on) const {
+    // It may be closed meanwhile; that it cannot is no error: all is sent as well.
+    if (socket_ != nullptr && socket_->is_open()) ::setsockopt(socket_->native(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+  }
+  Socket* socket_;
+};
 
 Descriptor made(int descriptor, const char* what) {
   if (descriptor < 0) throw IoError(errno, what, "make one");
@@ -374,11 +397,16 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
   return with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
     flush(limit);
+    const FullSegments full(*this, kind_ == Kind::tcp && size >= kManySegments);
     std::size_t sent = 0;
     int failure = 0;
     while (sent < size) {
+      const std::size_t part = std::min(size - sent, kFilePart);
+      if (const Why why = bring_into_memory(file, static_cast<std::uint64_t>(offset), part, limit); why != Why::ready) {
+        throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
+      }
       const auto [done, why] = until_done(Side::write, "send a file", limit, [&]() -> ssize_t {
-        const ssize_t result = send_file_quietly(native(), file, &offset, size - sent);
+        const ssize_t result = send_file_quietly(native(), file, &offset, part);
         // These may be about the file.
         if (result < 0 && !would_block(errno) && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
           failure = errno;
@@ -388,9 +416,7 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
       });
       if (failure == EINVAL || failure == ENOSYS) return sent + Stream::send_file(file, offset, size - sent, limit);
       if (failure != 0) fail(failure, "send a file");
-      if (done < 0) {
-        throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
-      }
+      if (done < 0) throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
       if (done == 0) break;
       sent += static_cast<std::size_t>(done);
     }

@@ -1,7 +1,5 @@
 #include "cooperative/io/stream.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -14,6 +12,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
+#include "cooperative/io/file_pool.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
@@ -327,16 +326,17 @@ std::size_t Stream::send_file(int file, off_t offset, std::size_t size, const Un
     std::string piece(std::min(size, kFilePiece), '\0');
     std::size_t written = 0;
     while (written < size) {
-      const ssize_t got = ::pread(file, piece.data(), std::min(size - written, piece.size()), offset + static_cast<off_t>(written));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw IoError(errno, fmt::format("descriptor {}", file), "read from it");
+      const std::span<char> into(piece.data(), std::min(size - written, piece.size()));
+      std::size_t got = 0;
+      const Why why = read_from_file(file, into, static_cast<std::uint64_t>(offset) + written, got, limit);
+      if (why != Why::ready) throw WriteTimedout(name(), why, written, size, "bytes of a file were written");
       if (got == 0) break;
       try {
-        write_all(std::string_view(piece).substr(0, static_cast<std::size_t>(got)), limit);
+        write_all(std::string_view(piece).substr(0, got), limit);
       } catch (const WriteTimedout& error) {
         throw WriteTimedout(error.what(), written + error.written());
       }
-      written += static_cast<std::size_t>(got);
+      written += got;
     }
     return written;
   });

@@ -88,8 +88,8 @@ class Stream {
   void write_all(std::span<const std::byte> data, const mothreads::Until& until = {});
   // All of several pieces, one after the other, with as few calls of the system as that takes.
   void write_all(std::span<const std::string_view> pieces, const mothreads::Until& until = {});
-  // So much of a file, from `offset` on; gives how much, which is less only where the file ends before. Reading it may block the thread, where
-  // the system has to fetch it from a disk. Throws WriteTimedout, and IoError for the file, too.
+  // So much of a file, from `offset` on; gives how much, which is less only where the file ends before. What is not in memory is fetched by other
+  // threads. Throws WriteTimedout, and IoError for the file, too.
   virtual std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {});
 
   // For answers that belong together: kept here until flush(), or until there are kMaxLater bytes, or something else is written. What was not

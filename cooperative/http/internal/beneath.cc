@@ -23,12 +23,15 @@ namespace {
 constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;  // a FIFO must not make us wait
 constexpr int kMaxLinks = 40;  // as the kernel's own
 
-long openat2(int directory, const char* path) {
+long openat2(int directory, const char* path, unsigned resolve = 0) {
   open_how how{};
   how.flags = static_cast<unsigned>(kFlags);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve;
   return ::syscall(SYS_openat2, directory, path, &how, sizeof how);
 }
+
+// A sandbox that does not know the call may refuse it with any of these; an older kernel does not know a flag.
+bool is_unknown_call(int error) { return error == ENOSYS || error == EPERM || error == EINVAL; }
 
 class Owned {
  public:
@@ -131,8 +134,7 @@ bool has_openat2() {
   static const bool has = [] {
     const long opened = openat2(AT_FDCWD, ".");
     if (opened >= 0) ::close(static_cast<int>(opened));
-    // A sandbox that does not know the call may refuse it with any of these.
-    return opened >= 0 || (errno != ENOSYS && errno != EPERM && errno != EINVAL);
+    return opened >= 0 || !is_unknown_call(errno);
   }();
   return has;
 }
@@ -141,6 +143,11 @@ int open_beneath(int directory, std::string_view path, BeneathBy by) {
   if (path.find('\0') != std::string_view::npos) {
     errno = EINVAL;
     return -1;
+  }
+  if (by == BeneathBy::memory) {
+    const long opened = openat2(directory, path.empty() ? "." : std::string(path).c_str(), RESOLVE_CACHED);
+    if (opened < 0 && is_unknown_call(errno)) errno = EAGAIN;
+    return static_cast<int>(opened);
   }
   if (by == BeneathBy::openat2 || (by == BeneathBy::whatever_there_is && has_openat2())) {
     const std::string name = path.empty() ? "." : std::string(path);

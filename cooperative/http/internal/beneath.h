@@ -10,10 +10,11 @@ namespace cooperative::internal {
 enum class BeneathBy : unsigned char {
   whatever_there_is,
   openat2,
-  walk,  // without the kernel's help: each component is opened by itself
+  memory,  // of the kernel: EAGAIN when something on the way must be looked for on a disk, or this kernel cannot tell
+  walk,    // without the kernel's help: each component is opened by itself
 };
 
-// Of a relative path, for reading. Gives a descriptor, or -1 with errno; EXDEV for a path that leads out. An empty path is the directory.
+// Of a relative path, for reading; may wait for a disk. Gives a descriptor, or -1 with errno; EXDEV for a path that leads out. An empty path is the directory.
 int open_beneath(int directory, std::string_view path, BeneathBy by = BeneathBy::whatever_there_is);
 
 // Whether this kernel has openat2(), and lets us call it. Asked once.

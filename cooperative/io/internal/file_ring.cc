@@ -15,6 +15,34 @@ using mothreads::internal::NoUnwind;
 using mothreads::internal::WaitList;
 using mothreads::internal::WaitNode;
 
+namespace {
+
+struct RingService final : SchedulerCore::Service {
+  std::unique_ptr<FileRing> ring;
+  bool was_tried = false;
+};
+
+RingService& service() {
+  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(SchedulerCore::ServiceOf::file_ring);
+  if (service == nullptr) service = std::make_unique<RingService>();
+  return static_cast<RingService&>(*service);
+}
+
+}  // namespace
+
+FileRing* file_ring() {
+  SchedulerCore& core = SchedulerCore::current();
+  if (core.simulation() != nullptr) return nullptr;
+  RingService& own = service();
+  if (!std::exchange(own.was_tried, true)) own.ring = FileRing::make(core);
+  return own.ring.get();
+}
+
+void do_without_file_ring() {
+  service().was_tried = true;
+  service().ring.reset();
+}
+
 struct FileRing::Native {
   // The kernel makes room for twice as many answers.
   Native() : is_there(io_uring_queue_init(kMaxReads / 2, &ring, 0) >= 0) {}

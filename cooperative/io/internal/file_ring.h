@@ -45,4 +45,10 @@ class FileRing final : public Poller::Watcher {
   unsigned under_way_ = 0;
 };
 
+// The running scheduler's. Null where there is none.
+FileRing* file_ring();
+
+// For tests: from then on the calling thread's scheduler does without.
+void do_without_file_ring();
+
 }  // namespace cooperative::internal

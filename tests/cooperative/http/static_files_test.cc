@@ -22,10 +22,14 @@
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
 #include "cooperative/http/server.h"
+#include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/testing/world.h"
+#include "mothreads/thread.h"
 #include "tests/cooperative/http/serving.h"
 #include "tests/support/memory_stream.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative {
@@ -44,35 +48,28 @@ using ::testing::StartsWith;
 class StaticFilesTest : public mothreads::testing::NothingLeft {
  protected:
   StaticFilesTest() {
-    std::string name = ::testing::TempDir() + "/static_files_XXXXXX";
-    top_ = mkdtemp(name.data());
-    write("secret", "secret");
-    write("root/a.txt", "0123456789");
-    write("root/index.html", "<top>");
-    write("root/sub/index.html", "<sub>");
-    write("root/sub/b", "b");
-    write("root/none/x", "x");
-    write("root/big", std::string(200'000, 'b'));
-    write("root/a b%.txt", "odd");
+    top_.write("secret", "secret");
+    top_.write("root/a.txt", "0123456789");
+    top_.write("root/index.html", "<top>");
+    top_.write("root/sub/index.html", "<sub>");
+    top_.write("root/sub/b", "b");
+    top_.write("root/none/x", "x");
+    top_.write("root/big", std::string(200'000, 'b'));
+    top_.write("root/a b%.txt", "odd");
     fs::create_symlink("a.txt", root() + "/link");
     fs::create_symlink("../a.txt", root() + "/sub/up");
     fs::create_symlink("sub", root() + "/dir");
     fs::create_symlink("../secret", root() + "/out");
     fs::create_symlink("..", root() + "/parent");
-    fs::create_symlink(top_ + "/secret", root() + "/absolute");
+    fs::create_symlink(top_.path("secret"), root() + "/absolute");
     fs::create_symlink(root() + "/a.txt", root() + "/absolute_inside");
     fs::create_symlink("round", root() + "/round");
     fs::create_symlink("nowhere", root() + "/dangling");
     fs::create_symlink("sub/../../secret", root() + "/devious");
     mkfifo((root() + "/fifo").c_str(), 0600);
   }
-  ~StaticFilesTest() override { fs::remove_all(top_); }
 
-  std::string root() const { return top_ + "/root"; }
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(top_ + "/" + path).parent_path());
-    std::ofstream(top_ + "/" + path) << text;
-  }
+  std::string root() const { return top_.path("root"); }
 
   HttpReply get(const std::string& target, const HttpHeaders& headers = {}, const std::string& method = "GET", StaticFilesOptions options = {}) {
     const StaticFiles files(root(), std::move(options));
@@ -82,7 +79,7 @@ class StaticFilesTest : public mothreads::testing::NothingLeft {
     return HttpClient(stream, "a").request({.method = method});
   }
 
-  std::string top_;
+  mothreads::testing::ScratchFolder top_;
 };
 
 TEST_F(StaticFilesTest, AFile) {
@@ -135,7 +132,7 @@ TEST_F(StaticFilesTest, Directories) {
 
 // A redirect that begins with two slashes, or what browsers take for them, leads to another host.
 TEST_F(StaticFilesTest, ARedirectStaysHere) {
-  write("root/example.org/x", "x");
+  top_.write("root/example.org/x", "x");
   for (const char* const target : {"//example.org", "///example.org", "/\\example.org", "//\\/example.org"}) {
     const HttpReply reply = get(target);
     if (reply.status == 301) {
@@ -245,7 +242,7 @@ TEST_F(StaticFilesTest, Conditions) {
 
 TEST_F(StaticFilesTest, AChangedFileHasAnotherETag) {
   const HttpReply before = get("/a.txt");
-  write("root/a.txt", "other");
+  top_.write("root/a.txt", "other");
   EXPECT_NE(get("/a.txt").headers.get("ETag"), before.headers.get("ETag"));
   EXPECT_EQ(get("/a.txt", {{"If-None-Match", *before.headers.get("ETag")}}).body, "other");
 }
@@ -332,7 +329,7 @@ TEST_F(StaticFilesTest, ARangeIfItIsStillTheSame) {
 TEST_F(StaticFilesTest, OverASocket) {
   std::string text;
   for (int i = 0; i < 300'000; ++i) text += std::to_string(i);
-  write("root/numbers", text);
+  top_.write("root/numbers", text);
   on_virtual_time([&](VirtualClock&) {
     const StaticFiles files(root(), {.max_in_memory = 0});
     auto [here, there] = Socket::pair();
@@ -353,7 +350,7 @@ TEST_F(StaticFilesTest, AFileThatShrinksEndsTheConnection) {
     auto server = spawn("server", [&, socket = std::move(there)]() mutable {
       serve_http_connection(socket, [&](HttpRequest& request) {
         HttpResponse response = files(request);
-        write("root/a.txt", "012");
+        top_.write("root/a.txt", "012");
         return response;
       });
     });
@@ -388,8 +385,34 @@ TEST_F(StaticFilesTest, TypesByTheirEndings) {
 }
 
 TEST_F(StaticFilesTest, ARootThatIsNone) {
-  EXPECT_THROW(StaticFiles(top_ + "/gone"), IoError);
-  EXPECT_THROW(StaticFiles(top_ + "/secret"), IoError);
+  EXPECT_THROW(StaticFiles(top_.path("gone")), IoError);
+  EXPECT_THROW(StaticFiles(top_.path("secret")), IoError);
+}
+
+// --- disks -------------------------------------------------------------------------------------------------------------------
+
+// Where nothing counts as being in memory, others open and read; and it is the same.
+TEST_F(StaticFilesTest, OthersWaitForTheDisk) {
+  cooperative::testing::World world({.seed = 1});
+  world.run([this] {
+    EXPECT_EQ(get("/a.txt").body, "0123456789");
+    EXPECT_EQ(get("/big").body, std::string(200'000, 'b'));
+    EXPECT_EQ(get("/link").body, "0123456789");
+    EXPECT_EQ(get("/gone").status, 404);
+    EXPECT_EQ(get("/gone/").status, 404);
+    EXPECT_EQ(get("/out").status, 404);
+    EXPECT_EQ(get("/none/").status, 403);
+    const auto& pool = internal::SchedulerCore::current().service(internal::SchedulerCore::ServiceOf::file_pool);
+    EXPECT_NE(pool, nullptr);
+  });
+}
+
+TEST_F(StaticFilesTest, WhatIsNotInMemoryIsTheSame) {
+  mothreads::Thread::run("host", [this](mothreads::Signal) {
+    for (const char* const name : {"root/a.txt", "root/big"}) top_.make_cold(name);
+    EXPECT_EQ(get("/a.txt").body, "0123456789");
+    EXPECT_EQ(get("/big").body, std::string(200'000, 'b'));
+  }).join();
 }
 
 }  // namespace

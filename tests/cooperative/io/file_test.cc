@@ -26,7 +26,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
-#include "cooperative/io/internal/file_calls.h"
+#include "cooperative/io/internal/file_ring.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
@@ -36,6 +36,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/scratch_folder.h"
 
 namespace cooperative {
 namespace {
@@ -52,22 +53,8 @@ using ::testing::IsEmpty;
 // In a folder of its own; with io_uring, where there is one, and without.
 class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithParamInterface<bool> {
  protected:
-  void SetUp() override {
-    NothingLeft::SetUp();
-    folder_ = ::testing::TempDir() + "/file_test_XXXXXX";
-    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
-  }
-  void TearDown() override {
-    std::filesystem::remove_all(folder_);
-    NothingLeft::TearDown();
-  }
-
-  std::string path(const std::string& name = "file") const { return folder_ + "/" + name; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) names.push_back(entry.path().filename());
-    return names;
-  }
+  std::string path(const std::string& name = "file") const { return folder_.path(name); }
+  std::vector<std::string> names() const { return folder_.names(); }
 
   // The test's body on a thread of its own, whose scheduler ends with it, and the threads that served its files.
   template <typename F>
@@ -88,15 +75,9 @@ class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithP
     return text;
   }
   void write(std::string_view text, const std::string& name = "file") { write_file_atomically({.sync = false}, path(name), text); }
-  // What of it is in memory is thrown away, as far as the file system does that.
-  void make_cold(const std::string& name = "file") {
-    const int descriptor = ::open(path(name).c_str(), O_RDONLY | O_CLOEXEC);
-    fsync(descriptor);
-    posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
-    ::close(descriptor);
-  }
+  void make_cold() { folder_.make_cold("file"); }
 
-  std::string folder_;
+  mothreads::testing::ScratchFolder folder_;
 };
 
 // --- at a place --------------------------------------------------------------------------------------------------------------
@@ -414,7 +395,7 @@ TEST_P(FileTest, ErrorsNameTheFile) {
     file.close();
     EXPECT_EQ(what_of<Closed>([&] { static_cast<void>(file.read_at(bytes_of(room), 0)); }), "a file is closed: cannot read from it");
     EXPECT_THAT(what_of<IoError>([] { File::adopt(-1); }), HasSubstr("descriptor -1"));
-    File folder = File::open(folder_);
+    File folder = File::open(folder_.path());
     EXPECT_THAT(what_of<IoError>([&] { static_cast<void>(folder.read_at(bytes_of(room), 0)); }), HasSubstr("Is a directory"));
   });
 }
