@@ -21,6 +21,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/internal/children.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
@@ -181,6 +182,7 @@ struct Process::State {
   absl::Duration grace;
   std::size_t max_output = 0;
   Descriptor pidfd;
+  std::optional<internal::Child> child;
   std::optional<ProcessEnd> end;
   std::array<std::optional<Pipe>, 3> pipes;
 
@@ -329,6 +331,7 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
     throw IoError(why, state->name(), "watch over it");
   }
   state->pidfd = Descriptor(pidfd, Descriptor::NonBlocking{});
+  state->child.emplace(pidfd, options.own_group ? state->pid : 0);
   state_ = std::move(state);
 }
 

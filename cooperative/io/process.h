@@ -9,7 +9,8 @@
 //     co::Process count({"wc", "-l"}, {.input = co::Redirect::take(grep.take_output()), .output = co::Redirect::pipe()});
 //
 // A Process owns what it started: its destructor closes the pipes, asks the process to end (SIGTERM), gives it a grace period, or what is left
-// of the stop deadline in force if that is less, kills it (SIGKILL), and waits. No zombie stays, also when the fiber is cancelled.
+// of the stop deadline in force if that is less, kills it (SIGKILL), and waits. No zombie stays, also when the fiber is cancelled. When this process ends without that, past a
+// stop's deadline or by the third signal, what it has started is killed.
 //
 // The process begins with the default signal mask and dispositions, and with no descriptor but the three standard ones. The program is
 // looked for along this process' PATH. A process that it starts in turn is not ours: see own_group.

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <thread>
 
+#include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
@@ -47,7 +48,7 @@ void handle(int number) {
     return;
   }
   // Counted here, because the thread may be busy with the first.
-  if (signals_taken.fetch_add(1, std::memory_order_relaxed) >= 2) _exit(128 + number);
+  if (signals_taken.fetch_add(1, std::memory_order_relaxed) >= 2) end_suddenly(128 + number);
   tell(static_cast<unsigned char>(number));
   errno = saved;
 }

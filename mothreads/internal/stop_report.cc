@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/stack_trace.h"
@@ -102,7 +103,7 @@ void report_and_exit(std::string_view who, const Node& top) {
   try {
     std::thread([] {
       std::this_thread::sleep_for(kPatienceWithLog);
-      _exit(kExitDidNotStop);
+      end_suddenly(kExitDidNotStop);
     }).detach();
   } catch (const std::system_error&) {
     // No more threads: then only the log decides.
@@ -111,7 +112,7 @@ void report_and_exit(std::string_view who, const Node& top) {
                 who, describe_unstopped(top, /*with_stacks=*/true), kExitDidNotStop);
   end_log_thread();
   std::fflush(nullptr);
-  _exit(kExitDidNotStop);
+  end_suddenly(kExitDidNotStop);
 }
 
 }  // namespace mothreads::internal

@@ -29,7 +29,8 @@ std::string path_of(std::string_view name) {
   const char* const sources = std::getenv("TEST_SRCDIR");
   const char* const workspace = std::getenv("TEST_WORKSPACE");
   if (sources == nullptr || workspace == nullptr) throw std::runtime_error("run this test by Bazel: it needs TEST_SRCDIR");
-  return std::string(sources) + "/" + workspace + "/tests/mothreads/programs/" + std::string(name);
+  const std::string folder = name.find('/') == std::string_view::npos ? "tests/mothreads/programs/" : "";
+  return std::string(sources) + "/" + workspace + "/" + folder + std::string(name);
 }
 
 struct Pipe {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A program of tests/mothreads/programs, started by a test. They meet over the program's output, so that nobody sleeps.
+// A program of tests/mothreads/programs, or of a path from the top, started by a test. They meet over the program's output, so that nobody sleeps.
 //
 //     Program program("run_program", {"waits"});
 //     program.await_output("waits\n");

@@ -32,6 +32,7 @@
 #include "tests/cooperative/io/nothing_left_open.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/program.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative {
@@ -545,6 +546,34 @@ TEST_F(ProcessTest, AProcessThatIsNotThereIsNamed) {
   process.wait();
   EXPECT_THAT(what_of<IoError>([&] { wait_for_process(process.pid()); }),
               HasSubstr("process " + std::to_string(process.pid()) + ": cannot wait for its end: No such process"));
+}
+
+// --- an end without a stop ---------------------------------------------------------------------------------------------------
+
+constexpr const char* kParent = "tests/cooperative/io/programs/parent_program";
+
+// What is left behind would hold the program's output open, and the test would wait for its end for ever.
+TEST_F(ProcessTest, NoneIsLeftBehindPastTheStopDeadline) {
+  for (const char* const kind : {"alone", "group"}) {
+    mothreads::testing::Program program(kParent, {"short", kind});
+    program.await_output("runs\n");
+    program.send_signal(SIGTERM);
+    EXPECT_EQ(program.wait(), mothreads::kExitDidNotStop) << program.output();
+    EXPECT_THAT(program.output(), HasSubstr("thread \"stubborn\" waits for signal the answer that never comes"));
+  }
+}
+
+TEST_F(ProcessTest, NoneIsLeftBehindByTheThirdSignal) {
+  for (const char* const kind : {"alone", "group"}) {
+    mothreads::testing::Program program(kParent, {"never", kind});
+    program.await_output("runs\n");
+    program.send_signal(SIGTERM);
+    program.await_output("Stop requested by SIGTERM");
+    program.send_signal(SIGTERM);
+    program.await_output("SIGTERM a second time");
+    program.send_signal(SIGTERM);
+    EXPECT_EQ(program.wait(), 128 + SIGTERM) << program.output();
+  }
 }
 
 }  // namespace
