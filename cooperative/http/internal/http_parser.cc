@@ -67,6 +67,7 @@ struct HttpParser::State {
   Place method, target, reason, host, coding;
   int content_lengths = 0;
   bool lists_lengths = false;
+  bool has_bad_chunk = false;
   int codings = 0;
 
   std::uint64_t chunk_left = 0;
@@ -228,6 +229,13 @@ template <typename Parser>
 HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_view text) {
   copied = 0;
   std::size_t consumed = 0;
+  // What is wrong is said after what came before it, in whatever pieces it came.
+  const auto bad_chunk = [&](std::string_view reason_why) -> Chunk {
+    has_bad_chunk = true;
+    bad(reason_why);
+    return {copied > 0 ? Step::need_more : Step::bad, consumed, copied};
+  };
+  if (has_bad_chunk) return {Step::bad, 0, 0};
   while (copied < room && !parser.is_done()) {
     std::size_t left = text.size() - consumed;
     if (chunk_left == 0) left = std::min(left, kMaxBetweenChunks);
@@ -236,9 +244,10 @@ HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_vie
     error_code error;
     consumed += parser.put(boost::asio::const_buffer(text.data() + consumed, left), error);
     if (error == http::error::need_more) {
-      return {left < kMaxBetweenChunks ? Step::need_more : bad("too much between two chunks"), consumed, copied};
+      if (left >= kMaxBetweenChunks) return bad_chunk("too much between two chunks");
+      return {Step::need_more, consumed, copied};
     }
-    if (error) return {bad("a malformed chunk"), consumed, copied};
+    if (error) return bad_chunk("a malformed chunk");
   }
   return {parser.is_done() ? Step::done : Step::need_more, consumed, copied};
 }
