@@ -1,4 +1,4 @@
-// How bytes flow through TLS: both ways at once, in pieces, across limits, cancellations and ends.
+// How bytes flow through TLS: both ways at once, in pieces, and with messages of its own between them.
 
 #include <openssl/ssl.h>
 
@@ -12,7 +12,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
@@ -21,12 +20,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
-#include "mothreads/testing/virtual_clock.h"
 #include "tests/cooperative/io/certificates.h"
 #include "tests/cooperative/io/tls_peers.h"
-#include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
-#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -34,51 +30,25 @@ namespace {
 using mothreads::Signal;
 using mothreads::Why;
 using mothreads::testing::NothingLeft;
-using mothreads::testing::on_virtual_time;
-using mothreads::testing::VirtualClock;
-using mothreads::testing::what_of;
 using testing::authority;
+using testing::Connected;
 using testing::connected;
 using testing::connected_over;
-using testing::Connected;
 using testing::Gate;
+using testing::Gated;
+using testing::gated;
 using testing::on_host;
 using testing::RawTls;
 using testing::server_identity;
-using testing::serving;
+using testing::settle;
+using testing::text_of;
 using testing::Trickle;
 using testing::trusting;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 constexpr absl::Duration kNow = absl::ZeroDuration();
 
 class TlsFlowTest : public NothingLeft {};
-
-// Text in which no part is like another.
-std::string text_of(std::size_t size) {
-  std::string text;
-  for (int i = 0; text.size() < size; ++i) text += std::to_string(i) + ' ';
-  text.resize(size);
-  return text;
-}
-
-// Until nobody has anything left to do.
-void settle() { static_cast<void>(yield_until_idle()); }
-
-// Two, of which the client's side goes through a gate.
-struct Gated {
-  Gate* gate;
-  Connected both;
-};
-Gated gated(const TlsContext& client = trusting(), const TlsContext& server = serving()) {
-  auto [a, b] = testing::socket_pair();
-  auto gate = std::make_unique<Gate>(std::move(a));
-  Gate* const it = gate.get();
-  return {it, connected_over({std::move(gate), std::move(b)}, client, server)};
-}
 
 // --- both ways -----------------------------------------------------------------------------------------------------------------
 
@@ -210,451 +180,6 @@ TEST_F(TlsFlowTest, SeveralWritersMixNoRecords) {
     // Each write is one record, and stays together.
     for (std::size_t at = 0; at < all.size(); at += 10'000) ASSERT_EQ(all.substr(at, 10'000), std::string(10'000, all[at]));
     for (auto& writer : writers) writer.join();
-  });
-}
-
-// --- ends ----------------------------------------------------------------------------------------------------------------------
-
-TEST_F(TlsFlowTest, EachHalfEndsByItself) {
-  on_host([] {
-    for (const bool client_first : {true, false}) {
-      Connected both = connected();
-      TlsStream& client = both.client;
-      TlsStream& server = both.server;
-      TlsStream& first = client_first ? client : server;
-      TlsStream& other = client_first ? server : client;
-      first.write_all("last");
-      first.shut_down_writing();
-      EXPECT_EQ(*other.read_all(100), "last");
-      other.write_all("answer\n");
-      EXPECT_EQ(*first.read_line(), "answer");
-      other.write_all("and more");
-      other.shut_down_writing();
-      EXPECT_EQ(*first.read_all(100), "and more");
-      first.shut_down_writing();  // again: nothing
-      EXPECT_THAT(what_of<IoError>([&] { first.write_all("x"); }), HasSubstr("shut_down_writing() was called"));
-    }
-  });
-}
-
-TEST_F(TlsFlowTest, AnEndThatNobodySaidIsNone) {
-  on_host([] {
-    Connected both = connected();
-    TlsStream& client = both.client;
-    TlsStream& server = both.server;
-    client.write_all("a line\nhalf a l");
-    client.close();  // what somebody in between can do, too
-    EXPECT_EQ(*server.read_line(), "a line");
-    const auto read = [&] { static_cast<void>(server.read_line()); };
-    EXPECT_THAT(what_of<TlsTruncated>(read), AllOf(StartsWith("TLS server over"), HasSubstr("may have been cut off")));
-    EXPECT_EQ(server.buffered(), "half a l");
-    EXPECT_THROW(read(), TlsTruncated) << "not an end at the second time either";
-  });
-}
-
-TEST_F(TlsFlowTest, ARecordThatWasCutIsNoEnd) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(20);
-    EXPECT_THROW(both.client.write_all("a line\n", kNow), WriteTimedout);
-    both.client.close();
-    EXPECT_THROW(static_cast<void>(both.server.read_line()), TlsTruncated);
-  });
-}
-
-TEST_F(TlsFlowTest, WhatWasChangedOnTheWayIsAnError) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    Socket c;
-    Socket d;
-    std::tie(c, d) = Socket::pair();
-    // Somebody in between: hands on what comes, and changes a bit when told to.
-    bool changes = false;
-    const auto hand_on = [&changes](Socket& from, Socket& to) {
-      std::byte room[4096];
-      while (const Received got = from.read_some(room)) {
-        if (changes) room[got.size() - 1] ^= std::byte{1};
-        to.write_all(std::span<const std::byte>(room, got.size()));
-      }
-    };
-    auto there = spawn("there", hand_on, std::ref(b), std::ref(c));
-    auto back = spawn("back", hand_on, std::ref(c), std::ref(b));
-    Connected both = connected_over({std::make_unique<Socket>(std::move(a)), std::make_unique<Socket>(std::move(d))});
-    TlsStream& client = both.client;
-    TlsStream& server = both.server;
-    client.write_all("good\n");
-    EXPECT_EQ(*server.read_line(), "good");
-    changes = true;
-    client.write_all("bad\n");
-    EXPECT_THAT(what_of<TlsError>([&] { static_cast<void>(server.read_line()); }), HasSubstr("bad record mac"));
-    // It is over for this side, whoever asks.
-    EXPECT_THAT(what_of<TlsError>([&] { server.write_all("x"); }), HasSubstr("bad record mac"));
-    there.cancel();
-    back.cancel();
-    EXPECT_THROW(there.join(), WasCancelled);
-    EXPECT_THROW(back.join(), WasCancelled);
-  });
-}
-
-TEST_F(TlsFlowTest, CloseEndsAllWhoWait) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    TlsStream& client = both.client;
-    gate->allow_writing(0);
-    int closed = 0;
-    std::vector<Fiber<void>> waiters;
-    const auto wait = [&](auto act) {
-      waiters.push_back(spawn("waiter", [&closed, act] {
-        try {
-          act();
-        } catch (const Closed&) {
-          ++closed;
-        }
-      }));
-    };
-    // Of each kind one that is at it, and one that waits for its turn.
-    for (int i = 0; i < 2; ++i) wait([&client] { static_cast<void>(client.read_line()); });
-    for (int i = 0; i < 2; ++i) wait([&client] { client.write_all("x"); });
-    wait([&client] { client.shut_down_writing(); });
-    settle();
-    EXPECT_TRUE(client.is_open());
-    client.close();
-    EXPECT_FALSE(client.is_open());
-    gate->allow_writing(Gate::kAll);  // this test's stream does not know of closing
-    for (auto& waiter : waiters) waiter.join();
-    EXPECT_EQ(closed, 5);
-    EXPECT_THROW(client.write_all("x"), Closed);
-    EXPECT_THROW(static_cast<void>(client.read_line()), Closed);
-    EXPECT_THROW(client.shut_down_writing(), Closed);
-    client.close();
-  });
-}
-
-// The last word of the other side says more than that it has gone.
-TEST_F(TlsFlowTest, AWriterHearsWhyTheOtherSideWent) {
-  on_host([] {
-    const TlsContext context = serving({.client_certificates = ClientCertificates::required, .trusted = authority().pem()});
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    auto server = spawn("server", [&context, it = std::move(b)]() mutable {
-      EXPECT_THAT(what_of<TlsError>([&] { static_cast<void>(TlsStream::accept(context, std::move(it))); }), HasSubstr("did not return a certificate"));
-    });
-    TlsStream client = TlsStream::connect(trusting(), std::move(a), "server.test");
-    server.join();
-    EXPECT_THAT(what_of<TlsError>([&] { client.write_all("asked\n"); }), AllOf(HasSubstr("cannot write"), HasSubstr("alert certificate required")));
-
-    Connected others = connected();
-    others.server.close();
-    EXPECT_THAT(what_of<IoError>([&] { others.client.write_all("asked\n"); }), HasSubstr("Broken pipe"));
-  });
-}
-
-// A server that sent tickets after its handshake would have them lie unread here, and the kernel would then throw away what the client sent.
-TEST_F(TlsFlowTest, WhoOnlyWritesAndClosesLosesNothing) {
-  on_host([] {
-    Socket listening = listen(Address::loopback(0));
-    const TlsContext context = serving();
-    Signal may_read;
-    auto server = spawn("server", [&] {
-      TlsStream stream = TlsStream::accept(context, listening.accept());
-      may_read.wait();
-      return stream.read_all(1 << 20)->size();
-    });
-    {
-      TlsStream client = TlsStream::connect(trusting(), connect(listening.local_address()), "server.test");
-      client.write_all(text_of(30'000));
-      client.shut_down_writing();
-      client.close();
-    }
-    settle();
-    may_read.go();
-    EXPECT_EQ(server.join(), 30'000U);
-  });
-}
-
-// --- limits --------------------------------------------------------------------------------------------------------------------
-
-TEST_F(TlsFlowTest, AReadThatWasCutShortLosesNothing) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    both.server.write_all("a line\nand ");
-    gate->allow_reading(10);  // less than a record
-    EXPECT_EQ(both.client.read_line(kNow).why(), Why::timed_out);
-    gate->allow_reading(1);
-    Signal enough;
-    auto reader = spawn("reader", [&] { return both.client.read_line(enough).why(); });
-    settle();
-    enough.go();
-    EXPECT_EQ(reader.join(), Why::stopped);
-    gate->allow_reading(Gate::kAll);
-    EXPECT_EQ(*both.client.read_line(), "a line");
-    both.server.write_all("more\n");
-    EXPECT_EQ(*both.client.read_line(), "and more");
-  });
-}
-
-TEST_F(TlsFlowTest, AReaderThatIsCancelledTakesNothingWithIt) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    both.server.write_all("a line\n");
-    gate->allow_reading(10);
-    auto first = spawn("first", [&] { return both.client.read_line(); });
-    auto second = spawn("second", [&] { return both.client.read_line(); });
-    auto third = spawn("third", [&] { return both.client.read_line(); });
-    settle();
-    EXPECT_THROW(static_cast<void>(first.cancel().join()), WasCancelled);
-    EXPECT_THROW(static_cast<void>(second.cancel().join()), WasCancelled);
-    gate->allow_reading(Gate::kAll);
-    EXPECT_EQ(*third.join(), "a line");
-  });
-}
-
-TEST_F(TlsFlowTest, AWriteThatWasCutShortGoesOn) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    const std::string text = text_of(50'000);
-    std::size_t written = 0;
-    // Wherever that is: in a record, before one, behind one.
-    for (const std::size_t allowance : {1, 100, 16406, 16406, 10'000}) {
-      gate->allow_writing(allowance);
-      try {
-        both.client.write_all(std::string_view(text).substr(written), kNow);
-        FAIL();
-      } catch (const WriteTimedout& error) {
-        EXPECT_THAT(error.what(), HasSubstr("timed out after"));
-        written += error.written();
-      }
-      EXPECT_EQ(gate->writable(), 0U) << "what fits, goes";
-    }
-    EXPECT_LT(written, text.size());
-    gate->allow_writing(Gate::kAll);
-    auto writer = spawn("writer", [&] { both.client.write_all(std::string_view(text).substr(written)); });
-    EXPECT_TRUE(*both.server.read_exact(text.size()) == text);
-    writer.join();
-  });
-}
-
-TEST_F(TlsFlowTest, AWriteThatCannotBeginTakesNothing) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(0);
-    const Sent first = both.client.write_some("first ", kNow);
-    EXPECT_EQ(first.why(), Why::timed_out);
-    EXPECT_EQ(first.size(), 6U) << "in a record that goes out first the next time";
-    const Sent second = both.client.write_some("second", kNow);
-    EXPECT_EQ(second.why(), Why::timed_out);
-    EXPECT_EQ(second.size(), 0U) << "no more is taken before that is out";
-    gate->allow_writing(Gate::kAll);
-    both.client.write_all("last\n");
-    EXPECT_EQ(*both.server.read_line(), "first last");
-  });
-}
-
-TEST_F(TlsFlowTest, AllTakenIsNotAllOut) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(5);
-    try {
-      both.client.write_all("a line\n", kNow);
-      FAIL() << "a close() now would cut it off";
-    } catch (const WriteTimedout& error) {
-      EXPECT_EQ(error.written(), 7U);
-    }
-  });
-}
-
-TEST_F(TlsFlowTest, AWriterThatIsCancelledLeavesWholeRecords) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(5);
-    auto first = spawn("first", [&] {
-      both.client.write_all("first\n");  // is taken, before the cancellation comes
-      yield();
-    });
-    auto second = spawn("second", [&] { both.client.write_all("second\n"); });
-    auto third = spawn("third", [&] { both.client.write_all("third\n"); });
-    settle();
-    EXPECT_THROW(first.cancel().join(), WasCancelled);  // in the middle of its record
-    EXPECT_THROW(second.cancel().join(), WasCancelled);  // waiting for its turn
-    gate->allow_writing(Gate::kAll);
-    third.join();
-    EXPECT_EQ(*both.server.read_line(), "first");
-    EXPECT_EQ(*both.server.read_line(), "third");
-  });
-}
-
-TEST_F(TlsFlowTest, WhatACancelledFlushHasTakenIsNotSentAgain) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(5);
-    const std::string text = text_of(20'000);
-    auto writer = spawn("writer", [&] {
-      both.client.write_later(text);
-      both.client.flush();
-    });
-    settle();
-    EXPECT_THROW(writer.cancel().join(), WasCancelled);  // after one record, before the next
-    gate->allow_writing(Gate::kAll);
-    both.client.write_all("\n");
-    both.client.shut_down_writing();
-    EXPECT_TRUE(*both.server.read_all(1 << 20) == text + "\n");
-  });
-}
-
-TEST_F(TlsFlowTest, ACancelledWriterLeavesWholeRecordsInEachLayer) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected both = connected_over(
-        {std::make_unique<TlsStream>(std::move(sides.both.client)), std::make_unique<TlsStream>(std::move(sides.both.server))});
-    const std::string text = text_of(30'000);
-    // Wherever that is, in the inner records or in the outer ones.
-    std::string expected;
-    for (const std::size_t allowance : {1, 16'000, 16'500, 20'000, 30'050}) {
-      gate->allow_writing(allowance);
-      std::size_t taken = 0;
-      auto writer = spawn("writer", [&] {
-        while (taken < text.size()) taken += both.client.write_some(std::string_view(text).substr(taken)).size();
-        yield();
-      });
-      settle();
-      EXPECT_THROW(writer.cancel().join(), WasCancelled);
-      expected += text.substr(0, taken);
-      gate->allow_writing(Gate::kAll);
-      auto rest = spawn("rest", [&] { both.client.write_all("."); });
-      expected += ".";
-      EXPECT_TRUE(*both.server.read_exact(expected.size()) == expected) << allowance;
-      expected.clear();
-      rest.join();
-    }
-  });
-}
-
-TEST_F(TlsFlowTest, TurnsHaveLimits) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(0);
-    auto reader = spawn("reader", [&] { return both.client.read_line(); });
-    auto writer = spawn("writer", [&] { both.client.write_all("x\n"); });
-    settle();
-    EXPECT_EQ(both.client.read_line(kNow).why(), Why::timed_out);
-    EXPECT_EQ(both.client.write_some("y", kNow).size(), 0U);
-    EXPECT_THAT(what_of<Timedout>([&] { both.client.shut_down_writing(kNow); }), HasSubstr("timed out before it could end its stream"));
-    gate->allow_writing(Gate::kAll);
-    writer.join();
-    EXPECT_EQ(*both.server.read_line(), "x");
-    both.server.write_all("z\n");
-    EXPECT_EQ(*reader.join(), "z");
-  });
-}
-
-TEST_F(TlsFlowTest, AnEndThatWasCutShortGoesOn) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(3);
-    EXPECT_THROW(both.client.shut_down_writing(kNow), Timedout);
-    gate->allow_writing(Gate::kAll);
-    both.client.shut_down_writing();
-    EXPECT_EQ(both.server.read_line().why(), Why::closed);
-  });
-}
-
-// What was to be written later goes first, and has no limit of its own.
-TEST_F(TlsFlowTest, AnEndHasOneLimitForAllOfIt) {
-  on_virtual_time([](VirtualClock& clock) {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(0);
-    both.client.write_later("x");
-    std::string end;
-    auto writer = spawn("writer", [&] { end = what_of<Timedout>([&] { both.client.shut_down_writing(absl::Seconds(10)); }); });
-    settle();
-    clock.advance(absl::Seconds(6));
-    gate->allow_writing(1 + 22);  // its record, and nothing behind it
-    settle();
-    EXPECT_EQ(gate->writable(), 0U);
-    EXPECT_TRUE(writer.is_alive());
-    clock.advance(absl::Seconds(4));
-    settle();
-    EXPECT_FALSE(writer.is_alive());
-    EXPECT_THAT(end, HasSubstr("timed out before it could end its stream"));
-    gate->allow_writing(Gate::kAll);
-    writer.join();
-    both.client.shut_down_writing();
-    EXPECT_EQ(*both.server.read_all(10), "x");
-  });
-}
-
-// What a limit has left of a request must go out while its writer waits for the answer.
-TEST_F(TlsFlowTest, WhatIsLeftGoesOutWhileOneReads) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    auto server = spawn("server", [&] { both.server.write_all(*both.server.read_line() + "!\n"); });
-    gate->allow_writing(10);
-    EXPECT_EQ(both.client.write_some("request\n", kNow).size(), 8U);
-    auto reader = spawn("reader", [&] { return *both.client.read_line(); });
-    settle();
-    EXPECT_TRUE(reader.is_alive());
-    gate->allow_writing(Gate::kAll);
-    EXPECT_EQ(reader.join(), "request!");
-    server.join();
-  });
-}
-
-TEST_F(TlsFlowTest, WhoReadsDoesNotWaitForRoomToWrite) {
-  on_host([] {
-    Gated sides = gated();
-    Gate* const gate = sides.gate;
-    Connected& both = sides.both;
-    gate->allow_writing(10);
-    EXPECT_EQ(both.client.write_some("request\n", kNow).size(), 8U);
-    both.server.write_all("unasked\n");
-    EXPECT_EQ(*both.client.read_line(), "unasked");
-    EXPECT_EQ(both.client.read_line(kNow).why(), Why::timed_out);
-    gate->allow_writing(Gate::kAll);
-    both.client.write_all("next\n");
-    EXPECT_EQ(*both.server.read_line(), "request");
-    EXPECT_EQ(*both.server.read_line(), "next");
-  });
-}
-
-TEST_F(TlsFlowTest, AStreamsOwnLimitIsKept) {
-  on_host([] {
-    Connected both = connected();
-    TlsStream& client = both.client;
-    TlsStream& server = both.server;
-    client.set_timeout(kNow);
-    EXPECT_EQ(client.read_line().why(), Why::timed_out);
-    server.write_all("x\n");
-    EXPECT_EQ(*client.read_line(), "x");
   });
 }
 

@@ -23,6 +23,7 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
+#include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
@@ -245,5 +246,28 @@ class RawTls {
   BIO* in_ = nullptr;  // the session's
   BIO* out_ = nullptr;
 };
+
+// Text in which no part is like another.
+inline std::string text_of(std::size_t size) {
+  std::string text;
+  for (int i = 0; text.size() < size; ++i) text += std::to_string(i) + ' ';
+  text.resize(size);
+  return text;
+}
+
+// Until nobody has anything left to do.
+inline void settle() { static_cast<void>(yield_until_idle()); }
+
+// Two, of which the client's side goes through a gate.
+struct Gated {
+  Gate* gate;
+  Connected both;
+};
+inline Gated gated(const TlsContext& client = trusting(), const TlsContext& server = serving()) {
+  auto [a, b] = socket_pair();
+  auto gate = std::make_unique<Gate>(std::move(a));
+  Gate* const it = gate.get();
+  return {it, connected_over({std::move(gate), std::move(b)}, client, server)};
+}
 
 }  // namespace cooperative::testing
