@@ -191,7 +191,12 @@ void Socket::connect(const Address& address, const Until& until) {
     Retries retries(descriptor_);
     while (::connect(native(), address.native(), address.size()) != 0) {
       const int error = errno;
-      if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(address, verb, limit);
+      if (error == EINPROGRESS || error == EALREADY || error == EINTR) {
+        finish_connect(address, verb, limit);
+        // What was under way, after another call's limit, may have been to somebody else.
+        if (error == EALREADY && peer_address() != address) fail(EISCONN, verb.c_str());
+        return;
+      }
       if (!address.is_unix() || !would_block(error)) fail(error, verb.c_str());
       // Its backlog is full.
       const Why why = retries.wait("waits to connect", limit);
