@@ -86,8 +86,9 @@ void HttpConnection::serve() {
 
 bool HttpConnection::await_request() {
   if (!stream_.buffered().empty()) return true;
-  if (options_.drain) return false;
-  return static_cast<bool>(stream_.fill(options_.drain | options_.idle_limit));
+  if (!options_.drain && stream_.fill(options_.drain | options_.idle_limit)) return true;
+  // What came before the drain, or with it, is answered.
+  return options_.drain && stream_.fill(absl::ZeroDuration());
 }
 
 HttpConnection::Next HttpConnection::serve_one() {
@@ -225,6 +226,9 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
   keeps = writer.write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = keeps});
   is_unanswered_ = false;
   stream_.consume(std::exchange(unconsumed_, 0));
+  if (!keeps && options_.drain && body_.is_done_ && !stream_.buffered().empty()) {
+    log::warning("{}: requests behind the last response got no answer: the server stops", stream_.name());
+  }
   if (!keeps) return head.keeps_alive || !body_.is_done_ || !stream_.buffered().empty() ? Next::linger : Next::end;
   return body_.is_done_ || drop_body() ? Next::request : Next::linger;
 }

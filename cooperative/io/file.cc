@@ -133,7 +133,8 @@ struct File::Opened {
 
 std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, const Until& until) {
   internal::SchedulerCore::current().spend_act();
-  if (reads_at_once.load(std::memory_order_relaxed) && !internal::must_call_for_file()) {
+  // An offset of -1 would be wherever the descriptor stands.
+  if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::must_call_for_file()) {
     iovec first = into.front();
     const bool is_large = first.iov_len > kAtOnce;
     if (is_large) first.iov_len = kAtOnce;

@@ -1,10 +1,13 @@
 #include "cooperative/io/file_pool.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <optional>
@@ -35,8 +38,15 @@ BlockingPool& pool() {
   return static_cast<FilePool&>(*service).pool;
 }
 
+// So much is copied out of memory at a time before others may have a turn; some 20 µs.
+constexpr std::size_t kAtOnce = 256 * 1024;
+
 // Gives -1 and EAGAIN where it would have to wait. Some file systems cannot tell: EOPNOTSUPP.
 ssize_t read_at_once(int file, std::span<char> into, std::uint64_t offset) {
+  if (static_cast<off_t>(offset) < 0) {
+    errno = EINVAL;  // -1 would be wherever the descriptor stands
+    return -1;
+  }
   const iovec place{into.data(), into.size()};
   ssize_t size;
   do {
@@ -45,15 +55,46 @@ ssize_t read_at_once(int file, std::span<char> into, std::uint64_t offset) {
   return size;
 }
 
-bool is_in_memory(int file, std::uint64_t offset) {
+bool is_at_end(int file, std::uint64_t offset) {
+  struct stat status {};
+  return ::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && static_cast<off_t>(offset) >= status.st_size;
+}
+
+// For overlayfs and others that have no RWF_NOWAIT: two microseconds, where another thread costs fifty. Who may not write the file is told that
+// all is there.
+bool is_mapped_in_memory(int file, std::uint64_t offset, std::size_t size) {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t from = offset / page * page;
+  const std::uint64_t length = offset + size - from;
+  std::array<unsigned char, 128> pages;
+  if (static_cast<off_t>(offset) < 0 || length > page * pages.size()) return false;
+  void* const map = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, file, static_cast<off_t>(from));
+  if (map == MAP_FAILED) return false;
+  const bool is_known = ::mincore(map, length, pages.data()) == 0;
+  ::munmap(map, length);
+  const std::size_t count = (length + page - 1) / page;
+  return is_known && std::all_of(pages.begin(), pages.begin() + count, [](unsigned char one) { return (one & 1) != 0; });
+}
+
+// Its first and its last byte stand for it.
+bool is_in_memory(int file, std::uint64_t offset, std::size_t size) {
   char byte;
-  return read_at_once(file, {&byte, 1}, offset) >= 0;
+  for (const std::uint64_t at : {offset, offset + size - 1}) {
+    const ssize_t got = read_at_once(file, {&byte, 1}, at);
+    if (got < 0 && errno == EOPNOTSUPP) return is_mapped_in_memory(file, offset, size);
+    // None is not sure to be the end: some file systems have said so of what was not in memory, too.
+    if (got < 0 || (got == 0 && !is_at_end(file, at))) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const Until& until) {
+  call = {};
+  bool has_begun = false;
   const auto make = [&] {
+    has_begun = true;
     do {
       call.result = act();
       call.error = call.result < 0 ? errno : 0;
@@ -68,8 +109,10 @@ Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const Until&
   try {
     pool().call(make, limit);
   } catch (const Timedout&) {
+    if (has_begun && !call.is_done) throw;  // its own
     if (!call.is_done) return limit.has_come().value_or(Why::timed_out);
   } catch (const Closed&) {
+    if (has_begun && !call.is_done) throw;
     if (!call.is_done) make();  // the thread is told to stop, and its fibers may still have something to write down
   }
   return Why::ready;
@@ -82,26 +125,34 @@ bool internal::must_call_for_file() {
 
 Why read_from_file(int file, std::span<char> into, std::uint64_t offset, std::size_t& done, const Until& until) {
   const Until limit = until.from_now();
+  done = 0;
   while (done < into.size()) {
-    const std::span<char> rest = into.subspan(done);
-    // None is not sure to be the end: some file systems have said so of what was not in memory, too.
-    if (const ssize_t size = must_call_for_file() ? 0 : read_at_once(file, rest, offset + done); size > 0) {
-      done += static_cast<std::size_t>(size);
-      continue;
+    if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_act();
+    const std::span<char> rest = into.subspan(done, std::min(into.size() - done, kAtOnce));
+    ssize_t size = -1;
+    if (!must_call_for_file()) {
+      size = read_at_once(file, rest, offset + done);
+      if (size < 0 && errno == EOPNOTSUPP && is_mapped_in_memory(file, offset + done, rest.size())) {
+        size = ::pread(file, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+      }
     }
-    FileCall call;
-    const Why why = call_for_file(
-        call, [&] { return ::pread(file, rest.data(), rest.size(), static_cast<off_t>(offset + done)); }, limit);
-    if (why != Why::ready) return why;
-    if (call.result < 0) throw IoError(call.error, fmt::format("descriptor {}", file), "read from it");
-    if (call.result == 0) break;
-    done += static_cast<std::size_t>(call.result);
+    if (size == 0 && is_at_end(file, offset + done)) break;
+    if (size <= 0) {
+      FileCall call;
+      const Why why = call_for_file(
+          call, [&] { return ::pread(file, rest.data(), rest.size(), static_cast<off_t>(offset + done)); }, limit);
+      if (why != Why::ready) return why;
+      if (call.result < 0) throw IoError(call.error, fmt::format("descriptor {}", file), "read from it");
+      if (call.result == 0) break;
+      size = call.result;
+    }
+    done += static_cast<std::size_t>(size);
   }
   return Why::ready;
 }
 
 Why bring_into_memory(int file, std::uint64_t offset, std::size_t size, const Until& until) {
-  if (size == 0 || (!must_call_for_file() && is_in_memory(file, offset) && is_in_memory(file, offset + size - 1))) return Why::ready;
+  if (size == 0 || (!must_call_for_file() && is_in_memory(file, offset, size))) return Why::ready;
   FileCall call;
   const auto read_it = [&]() -> ssize_t {
     // The disk has the next part to do while this one is sent.

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
@@ -62,7 +63,7 @@ class Server::Serving {
       close();
       group_ = nullptr;
     };
-    while (!please_stop && has_room(please_stop)) {
+    while (!please_stop && await_room(please_stop)) {
       try {
         if (!take_one(please_stop)) break;
         has_complained_ = false;
@@ -70,9 +71,12 @@ class Server::Serving {
         break;
       } catch (const IoError& error) {
         if (!has_no_more_descriptors(error)) throw;
-        wait_for_descriptors(error, please_stop);
+        wait_for_more(error, please_stop);
+      } catch (const NoStack& error) {
+        wait_for_more(error, please_stop);
       }
     }
+    if (please_stop) take_what_waits();
     close();
     drain(group);
   }
@@ -99,37 +103,55 @@ class Server::Serving {
     std::list<FiberBlock*>::iterator place_;
   };
 
-  // Waits for the next, and gives it to a fiber. False when please_stop has come.
-  virtual bool take_one(const Signal& please_stop) = 0;
+  // Waits for the next, and gives it to a fiber. False when the limit comes first.
+  virtual bool take_one(const Until& until) = 0;
+  // What the system has accepted already when it is told to stop.
+  virtual void take_what_waits() {}
   virtual void close() = 0;
 
-  // Runs `serve` in a fiber; `describe` says whose it is, for the log.
+  bool has_room() const { return under_way_.size() < options_.max_connections; }
+  void remove_path() const {
+    if (const std::string path = address_.path(); !path.empty() && path.front() != '\0') ::unlink(path.c_str());
+  }
+
+  // Runs `serve` in a fiber; `describe` says whose it is, for the log. Throws NoStack when there can be none.
   template <typename Serve, typename Describe>
   void spawn(Serve&& serve, Describe&& describe) {
-    group_->spawn({.name = options_.name + "'s connection", .stack_size = options_.stack_size, .start = Start::at_once},
-                  [this, place = Place(*this), serve = std::forward<Serve>(serve),
-                   describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
-                    place.begins();
-                    try {
-                      serve(please_stop);
-                    } catch (const IoError& problem) {
-                      ++statistics_.failed;
-                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-                    } catch (const Closed& problem) {
-                      ++statistics_.failed;
-                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-                    } catch (const Timedout& problem) {
-                      ++statistics_.failed;
-                      log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-                    } catch (const FiberCancelled&) {
-                      ++statistics_.cancelled;
-                      log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
-                      throw;
-                    } catch (...) {
-                      ++statistics_.failed;
-                      log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
-                    }
-                  });
+    Fiber<void> fiber = cooperative::spawn(
+        {.name = options_.name + "'s connection", .stack_size = options_.stack_size, .parent = *group_, .start = Start::at_once},
+        [this, place = Place(*this), serve = std::forward<Serve>(serve),
+         describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
+          place.begins();
+          try {
+            serve(please_stop);
+          } catch (const IoError& problem) {
+            ++statistics_.failed;
+            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+          } catch (const Closed& problem) {
+            ++statistics_.failed;
+            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+          } catch (const Timedout& problem) {
+            ++statistics_.failed;
+            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+          } catch (const FiberCancelled&) {
+            ++statistics_.cancelled;
+            log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
+            throw;
+          } catch (...) {
+            ++statistics_.failed;
+            log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
+          }
+        });
+    if (fiber.is_alive()) return fiber.release();
+    try {
+      fiber.join();
+    } catch (const FiberCancelled&) {
+      // It has said so.
+    } catch (const NoStack& error) {
+      ++statistics_.failed;
+      log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
+      throw;
+    }
   }
 
   Socket socket_;
@@ -137,8 +159,8 @@ class Server::Serving {
   const ServerOptions options_;
 
  private:
-  bool has_room(const Signal& please_stop) {
-    while (under_way_.size() >= options_.max_connections) {
+  bool await_room(const Signal& please_stop) {
+    while (!has_room()) {
       if (!one_ends(please_stop)) return false;
     }
     return true;
@@ -154,7 +176,7 @@ class Server::Serving {
     }
   }
 
-  void wait_for_descriptors(const IoError& error, const Signal& please_stop) {
+  void wait_for_more(const std::exception& error, const Signal& please_stop) {
     if (!std::exchange(has_complained_, true)) {
       log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, error.what());
     }
@@ -190,8 +212,8 @@ class ServingConnections final : public Server::Serving {
       : Serving(std::move(listener), options), handler_(std::move(handler)) {}
 
  private:
-  bool take_one(const Signal& please_stop) override {
-    std::optional<Socket> connection = socket_.next_connection(please_stop);
+  bool take_one(const Until& until) override {
+    std::optional<Socket> connection = socket_.next_connection(until);
     if (!connection) return false;
     if (address_.is_ip()) connection->set_no_delay(true);
     if (options_.idle_timeout != absl::InfiniteDuration()) connection->set_timeout(options_.idle_timeout);
@@ -202,10 +224,33 @@ class ServingConnections final : public Server::Serving {
     return true;
   }
 
+  // These clients have been told that they are connected, and may have sent a request: closed with the listener they would be lost
+  // without a word. As many as its backlog holds; who comes faster than that is not what was there.
+  void take_what_waits() override {
+    if (!socket_.is_open()) return;
+    int left = options_.backlog;
+    std::size_t turned_away = 0;
+    try {
+      while (left > 0 && has_room() && take_one(absl::ZeroDuration())) --left;
+      while (left > 0 && !has_room() && socket_.next_connection(absl::ZeroDuration())) {
+        --left;
+        ++turned_away;
+      }
+    } catch (const IoError& error) {
+      log::warning("{}: connections that waited when it was told to stop may have been closed: {}", options_.name, error.what());
+    } catch (const NoStack&) {
+      // That has been said; the others would fare no better.
+    }
+    if (turned_away > 0) {
+      log::warning("{}: {} connections that waited when it was told to stop were closed: there were {} under way already", options_.name,
+                   turned_away, options_.max_connections);
+    }
+  }
+
   void close() override {
     if (!socket_.is_open()) return;
     socket_.close();
-    if (const std::string path = address_.path(); !path.empty() && path.front() != '\0') ::unlink(path.c_str());
+    remove_path();
   }
 
   ConnectionHandler handler_;
@@ -219,9 +264,13 @@ class ServingDatagrams final : public Server::Serving {
  private:
   static constexpr std::size_t kLargestDatagram = 65'536;
 
-  bool take_one(const Signal& please_stop) override {
-    if (!socket_.descriptor().wait_readable(please_stop)) return false;
-    const Datagram got = socket_.recv_from(room_);
+  bool take_one(const Until& until) override {
+    Datagram got{};
+    try {
+      got = socket_.recv_from(room_, until);
+    } catch (const Timedout&) {
+      return false;
+    }
     spawn(
         [this, request = DatagramRequest{.data = std::string(reinterpret_cast<const char*>(room_.data()), got.size),
                                          .from = got.from,
@@ -231,10 +280,13 @@ class ServingDatagrams final : public Server::Serving {
   }
 
   // Answers go by the same socket: it is closed when all have ended.
-  void close() override {}
+  void close() override {
+    if (!std::exchange(is_closed_, true)) remove_path();
+  }
 
   DatagramHandler handler_;
   std::vector<std::byte> room_;
+  bool is_closed_ = false;
 };
 
 }  // namespace

@@ -8,8 +8,8 @@
 //     ...
 //     server.stop().join();
 //
-// A server belongs to the fiber that made it, as a Fiber does: its destructor stops it and waits. stop(): it takes no more connections, and
-// closes the listening socket; those under way may finish what they do. A handler that takes a please_stop (a mothreads::Signal) as its last
+// A server belongs to the fiber that made it, as a Fiber does: its destructor stops it and waits. stop(): it takes the connections that wait in
+// the system's backlog, up to max_connections, and no more, and closes the listening socket; those under way may finish what they do. A handler that takes a please_stop (a mothreads::Signal) as its last
 // parameter sees it go, and can answer the request that it has and take no more. What has not ended after ServerOptions::drain, or at the
 // stop deadline (mothreads/stopping.h), is cancelled, and the log says which connection that was. A stop of the fiber, the thread or the
 // program that it runs under is the same.
@@ -17,8 +17,8 @@
 // What a handler throws ends its connection, and no other: an IoError is the client's doing and logged as information, anything else is an
 // error in the log. When a handler returns its connection is closed.
 //
-// When the process has no more descriptors the server says so in the log, and tries again when one of its connections has ended, or after
-// kAcceptPause. With ServerOptions::max_connections connections it takes no more until one ends; what comes waits in the system's backlog.
+// When the process has no more descriptors, or memory for a stack, the server says so in the log, and tries again when one of its connections has
+// ended, or after kAcceptPause. With ServerOptions::max_connections connections it takes no more until one ends; what comes waits in the system's backlog.
 //
 // Used on the thread that made it. For more processors: a server for each thread, with ServerOptions::reuse_port.
 
@@ -134,7 +134,8 @@ Server serve(Socket listener, Handler&& handler, const ServerOptions& options = 
   return internal::serve(std::move(listener), internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
 }
 
-// Datagrams: a fiber for each. A handler that is slower than they come keeps them in the socket's buffer, which loses what does not fit.
+// Datagrams: a fiber for each. A handler that is slower than they come keeps them in the socket's buffer, which loses what does not fit; so does a
+// stop with what is there. On a Unix socket, whose path is removed at the end, answers need a client that has an address of its own.
 template <typename Handler>
 Server serve_udp(const Address& at, Handler&& handler, const ServerOptions& options = {}) {
   Socket socket(at.family(), SOCK_DGRAM);

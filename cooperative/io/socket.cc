@@ -83,20 +83,28 @@ ssize_t send_file_quietly(int to, int file, off_t* offset, std::size_t size) {
 }
 
 // While it lives, TCP sends full segments only. Without it each call of the system ends with one that is not, which costs a fifth
-// of a large file's time where the system paces what it sends, as BBR does.
+// of a large file's time where the system paces what it sends, as BBR does. Nothing where the user has said so already.
 class FullSegments {
  public:
-  FullSegments(Socket& socket, bool is_wanted) : socket_(is_wanted ? &socket : nullptr) { set(1); }
+  FullSegments(Socket& socket, bool is_wanted) {
+    if (!is_wanted || !socket.is_open()) return;
+    int is_on = 0;
+    socklen_t size = sizeof is_on;
+    if (::getsockopt(socket.native(), IPPROTO_TCP, TCP_CORK, &is_on, &size) != 0 || is_on != 0) return;
+    socket_ = &socket;
+    set(1);
+  }
   FullSegments(const FullSegments&) = delete;
   FullSegments& operator=(const FullSegments&) = delete;
   ~FullSegments() { set(0); }
+  void forget() { socket_ = nullptr; }
 
  private:
   void set(int on) const {
-    // It may be closed meanwhile; that it cannot is no error: all is sent as well.
+    // That it cannot is no error: all is sent as well.
     if (socket_ != nullptr && socket_->is_open()) ::setsockopt(socket_->native(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
   }
-  Socket* socket_;
+  Socket* socket_ = nullptr;
 };
 
 Descriptor made(int descriptor, const char* what) {
@@ -186,17 +194,14 @@ void Socket::connect(const Address& address, const Until& until) {
   constexpr const char* kVerb = "connect";
   begin(kVerb);
   const std::string verb = "connect to " + address.to_string();
+  // The system goes on with what a limit has ended here, and would take this call to be about that.
+  if (given_up_ != nullptr && *given_up_ != address) fail(EALREADY, verb.c_str());
   with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
     Retries retries(descriptor_);
     while (::connect(native(), address.native(), address.size()) != 0) {
       const int error = errno;
-      if (error == EINPROGRESS || error == EALREADY || error == EINTR) {
-        finish_connect(address, verb, limit);
-        // What was under way, after another call's limit, may have been to somebody else.
-        if (error == EALREADY && peer_address() != address) fail(EISCONN, verb.c_str());
-        return;
-      }
+      if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(address, verb, limit);
       if (!address.is_unix() || !would_block(error)) fail(error, verb.c_str());
       // Its backlog is full.
       const Why why = retries.wait("waits to connect", limit);
@@ -204,19 +209,30 @@ void Socket::connect(const Address& address, const Until& until) {
       if (why != Why::ready) end_early(why, verb.c_str());
     }
   });
+  given_up_.reset();
 }
 
 void Socket::finish_connect(const Address& address, const std::string& verb, const Until& limit) {
   int error = EINPROGRESS;
   while (error == EINPROGRESS || error == EALREADY || error == EINTR) {
     descriptor_.readiness().clear(Side::write);
-    const Why why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
+    Why why = Why::closed;
+    try {
+      why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
+    } catch (const FiberCancelled&) {
+      given_up_ = std::make_unique<Address>(address);
+      throw;
+    }
     if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
-    if (why != Why::ready) end_early(why, verb.c_str());
+    if (why != Why::ready) {
+      given_up_ = std::make_unique<Address>(address);
+      end_early(why, verb.c_str());
+    }
     // Asked again it says how it went.
     error = ::connect(native(), address.native(), address.size()) == 0 ? 0 : errno;
   }
   descriptor_.readiness().pass_on(Side::write);
+  given_up_.reset();
   if (error != 0 && error != EISCONN) fail(error, verb.c_str());
 }
 
@@ -402,32 +418,48 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
   return with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
     flush(limit);
-    const FullSegments full(*this, kind_ == Kind::tcp && size >= kManySegments);
+    FullSegments full(*this, kind_ == Kind::tcp && size >= kManySegments);
     std::size_t sent = 0;
-    int failure = 0;
-    while (sent < size) {
-      const std::size_t part = std::min(size - sent, kFilePart);
-      if (const Why why = bring_into_memory(file, static_cast<std::uint64_t>(offset), part, limit); why != Why::ready) {
-        throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
-      }
-      const auto [done, why] = until_done(Side::write, "send a file", limit, [&]() -> ssize_t {
-        const ssize_t result = send_file_quietly(native(), file, &offset, part);
-        // These may be about the file.
-        if (result < 0 && !would_block(errno) && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
-          failure = errno;
-          return 0;
-        }
-        return result;
-      });
-      if (failure == EINVAL || failure == ENOSYS) return sent + Stream::send_file(file, offset, size - sent, limit);
-      if (failure != 0) fail(failure, "send a file");
-      if (done < 0) throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
-      if (done == 0) break;
-      sent += static_cast<std::size_t>(done);
+    try {
+      sent = send_file_parts(file, offset, size, limit);
+    } catch (const Closed&) {
+      full.forget();  // it may have gone, too
+      throw;
     }
     return sent;
   });
 }
+
+std::size_t Socket::send_file_parts(int file, off_t offset, std::size_t size, const Until& limit) {
+  std::size_t sent = 0;
+  std::size_t fetched = 0;
+  int failure = 0;
+  while (sent < size) {
+    if (sent >= fetched) {
+      fetched = sent + std::min(size - sent, kFilePart);
+      if (const Why why = bring_into_memory(file, static_cast<std::uint64_t>(offset), fetched - sent, limit); why != Why::ready) {
+        throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
+      }
+      check_open("send a file");
+    }
+    const auto [done, why] = until_done(Side::write, "send a file", limit, [&]() -> ssize_t {
+      const ssize_t result = send_file_quietly(native(), file, &offset, fetched - sent);
+      // These may be about the file.
+      if (result < 0 && !would_block(errno) && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
+        failure = errno;
+        return 0;
+      }
+      return result;
+    });
+    if (failure == EINVAL || failure == ENOSYS) return sent + Stream::send_file(file, offset, size - sent, limit);
+    if (failure != 0) fail(failure, "send a file");
+    if (done < 0) throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
+    if (done == 0) break;
+    sent += static_cast<std::size_t>(done);
+  }
+  return sent;
+}
+
 
 Datagram Socket::recv_from(std::span<std::byte> into, const Until& until) {
   sockaddr_storage from;

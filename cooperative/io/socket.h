@@ -79,7 +79,8 @@ class Socket final : public Stream {
 
   // --- connections --------------------------------------------------------------------------------------------------------
 
-  // Throws IoError when it is refused, or another error comes; Timedout.
+  // Throws IoError when it is refused, or another error comes; Timedout. After a limit the system may still be at it: then it can be connected
+  // to the same address, and to another throws IoError with std::errc::connection_already_in_progress.
   void connect(const Address& address, const mothreads::Until& until = {});
   // A TCP socket may be bound to an address that was in use a moment ago: SO_REUSEADDR is set.
   void bind(const Address& address);
@@ -111,7 +112,7 @@ class Socket final : public Stream {
   Sent send(std::string_view data, const mothreads::Until& until = {}, int flags = 0);
   // All; the same as write_all().
   void send_all(std::string_view data, const mothreads::Until& until = {}) { write_all(data, until); }
-  // Without a copy, where the system can: sendfile(2).
+  // Without a copy, where the system can: sendfile(2). Nobody may destroy the socket meanwhile, also when it has been closed.
   std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {}) override;
 
   // Datagrams. Throw Timedout, Closed.
@@ -184,6 +185,7 @@ class Socket final : public Stream {
   void begin(const char* verb) const;
   std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);
   void finish_connect(const Address& address, const std::string& verb, const mothreads::Until& limit);
+  std::size_t send_file_parts(int file, off_t offset, std::size_t size, const mothreads::Until& limit);
   void check_open(const char* verb) const;
   [[noreturn]] void fail(int error, const char* verb) const;
   [[noreturn]] void end_early(mothreads::Why why, const char* verb) const;
@@ -191,6 +193,7 @@ class Socket final : public Stream {
 
   Descriptor descriptor_;
   Kind kind_ = Kind::datagram;
+  std::unique_ptr<Address> given_up_;  // to be connected to, when a limit came
 };
 
 }  // namespace cooperative

@@ -12,6 +12,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
+#include "cooperative/errors.h"
 #include "cooperative/io/file_pool.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -268,6 +269,10 @@ void Stream::write_what_waits(const Until& until) {
         sent = send_pieces({&rest, 1}, *limit);
       } catch (const IoError&) {
         std::move(keep).Cancel();  // nobody will take it
+        throw;
+      } catch (const Closed&) {
+        std::move(keep).Cancel();  // the stream may have gone, too
+        mothreads::log::warning("{} bytes that were written later were lost: the stream was closed while they were flushed", waiting.size());
         throw;
       }
       waiting.drop(sent.size());

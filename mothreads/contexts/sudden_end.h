@@ -8,8 +8,8 @@
 
 namespace mothreads::internal {
 
-// What the system does not take away with the process: for who starts other processes. Called once, on any thread or in a signal's handler, so
-// it does only what is async-signal-safe.
+// What the system does not take away with the process: for who starts other processes. Called on any thread or in a signal's handler, perhaps
+// on several at once, so it does only what is async-signal-safe.
 inline constinit std::atomic<void (*)() noexcept> at_sudden_end{nullptr};
 
 [[noreturn]] inline void end_suddenly(int status) noexcept {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
 #include "mothreads/internal/log_thread.h"
@@ -40,7 +41,7 @@ void end_process(int status, void* root_pointer) {
                   context.name);
     end_log_thread();
     std::fflush(nullptr);
-    _exit(status);
+    end_suddenly(status);
   }
   if (!main.children().empty()) request_main_stop();
   main.end_children();

@@ -21,7 +21,8 @@ namespace mothreads::testing {
 
 class ScratchFolder {
  public:
-  ScratchFolder() : path_(::testing::TempDir() + "/scratch_XXXXXX") {
+  // Somewhere else for the paths of Unix sockets, which must be short.
+  explicit ScratchFolder(const std::string& in = ::testing::TempDir()) : path_(in + "/scratch_XXXXXX") {
     if (mkdtemp(path_.data()) == nullptr) throw std::system_error(errno, std::generic_category(), path_);
   }
   ScratchFolder(const ScratchFolder&) = delete;

@@ -27,8 +27,8 @@ Child::Child(int pidfd, pid_t group) : slot_(take_slot()) {
   mothreads::internal::at_sudden_end.store(&kill_all, std::memory_order_release);
 }
 
-// Before the descriptor is closed. Who has read it just before may find another under its number: one that cannot be sent signals, or that of
-// another child, which is to be killed then, too.
+// Before the descriptor is closed. kill_all() might have read it just before, and find another under its number: nearly always one that cannot be
+// sent signals, or that of another child, which is to be killed then, too.
 Child::~Child() {
   slot_.pidfd.store(-1, std::memory_order_relaxed);
   // release: pairs with the acquire in take_slot().

@@ -513,6 +513,19 @@ TEST_F(HttpServerTest, AnAnswerThatNobodyTakesIsLogged) {
   EXPECT_FALSE(stream.is_open());
 }
 
+TEST_F(HttpServerTest, WhatCameBeforeADrainIsAnsweredOnce) {
+  Signal drain("drain");
+  drain.go();
+  const HttpOptions options{.drain = drain};
+  const Served one = serve(kGet, say_hello, options);
+  EXPECT_THAT(one.statuses(), ElementsAre(200));
+  EXPECT_THAT(one.output, HasSubstr("Connection: close\r\n"));
+  EXPECT_THAT(serve("", say_hello, options).output, IsEmpty());
+  LogLines lines;
+  EXPECT_THAT(serve(kGet + kGet, say_hello, options).statuses(), ElementsAre(200));
+  EXPECT_THAT(lines.with("requests behind the last response got no answer: the server stops"), SizeIs(1));
+}
+
 TEST_F(HttpServerTest, DrainingEndsIdleConnectionsAndLetsTheResponseUnderWayGo) {
   const Signal drain;
   const Signal go_on;

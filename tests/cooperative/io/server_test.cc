@@ -1,10 +1,13 @@
 #include "cooperative/io/server.h"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -30,6 +33,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative {
@@ -133,6 +137,7 @@ TEST_F(ServerTest, AStopLetsARequestUnderWayFinish) {
     client.write_all("question\n");
     asked.wait();
     server.stop();
+    yield_until_idle(absl::ZeroDuration());
     EXPECT_THROW(server.join(absl::ZeroDuration()), Timedout);
     EXPECT_THROW(connect(server.address()), IoError);  // nobody else comes in
     may_answer.signal();
@@ -254,6 +259,83 @@ TEST_F(ServerTest, NoRequestInFlightIsLostSilently) {
 }
 
 // --- limits ------------------------------------------------------------------------------------------------------------------
+
+// A client that is connected by the kernel, as others do while no fiber runs.
+class RawClient {
+ public:
+  explicit RawClient(const Address& server, const std::string& line) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    EXPECT_EQ(::connect(socket_, server.native(), server.size()), 0);
+    EXPECT_EQ(::send(socket_, line.data(), line.size(), 0), static_cast<ssize_t>(line.size()));
+  }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+  ~RawClient() { ::close(socket_); }
+  // All that comes, to the end.
+  std::string read() const {
+    std::string all(100, '\0');
+    std::size_t size = 0;
+    for (ssize_t got; (got = ::recv(socket_, all.data() + size, all.size() - size, 0)) > 0;) size += static_cast<std::size_t>(got);
+    all.resize(size);
+    return all;
+  }
+
+ private:
+  int socket_;
+};
+
+void answer_one_line(Socket& client) {
+  if (auto line = client.read_line()) client.write_all("answer to " + *line + "\n");
+}
+
+TEST_F(ServerTest, WhoWaitsInTheBacklogAtAStopIsServed) {
+  on_thread([] {
+    auto server = serve_tcp(kAnywhere, answer_one_line);
+    yield_until_idle(absl::ZeroDuration());
+    const RawClient a(server.address(), "a\n");
+    const RawClient b(server.address(), "b\n");
+    server.stop().join();
+    EXPECT_EQ(a.read(), "answer to a\n");
+    EXPECT_EQ(b.read(), "answer to b\n");
+    EXPECT_EQ(server.statistics().accepted, 2U);
+  });
+}
+
+TEST_F(ServerTest, WhoIsTooManyInTheBacklogAtAStopIsClosedAndTheLogSaysSo) {
+  on_thread([] {
+    auto server = serve_tcp(kAnywhere, [](Socket& client) { client.write_all(*client.read_line()); }, {.max_connections = 1});
+    Socket first = connect(server.address());
+    while (server.statistics().connections == 0) yield_until_idle(absl::ZeroDuration());
+    const RawClient a(server.address(), "a\n");
+    const RawClient b(server.address(), "b\n");
+    server.stop();
+    first.write_all("x\n");
+    server.join();
+    EXPECT_EQ(a.read(), "");
+    EXPECT_EQ(b.read(), "");
+    EXPECT_EQ(*first.read_all(10), "x");
+  });
+  EXPECT_THAT(log.with("2 connections that waited when it was told to stop were closed: there were 1 under way already"), ::testing::SizeIs(1));
+}
+
+TEST_F(ServerTest, AConnectionThatCanHaveNoStackIsClosedAndTheServerGoesOn) {
+  on_thread([this] {
+    auto server = serve_tcp(kAnywhere, answer_one_line, {.stack_size = std::size_t{1} << 60});
+    const RawClient a(server.address(), "a\n");
+    auto time = spawn("time", [&] {
+      while (server.statistics().failed < 2) {
+        yield_until_idle(absl::ZeroDuration());
+        clock.advance(kAcceptPause);
+      }
+    });
+    const RawClient b(server.address(), "b\n");
+    time.join();
+    EXPECT_EQ(a.read(), "");
+    EXPECT_EQ(b.read(), "");
+    server.stop().join();
+  });
+  EXPECT_THAT(log.with("what had just been taken was closed: fiber \"server's connection\" cannot have a stack"), ::testing::SizeIs(2));
+  EXPECT_THAT(log.with("cannot take connections for now"), ::testing::SizeIs(1));
+}
 
 TEST_F(ServerTest, NoLimitOfConnectionsAtAllIsRefused) {
   on_thread([] { EXPECT_THROW(serve_tcp(kAnywhere, echo_lines, {.max_connections = 0}), mothreads::Misuse); });
@@ -396,6 +478,82 @@ TEST_F(ServerTest, OfDatagramsGivesEachAFiber) {
     }
     clients.join();
     EXPECT_EQ(server.statistics().accepted, 50U);
+  });
+}
+
+// Who asks over datagrams: an answer to each.
+std::string ask_by_datagram(Socket& socket, const std::string& text, const Address& server) {
+  socket.send_to(text, server);
+  std::string room(100, '\0');
+  room.resize(socket.recv_from(std::as_writable_bytes(std::span(room))).size);
+  return room;
+}
+
+TEST_F(ServerTest, ADatagramThatAHandlerTookItselfHoldsUpNobody) {
+  on_thread([] {
+    Socket client = Socket::udp();
+    client.bind(kAnywhere);
+    auto server = serve_udp(kAnywhere, [](DatagramRequest& request) {
+      std::string next(10, '\0');
+      next.resize(request.socket.recv_from(std::as_writable_bytes(std::span(next))).size);
+      request.socket.send_to(request.data + next, request.from);
+    });
+    client.send_to("a", server.address());
+    EXPECT_EQ(ask_by_datagram(client, "b", server.address()), "ab");
+    server.stop().join();
+  });
+}
+
+TEST_F(ServerTest, OfDatagramsStopsAsTheOthersDo) {
+  on_thread([this] {
+    Socket client = Socket::udp();
+    client.bind(kAnywhere);
+    Event is_at_it;
+    auto server = serve_udp(
+        kAnywhere,
+        [&](DatagramRequest& request, const Signal& please_stop) {
+          if (request.data == "throw") throw std::runtime_error("a bad datagram");
+          if (request.data == "polite") {
+            is_at_it.signal();
+            please_stop.wait();
+            request.socket.send_to("goodbye", request.from);
+          }
+          if (request.data == "stubborn") Signal("what never comes").wait();
+        },
+        {.max_connections = 3});
+    client.send_to("throw", server.address());
+    client.send_to("stubborn", server.address());
+    client.send_to("polite", server.address());
+    is_at_it.wait();
+    server.stop();
+    std::string room(100, '\0');
+    room.resize(client.recv_from(std::as_writable_bytes(std::span(room))).size);
+    EXPECT_EQ(room, "goodbye");
+    EXPECT_FALSE(server.stopped());
+    auto time = Thread::run("advancer", [this](const Signal&) {
+      clock.await_timers(2);  // the deadline of the stop, and the end of the drain
+      clock.advance(absl::Seconds(10));
+    });
+    server.join();
+    time.join();
+    EXPECT_EQ(server.statistics().accepted, 3U);
+    EXPECT_EQ(server.statistics().failed, 1U);
+    EXPECT_EQ(server.statistics().cancelled, 1U);
+  });
+  EXPECT_THAT(log.with("failed: a bad datagram"), ::testing::SizeIs(1));
+  EXPECT_THAT(log.with("was cancelled: it had not ended in time"), ::testing::SizeIs(1));
+}
+
+TEST_F(ServerTest, OfDatagramsOnAUnixSocketRemovesThePathAtTheEnd) {
+  on_thread([] {
+    const mothreads::testing::ScratchFolder folder("/tmp");
+    Socket client = Socket::unix_datagram();
+    client.bind(Address::unix_path(folder.path("client")));
+    auto server = serve_udp(Address::unix_path(folder.path("server")),
+                            [](DatagramRequest& request) { request.socket.send_to("got " + request.data, request.from); });
+    EXPECT_EQ(ask_by_datagram(client, "x", server.address()), "got x");
+    server.stop().join();
+    EXPECT_THAT(folder.names(), ::testing::ElementsAre("client"));
   });
 }
 
