@@ -24,7 +24,7 @@ Socket connect(std::string_view host, std::uint16_t port, const Until& until) { 
 Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
   const Until limit = until.from_now();
   const std::vector<Address> addresses =
-      resolve(ResolveOptions{.family = options.from ? options.from->family() : AF_UNSPEC}, host, port, limit);
+      resolve({.family = options.from ? options.from->family() : AF_UNSPEC, .servers = options.servers}, host, port, limit);
   for (std::size_t i = 0;; ++i) {
     try {
       return connect(options, addresses[i], limit);

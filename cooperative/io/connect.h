@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "cooperative/io/address.h"
 #include "cooperative/io/socket.h"
@@ -15,6 +16,7 @@ namespace cooperative {
 struct ConnectOptions {
   std::optional<Address> from = std::nullopt;  // bound to that first
   bool no_delay = true;                        // TCP sends what it is given at once
+  std::vector<Address> servers = {};           // of names: see ResolveOptions
 };
 
 // A stream socket that is connected. Throws IoError, which names the address; Timedout.

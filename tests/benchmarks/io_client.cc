@@ -85,7 +85,8 @@ int watched(const std::vector<int>& connections, std::uint32_t events) {
 std::chrono::nanoseconds processor_time(int pid) {
   clockid_t clock{};
   timespec time{};
-  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) fail("the server's clock");
+  errno = clock_getcpuclockid(pid, &clock);
+  if (errno != 0 || clock_gettime(clock, &time) != 0) fail("the server's clock");
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 

@@ -1,11 +1,15 @@
-// corpus FROM TO: writes every file of FROM, as it is kept, into TO, as the bytes it stands for. corpus --show FILE: the other way round.
+// corpus FROM TO           writes every input in the files of FROM, as they are kept, into TO, as the bytes they stand for
+// corpus --show FILE       the other way round
+// corpus --keep FROM FILE  so for all files of FROM
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "tests/fuzz/corpus_file.h"
 
@@ -16,31 +20,34 @@ std::string text_of(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-void show(std::string_view bytes) {
-  for (const char c : bytes) {
-    switch (c) {
-      case '\r': std::fputs("\\r", stdout); break;
-      case '\n': std::fputs("\\n\n", stdout); break;
-      case '\\': std::fputs("\\\\", stdout); break;
-      default: std::printf(c >= ' ' && c < 0x7f ? "%c" : "\\x%02x", static_cast<unsigned char>(c));
-    }
-  }
-  std::puts("");
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fputs("corpus FROM TO, or corpus --show FILE\n", stderr);
-    return 2;
-  }
-  if (std::string_view(argv[1]) == "--show") {
-    show(text_of(argv[2]));
+  using cooperative::fuzz::from_corpus_file;
+  using cooperative::fuzz::to_corpus_file;
+  namespace fs = std::filesystem;
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.size() == 2 && arguments[0] == "--show") {
+    std::fputs(to_corpus_file(text_of(arguments[1])).c_str(), stdout);
     return 0;
   }
-  std::filesystem::create_directories(argv[2]);
-  for (const auto& file : std::filesystem::directory_iterator(argv[1])) {
-    std::ofstream(argv[2] / file.path().filename(), std::ios::binary) << cooperative::fuzz::from_corpus_file(text_of(file.path()));
+  if (arguments.size() == 3 && arguments[0] == "--keep") {
+    std::vector<std::string> inputs;
+    for (const auto& file : fs::directory_iterator(arguments[1])) inputs.push_back(text_of(file.path()));
+    std::sort(inputs.begin(), inputs.end());
+    std::ofstream out(arguments[2]);
+    for (std::size_t i = 0; i < inputs.size(); ++i) out << (i == 0 ? "" : cooperative::fuzz::kBetween) << to_corpus_file(inputs[i]);
+    return out.flush() ? 0 : 1;
+  }
+  if (arguments.size() != 2) {
+    std::fputs("corpus FROM TO, corpus --show FILE or corpus --keep FROM FILE\n", stderr);
+    return 2;
+  }
+  fs::create_directories(arguments[1]);
+  for (const auto& file : fs::directory_iterator(arguments[0])) {
+    int number = 0;
+    for (const std::string& input : from_corpus_file(text_of(file.path()))) {
+      std::ofstream(arguments[1] + "/" + file.path().filename().string() + "." + std::to_string(number++), std::ios::binary) << input;
+    }
   }
 }

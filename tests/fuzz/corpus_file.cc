@@ -3,9 +3,13 @@
 #include <cstddef>
 #include <stdexcept>
 
+#include <fmt/core.h>
+
 namespace cooperative::fuzz {
 
-std::string from_corpus_file(std::string_view text) {
+namespace {
+
+std::string one_from(std::string_view text) {
   std::string bytes;
   const auto hex = [&](std::size_t at) -> int {
     const std::size_t digit = at < text.size() ? std::string_view("0123456789abcdef").find(text[at]) : std::string_view::npos;
@@ -32,6 +36,33 @@ std::string from_corpus_file(std::string_view text) {
     }
   }
   return bytes;
+}
+
+}  // namespace
+
+std::vector<std::string> from_corpus_file(std::string_view text) {
+  std::vector<std::string> inputs;
+  while (true) {
+    std::size_t end = text.find(kBetween);
+    while (end != std::string_view::npos && end > 0 && text[end - 1] != '\n') end = text.find(kBetween, end + 1);
+    inputs.push_back(one_from(text.substr(0, end)));
+    if (end == std::string_view::npos) return inputs;
+    text.remove_prefix(end + kBetween.size());
+  }
+}
+
+std::string to_corpus_file(std::string_view input) {
+  std::string text;
+  for (const char c : input) {
+    const bool would_be_between = c == '-' && (text.empty() || text.ends_with('\n'));
+    switch (c) {
+      case '\r': text += "\\r"; break;
+      case '\n': text += "\\n\n"; break;
+      case '\\': text += "\\\\"; break;
+      default: text += c >= ' ' && c < 0x7f && !would_be_between ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  return text.ends_with('\n') ? text : text + "\n";
 }
 
 }  // namespace cooperative::fuzz

@@ -1,12 +1,17 @@
 #include "tests/fuzz/entries.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +25,8 @@
 #include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/server.h"
 #include "cooperative/http/websocket.h"
+#include "cooperative/io/address.h"
+#include "cooperative/io/framed.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 #include "tests/support/memory_stream.h"
@@ -229,6 +236,68 @@ void ranges(std::string_view input) {
       sum += range.size;
     }
     require(sum <= kSize, "more than everything");
+  }
+}
+
+void stream(std::string_view input) {
+  const unsigned choice = take_choice(input);
+  const auto read = [&](std::size_t piece) {
+    MemoryStream stream{std::string(input), piece};
+    stream.set_max_line(20);
+    std::string seen;
+    const auto next = [&]() -> Text {
+      switch (choice >> 2 & 3) {
+        case 0: return stream.read_line();
+        case 1: return stream.read_until("aab");
+        case 2: return recv_msg({.max_message = 40}, stream);
+        default: return stream.read_exact(7);
+      }
+    };
+    try {
+      while (const Text text = next()) {
+        require(text->size() <= 40, "more than its limit");
+        seen += *text + "|";
+      }
+      seen += "end";
+    } catch (const TooLong&) {
+      seen += "long";
+    } catch (const CutOff&) {
+      seen += "cut";
+    }
+    return seen;
+  };
+  const std::string seen = read(piece_of(choice));
+  require_same(read(std::string::npos), seen);
+  require_same(read(1), seen);
+}
+
+void address(std::string_view input) {
+  const unsigned choice = take_choice(input);
+  if ((choice & 1) == 0) {
+    const auto parsed = Address::parse(input, 80);
+    if (!parsed) return;
+    require(parsed->is_ip() && parsed->port() == 80, "neither an address nor none");
+    require(parsed->to_string().ends_with(":80"), "a text without the port");
+    // What it says of itself leads back to it.
+    require(Address(parsed->ip(), 80) == *parsed, "another address from its text");
+    return;
+  }
+  sockaddr_storage given{};
+  const std::size_t size = std::min(input.size(), sizeof given);
+  std::memcpy(&given, input.data(), size);
+  if ((choice & 2) != 0) {
+    constexpr std::array<sa_family_t, 4> kFamilies{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC};
+    given.ss_family = kFamilies[choice >> 2 & 3];
+  }
+  try {
+    const Address made(reinterpret_cast<const sockaddr*>(&given), static_cast<socklen_t>(size));
+    require(made.size() <= sizeof(sockaddr_un), "longer than any");
+    require(!made.to_string().empty(), "no text");
+    require(made == Address(made.native(), made.size()), "another from what it gives");
+    require(made.is_ip() || made.ip().empty(), "an IP address of what is none");
+    static_cast<void>(made.is_multicast());
+    static_cast<void>(made.path());
+  } catch (const std::invalid_argument&) {
   }
 }
 

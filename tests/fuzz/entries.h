@@ -23,11 +23,18 @@ void websocket(std::string_view input);
 // Lines: a target, and then header fields of conditions and ranges, against a made-up file.
 void ranges(std::string_view input);
 
+// What reads from a stream of bytes: lines, delimiters, messages behind their lengths. By the first byte.
+void stream(std::string_view input);
+// An address as text, and as the system writes it. By the first byte.
+void address(std::string_view input);
+
 inline constexpr Entry kEntries[] = {
     {"http_request", http_request},
     {"http_response", http_response},
     {"websocket", websocket},
     {"ranges", ranges},
+    {"stream", stream},
+    {"address", address},
 };
 
 }  // namespace cooperative::fuzz

@@ -1,5 +1,7 @@
 // A storm of sockets: connections that are written to and read from, reset, closed, cancelled, and time out at any moment; see fiber_storm.h.
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "cooperative/io/framed.h"
 #include "cooperative/io/poll.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
@@ -134,6 +137,18 @@ TEST_F(SocketStressTest, AThousandConnectionsAreResetCancelledAndTimedOut) {
   EXPECT_EQ(counts.garbled, 0);
   EXPECT_GT(counts.echoed, 100);
   EXPECT_GT(counts.accepted, 500);
+}
+
+// Real time, too. shrapnel cut a limit to milliseconds: less than one was none, and a scheduler spun until it was over.
+TEST_F(SocketStressTest, ALimitOfAFractionOfAMillisecondIsOneSleep) {
+  Thread::run("host", [](Signal) {
+    auto ends = Socket::pair();
+    std::byte room[1];
+    const std::uint64_t before = Scheduler::current().statistics().sleeps;
+    constexpr int kWaits = 100;
+    for (int i = 0; i < kWaits; ++i) EXPECT_EQ(ends.first.recv(room, absl::Microseconds(300)).why(), mothreads::Why::timed_out);
+    EXPECT_LE(Scheduler::current().statistics().sleeps - before, 2u * kWaits);
+  }).join();
 }
 
 // Not a storm, but in the kernel's time: it asks again after a second.

@@ -94,8 +94,11 @@ bool ResponseWriter::write(HttpResponse& response, const To& to) {
   if (to.is_head || has_no_body(response.status)) {
     stream_.write_all(head_, limit_);
   } else if (text != nullptr) {
-    const std::array<std::string_view, 2> pieces{head_, *text};
+    const std::array<std::string_view, 2> pieces{head_, std::string_view(*text).substr(0, kPiece)};
     stream_.write_all(pieces, limit_);
+    for (std::size_t sent = pieces[1].size(); sent < text->size(); sent += kPiece) {
+      stream_.write_all(std::string_view(*text).substr(sent, kPiece), limit_);
+    }
   } else {
     write_file(*file);
   }

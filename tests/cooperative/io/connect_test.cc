@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,8 @@
 #include "cooperative/io/resolve.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "tests/cooperative/io/name_server.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
 
@@ -77,6 +80,41 @@ TEST_F(ConnectTest, ByNameTriesOneAddressAfterTheOther) {
     EXPECT_EQ(by_number.peer_address(), listener.local_address());
     Socket from = connect({.from = Address("127.0.0.3", 0)}, "localhost", listener.local_address().port());
     EXPECT_EQ(from.local_address().ip(), "127.0.0.3");
+  });
+}
+
+TEST_F(ConnectTest, ByNameTheSecondAddressIsTriedWhereNobodyListensAtTheFirst) {
+  on_thread([] {
+    testing::NameServer names;
+    Socket listener = listen(Address::loopback(0));
+    const std::uint16_t port = listener.local_address().port();
+    // The library may put them in another order: either way both are tried, once from here and once from there.
+    names.put("first.test", {"127.0.0.2", "127.0.0.1"});
+    names.put("last.test", {"127.0.0.1", "127.0.0.2"});
+    for (const char* const host : {"first.test", "last.test"}) {
+      Socket client = connect({.servers = {names.address()}}, host, port);
+      EXPECT_EQ(client.peer_address(), listener.local_address());
+    }
+    names.put("nobody.test", {"127.0.0.2", "127.0.0.3"});
+    EXPECT_THROW(connect({.servers = {names.address()}}, "nobody.test", port), IoError);
+  });
+}
+
+TEST_F(ConnectTest, ByNameOneLimitIsForAllOfIt) {
+  on_virtual_time([](mothreads::testing::VirtualClock& clock) {
+    testing::NameServer names;
+    // A full backlog, at both addresses: nobody answers.
+    Socket listener = Socket::tcp();
+    listener.bind(Address::any(0));
+    listener.listen(0);
+    const std::uint16_t port = listener.local_address().port();
+    Socket fills = connect(Address::loopback(port));
+    names.put("full.test", {"127.0.0.1", "127.0.0.2"});
+    auto client = spawn("client", [&] { connect({.servers = {names.address()}}, "full.test", port, absl::Seconds(5)); });
+    yield_until_idle();
+    EXPECT_TRUE(client.is_alive());
+    clock.advance(absl::Seconds(5));
+    EXPECT_THROW(client.join(), Timedout);
   });
 }
 

@@ -229,6 +229,30 @@ TEST_P(FileTest, OthersRunMeanwhile) {
   });
 }
 
+// Where nothing counts as being in memory.
+TEST_P(FileTest, OthersRunWhileADiskIsRead) {
+  write(pattern(100'000));
+  cooperative::testing::World world({.seed = 4});
+  world.run([this] {
+    int turns = 0;
+    bool done = false;
+    auto other = spawn("other", [&] {
+      while (!done) {
+        ++turns;
+        yield();
+      }
+    });
+    File file = File::open(path());
+    const int before = turns;
+    std::string text(100'000, ' ');
+    EXPECT_EQ(file.read_at(bytes_of(text), 0).size(), text.size());
+    EXPECT_GT(turns, before);
+    EXPECT_EQ(text, pattern(100'000));
+    done = true;
+    other.join();
+  });
+}
+
 // --- as a stream -------------------------------------------------------------------------------------------------------------
 
 TEST_P(FileTest, LinesAreRead) {

@@ -397,6 +397,31 @@ TEST_F(ServerTest, WithoutDescriptorsItWaitsForAConnectionToEndAndGoesOn) {
   });
 }
 
+// By somebody else's descriptors: nothing tells it, so it looks again.
+TEST_F(ServerTest, WithoutDescriptorsItTriesAgainAfterAPauseAndEachShortageIsSaid) {
+  on_thread([this] {
+    auto server = serve_tcp(kAnywhere, echo_lines, {.name = "echo"});
+    yield_until_idle(absl::ZeroDuration());
+    for (std::size_t shortage = 1; shortage <= 2; ++shortage) {
+      Socket client = Socket::tcp();
+      rlimit before{};
+      ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+      const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+      ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+      client.connect(server.address());  // by the system, which has not asked the server
+      while (log.with("echo cannot take connections for now").size() < shortage) yield();
+      ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+      yield_until_idle(absl::ZeroDuration());
+      EXPECT_EQ(server.statistics().connections, 0U);
+      clock.advance(kAcceptPause);
+      EXPECT_EQ(ask(client, "asked"), "asked");
+      client.close();
+      while (server.statistics().connections > 0) yield();
+    }
+    EXPECT_EQ(log.with("echo cannot take connections for now").size(), 2U);
+  });
+}
+
 // --- handlers ----------------------------------------------------------------------------------------------------------------
 
 TEST_F(ServerTest, WhatAHandlerThrowsEndsItsConnectionOnly) {

@@ -1,6 +1,8 @@
 #include "cooperative/io/socket.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
+#include "tests/support/scratch_folder.h"
 
 namespace cooperative {
 namespace {
@@ -567,6 +570,55 @@ TEST_F(SocketTest, SoManyBytesMayBeAskedForBeforeAWake) {
     there.write_all("e");
     there.close();  // fewer come no more
     EXPECT_EQ(last.join(), "e");
+  });
+}
+
+TEST_F(SocketTest, AFileIsSent) {
+  on_thread([] {
+    const mothreads::testing::ScratchFolder folder;
+    std::string text;
+    for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(i);
+    folder.write("file", text);
+    const int file = ::open(folder.path("file").c_str(), O_RDONLY | O_CLOEXEC);
+    auto ends = tcp_pair();
+    Socket& here = ends.first;
+    Socket& there = ends.second;
+    const auto sent = [&](off_t offset, std::size_t size) {
+      here.write_later("<");
+      auto reader = spawn("reader", [&] { return *there.read_until(">"); });
+      there.set_max_line(10'000'000);
+      const std::size_t count = here.send_file(file, offset, size);
+      here.write_all(">");
+      const std::string got = reader.join().substr(1);
+      EXPECT_EQ(got.size(), count);
+      return got;
+    };
+    for (const bool is_cold : {false, true}) {
+      if (is_cold) folder.make_cold("file");
+      EXPECT_TRUE(sent(0, text.size()) == text);
+      EXPECT_TRUE(sent(1234, 700'000) == text.substr(1234, 700'000));
+    }
+    EXPECT_EQ(sent(static_cast<off_t>(text.size()) - 3, 100), text.substr(text.size() - 3)) << "to its end";
+    EXPECT_EQ(sent(0, 0), "");
+    EXPECT_EQ(here.option(IPPROTO_TCP, TCP_CORK), 0);
+    here.set_option(IPPROTO_TCP, TCP_CORK, 1);
+    EXPECT_EQ(here.send_file(file, 0, 100'000), 100'000u);
+    EXPECT_EQ(here.option(IPPROTO_TCP, TCP_CORK), 1) << "the caller's own";
+    EXPECT_EQ(error_of([&] { here.send_file(file, -1, 10); }), std::errc::invalid_argument);
+    EXPECT_EQ(lseek(file, 0, SEEK_CUR), 0) << "its position is others'";
+    EXPECT_EQ(error_of([&] { here.send_file(-1, 0, 10); }), std::errc::bad_file_descriptor);
+    ::close(file);
+  });
+}
+
+TEST_F(SocketTest, WhatIsAcceptedOrDuplicatedHasNoLimitYet) {
+  on_thread([] {
+    Socket listener = listen(Address::loopback(0));
+    listener.set_timeout(absl::Seconds(1));
+    Socket client = connect(listener.local_address());
+    client.set_timeout(absl::Seconds(2));
+    EXPECT_EQ(listener.accept().timeout(), std::nullopt);
+    EXPECT_EQ(client.duplicate().timeout(), std::nullopt);
   });
 }
 
