@@ -1,6 +1,7 @@
 #pragma once
 
-// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers and Signals, in any mix.
+// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers and Signals, among them Tills, in any mix; and with
+// io/: descriptors (Readable, Writable), with them the ends of Processes and OsSignals, and FileWatches.
 //
 //     auto [value, line] = co::wait_for_all(std::tie(event, reader), absl::Seconds(5));
 //     auto first = co::wait_any(std::tie(event, queue, please_stop));      // a variant: first.index() says which it was

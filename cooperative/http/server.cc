@@ -13,11 +13,13 @@
 #include "cooperative/http/internal/response_writer.h"
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/clock.h"
 #include "mothreads/log.h"
 
 namespace cooperative {
 namespace internal {
 
+using mothreads::Clock;
 using mothreads::Ended;
 using mothreads::Instant;
 using mothreads::Until;
@@ -55,6 +57,7 @@ class HttpConnection {
   Next answer(HttpResponse& response);
   bool drop_body();
   void linger();
+  void tell_answered(int status, bool is_complete) const;
   void log_unanswered(std::string_view why) const { log::warning("{}: a request got no answer: {}", stream_.name(), why); }
 
   Stream& stream_;
@@ -67,6 +70,7 @@ class HttpConnection {
   std::size_t unconsumed_ = 0;   // of the stream's buffer, which the request shows
   std::uint64_t requests_ = 0;
   bool is_unanswered_ = false;
+  Instant asked_{};  // for on_answer
 };
 
 void HttpConnection::serve() {
@@ -98,6 +102,7 @@ HttpConnection::Next HttpConnection::serve_one() {
   ++requests_;
   if (const int status = check_head(); status != 0) return refuse(status, "a request that is not taken");
   prepare_body();
+  if (options_.on_answer) asked_ = Clock::current().now();
   HttpResponse response = ask_handler();
   return answer(response);
 }
@@ -209,8 +214,14 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
                !response.headers.has_token("Connection", "close");
 
   if (auto* const upgrade = std::get_if<HttpUpgrade>(&response.body)) {
-    ResponseWriter(stream_, scratch_, options_.write_limit).write_upgrade(response);
+    try {
+      ResponseWriter(stream_, scratch_, options_.write_limit).write_upgrade(response);
+    } catch (...) {
+      tell_answered(response.status, /*is_complete=*/false);
+      throw;
+    }
     is_unanswered_ = false;
+    tell_answered(response.status, /*is_complete=*/true);
     stream_.consume(std::exchange(unconsumed_, 0));
     try {
       upgrade->run(stream_);
@@ -223,14 +234,31 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
   }
 
   ResponseWriter writer(stream_, scratch_, options_.write_limit);
-  keeps = writer.write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = keeps});
+  try {
+    keeps = writer.write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = keeps});
+  } catch (...) {
+    tell_answered(response.status, /*is_complete=*/false);
+    throw;
+  }
   is_unanswered_ = false;
+  tell_answered(response.status, /*is_complete=*/true);
   stream_.consume(std::exchange(unconsumed_, 0));
   if (!keeps && options_.drain && body_.is_done_ && !stream_.buffered().empty()) {
     log::warning("{}: requests behind the last response got no answer: the server stops", stream_.name());
   }
   if (!keeps) return head.keeps_alive || !body_.is_done_ || !stream_.buffered().empty() ? Next::linger : Next::end;
   return body_.is_done_ || drop_body() ? Next::request : Next::linger;
+}
+
+void HttpConnection::tell_answered(int status, bool is_complete) const {
+  if (!options_.on_answer) return;
+  try {
+    options_.on_answer(request_, {status, is_complete, absl::FromChrono(Clock::current().now() - asked_)});
+  } catch (const FiberCancelled&) {
+    throw;
+  } catch (...) {
+    log::error("{}: the log of requests failed: {}", stream_.name(), log::describe(std::current_exception()));
+  }
 }
 
 HttpConnection::Next HttpConnection::refuse(int status, std::string_view why) {

@@ -23,6 +23,13 @@ namespace cooperative {
 // What it throws is logged, and the answer is 500; of an HttpError, its status. Neither tells the client more.
 using HttpHandler = std::function<HttpResponse(HttpRequest& request)>;
 
+// How a request was answered.
+struct HttpAnswered {
+  int status;
+  bool is_complete;     // false when the connection failed, or its fiber was cancelled, before all of it was sent
+  absl::Duration took;  // from the end of the request's head to that of the response
+};
+
 struct HttpOptions {
   std::size_t max_head = 16 * 1024;     // bytes of request line and header fields together, else 431
   std::size_t max_target = 8 * 1024;    // bytes, else 414
@@ -34,6 +41,9 @@ struct HttpOptions {
   absl::Duration body_limit = absl::Seconds(60);   // for all of a body, from when it is first read, else 408
   absl::Duration write_limit = absl::Seconds(60);  // for a response; of a long one, for each 256 KiB, or what a handler writes at once
   absl::Duration linger_limit = absl::Seconds(2);  // for a client that still sends to read an answer that ends the connection
+
+  // Called after each response, for a log of requests: not for those that were refused before they got to the handler. What it throws is logged.
+  std::function<void(const HttpRequest& request, const HttpAnswered& answered)> on_answer = nullptr;
 
   // When it goes, an idle connection ends, and the response under way is the last.
   mothreads::Signal drain = mothreads::NEVER;

@@ -84,6 +84,8 @@ class FileWatch {
   };
   // Throws Closed when it is closed meanwhile.
   Next next(const mothreads::Until& until = {});
+  // For wait_any(): co::wait_any(std::tie(watch, please_stop)). next(absl::ZeroDuration()) then takes the change; there may be none after all.
+  class Branch;
 
   // Fibers that wait end by Closed.
   void close();
@@ -103,6 +105,15 @@ class FileWatch {
   Descriptor descriptor_;
   std::map<int, Watched> watched_;  // by inotify's number
   std::deque<std::pair<int, FileChange>> changes_;
+};
+
+class FileWatch::Branch final : public internal::DescriptorBranch {
+ public:
+  explicit Branch(FileWatch& watch) : DescriptorBranch(watch.descriptor_, internal::Readiness::Side::read), watch_(watch) {}
+  bool hold() override { return !watch_.changes_.empty() || watch_.watched_.empty() || DescriptorBranch::hold(); }
+
+ private:
+  FileWatch& watch_;
 };
 
 }  // namespace cooperative

@@ -25,6 +25,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
+#include "mothreads/till.h"
 #include "tests/support/allocations.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/virtual_time.h"
@@ -36,6 +37,7 @@ using mothreads::DONE;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::Till;
 using mothreads::testing::failure;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
@@ -291,6 +293,18 @@ TEST(WaitAnyTest, SaysWhichCameFirst) {
     EXPECT_EQ(wait_any(std::tie(event, queue, from_threads, pulse, signal, fiber)), expected[i]) << i;
     other.join();
   }
+}
+
+TEST(WaitAnyTest, ATimeIsOneOfThem) {
+  on_virtual_time([](VirtualClock& clock) {
+    Event<int> event;
+    const Till till(absl::Seconds(1));
+    auto waiter = spawn("waiter", [&] { return wait_any(std::tie(event, till)).index(); });
+    yield_until_idle();
+    EXPECT_TRUE(waiter.is_alive());
+    clock.advance(absl::Seconds(1));
+    EXPECT_EQ(waiter.join(), 1u);
+  });
 }
 
 TEST(WaitAnyTest, TakesAContainer) {

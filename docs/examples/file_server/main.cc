@@ -1,6 +1,7 @@
 // file_server [--address IP] [--port PORT] [--cert FILE --key FILE] [--threads N] [--throttle BYTES] [--quiet] DIR
 //
-// Serves the files below DIR over HTTP, or HTTPS with a certificate, one scheduler for each processor. Each request has a line in the log.
+// Serves the files below DIR over HTTP, or HTTPS with a certificate, one scheduler for each processor. Each request has a line in the log, when its
+// response has gone or was cut short.
 // Ctrl-C drains: no more connections are taken, what is being sent is sent, and then it ends.
 //
 // Exit code: 0, also after Ctrl-C; 1 when it could not serve; 2 for a wrong command line.

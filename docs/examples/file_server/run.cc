@@ -12,7 +12,6 @@
 #include "cooperative/io/server.h"
 #include "cooperative/io/tls.h"
 #include "docs/examples/file_server/throttled_stream.h"
-#include "mothreads/clock.h"
 #include "mothreads/log.h"
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
@@ -34,14 +33,9 @@ struct Site {
                                   .protocols = {"http/1.1"}});
   }
 
-  co::HttpResponse answer(co::HttpRequest& request) const {
-    const mothreads::Instant begin = mothreads::Clock::current().now();
-    co::HttpResponse response = files(request);
-    if (!options.is_quiet) {
-      mothreads::log::info("{} \"{} {}\" {} {:.1f} ms", request.peer(), request.method(), request.target(), response.status,
-                           absl::ToDoubleMilliseconds(absl::FromChrono(mothreads::Clock::current().now() - begin)));
-    }
-    return response;
+  static void log_answer(const co::HttpRequest& request, const co::HttpAnswered& answered) {
+    mothreads::log::info("{} \"{} {}\" {} {:.1f} ms{}", request.peer(), request.method(), request.target(), answered.status,
+                         absl::ToDoubleMilliseconds(answered.took), answered.is_complete ? "" : ", cut short");
   }
 
   const Options& options;
@@ -52,12 +46,12 @@ struct Site {
 void talk(const Site& site, co::Stream& client, const Signal& please_stop) {
   co::HttpOptions http;
   http.drain = please_stop;
-  const auto answer = [&site](co::HttpRequest& request) { return site.answer(request); };
+  if (!site.options.is_quiet) http.on_answer = Site::log_answer;
   if (site.options.bytes_per_second) {
     ThrottledStream slower(client, *site.options.bytes_per_second);
-    co::serve_http_connection(slower, answer, http);
+    co::serve_http_connection(slower, site.files, http);
   } else {
-    co::serve_http_connection(client, answer, http);
+    co::serve_http_connection(client, site.files, http);
   }
 }
 

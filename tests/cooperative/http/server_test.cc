@@ -117,6 +117,33 @@ TEST_F(HttpServerTest, AnEmptyLineBeforeARequestIsPassedOver) {
   }
 }
 
+TEST_F(HttpServerTest, EachAnswerIsToldWhenItHasGone) {
+  on_virtual_time([](VirtualClock& clock) {
+    std::vector<std::string> told;
+    HttpOptions options;
+    options.on_answer = [&](const HttpRequest& request, const HttpAnswered& answered) {
+      told.push_back(std::string(request.method()) + " " + std::string(request.target()) + " " + std::to_string(answered.status) + " " +
+                     (answered.is_complete ? "all" : "part") + " " + absl::FormatDuration(answered.took));
+      if (answered.status == 404) throw std::runtime_error("the log's disk is full");
+    };
+    const auto handler = [&](HttpRequest& request) {
+      clock.advance(absl::Milliseconds(5));
+      return request.target() == "/none" ? HttpResponse::error(404) : say_hello(request);
+    };
+    LogLines lines;
+    serve("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n" + post("Content-Length: 2\r\n", "xx") + "bad\r\n\r\n", handler,
+          options);
+    EXPECT_THAT(told, ElementsAre("GET /a 200 all 5ms", "GET /none 404 all 5ms", "POST / 200 all 5ms"));
+    EXPECT_THAT(lines.with("the log of requests failed: the log's disk is full"), SizeIs(1));
+
+    told.clear();
+    MemoryStream narrow(kGet);
+    narrow.room = 10;
+    serve_http_connection(narrow, handler, options);
+    EXPECT_THAT(told, ElementsAre("GET / 200 part 5ms"));
+  });
+}
+
 // --- keeping the connection ----------------------------------------------------------------------------------------------------
 
 TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInTheirOrder) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -19,6 +20,7 @@
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/sleep.h"
+#include "cooperative/wait_for.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
@@ -78,6 +80,29 @@ TEST_F(FileWatchTest, WhatHappensInAFolder) {
   chmod(path("b").c_str(), 0600);
   std::filesystem::remove(path("b"));
   EXPECT_THAT(taken(watch), ElementsAre("a: created", "a: modified", "a: written", "a: moved_away", "b: moved_in", "b: attributes", "b: removed"));
+}
+
+TEST_F(FileWatchTest, ItIsOneOfSeveralThings) {
+  FileWatch watch(folder_, Changed::created);
+  const Signal other;
+  auto waiter = spawn("waiter", [&] { return wait_any(std::tie(other, watch)).index(); });
+  yield();
+  EXPECT_TRUE(waiter.is_alive());
+  write("a");
+  write("b");
+  EXPECT_EQ(waiter.join(), 1u);
+  EXPECT_EQ(watch.next(absl::ZeroDuration())->path, path("a"));
+  // What has been read from the system already counts, too.
+  EXPECT_EQ(wait_any(std::tie(other, watch)).index(), 1u);
+  EXPECT_EQ(watch.next(absl::ZeroDuration())->path, path("b"));
+  EXPECT_EQ(watch.next(absl::ZeroDuration()).why(), Why::timed_out);
+  auto second = spawn("second", [&] { return wait_any(std::tie(other, watch)).index(); });
+  yield();
+  EXPECT_TRUE(second.is_alive());
+  other.go();
+  EXPECT_EQ(second.join(), 0u);
+  watch.remove(folder_);
+  EXPECT_EQ(wait_any(std::tie(watch)).index(), 0u) << "nothing more can come";
 }
 
 TEST_F(FileWatchTest, TheTwoSidesOfAMoveBelongTogether) {

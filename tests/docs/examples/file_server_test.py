@@ -142,6 +142,41 @@ class FileServerTest(unittest.TestCase):
             host, port = address.split(":")
             socket.create_connection((host, int(port)))
 
+    def test_a_download_that_was_cut_short_is_logged_as_such(self):
+        url = self.serve("--throttle", str(LARGE))
+        address = re.search(r"(127[^/]*)/", url)[1]
+        connection = http.client.HTTPConnection(address)
+        connection.request("GET", "/large.bin")
+        connection.getresponse().read(1000)
+        connection.close()
+        self.assertRegex(self.stop(), r'"GET /large.bin" 200 [\d.]+ ms, cut short')
+
+    def test_each_thread_serves(self):
+        threads = 3
+        url = self.serve("--quiet", "--threads", str(threads))
+        address = re.search(r"(127[^/:]*):(\d+)/", url).groups()
+
+        def switches():
+            """Of each thread that serves: how often it waited."""
+            counts = {}
+            for task in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir():
+                name = (task / "comm").read_text().strip()
+                if name.startswith("server "):
+                    counts[name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
+            return counts
+
+        before = switches()
+        self.assertEqual(sorted(before), [f"server {number}" for number in range(1, threads + 1)])
+        for _ in range(100):  # that the kernel leaves one thread out has a chance of 1 to 10^17
+            with socket.create_connection(address) as client:
+                client.sendall(b"GET /a.gif HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                while client.recv(4096):
+                    pass
+        after = switches()
+        for name, count in before.items():
+            self.assertGreater(after[name], count + 5, (before, after))
+        self.stop()
+
     def test_throttled_it_takes_its_time(self):
         url = self.serve("--throttle", str(LARGE))
         took = float(self.curl("--output", "/dev/null", "--write-out", "%{time_total}", url + "large.bin"))
