@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <exception>
 #include <stdexcept>
 
@@ -170,28 +169,15 @@ HttpReply http_request(Stream& stream, std::string_view host, const HttpCall& ca
 }
 
 HttpReply http_request(std::string_view url, const HttpCall& call, const Until& given) {
-  const auto refuse = [&] { throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", url)); };
-  const std::string_view target = url.substr(0, url.find('#'));
-  if (target.size() < 7 || !http_iequals(target.substr(0, 7), "http://")) refuse();
-  const internal::HttpTarget split = internal::split_target("GET", target);
-  if (!split.is_valid || !split.has_authority) refuse();
-
-  std::string_view host = split.authority;
-  std::uint16_t port = 80;
-  if (const std::size_t colon = host.rfind(':'); colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
-    const std::string_view digits = host.substr(colon + 1);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (error != std::errc() || end != digits.data() + digits.size() || port == 0) refuse();
-    host = host.substr(0, colon);
-  }
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  const auto split = internal::split_http_url(url);
+  if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", url));
   HttpCall whole = call;
-  whole.target = std::string(split.path);
-  if (!split.query.empty()) whole.target.append("?").append(split.query);
+  whole.target = std::string(split->path);
+  if (!split->query.empty()) whole.target.append("?").append(split->query);
   if (!whole.headers.get("Connection")) whole.headers.add("Connection", "close");
   const Until until = given.from_now();
-  Socket socket = connect(host, port, until);
-  return http_request(socket, split.authority, whole, until);
+  Socket socket = connect(split->host, split->port, until);
+  return http_request(socket, split->authority, whole, until);
 }
 
 HttpReply http_get(std::string_view url, const Until& until) { return http_request(url, {}, until); }

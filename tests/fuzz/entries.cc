@@ -21,6 +21,7 @@
 #include "cooperative/http/client.h"
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
+#include "cooperative/http/internal/target.h"
 #include "cooperative/http/internal/utf8.h"
 #include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/server.h"
@@ -273,6 +274,18 @@ void stream(std::string_view input) {
 
 void address(std::string_view input) {
   const unsigned choice = take_choice(input);
+  if ((choice & 17) == 16) {
+    const auto url = internal::split_http_url(input);
+    if (!url) return;
+    require(url->port != 0 && !url->path.empty() && !url->authority.empty(), "a URL without one of its parts");
+    require(url->authority.find(url->host) != std::string_view::npos, "a host from elsewhere");
+    // What is made of its parts is the same.
+    std::string again = "http://" + std::string(url->authority) + std::string(url->path) + "?" + std::string(url->query);
+    const auto other = internal::split_http_url(again);
+    require(other && other->host == url->host && other->port == url->port && other->path == url->path && other->query == url->query,
+            "another URL from its parts");
+    return;
+  }
   if ((choice & 1) == 0) {
     const auto parsed = Address::parse(input, 80);
     if (!parsed) return;

@@ -25,7 +25,7 @@ void ranges(std::string_view input);
 
 // What reads from a stream of bytes: lines, delimiters, messages behind their lengths. By the first byte.
 void stream(std::string_view input);
-// An address as text, and as the system writes it. By the first byte.
+// An address as text, and as the system writes it; a URL. By the first byte.
 void address(std::string_view input);
 
 inline constexpr Entry kEntries[] = {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstddef>
+#include <system_error>
 
 #include "cooperative/http/headers.h"
 
@@ -88,6 +91,23 @@ HttpTarget split_target(std::string_view method, std::string_view target) {
   if (question != std::string_view::npos) split.query = rest.substr(question + 1);
   split.is_valid = true;
   return split;
+}
+
+std::optional<HttpUrl> split_http_url(std::string_view url) {
+  const std::string_view target = url.substr(0, url.find('#'));
+  constexpr std::string_view kScheme = "http://";
+  if (!http_iequals(target.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  const HttpTarget split = split_target("GET", target);
+  if (!split.is_valid || !split.has_authority) return std::nullopt;
+  HttpUrl found{.authority = split.authority, .host = split.authority, .path = split.path, .query = split.query};
+  if (const std::size_t colon = found.host.rfind(':'); colon != std::string_view::npos && found.host.find(']', colon) == std::string_view::npos) {
+    const std::string_view digits = found.host.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), found.port);
+    if (error != std::errc() || end != digits.data() + digits.size() || found.port == 0) return std::nullopt;
+    found.host = found.host.substr(0, colon);
+  }
+  if (found.host.starts_with('[')) found.host = found.host.substr(1, found.host.size() - 2);
+  return found;
 }
 
 }  // namespace cooperative::internal
