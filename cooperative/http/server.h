@@ -45,7 +45,7 @@ struct HttpOptions {
   // Called after each response, for a log of requests: not for those that were refused before they got to the handler. What it throws is logged.
   std::function<void(const HttpRequest& request, const HttpAnswered& answered)> on_answer = nullptr;
 
-  // When it goes, an idle connection ends, and the response under way is the last.
+  // When it goes, an idle connection ends, and the response under way is the last; a request that has come by then, in part or whole, is answered.
   mothreads::Signal drain = mothreads::NEVER;
 };
 

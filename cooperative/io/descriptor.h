@@ -9,11 +9,13 @@
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_core.h"
@@ -72,8 +74,8 @@ class Descriptor {
   template <typename Attempt>
   std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, const mothreads::Until& until, Attempt&& attempt) {
     begin(doing);
-    // Nobody overtakes those who wait.
-    if (readiness_->may_be_ready(side) && !readiness_->has_waiters(side)) {
+    // Nobody overtakes those who wait. Who waits for nothing tries once, whatever the kernel has said so far.
+    if ((readiness_->may_be_ready(side) || waits_for_nothing(until)) && !readiness_->has_waiters(side)) {
       while (true) {
         if (const ssize_t done = attempt(); done >= 0) {
           readiness_->pass_on(side);
@@ -101,6 +103,10 @@ class Descriptor {
   }
 
  private:
+  static bool waits_for_nothing(const mothreads::Until& until) {
+    const std::optional<absl::Duration> duration = until.only_duration();
+    return duration && *duration <= absl::ZeroDuration();
+  }
   std::pair<ssize_t, mothreads::Why> wait_until_done(Side side, const Doing& doing, const mothreads::Until& until,
                                                      absl::FunctionRef<ssize_t()> attempt);
   [[noreturn]] static void refuse_closed(const Doing& doing);

@@ -35,8 +35,8 @@ struct FileCall {
 // too: then `call` tells what was done. Where the threads are being stopped already the calling one does it.
 mothreads::Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const mothreads::Until& until = {});
 
-// As much as `into` has room for, or to the end of the file; what is in memory by the calling thread, the rest by another. `done` is
-// then how much it was, also when the limit comes first. Throws IoError.
+// As much as `into` has room for, or to the end of the file; what is in memory by the calling thread, the rest by another, as far as the system
+// tells which is which (decision 8). `done` is then how much it was, also when the limit comes first. Throws IoError.
 mothreads::Why read_from_file(int file, std::span<char> into, std::uint64_t offset, std::size_t& done, const mothreads::Until& until = {});
 
 // Before a call that cannot be tried, as sendfile(2): has such a part read into memory, where its first or its last byte is not there. `ready`,

@@ -71,9 +71,11 @@ class Server::Serving {
         break;
       } catch (const IoError& error) {
         if (!has_no_more_descriptors(error)) throw;
-        wait_for_more(error, please_stop);
+        wait_for_more(error.what(), please_stop);
       } catch (const NoStack& error) {
-        wait_for_more(error, please_stop);
+        wait_for_more(error.what(), please_stop);
+      } catch (const FiberLimit& error) {
+        wait_for_more(error.what(), please_stop);
       }
     }
     if (please_stop) take_what_waits();
@@ -117,39 +119,47 @@ class Server::Serving {
   // Runs `serve` in a fiber; `describe` says whose it is, for the log. Throws NoStack when there can be none.
   template <typename Serve, typename Describe>
   void spawn(Serve&& serve, Describe&& describe) {
-    Fiber<void> fiber = cooperative::spawn(
-        {.name = options_.name + "'s connection", .stack_size = options_.stack_size, .parent = *group_, .start = Start::at_once},
-        [this, place = Place(*this), serve = std::forward<Serve>(serve),
-         describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
-          place.begins();
-          try {
-            serve(please_stop);
-          } catch (const IoError& problem) {
-            ++statistics_.failed;
-            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-          } catch (const Closed& problem) {
-            ++statistics_.failed;
-            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-          } catch (const Timedout& problem) {
-            ++statistics_.failed;
-            log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-          } catch (const FiberCancelled&) {
-            ++statistics_.cancelled;
-            log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
-            throw;
-          } catch (...) {
-            ++statistics_.failed;
-            log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
-          }
-        });
-    if (fiber.is_alive()) return fiber.release();
-    try {
-      fiber.join();
-    } catch (const FiberCancelled&) {
-      // It has said so.
-    } catch (const NoStack& error) {
+    const auto lose = [this](const std::exception& error) {
       ++statistics_.failed;
       log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
+    };
+    try {
+      Fiber<void> fiber = cooperative::spawn(
+          {.name = options_.name + "'s connection", .stack_size = options_.stack_size, .parent = *group_, .start = Start::at_once},
+          [this, place = Place(*this), serve = std::forward<Serve>(serve),
+           describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
+            place.begins();
+            try {
+              serve(please_stop);
+            } catch (const IoError& problem) {
+              ++statistics_.failed;
+              log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+            } catch (const Closed& problem) {
+              ++statistics_.failed;
+              log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+            } catch (const Timedout& problem) {
+              ++statistics_.failed;
+              log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
+            } catch (const FiberCancelled&) {
+              ++statistics_.cancelled;
+              log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
+              throw;
+            } catch (...) {
+              ++statistics_.failed;
+              log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
+            }
+          });
+      if (fiber.is_alive()) return fiber.release();
+      fiber.join();
+    } catch (const WasCancelled& error) {
+      // Before it began; one that had begun has said so itself.
+      ++statistics_.cancelled;
+      log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
+    } catch (const NoStack& error) {
+      lose(error);
+      throw;
+    } catch (const FiberLimit& error) {
+      lose(error);
       throw;
     }
   }
@@ -176,9 +186,9 @@ class Server::Serving {
     }
   }
 
-  void wait_for_more(const std::exception& error, const Signal& please_stop) {
+  void wait_for_more(std::string_view why, const Signal& please_stop) {
     if (!std::exchange(has_complained_, true)) {
-      log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, error.what());
+      log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, why);
     }
     static_cast<void>(one_ends(please_stop | kAcceptPause));
   }
@@ -225,25 +235,23 @@ class ServingConnections final : public Server::Serving {
   }
 
   // These clients have been told that they are connected, and may have sent a request: closed with the listener they would be lost
-  // without a word. As many as its backlog holds; who comes faster than that is not what was there.
+  // without a word. Not more than a backlog holds: who comes faster than that is not what was there.
   void take_what_waits() override {
-    if (!socket_.is_open()) return;
-    int left = options_.backlog;
-    std::size_t turned_away = 0;
+    constexpr int kMost = SOMAXCONN + 1;
+    int taken = 0;
+    int turned_away = 0;
     try {
-      while (left > 0 && has_room() && take_one(absl::ZeroDuration())) --left;
-      while (left > 0 && !has_room() && socket_.next_connection(absl::ZeroDuration())) {
-        --left;
-        ++turned_away;
-      }
-    } catch (const IoError& error) {
+      while (socket_.is_open() && taken < kMost && has_room() && take_one(absl::ZeroDuration())) ++taken;
+      while (socket_.is_open() && taken + turned_away < kMost && !has_room() && socket_.next_connection(absl::ZeroDuration())) ++turned_away;
+    } catch (const std::exception& error) {
       log::warning("{}: connections that waited when it was told to stop may have been closed: {}", options_.name, error.what());
-    } catch (const NoStack&) {
-      // That has been said; the others would fare no better.
     }
     if (turned_away > 0) {
       log::warning("{}: {} connections that waited when it was told to stop were closed: there were {} under way already", options_.name,
                    turned_away, options_.max_connections);
+    }
+    if (taken + turned_away == kMost) {
+      log::warning("{}: more connections than {} waited when it was told to stop, or went on coming: the others are closed", options_.name, kMost);
     }
   }
 

@@ -194,45 +194,47 @@ void Socket::connect(const Address& address, const Until& until) {
   constexpr const char* kVerb = "connect";
   begin(kVerb);
   const std::string verb = "connect to " + address.to_string();
-  // The system goes on with what a limit has ended here, and would take this call to be about that.
-  if (given_up_ != nullptr && *given_up_ != address) fail(EALREADY, verb.c_str());
+  // The system goes on with what a limit has ended here, or another fiber is at, and would take this call to be about that.
+  if (connecting_ != nullptr && *connecting_ != address) fail(EALREADY, verb.c_str());
+  const bool is_ours = connecting_ != nullptr;
   with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
     Retries retries(descriptor_);
     while (::connect(native(), address.native(), address.size()) != 0) {
       const int error = errno;
-      if (error == EINPROGRESS || error == EALREADY || error == EINTR) return finish_connect(address, verb, limit);
-      if (!address.is_unix() || !would_block(error)) fail(error, verb.c_str());
+      if (error == EINPROGRESS || error == EALREADY || error == EINTR) {
+        if (!is_ours) connecting_ = std::make_unique<Address>(address);
+        finish_connect(address, verb, limit);
+        // Begun by who had the descriptor before.
+        if (error == EALREADY && !is_ours && peer_address() != address) fail(EALREADY, verb.c_str());
+        return;
+      }
+      if (!address.is_unix() || !would_block(error)) {
+        connecting_.reset();
+        fail(error, verb.c_str());
+      }
       // Its backlog is full.
       const Why why = retries.wait("waits to connect", limit);
       if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
       if (why != Why::ready) end_early(why, verb.c_str());
     }
+    connecting_.reset();
   });
-  given_up_.reset();
 }
 
+// Whatever ends the wait but the system's own answer leaves the attempt as it is; the socket may be closed then, and gone.
 void Socket::finish_connect(const Address& address, const std::string& verb, const Until& limit) {
   int error = EINPROGRESS;
   while (error == EINPROGRESS || error == EALREADY || error == EINTR) {
     descriptor_.readiness().clear(Side::write);
-    Why why = Why::closed;
-    try {
-      why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
-    } catch (const FiberCancelled&) {
-      given_up_ = std::make_unique<Address>(address);
-      throw;
-    }
+    const Why why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
     if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
-    if (why != Why::ready) {
-      given_up_ = std::make_unique<Address>(address);
-      end_early(why, verb.c_str());
-    }
+    if (why != Why::ready) end_early(why, verb.c_str());
     // Asked again it says how it went.
     error = ::connect(native(), address.native(), address.size()) == 0 ? 0 : errno;
   }
   descriptor_.readiness().pass_on(Side::write);
-  given_up_.reset();
+  connecting_.reset();
   if (error != 0 && error != EISCONN) fail(error, verb.c_str());
 }
 

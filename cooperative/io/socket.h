@@ -193,7 +193,7 @@ class Socket final : public Stream {
 
   Descriptor descriptor_;
   Kind kind_ = Kind::datagram;
-  std::unique_ptr<Address> given_up_;  // to be connected to, when a limit came
+  std::unique_ptr<Address> connecting_;  // to whom, until the system has answered
 };
 
 }  // namespace cooperative

@@ -213,6 +213,7 @@ Text Stream::read_all(std::size_t max, const Until& until) {
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
 Stream::~Stream() {
+  for (Flush* flush = flushes_; flush != nullptr; flush = flush->next) flush->stream = nullptr;
   if (later_.size() > 0) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
 }
 
@@ -256,8 +257,21 @@ void Stream::write_what_waits(const Until& until) {
     const TotalLimit limit(given);
     Ahead waiting = std::move(later_);
     std::size_t written = 0;
+    Flush self{this, flushes_};
+    flushes_ = &self;
+    bool is_broken = false;
     // Whatever interrupts it: what is left stays in front of what comes later.
-    absl::Cleanup keep = [&] {
+    const absl::Cleanup keep = [&] {
+      if (self.stream == nullptr) {
+        mothreads::log::warning("{} bytes that were written later were lost: the stream went while they were flushed", waiting.size());
+        return;
+      }
+      for (Flush** link = &flushes_;; link = &(*link)->next) {
+        if (*link != &self) continue;
+        *link = self.next;
+        break;
+      }
+      if (is_broken) return;
       waiting.append(later_.view().data(), later_.size());
       later_ = std::move(waiting);
     };
@@ -268,11 +282,7 @@ void Stream::write_what_waits(const Until& until) {
       try {
         sent = send_pieces({&rest, 1}, *limit);
       } catch (const IoError&) {
-        std::move(keep).Cancel();  // nobody will take it
-        throw;
-      } catch (const Closed&) {
-        std::move(keep).Cancel();  // the stream may have gone, too
-        mothreads::log::warning("{} bytes that were written later were lost: the stream was closed while they were flushed", waiting.size());
+        is_broken = true;  // nobody will take it
         throw;
       }
       waiting.drop(sent.size());

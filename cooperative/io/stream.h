@@ -89,7 +89,7 @@ class Stream {
   // All of several pieces, one after the other, with as few calls of the system as that takes.
   void write_all(std::span<const std::string_view> pieces, const mothreads::Until& until = {});
   // So much of a file, from `offset` on; gives how much, which is less only where the file ends before. What is not in memory is fetched by other
-  // threads. Throws WriteTimedout, and IoError for the file, too.
+  // threads, as far as the system tells (docs/decisions/0008). Throws WriteTimedout, and IoError for the file, too.
   virtual std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {});
 
   // For answers that belong together: kept here until flush(), or until there are kMaxLater bytes, or something else is written. What was not
@@ -196,8 +196,15 @@ class Stream {
   std::size_t take_ahead(std::span<std::byte> into);
   std::string take_text(std::size_t size);
 
+  // A flush under way, on its fiber's stack: close() is enough for the stream to be destroyed meanwhile.
+  struct Flush {
+    Stream* stream;
+    Flush* next;
+  };
+
   Ahead ahead_;
   Ahead later_;
+  Flush* flushes_ = nullptr;
   std::size_t max_line_ = kDefaultMaxLine;
   absl::Duration timeout_ = absl::InfiniteDuration();
 };

@@ -193,8 +193,8 @@ bool ResponseWriter::write_streamed(HttpResponse& response, const To& to) {
     if (chunks.has_begun()) throw;
     mothreads::log::error("{}: the function that writes a response failed: {}", stream_.name(),
                           mothreads::log::describe(std::current_exception()));
-    HttpResponse error = HttpResponse::error(500);
-    return write(error, to);
+    response = HttpResponse::error(500);
+    return write(response, to);
   }
   return keeps;
 }

@@ -57,7 +57,8 @@ void talk(const Site& site, co::Stream& client, const Signal& please_stop) {
 
 void serve_one(const Site& site, co::Socket& client, const Signal& please_stop) {
   if (!site.tls) return talk(site, client, please_stop);
-  co::TlsStream secure = co::TlsStream::accept(*site.tls, client, please_stop | kHandshakeLimit);
+  // Also while it drains: who has been let in gets an answer to what was asked by then.
+  co::TlsStream secure = co::TlsStream::accept(*site.tls, client, kHandshakeLimit);
   talk(site, secure, please_stop);
 }
 

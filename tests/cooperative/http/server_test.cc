@@ -137,6 +137,13 @@ TEST_F(HttpServerTest, EachAnswerIsToldWhenItHasGone) {
     EXPECT_THAT(lines.with("the log of requests failed: the log's disk is full"), SizeIs(1));
 
     told.clear();
+    const auto fails = [](HttpRequest&) {
+      return HttpResponse::streamed("a/b", [](HttpBodyWriter&) { throw std::runtime_error("nothing to say"); });
+    };
+    EXPECT_THAT(serve(kGet, fails, options).statuses(), ElementsAre(500));
+    EXPECT_THAT(told, ElementsAre("GET / 500 all 0"));
+
+    told.clear();
     MemoryStream narrow(kGet);
     narrow.room = 10;
     serve_http_connection(narrow, handler, options);

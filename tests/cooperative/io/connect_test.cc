@@ -109,11 +109,18 @@ TEST_F(ConnectTest, ByNameOneLimitIsForAllOfIt) {
     listener.listen(0);
     const std::uint16_t port = listener.local_address().port();
     Socket fills = connect(Address::loopback(port));
-    names.put("full.test", {"127.0.0.1", "127.0.0.2"});
-    auto client = spawn("client", [&] { connect({.servers = {names.address()}}, "full.test", port, absl::Seconds(5)); });
+    names.put("full.test", {"127.0.0.1"});
+    names.take_time(absl::Seconds(2));
+    auto client = spawn("client", [&] { connect({.from = Address("127.0.0.1", 0), .servers = {names.address()}}, "full.test", port, absl::Seconds(5)); });
+    yield_until_idle();
+    clock.advance(absl::Seconds(2));  // for the name
+    yield_until_idle();
+    clock.advance(absl::Seconds(3) - absl::Nanoseconds(1));
     yield_until_idle();
     EXPECT_TRUE(client.is_alive());
-    clock.advance(absl::Seconds(5));
+    clock.advance(absl::Nanoseconds(1));
+    yield_until_idle();
+    EXPECT_FALSE(client.is_alive()) << "the connection had a limit of its own";
     EXPECT_THROW(client.join(), Timedout);
   });
 }

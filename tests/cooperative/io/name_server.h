@@ -13,9 +13,11 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/sleep.h"
 #include "tests/support/io.h"
 
 namespace cooperative::testing {
@@ -29,6 +31,7 @@ class NameServer {
   }
   void put(const std::string& name, const std::vector<std::string>& ips) { names_[name] = ips; }
   void be_silent() { is_silent_ = true; }
+  void take_time(absl::Duration time) { time_ = time; }
   Address address() const { return socket_.local_address(); }
   int asked() const { return asked_; }
 
@@ -40,6 +43,7 @@ class NameServer {
     while (true) {
       const Datagram query = socket_.recv_from(room_of(place));
       ++asked_;
+      if (time_ > absl::ZeroDuration()) sleep(time_);
       if (!is_silent_) socket_.send_to(answer_to(std::string(place.data(), query.size)), query.from);
     }
   }
@@ -86,6 +90,7 @@ class NameServer {
   Socket socket_ = Socket::udp();
   std::map<std::string, std::vector<std::string>> names_;
   bool is_silent_ = false;
+  absl::Duration time_;
   int asked_ = 0;
   Fiber<void> serving_;
 };

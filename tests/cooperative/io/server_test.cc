@@ -337,6 +337,21 @@ TEST_F(ServerTest, AConnectionThatCanHaveNoStackIsClosedAndTheServerGoesOn) {
   EXPECT_THAT(log.with("cannot take connections for now"), ::testing::SizeIs(1));
 }
 
+TEST_F(ServerTest, MoreThanMayRunAreClosedAndTheServerGoesOnAndStops) {
+  on_thread([this] {
+    auto server = serve_tcp(kAnywhere, answer_one_line);
+    yield_until_idle(absl::ZeroDuration());
+    set_max_fibers(1);  // the server itself
+    const RawClient lost(server.address(), "lost\n");
+    while (server.statistics().failed == 0) yield_until_idle(absl::ZeroDuration());
+    EXPECT_EQ(lost.read(), "");
+    const RawClient late(server.address(), "late\n");
+    server.stop().join();
+    EXPECT_EQ(late.read(), "");
+  });
+  EXPECT_THAT(log.with("what had just been taken was closed"), ::testing::SizeIs(2));
+}
+
 TEST_F(ServerTest, NoLimitOfConnectionsAtAllIsRefused) {
   on_thread([] { EXPECT_THROW(serve_tcp(kAnywhere, echo_lines, {.max_connections = 0}), mothreads::Misuse); });
 }

@@ -441,6 +441,64 @@ TEST_F(SocketWaitTest, AConnectionThatNobodyAnswersTimesOut) {
   });
 }
 
+// More than the kernel tells of at a time.
+TEST_F(SocketWaitTest, WhoWaitsForNothingGetsWhatIsThere) {
+  on_thread([] {
+    constexpr std::size_t kMany = 400;
+    std::vector<std::pair<Socket, Socket>> pairs;
+    std::byte room[8];
+    for (std::size_t i = 0; i < kMany; ++i) {
+      pairs.push_back(Socket::pair());
+      EXPECT_EQ(pairs.back().first.recv(room, absl::ZeroDuration()).why(), Why::timed_out);
+    }
+    for (auto& [here, there] : pairs) EXPECT_EQ(::send(there.native(), "x", 1, 0), 1);
+    std::size_t got = 0;
+    std::vector<Fiber<void>> readers;
+    for (auto& [here, there] : pairs) {
+      readers.push_back(spawn("reader", [&got, &here] {
+        std::byte place[8];
+        got += here.recv(place, absl::ZeroDuration()).size();
+      }));
+    }
+    for (auto& reader : readers) reader.join();
+    EXPECT_EQ(got, kMany);
+  });
+}
+
+TEST_F(SocketWaitTest, AConnectThatIsCancelledMayHaveLostItsSocket) {
+  on_thread([] {
+    Socket listener = Socket::tcp();
+    listener.bind(Address::loopback(0));
+    listener.listen(0);
+    Socket fills = connect(listener.local_address());
+    auto socket = std::make_unique<Socket>(Socket::tcp());
+    auto client = spawn("client", [&, it = socket.get()] { it->connect(listener.local_address()); });
+    yield_until_idle();
+    ASSERT_TRUE(client.is_alive());
+    client.cancel();
+    socket->close();
+    socket.reset();
+    EXPECT_THROW(client.join(), WasCancelled);
+  });
+}
+
+TEST_F(SocketWaitTest, AFlushThatIsCancelledMayHaveLostItsSocket) {
+  on_thread([] {
+    auto ends = Socket::pair();
+    auto socket = std::make_unique<Socket>(std::move(ends.first));
+    socket->set_send_buffer(1);
+    auto writer = spawn("writer", [it = socket.get()] {
+      while (true) it->write_later(std::string(Socket::kMaxLater, 'x'));
+    });
+    yield_until_idle();
+    ASSERT_TRUE(writer.is_alive());
+    writer.cancel();
+    socket->close();
+    socket.reset();
+    EXPECT_THROW(writer.join(), WasCancelled);
+  });
+}
+
 TEST_F(SocketWaitTest, AReadThatIsInterruptedByASignalGoesOn) {
   Signal reads;
   pthread_t thread{};

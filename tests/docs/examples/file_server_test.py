@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path.cwd()
@@ -165,7 +166,9 @@ class FileServerTest(unittest.TestCase):
                     counts[name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
             return counts
 
-        before = switches()
+        deadline = time.monotonic() + 20
+        while len(before := switches()) < threads and time.monotonic() < deadline:
+            os.sched_yield()
         self.assertEqual(sorted(before), [f"server {number}" for number in range(1, threads + 1)])
         for _ in range(100):  # that the kernel leaves one thread out has a chance of 1 to 10^17
             with socket.create_connection(address) as client:
