@@ -212,8 +212,22 @@ Text Stream::read_all(std::size_t max, const Until& until) {
 
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
+Stream& Stream::operator=(Stream&& other) noexcept {
+  if (this == &other) return *this;
+  forget_flushes();
+  ahead_ = std::move(other.ahead_);
+  later_ = std::move(other.later_);
+  max_line_ = other.max_line_;
+  timeout_ = other.timeout_;
+  return *this;
+}
+
+void Stream::forget_flushes() noexcept {
+  for (Flush* flush = std::exchange(flushes_, nullptr); flush != nullptr; flush = flush->next) flush->stream = nullptr;
+}
+
 Stream::~Stream() {
-  for (Flush* flush = flushes_; flush != nullptr; flush = flush->next) flush->stream = nullptr;
+  forget_flushes();
   if (later_.size() > 0) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
 }
 

@@ -120,8 +120,10 @@ class Stream {
 
  protected:
   Stream() = default;
-  Stream(Stream&& other) noexcept = default;
-  Stream& operator=(Stream&& other) noexcept = default;
+  // What flushes another goes on with that one, as far as it can; what flushed this one before finds it gone.
+  Stream(Stream&& other) noexcept
+      : ahead_(std::move(other.ahead_)), later_(std::move(other.later_)), max_line_(other.max_line_), timeout_(other.timeout_) {}
+  Stream& operator=(Stream&& other) noexcept;
 
   // Of a stream itself: at least one byte, `closed` at its end, or the limit. `into` has room.
   virtual Received receive(std::span<std::byte> into, const mothreads::Until& until) = 0;
@@ -201,6 +203,7 @@ class Stream {
     Stream* stream;
     Flush* next;
   };
+  void forget_flushes() noexcept;
 
   Ahead ahead_;
   Ahead later_;

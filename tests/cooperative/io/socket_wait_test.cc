@@ -499,6 +499,25 @@ TEST_F(SocketWaitTest, AFlushThatIsCancelledMayHaveLostItsSocket) {
   });
 }
 
+TEST_F(SocketWaitTest, AFlushEndsWhereAnotherSocketTakesThePlace) {
+  on_thread([] {
+    auto ends = Socket::pair();
+    Socket socket = std::move(ends.first);
+    socket.set_send_buffer(1);
+    auto writer = spawn("writer", [&socket] {
+      while (true) socket.write_later(std::string(Socket::kMaxLater, 'x'));
+    });
+    yield_until_idle();
+    ASSERT_TRUE(writer.is_alive());
+    auto others = tcp_pair();
+    socket.close();
+    socket = std::move(others.first);
+    EXPECT_THROW(writer.join(), Closed);
+    socket.write_all("y");
+    EXPECT_EQ(take(others.second, 9), "y") << "nothing of what was for another";
+  });
+}
+
 TEST_F(SocketWaitTest, AReadThatIsInterruptedByASignalGoesOn) {
   Signal reads;
   pthread_t thread{};
