@@ -338,7 +338,7 @@ TEST_F(ServerTest, AConnectionThatCanHaveNoStackIsClosedAndTheServerGoesOn) {
 }
 
 TEST_F(ServerTest, MoreThanMayRunAreClosedAndTheServerGoesOnAndStops) {
-  on_thread([this] {
+  on_thread([] {
     auto server = serve_tcp(kAnywhere, answer_one_line);
     yield_until_idle(absl::ZeroDuration());
     set_max_fibers(1);  // the server itself

@@ -451,13 +451,13 @@ TEST_F(SocketWaitTest, WhoWaitsForNothingGetsWhatIsThere) {
       pairs.push_back(Socket::pair());
       EXPECT_EQ(pairs.back().first.recv(room, absl::ZeroDuration()).why(), Why::timed_out);
     }
-    for (auto& [here, there] : pairs) EXPECT_EQ(::send(there.native(), "x", 1, 0), 1);
+    for (auto& pair : pairs) EXPECT_EQ(::send(pair.second.native(), "x", 1, 0), 1);
     std::size_t got = 0;
     std::vector<Fiber<void>> readers;
-    for (auto& [here, there] : pairs) {
-      readers.push_back(spawn("reader", [&got, &here] {
+    for (auto& pair : pairs) {
+      readers.push_back(spawn("reader", [&got, &pair] {
         std::byte place[8];
-        got += here.recv(place, absl::ZeroDuration()).size();
+        got += pair.first.recv(place, absl::ZeroDuration()).size();
       }));
     }
     for (auto& reader : readers) reader.join();
