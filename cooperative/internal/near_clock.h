@@ -3,8 +3,6 @@
 // The time by the processor's counter, which costs a fraction of the clock: for limits of waits and timers, which may go a little late,
 // but never early.
 
-#include <x86intrin.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -28,7 +26,7 @@ class NearClock {
     if (!clock.is_real()) [[unlikely]] return clock.now();
     // Not in order with what comes before, as `rdtscp` would be: what is under way may wait for memory, and the counter be read before
     // that has come. kEarly is more than that takes. Against an earlier clock.now() it is never early: that has read the counter.
-    const std::uint64_t ticks = __rdtsc();
+    const std::uint64_t ticks = __builtin_ia32_rdtsc();
     const std::uint64_t since = ticks - known_ticks_;
     if (since >= kTrusted || processor() != known_processor_) [[unlikely]] return look(clock);
     return in_order(known_ + std::chrono::nanoseconds(since + kEarly));
@@ -52,13 +50,13 @@ class NearClock {
     }
 #endif
     unsigned int id = 0;
-    __rdtscp(&id);
+    __builtin_ia32_rdtscp(&id);
     return id & 0xfff;  // the rest is the node's
   }
 
   mothreads::Instant look(const mothreads::Clock& clock) noexcept {
     known_processor_ = processor();
-    known_ticks_ = __rdtsc();
+    known_ticks_ = __builtin_ia32_rdtsc();
     known_ = clock.now();  // after the counter: then it may be a little late
     return in_order(known_);
   }

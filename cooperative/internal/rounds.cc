@@ -1,7 +1,5 @@
 #include "cooperative/internal/scheduler_core.h"
 
-#include <x86intrin.h>
-
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -120,7 +118,7 @@ bool SchedulerCore::look_is_due() noexcept {
   rounds_to_check_ = rounds_per_check_ = 1;
   rounds_since_look_ += rounds;
   if (look_now_ || (ready_.is_empty() && yielded_.is_empty()) || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
-  const std::uint64_t ticks = __rdtsc();
+  const std::uint64_t ticks = __builtin_ia32_rdtsc();
   if (ticks - last_check_ticks_ < kTicksOfShortRounds) {
     rounds_to_check_ = rounds_per_check_ = std::min(kShortRoundsPerCheck, kRoundsPerLook - rounds_since_look_);
   }
@@ -131,7 +129,7 @@ bool SchedulerCore::look_is_due() noexcept {
 void SchedulerCore::look() noexcept {
   look_now_ = false;
   rounds_since_look_ = 0;
-  last_look_ticks_ = __rdtsc();
+  last_look_ticks_ = __builtin_ia32_rdtsc();
   const std::int64_t now = wheel_->is_empty() ? 0 : clock_->now().time_since_epoch().count();
   if (io_waits_ != 0 && !just_polled_) {
     // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
