@@ -204,6 +204,18 @@ def headers_guard_themselves(tree):
     ]
 
 
+def sources_include_their_header_first(tree):
+    """That proves that the header compiles alone; mo_library compiles alone only the others."""
+    headers = set(tree.files(".h"))
+    complaints = []
+    for path in tree.files(".cc"):
+        header = path[: -len(".cc")] + ".h"
+        first = next(iter(includes(tree, path)), (1, '"', header))
+        if header in headers and first[2] != header:
+            complaints.append(f"{path}:{first[0]}: includes {first[2]} before its own header")
+    return complaints
+
+
 def public_headers_have_tests(tree):
     """signal.h has a signal_test.cc; what only other folders of the library include is not public."""
     tested = {os.path.basename(path) for path in tree.files("_test.cc", "tests/")}
@@ -258,6 +270,7 @@ def documented_examples_run(tree):
 RULES = [
     documented_examples_run,
     headers_guard_themselves,
+    sources_include_their_header_first,
     internal_is_private,
     layers,
     named_tests_exist,

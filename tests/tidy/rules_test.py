@@ -200,6 +200,15 @@ class HeadersTest(RulesTest):
         self.assert_fine(rules.headers_guard_themselves, mothreads__a_h="// Contract.\n#pragma once\n")
         self.assert_complains(rules.headers_guard_themselves, "a.h: no #pragma once", mothreads__a_h="// #pragma once\n")
 
+    def test_a_source_begins_with_its_header(self):
+        rule = rules.sources_include_their_header_first
+        own = '#include "mothreads/a.h"\n'
+        self.assert_fine(rule, mothreads__a_h="", mothreads__a_cc="// Says.\n" + own + "#include <vector>\n")
+        self.assert_fine(rule, mothreads__b_cc="#include <vector>\n" + own)
+        about = "mothreads/a.cc:1: includes vector before its own header"
+        self.assert_complains(rule, about, mothreads__a_h="", mothreads__a_cc="#include <vector>\n" + own)
+        self.assert_complains(rule, about, mothreads__a_h="", mothreads__a_cc="#include <vector>\n")
+
     def test_tests_of_public_headers(self):
         headers = {"mothreads__a_h": "", "mothreads__internal__b_h": "", "tests__c_h": "", "catools__d_h": ""}
         self.assert_fine(rules.public_headers_have_tests, tests__mothreads__a_test_cc="", tests__d_test_cc="", **headers)

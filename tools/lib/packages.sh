@@ -7,7 +7,7 @@ packages_for() {
     examples) echo libcli11-dev ;;
     test) echo chromium curl gdb libgmock-dev libunwind-dev openssl wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
-    clang) echo clang-14 libclang-rt-14-dev llvm ;;
+    clang) echo clang-14 libclang-rt-14-dev lld-14 llvm ;;
     bench) echo curl findutils golang-go libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev nginx-light openssl strace util-linux wrk ;;
     *) echo "packages_for: no purpose named $1" >&2; return 1 ;;
   esac
