@@ -1,11 +1,14 @@
 #include "mothreads/contexts/wait.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/fixed_array.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
+#include "mothreads/internal/limit_signals.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -46,6 +49,34 @@ struct HostTimer : WaitTimer {
   const Why why;
 };
 
+// The wait's places on the Signals of its limit. They are of the wait, not of the Until: that may serve several waits at a time.
+class LimitLinks {
+ public:
+  explicit LimitLinks(const LimitSignals& signals) : signals_(signals), nodes_(signals.size()) {}
+  LimitLinks(const LimitLinks&) = delete;
+  LimitLinks& operator=(const LimitLinks&) = delete;
+  ~LimitLinks() {
+    for (std::size_t i = 0; i < linked_; ++i) signals_[i].state().unlink(nodes_[i]);
+  }
+
+  // Links the wait to each Signal; the first that has gone already is the answer.
+  std::optional<Why> link(const Wait& wait) {
+    for (; linked_ < nodes_.size(); ++linked_) {
+      SignalState& state = signals_[linked_].state();
+      if (state.is_gone()) return state.as_limit();
+      wait.context().open_wait();
+      nodes_[linked_].arm(wait, Why::stopped);
+      if (!state.link(nodes_[linked_])) return state.as_limit();
+    }
+    return std::nullopt;
+  }
+
+ private:
+  const LimitSignals& signals_;
+  absl::FixedArray<WaitNode, kLimitSignalsWithoutAllocation> nodes_;
+  std::size_t linked_ = 0;
+};
+
 }  // namespace
 
 void Wait::check_may_block() const {
@@ -81,11 +112,18 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   std::optional<Instant> deadline = deadline_;
   if (interim && (!deadline || *interim < *deadline)) deadline = interim;
 
-  struct Detach {
-    const Until& until;
-    ~Detach() { until.detach(); }
-  } detach{until};
-  std::optional<Why> limit = until.attach(*this);
+  std::optional<LimitLinks> links;
+  std::optional<Why> limit;
+  if (!until.signals_.empty()) {
+    try {
+      links.emplace(until.signals_);
+    } catch (const std::bad_alloc&) {  // of more Signals than have room here
+      if (claim_self()) throw;
+      context_.await_claimed();
+      return outcome_of(until);
+    }
+    limit = links->link(*this);
+  }
   const bool look = context_.host == nullptr || until.may_have_expired();
   if (!limit && deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
   if (context_.host != nullptr) return park_on_host(until, deadline, limit);
