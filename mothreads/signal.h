@@ -104,8 +104,8 @@ class Signal {
   friend Signal operator&(std::same_as<bool> auto a, const Signal& b) { return b & a; }
 
   // The same of many. any_of({}) is NEVER, all_of({}) is DONE.
-  static Signal any_of(std::span<const Signal> signals);
-  static Signal all_of(std::span<const Signal> signals);
+  static Signal any_of(std::span<const Signal> inputs);
+  static Signal all_of(std::span<const Signal> inputs);
 
   // For the library.
   internal::SignalState& state() const noexcept { return *state_; }

@@ -37,20 +37,20 @@ class Ring {
   // Makes room for `wanted` items and moves those from `begin` to `end` over. Throws std::bad_alloc, changing nothing.
   void grow(std::uint64_t wanted, std::uint64_t begin, std::uint64_t end) {
     const std::uint64_t capacity = std::bit_ceil(wanted);
-    T* slots = std::allocator<T>().allocate(capacity);
+    T* fresh = std::allocator<T>().allocate(capacity);
     for (std::uint64_t position = begin; position != end; ++position) {
-      std::construct_at(slots + (position & (capacity - 1)), std::move(*at(position)));
+      std::construct_at(fresh + (position & (capacity - 1)), std::move(*at(position)));
       std::destroy_at(at(position));
     }
     free(slots_, capacity_);
-    slots_ = slots;
+    slots_ = fresh;
     capacity_ = capacity;
   }
 
  private:
   T* at(std::uint64_t position) const noexcept { return slots_ + (position & (capacity_ - 1)); }
-  static void free(T* slots, std::uint64_t capacity) {
-    if (slots != nullptr) std::allocator<T>().deallocate(slots, capacity);
+  static void free(T* first, std::uint64_t capacity) {
+    if (first != nullptr) std::allocator<T>().deallocate(first, capacity);
   }
 
   T* slots_ = nullptr;

@@ -16,10 +16,13 @@ packages_for() {
 missing_packages() {
   # Any bazel will do; where there is none, Debian's.
   command -v bazel >/dev/null || echo bazel-bootstrap
-  local purpose package
+  local native purpose package
+  native=$(dpkg --print-architecture 2>/dev/null || true)
   for purpose; do
     for package in $(packages_for "$purpose"); do
-      [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+      # A package of another architecture may be installed beside it, or instead.
+      dpkg-query -W -f='${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+        grep -qxE "installed ($native|all)" || echo "$package"
     done
   done
 }
