@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/tiny_mutex.h"
@@ -16,6 +17,7 @@
 
 namespace cooperative {
 
+using mothreads::Ended;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Until;
@@ -86,7 +88,7 @@ class BlockingPoolState {
   // The caller goes: takes the call back, or asks it to stop and waits for its end.
   void abandon(BlockingCall& call);
   void perform(BlockingCall& call, const Signal& please_stop) const;
-  [[noreturn]] void throw_closed() const { throw Closed(fmt::format("the pool \"{}\" was stopped", name_)); }
+  [[noreturn]] void throw_closed() const { throw Closed(name_, fmt::format("the pool \"{}\" was stopped", name_)); }
   static void write_name(const void* self, char* buffer, std::size_t size) {
     std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
   }
@@ -186,7 +188,7 @@ bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
     }
     if (why == Why::closed) throw_closed();
     if (why != Why::ready) {
-      throw Timedout(fmt::format("Timed out waiting for room in the pool \"{}\": the function was not called", name_));
+      internal::throw_wait_ended(fmt::format("room in the pool \"{}\"", name_), why, ": the function was not called");
     }
     if (caller.is_placed) return false;
   }
@@ -268,15 +270,15 @@ void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) c
 }
 
 void BlockingPoolState::await(BlockingCall& call, const Until& until) {
-  bool in_time = true;
+  Ended awaited = Why::ready;
   try {
-    in_time = static_cast<bool>(call.ended_.wait(until));
+    awaited = call.ended_.wait(until);
   } catch (...) {
     abandon(call);  // this context is cancelled itself
     if (call.failure_) mothreads::internal::report_unclaimed_failure("call of pool", name_, call.failure_);
     throw;
   }
-  if (!in_time) {
+  if (!awaited) {
     abandon(call);
     if (call.failure_) {
       mothreads::log::warning("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
@@ -284,7 +286,7 @@ void BlockingPoolState::await(BlockingCall& call, const Until& until) {
     }
   }
   if (call.phase_ == Phase::closed) throw_closed();
-  if (!in_time) throw Timedout(fmt::format("Timed out waiting for a call of the pool \"{}\"", name_));
+  if (!awaited) internal::throw_wait_ended(fmt::format("a call of the pool \"{}\"", name_), awaited.why());
   if (call.failure_) std::rethrow_exception(call.failure_);
 }
 

@@ -112,7 +112,7 @@ class Event {
   COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
     Waiter waiter;
     const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until);
-    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_timed_out("event", why);
+    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended("event", why);
     return give(*std::move(waiter.got));
   }
 

@@ -49,8 +49,8 @@ class EventQueue {
   T wait(const mothreads::Until& until = {}) {
     mothreads::Why why = mothreads::Why::ready;
     if (std::optional<T> value = next(until, why)) return *std::move(value);
-    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
-    internal::throw_timed_out("event queue", why);
+    if (why == mothreads::Why::closed) throw Closed("event queue", "the queue is closed, and empty");
+    internal::throw_wait_ended("event queue", why);
   }
 
   // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
@@ -182,7 +182,7 @@ class EventQueue<T>::Branch final : public internal::Branch {
   void unlink() noexcept override { queue_.waiters_.remove(waiter_); }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+    if (!waiter_.got) throw Closed("event queue", "the queue is closed, and empty");
   }
   // Also into one that is full by now: see the constructor.
   void put_back() override {

@@ -33,8 +33,8 @@ void refuse_handle(const FiberBlock* fiber) {
 }
 
 void throw_not_joined(const FiberBlock& fiber, Why why) {
-  throw Timedout(fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
-                             why == Why::stopped ? "was stopped" : "timed out"));
+  mothreads::throw_ended_early(why, fiber.own_name, fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
+                                                                why == Why::stopped ? "was stopped" : "timed out"));
 }
 
 void rethrow(FiberBlock& fiber) {

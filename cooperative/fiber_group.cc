@@ -69,8 +69,8 @@ void FiberGroup::join(const mothreads::Until& until) {
   }
   if (its != nullptr) {
     if (const Ended ended = its->await_members(*place_, until); !ended) {
-      throw Timedout(fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
-                                 ended.why() == Why::stopped ? "was stopped" : "timed out"));
+      mothreads::throw_ended_early(ended.why(), name(), fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
+                                                                    ended.why() == Why::stopped ? "was stopped" : "timed out"));
     }
   }
   std::vector<FibersFailed::Failure> failures;

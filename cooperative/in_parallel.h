@@ -83,16 +83,18 @@ auto in_parallel(F&&... functions) {
       parts);
 }
 
-// Calls it, and gives its result or throws what it throws. When the limit comes first cancels it, waits for it, and throws Timedout.
+// Calls it, and gives its result or throws what it throws. When the limit comes first cancels it, waits for it, and throws Timedout or Stopped.
 template <std::invocable F>
 auto with_timeout(const mothreads::Until& until, F&& function) -> std::invoke_result_t<F&> {
   using R = std::invoke_result_t<F&>;
   Fiber<R> fiber = spawn("with timeout", [&function]() -> R { return std::invoke(function); });
+  mothreads::Why why = mothreads::Why::timed_out;
   try {
     return fiber.join(until);
-  } catch (const Timedout&) {
+  } catch (const EndedEarly& early) {
     if (!fiber.owns()) throw;                    // the function's own
     if (!fiber.is_alive()) return fiber.join();  // it has ended just now, and what it gives is not lost
+    why = early.why();
   }
   fiber.cancel();
   try {
@@ -103,7 +105,7 @@ auto with_timeout(const mothreads::Until& until, F&& function) -> std::invoke_re
   } catch (...) {
     internal::log_abandoned("with_timeout", std::current_exception());
   }
-  throw Timedout("with_timeout: the limit came before the function had ended");
+  mothreads::throw_ended_early(why, "with_timeout", "with_timeout: the limit came before the function had ended");
 }
 
 }  // namespace cooperative

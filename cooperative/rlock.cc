@@ -54,7 +54,7 @@ void RLock::acquire(const mothreads::Until& until) {
     return;
   }
   Waiter waiter(me);
-  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_timed_out("RLock", why);
+  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_wait_ended("RLock", why);
 }
 
 void RLock::release() {

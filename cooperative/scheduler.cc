@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/home.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
@@ -163,11 +164,11 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   AwaitedCall::State& state = *shared;
   const Until limit = until.from_now();
   const Ended posted = post(make_call(AwaitedCallBox(call, run_in)), limit);
-  if (posted.why() == Why::closed) throw Closed("callback_result() on a scheduler that has ended");
-  if (!posted) throw Timedout("Timed out waiting for room for a callback: the function was not called");
-  bool in_time = true;
+  if (posted.why() == Why::closed) throw Closed("callback_result", "callback_result() on a scheduler that has ended");
+  if (!posted) throw_wait_ended("room for a callback", posted.why(), ": the function was not called");
+  Ended awaited = Why::ready;
   try {
-    in_time = static_cast<bool>(state.done.wait(limit));
+    awaited = state.done.wait(limit);
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
@@ -178,10 +179,8 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
     throw;
   }
   SchedulerCore::may_be_interrupted(mailbox);
-  if (!in_time && !abandon(shared, mailbox, core)) {
-    throw Timedout("Timed out waiting for callback result: the function was withdrawn or cancelled");
-  }
-  if (state.now() == Phase::closed) throw Closed("the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
+  if (!awaited && !abandon(shared, mailbox, core)) throw_wait_ended("callback result", awaited.why(), ": the function was withdrawn or cancelled");
+  if (state.now() == Phase::closed) throw Closed("callback_result", "the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
   if (state.failure) std::rethrow_exception(std::exchange(state.failure, nullptr));
   if (state.was_cancelled) throw WasCancelled("the function of a callback_result() was cancelled");
 }

@@ -67,8 +67,8 @@ class ThreadedEventQueue {
   T wait(const mothreads::Until& until = {}) {
     mothreads::Why why = mothreads::Why::ready;
     if (std::optional<T> value = take(until, why)) return *std::move(value);
-    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
-    throw Timedout(why == mothreads::Why::stopped ? "Stopped waiting for event queue" : "Timed out waiting for event queue");
+    if (why == mothreads::Why::closed) throw Closed("event queue", "the queue is closed, and empty");
+    internal::throw_wait_ended("event queue", why);
   }
 
   // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
@@ -201,7 +201,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
   }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+    if (!waiter_.got) throw Closed("event queue", "the queue is closed, and empty");
   }
   void put_back() override {
     mothreads::internal::WaitNode* waiter = nullptr;

@@ -35,6 +35,7 @@
 #include <vector>
 
 #include "mothreads/ended.h"
+#include "mothreads/ended_early.h"
 #include "mothreads/internal/queue_core.h"
 #include "mothreads/internal/ring.h"
 #include "mothreads/signal.h"
@@ -50,10 +51,7 @@ struct QueueOptions {
 };
 
 // Thrown by the adds without a limit.
-class QueueClosed : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+using QueueClosed = Closed;
 
 // What pop() gives: an item, or why there is none.
 template <typename T>

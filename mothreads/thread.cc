@@ -68,8 +68,8 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
 }
 
 void throw_timeout(const ThreadNode& thread, Why why) {
-  throw ThreadTimeout(fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
-                                  why == Why::stopped ? "was stopped" : "timed out"));
+  throw_ended_early(why, thread.name(), fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
+                                                    why == Why::stopped ? "was stopped" : "timed out"));
 }
 
 void stop_and_wait(ThreadNode& thread) noexcept {

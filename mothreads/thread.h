@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "mothreads/ended_early.h"
 #include "mothreads/internal/thread_state.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
@@ -40,11 +41,8 @@ template <typename R>
 class ThreadHandle;
 struct ThreadOptions;
 
-// join() did not end in time, or was stopped: the thread goes on.
-class ThreadTimeout : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+// The original's name: join() did not end in time, and the thread goes on.
+using ThreadTimeout = Timedout;
 
 // Several threads were joined and some of them failed.
 class ThreadsFailed : public std::runtime_error {
@@ -121,7 +119,7 @@ class [[nodiscard]] ThreadHandle {
   ~ThreadHandle() { stop_and_wait(); }
 
   // Waits until it has stopped, with all its children, and gives its result, or throws what it threw. The handle then owns
-  // nothing. When the limit comes first throws ThreadTimeout, and the handle still owns the thread. Throws Misuse when it can
+  // nothing. When the limit comes first throws Timedout or Stopped, and the handle still owns the thread. Throws Misuse when it can
   // never end: a thread that joins itself, or one that it runs under.
   R join(const Until& until = {});
 

@@ -96,8 +96,9 @@ void ThreadGroup::join(const Until& until) {
                              name()));
   }
   if (const Ended ended = node_->await_members(until); !ended) {
-    throw ThreadTimeout(fmt::format("ThreadGroup {} timeout: the join {} before all members had stopped", name(),
-                                    ended.why() == Why::stopped ? "was stopped" : "timed out"));
+    throw_ended_early(ended.why(), name(),
+                      fmt::format("ThreadGroup {} timeout: the join {} before all members had stopped", name(),
+                                  ended.why() == Why::stopped ? "was stopped" : "timed out"));
   }
   auto failed = node_->take_failures();
   if (failed.empty()) return;

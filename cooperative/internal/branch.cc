@@ -78,7 +78,7 @@ std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
     for (std::size_t i = 0; i < branches.size(); ++i) {
       if (branches[i]->has_won()) return i;
     }
-    throw_timed_out(branches.size() == 1 ? branches[0]->name().c_str() : "the first of several", why);
+    throw_wait_ended(branches.size() == 1 ? branches[0]->name().c_str() : "the first of several", why);
   }
 }
 

@@ -12,8 +12,9 @@ void Home::refuse(const char* what) {
                                       "scheduler, or use a mothreads::Signal or Queue", what));
 }
 
-void throw_timed_out(const char* what, mothreads::Why why) {
-  throw Timedout(fmt::format("{} waiting for {}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", what));
+void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details) {
+  mothreads::throw_ended_early(why, object,
+                               fmt::format("{} waiting for {}{}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", object, details));
 }
 
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {

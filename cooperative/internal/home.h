@@ -3,6 +3,7 @@
 // To which scheduler a thing belongs that only its fibers may use.
 
 #include <cstdint>
+#include <string_view>
 
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
@@ -34,7 +35,8 @@ inline bool is_running(std::uint64_t id) {
   return fiber != nullptr && fiber->id == id;
 }
 
-[[noreturn]] void throw_timed_out(const char* what, mothreads::Why why);
+// "Timed out waiting for OBJECT", "Stopped waiting for OBJECT"; `details` follow.
+[[noreturn]] void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details = {});
 
 // Nothing may wait for what goes away.
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept;

@@ -204,7 +204,7 @@ File File::adopt(int descriptor) {
 void File::close() { opened_.reset(); }
 
 std::shared_ptr<File::Opened> File::opened(const char* verb) const {
-  if (opened_ == nullptr) throw Closed(fmt::format("a file is closed: cannot {}", verb));
+  if (opened_ == nullptr) throw Closed("a file", fmt::format("a file is closed: cannot {}", verb));
   return opened_;
 }
 
@@ -299,7 +299,7 @@ Received File::receive(std::span<std::byte> into, const Until& until) {
   const Until limit = until.from_now();
   try {
     turn_->acquire(limit);
-  } catch (const Timedout&) {
+  } catch (const EndedEarly&) {
     return {0, limit.has_come().value_or(Why::timed_out)};
   }
   const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };
@@ -320,11 +320,11 @@ Received File::receive_ahead(Ahead& ahead, const Until& until) {
 
 Sent File::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
   const std::shared_ptr<Opened> file = opened("write to it");
-  if (!writes_) throw Closed(file->name() + ": nothing is written after shut_down_writing()");
+  if (!writes_) throw Closed(file->name(), file->name() + ": nothing is written after shut_down_writing()");
   const Until limit = until.from_now();
   try {
     turn_->acquire(limit);
-  } catch (const Timedout&) {
+  } catch (const EndedEarly&) {
     return {0, limit.has_come().value_or(Why::timed_out)};
   }
   const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };

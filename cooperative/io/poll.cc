@@ -76,7 +76,10 @@ Why wait_for_any(const std::vector<pollfd>& asked, const Until& limit) {
   const Poller::Waiting waiting(poller);
   const Why why = wait.park(limit);
   for (const LentWaits::Waiter& waiter : waiters) {
-    if (waiter.was_closed) throw Closed(fmt::format("descriptor {} was closed while a fiber waited for it", waiter.descriptor));
+    if (waiter.was_closed) {
+      throw Closed(fmt::format("descriptor {}", waiter.descriptor),
+                   fmt::format("descriptor {} was closed while a fiber waited for it", waiter.descriptor));
+    }
   }
   return why;
 }

@@ -134,10 +134,7 @@ class Server::Serving {
             } catch (const IoError& problem) {
               ++statistics_.failed;
               log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-            } catch (const Closed& problem) {
-              ++statistics_.failed;
-              log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-            } catch (const Timedout& problem) {
+            } catch (const EndedEarly& problem) {
               ++statistics_.failed;
               log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
             } catch (const FiberCancelled&) {
@@ -181,7 +178,8 @@ class Server::Serving {
     try {
       ended_.wait(until);
       return true;
-    } catch (const Timedout&) {
+    } catch (const EndedEarly& early) {
+      if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
   }
@@ -276,7 +274,8 @@ class ServingDatagrams final : public Server::Serving {
     Datagram got{};
     try {
       got = socket_.recv_from(room_, until);
-    } catch (const Timedout&) {
+    } catch (const EndedEarly& early) {
+      if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
     spawn(

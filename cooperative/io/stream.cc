@@ -363,7 +363,7 @@ std::size_t Stream::send_file(int file, off_t offset, std::size_t size, const Un
       try {
         write_all(std::string_view(piece).substr(0, got), limit);
       } catch (const WriteTimedout& error) {
-        throw WriteTimedout(error.what(), written + error.written());
+        throw WriteTimedout(error, written);
       }
       written += got;
     }

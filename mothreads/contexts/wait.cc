@@ -71,6 +71,14 @@ class LimitLinks {
     return std::nullopt;
   }
 
+  // Of a wait that has ended: how the Signal counts that ended it, if one of these did.
+  std::optional<Why> winner() const {
+    for (std::size_t i = 0; i < linked_; ++i) {
+      if (nodes_[i].has_won()) return signals_[i].state().as_limit();
+    }
+    return std::nullopt;
+  }
+
  private:
   const LimitSignals& signals_;
   absl::FixedArray<WaitNode, kLimitSignalsWithoutAllocation> nodes_;
@@ -111,49 +119,58 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   }
   std::optional<Instant> deadline = deadline_;
   if (interim && (!deadline || *interim < *deadline)) deadline = interim;
-
-  std::optional<LimitLinks> links;
-  std::optional<Why> limit;
-  if (!until.signals_.empty()) {
-    try {
-      links.emplace(until.signals_);
-    } catch (const std::bad_alloc&) {  // of more Signals than have room here
-      if (claim_self()) throw;
-      context_.await_claimed();
-      return outcome_of(until);
-    }
-    limit = links->link(*this);
-  }
   const bool look = context_.host == nullptr || until.may_have_expired();
+
+  if (until.signals_.empty()) {
+    std::optional<Why> limit;
+    if (deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
+    return park_until(deadline, limit);
+  }
+  std::optional<LimitLinks> links;
+  try {
+    links.emplace(until.signals_);
+  } catch (const std::bad_alloc&) {  // of more Signals than have room here
+    if (claim_self()) throw;
+    context_.await_claimed();
+    return context_.outcome();
+  }
+  std::optional<Why> limit = links->link(*this);
   if (!limit && deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
-  if (context_.host != nullptr) return park_on_host(until, deadline, limit);
+  const Why why = park_until(deadline, limit);
+  // A Till counts as time.
+  return why == Why::stopped ? links->winner().value_or(why) : why;
+}
+
+Why Wait::park_until(const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
+  if (context_.host != nullptr) return park_on_host(deadline, limit);
   if (limit) {
     if (claim_self()) return *limit;
     context_.await_claimed();
-    return outcome_of(until);
+    return context_.outcome();
   }
 
+  const Clock& clock = *context_.clock;
   if (clock.is_real() || !deadline) {
-    if (context_.await_finish(deadline, what_, may_spin_)) return outcome_of(until);
+    if (context_.await_finish(deadline, what_, may_spin_)) return context_.outcome();
     if (claim_self()) return Why::timed_out;
     context_.await_claimed();
-    return outcome_of(until);
+    return context_.outcome();
   }
   WaitTimer timer(WaitTimer::kOps, context_, generation_);
   TimerQueue& timers = context_.clock->timers();
   timers.add(timer, deadline->time_since_epoch().count());
   absl::Cleanup leave = [&] { timers.cancel(timer); };
   context_.await_finish(std::nullopt, what_, may_spin_);
-  return outcome_of(until);
+  return context_.outcome();
 }
 
-Why Wait::park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
+Why Wait::park_on_host(const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
   Host& host = *context_.host;
   const auto sleep = [&] {
     context_.await_finish(std::nullopt, what_, false);
     // A limit took nothing, so nothing is lost.
     if (context_.must_unwind() && (context_.outcome() == Why::stopped || context_.outcome() == Why::timed_out)) host.unwind(context_);
-    return outcome_of(until);
+    return context_.outcome();
   };
   if (!deadline && !limit) return sleep();
   HostTimer timer(context_, generation_, limit.value_or(Why::timed_out));
@@ -173,13 +190,6 @@ Why Wait::park_on_host(const Until& until, const std::optional<Instant>& deadlin
 }
 
 bool Wait::has_expired() const noexcept { return deadline_ && context_.clock->now() >= *deadline_; }
-
-Why Wait::outcome_of(const Until& until) const {
-  const Why why = context_.outcome();
-  if (why != Why::stopped) return why;
-  // Which of the limit's signals it was: a Till counts as time.
-  return until.has_come().value_or(Why::stopped);
-}
 
 void WaitList::push_front(WaitNode& node) noexcept {
   push_back(node);

@@ -58,8 +58,9 @@ class Wait {
 
  private:
   void check_may_block() const;
-  Why park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit);
-  Why outcome_of(const Until& until) const;
+  // Once it hangs on the Signals of its limit; `limit` has come already.
+  Why park_until(const std::optional<Instant>& deadline, const std::optional<Why>& limit);
+  Why park_on_host(const std::optional<Instant>& deadline, const std::optional<Why>& limit);
 
   Context& context_;
   WaitDescription what_;

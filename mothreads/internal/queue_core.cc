@@ -72,7 +72,7 @@ std::size_t QueueCore::positions_in_use() const noexcept {
 }
 
 void QueueCore::must_be_ready(Ended ended) const {
-  if (!ended) throw QueueClosed(fmt::format("Do not add to closed queue \"{}\"", name_));
+  if (!ended) throw QueueClosed(name_, fmt::format("Do not add to closed queue \"{}\"", name_));
 }
 
 void QueueCore::fail_not_hashable() const {

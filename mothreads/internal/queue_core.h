@@ -19,6 +19,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/ended_early.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {

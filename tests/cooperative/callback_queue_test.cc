@@ -309,7 +309,7 @@ TEST_F(CallbackQueueResultTest, AmongTheCallbacksItDoes) {
                        sleep(absl::InfiniteDuration());
                      },
                      please_stop),
-                 Timedout);
+                 Stopped);
   });
   begun.wait();
   EXPECT_THROW(queue.callback_result(RunIn::callbacks, [] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);

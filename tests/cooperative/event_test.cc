@@ -417,7 +417,7 @@ TEST(EventTest, AnExpiredLimitStillLetsOthersRunOnce) {
       EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Timed out waiting for event");
     };
     const auto is_stopped = [&](const Until& until) {
-      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Stopped waiting for event");
+      EXPECT_EQ(what_of<Stopped>([&] { event.wait(until); }), "Stopped waiting for event");
     };
     expect_one_round(times_out, absl::ZeroDuration());
     expect_one_round(times_out, -absl::Hours(1));

@@ -219,7 +219,7 @@ TEST_F(FiberStoppingTest, ARootIsNotCancelledWhateverItWaitsIn) {
               in_order);
   EXPECT_THAT(ends_in_order([&](const Signal& please_stop) {
                 Event<int> event;
-                EXPECT_THROW(event.wait(please_stop), Timedout);
+                EXPECT_THROW(event.wait(please_stop), Stopped);
                 yield_until_idle();
               }),
               in_order);
@@ -568,7 +568,7 @@ TEST_F(FiberStoppingTest, AReportNamesWhatEachKindOfWaitIsFor) {
     Event<int> event;
     auto a = spawn("a", [&] { (end | Signal("other")).wait(); });
     auto b = spawn("b", [&] { static_cast<void>(queue.pop(end)); });
-    auto c = spawn("c", [&] { EXPECT_THROW(event.wait(end), Timedout); });
+    auto c = spawn("c", [&] { EXPECT_THROW(event.wait(end), Stopped); });
     auto d = spawn("d", [&] { a.join(); });
     auto e = spawn("e", [&] {
       while (!end) yield();

@@ -333,7 +333,7 @@ TEST(CallbackResultTest, OneThatHasBegunIsCancelledAndAwaited) {
                      sleep(absl::InfiniteDuration());
                    },
                    begun),
-               Timedout);
+               Stopped);
   EXPECT_TRUE(unwound);
 }
 
@@ -350,7 +350,7 @@ TEST(CallbackResultTest, ACallbackThatWaitsDoesNotDelayTheCancelling) {
                      sleep(absl::InfiniteDuration());
                    },
                    begun),
-               Timedout);
+               Stopped);
   go_on.go();
   host.scheduler().callback_result([] {});
 }

@@ -425,6 +425,8 @@ TEST(UntilSharedTest, OneLimitServesSeveralWaitsAtATime) {
 }
 
 TEST(UntilSharedTest, ALimitOwnsTemporaries) {
+  VirtualClock clock;
+  UseClock use(clock);
   const auto live_before = live_allocations();
   {
     const Signal held;
