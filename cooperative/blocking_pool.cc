@@ -332,6 +332,11 @@ BlockingPool::BlockingPool(std::string_view name, const BlockingPoolOptions& opt
 BlockingPool::~BlockingPool() { stop(); }
 
 void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
+  // Before the call is known to anybody: it is on this stack.
+  if (mothreads::internal::Context::current().must_not_block) {
+    throw mothreads::Misuse(fmt::format("Deadlock detected: a function given to Signal::then() calls the pool \"{}\" on a thread of the "
+                                        "library, which nothing may block; let it start a thread, or post a callback", name()));
+  }
   // One of its threads, or a fiber there.
   if (mothreads::internal::Context::current().node->parent().get() == &group_.node()) {
     throw mothreads::Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another "

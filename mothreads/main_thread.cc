@@ -94,7 +94,9 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   ThenId theirs;
   if (options.please_stop) {
     theirs = options.please_stop->then([] { internal::request_main_stop(); });
-    main.please_stop().then([signal = *options.please_stop] { signal.go(); });
+    main.please_stop().then([signal = *options.please_stop] {
+      if (!signal.state().is_owned()) signal.go();  // the end of a thread, say, is for nobody else to tell
+    });
   }
   if (options.wait_forever) {
     main.please_stop().wait();

@@ -24,7 +24,7 @@ std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
 // The node of the calling context as a parent; warns about a thread that should have registered.
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
-  if (context.node->takes_children()) return *context.node;
+  if (context.node->takes_children() || context.must_not_block) return *context.node;
   static thread_local bool warned = false;
   if (!std::exchange(warned, true)) {
     log::warning("thread \"{}\" is not known. Make a RegisterThread at its entry point, so that it has a name and a parent", context.name);
@@ -62,7 +62,7 @@ Signal please_stop_for(const ThreadOptions& options) {
 }
 
 void start_thread(ThreadNode& thread, const ThreadOptions& options) {
-  Node* parent = options.parent ? &options.parent->node() : &current_node();
+  Node* parent = &(options.parent ? options.parent->node() : current_node()).parent_of_new();
   if (!parent->takes_children()) parent = &main_node();
   thread.start(*parent, options.stack_size);
 }
@@ -79,7 +79,8 @@ void stop_and_wait(ThreadNode& thread) noexcept {
     try {
       static_cast<void>(thread.wait_stopped(Until()));
     } catch (const Misuse& misuse) {
-      fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}", misuse.what()));
+      fatal_misuse(fmt::format("the handle of thread \"{}\" was destroyed where it cannot be waited for: {}; or release() the handle",
+                               thread.name(), misuse.what()));
     }
   }
   thread.reap();

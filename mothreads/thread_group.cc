@@ -84,7 +84,11 @@ ThreadGroup::~ThreadGroup() {
   }
   const internal::NoUnwind whole;
   node_->request_stop();
-  node_->await_end();
+  try {
+    node_->await_end();
+  } catch (const Misuse& misuse) {
+    internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed where its members cannot be waited for: {}", name(), misuse.what()));
+  }
   node_->detach();
   for (const auto& [member, failure] : node_->take_failures()) internal::report_unclaimed_failure("thread", member, failure);
 }

@@ -155,7 +155,7 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::ended;
   if (fiber.watch != nullptr) end_watch(fiber);
   while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
-  if (fiber.stopped) fiber.stopped->go();
+  if (fiber.stopped) fiber.stopped->state().go();
   --fibers_;
   if (fibers_ == 0) {
     while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
@@ -234,7 +234,10 @@ void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
 
 Signal SchedulerCore::stopped_signal(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended && !fiber.stopped) return mothreads::DONE;
-  if (!fiber.stopped) fiber.stopped.emplace("stopped of " + fiber.own_name);
+  if (!fiber.stopped) {
+    fiber.stopped.emplace(mothreads::internal::SignalState::make_owned("stopped of " + fiber.own_name,
+                                                                       "call stop() to ask for the end, or let it end"));
+  }
   return *fiber.stopped;
 }
 

@@ -74,6 +74,18 @@ class WorldCore::Root final : public Node {
   std::string_view kind() const override { return "world"; }
 };
 
+// As the library's own thread "timers" has outside: in no tree, and what it starts belongs to the world.
+class WorldCore::TimersNode final : public Node {
+ public:
+  TimersNode(Clock& clock, Node& root) : Node("timers", mothreads::Signal("please_stop for timers"), clock), root_(root) {}
+  std::string_view kind() const override { return "thread of the library"; }
+  bool takes_children() const override { return false; }
+  Node& parent_of_new() override { return root_; }
+
+ private:
+  Node& root_;
+};
+
 class WorldCore::Thread final : public Conductor {
  public:
   Thread(WorldCore& its_world, void* (*its_function)(void*), void* its_argument, Stack& its_stack)
@@ -193,12 +205,13 @@ WorldCore::WorldCore(const Options& options)
       random_(mix(options.seed)),
       root_(Ref<Root>::adopt(new Root("world", mothreads::Signal("please_stop for the world"), clock_))),
       timers_context_(ThreadContext::acquire()),
+      timers_node_(Ref<TimersNode>::adopt(new TimersNode(clock_, *root_))),
       timers_(timers_context_) {
   constexpr std::uint64_t kStays[] = {0, 0, 3, 6};
   stay_ = kStays[draw(4)];
   timers_context_.set_simulated();
   timers_context_.clock = &clock_;
-  timers_context_.node = root_.get();
+  timers_context_.node = timers_node_.get();
   timers_context_.name = "timers";
   timers_context_.host = this;
   timers_context_.must_not_block = true;
@@ -211,6 +224,7 @@ WorldCore::~WorldCore() {
   }
   if (timers_stack_ != nullptr) stacks_.give_back(*timers_stack_);
   give_back_ended();
+  timers_node_->mark_stopped();
   root_->mark_stopped();
   ThreadContext::release(timers_context_);
 }

@@ -102,6 +102,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
  private:
   class Thread;
   class Root;
+  class TimersNode;
 
   Runnable& next() noexcept;
   Runnable* draw_one() noexcept;
@@ -142,6 +143,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t next_number_ = 1;
 
   mothreads::internal::ThreadContext& timers_context_;
+  mothreads::internal::Ref<TimersNode> timers_node_;
   Runnable timers_;
   Stack* timers_stack_ = nullptr;
 

@@ -36,6 +36,7 @@ class Clock;
 
 namespace mothreads::internal {
 
+class Aftermath;
 class Host;
 class Node;
 class Simulation;
@@ -158,13 +159,18 @@ class Context {
   // handler there, because that is on the waiter's stack. False when it does not wait.
   bool write_wait_on_host(char* buffer, std::size_t size) const noexcept;
 
+  // Added to callbacks_running while it has an Aftermath.
+  static constexpr int kHasAftermath = 1 << 16;
+  bool is_in_function() const noexcept { return callbacks_running % kHasAftermath > 0; }
+
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
   bool is_root = true;                      // a thread's own, not a fiber's
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
-  int callbacks_running = 0;                // it is inside so many Signal::then functions
+  int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
+  Aftermath* aftermath = nullptr;           // what those have put off
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
   bool unwind_wanted = false;               // its waits end by an exception that unwinds it: see Host::unwind()
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park

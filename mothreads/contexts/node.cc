@@ -45,7 +45,7 @@ Node::Node(std::string_view name, Signal please_stop, Clock& clock)
       id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       name_(name),
       please_stop_(std::move(please_stop)),
-      stopped_("stopped of " + name_) {}
+      stopped_(SignalState::make_owned("stopped of " + name_, "call stop() to ask for the end, or let it end")) {}
 
 Node::~Node() = default;
 
@@ -237,7 +237,7 @@ void Node::end_children() {
 void Node::await_end() { stopped_.wait(); }
 
 void Node::mark_stopped() {
-  stopped_.go();
+  stopped_.state().go();  // go() itself is refused to everybody
   bool watched = false;
   {
     TinyLock lock(mutex_);

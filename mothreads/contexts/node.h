@@ -153,8 +153,11 @@ class Node : public StopWatch {
   // Whether it runs nothing itself, and may live on when its children have ended after a stop.
   virtual bool is_only_its_children() const { return false; }
 
-  // Whether it may have children: a thread that the library does not know may not.
+  // Whether it may have children: a thread that the library does not know may not, nor one of the library's own.
   virtual bool takes_children() const { return true; }
+
+  // Where what it makes belongs.
+  virtual Node& parent_of_new() { return *this; }
 
   // The contexts that it runs, for reports: any thread, for the others may be stuck. None when it cannot be known.
   virtual std::optional<HostedContexts> look_inside() const { return std::nullopt; }

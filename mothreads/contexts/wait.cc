@@ -8,6 +8,7 @@
 #include "absl/container/fixed_array.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
+#include "mothreads/internal/aftermath.h"
 #include "mothreads/internal/limit_signals.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -95,8 +96,23 @@ void Wait::check_may_block() const {
                              "nothing may block; let the function start a thread, or add to a queue, instead",
                              what_.verb, name));
   }
-  log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
-               "a queue, instead", what_.verb, name);
+  Aftermath* const aftermath = context_.aftermath;
+  if (aftermath != nullptr && !aftermath->may_wait()) {
+    throw Misuse(fmt::format("a function given to Signal::then() {} \"{}\" inside a wait of another such function, which let its Signal "
+                             "go; let the function start a thread or a fiber, or add to a queue, instead",
+                             what_.verb, name));
+  }
+  if (context_.is_in_function()) {
+    log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
+                 "a queue, instead", what_.verb, name);
+  }
+  // Where the wait may end by a function that was put off. Whoever waits looks at its condition after this.
+  if (aftermath != nullptr && reach_ == Context::Reach::everywhere) aftermath->work_before_wait(/*is_armed=*/false);
+}
+
+// On a host whoever waits has looked at its condition already, and is in the list where it will be found by what is done now.
+void Wait::finish_aftermath() const {
+  if (context_.aftermath != nullptr && reach_ == Context::Reach::host) context_.aftermath->work_before_wait(/*is_armed=*/true);
 }
 
 Why Wait::park_on_host_for_ever() {
@@ -109,6 +125,7 @@ Why Wait::park_on_host_for_ever() {
 }
 
 Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
+  if (context_.callbacks_running >= Context::kHasAftermath) [[unlikely]] finish_aftermath();
   if (context_.is_finished()) return context_.outcome();
   if (context_.host != nullptr && !interim && until.is_never()) return park_on_host_for_ever();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);

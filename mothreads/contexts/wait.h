@@ -25,7 +25,8 @@ namespace mothreads::internal {
 class Wait {
  public:
   // `what` must stay valid while the wait lasts. Throws Misuse when this context must not block: it runs a Signal::then()
-  // function on a thread of the library.
+  // function on a thread of the library. Inside such a function elsewhere, what the function has set off so far is done first:
+  // here, or where only code of the host can end the wait in park().
   // Who has spun already, on a condition of its own, does not spin again.
   enum class Spin : bool { no, yes };
   explicit Wait(const WaitDescription& what, Spin spin = Spin::yes, Context::Reach reach = Context::Reach::everywhere)
@@ -58,6 +59,7 @@ class Wait {
 
  private:
   void check_may_block() const;
+  void finish_aftermath() const;
   // Once it hangs on the Signals of its limit; `limit` has come already.
   Why park_until(const std::optional<Instant>& deadline, const std::optional<Why>& limit);
   Why park_on_host(const std::optional<Instant>& deadline, const std::optional<Why>& limit);

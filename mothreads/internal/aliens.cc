@@ -30,6 +30,12 @@ std::string name_of_this_thread() {
   return "Unknown Thread " + std::to_string(syscall(SYS_gettid));
 }
 
+void give_back(ThreadContext& context) {
+  if (hooks.ended != nullptr && context.node != nullptr) hooks.ended(context);
+  if (Context::current_or_null() == &context) Context::set_current(nullptr);
+  ThreadContext::release(context);
+}
+
 // By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
 // library. For the main thread it is not called.
 pthread_key_t end_key() {
@@ -37,9 +43,7 @@ pthread_key_t end_key() {
     pthread_key_t made{};
     const int error = pthread_key_create(&made, [](void* pointer) {
       auto* alien = static_cast<Alien*>(pointer);
-      if (hooks.ended != nullptr && alien->context.node != nullptr) hooks.ended(alien->context);
-      if (Context::current_or_null() == &alien->context) Context::set_current(nullptr);
-      ThreadContext::release(alien->context);
+      give_back(alien->context);
       delete alien;
     });
     if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
@@ -51,6 +55,15 @@ pthread_key_t end_key() {
 }  // namespace
 
 void set_alien_hooks(const AlienHooks& installed) { hooks = installed; }
+
+LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
+  context_.name = name;
+  context_.must_not_block = true;
+  Context::set_current(&context_);
+  if (hooks.adopted != nullptr) hooks.adopted(context_);
+}
+
+LibraryThread::~LibraryThread() { give_back(context_); }
 
 Context& Context::adopt_alien() {
   ThreadContext& context = ThreadContext::acquire();

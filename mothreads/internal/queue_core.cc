@@ -30,8 +30,8 @@ QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
       allow_add_after_close_(options.allow_add_after_close),
       max_(options.max),
       name_(name),
-      closed_signal_(fmt::format("queue {} closed", name)),
-      drained_(fmt::format("queue {} closed and empty", name)) {
+      closed_signal_(SignalState::make_owned(fmt::format("queue {} closed", name), "call close() on the queue")),
+      drained_(SignalState::make_owned(fmt::format("queue {} closed and empty", name), "call close() on the queue, and pop() what it holds")) {
   if (options.max == 0) throw Misuse(fmt::format("Queue \"{}\" with max = 0 could never take an item: make max at least 1", name));
 }
 
@@ -112,7 +112,7 @@ bool QueueCore::spin_for_room() const {
 }
 
 void QueueCore::go_if_drained() const {
-  if (closed_signal_ && size_now() == 0) drained_.go();
+  if (closed_signal_ && size_now() == 0) drained_.state().go();
 }
 
 WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name}; }

@@ -148,7 +148,7 @@ auto Queue<T>::try_pop_quickly(std::optional<T>& item) -> Quick {
     popped_.store(begin + 1, std::memory_order_release);  // pairs with the acquire in try_add_quickly(): the slot is free
     was_last = closed_flag_ && begin + 1 == pushed_.load(std::memory_order_acquire);
   }
-  if (was_last) drained_.go();
+  if (was_last) drained_.state().go();
   return Quick::done;
 }
 
@@ -348,7 +348,7 @@ void Queue<T>::close() {
   }
   producers.finish_all(Why::closed);
   consumers.finish_all(Why::closed);
-  closed_signal_.go();
+  closed_signal_.state().go();
   go_if_drained();
 }
 

@@ -88,10 +88,7 @@ MainNode& main_node() {
   return node != nullptr ? *node : root_node();
 }
 
-Node& parent_for_new() {
-  Node& node = *Context::current().node;
-  return node.takes_children() ? node : main_node();
-}
+Node& parent_for_new() { return Context::current().node->parent_of_new(); }
 
 void set_main_node(MainNode* node) {
   root_node();
@@ -113,13 +110,18 @@ void end_timers_and_log() {
 
 namespace {
 
-// Stands for a thread that called the library without saying who it is. It is in no tree: nobody can tell the thread to stop,
-// so nobody waits for it, and what it starts belongs to the main thread.
+// Stands for a thread that called the library without saying who it is, or for one of the library's own. It is in no tree:
+// nobody can tell the thread to stop, so nobody waits for it, and what it starts belongs to the main thread.
 class AlienNode final : public Node {
  public:
-  using Node::Node;
-  std::string_view kind() const override { return "unregistered thread"; }
+  AlienNode(std::string_view name, bool is_of_library)
+      : Node(name, Signal("please_stop for " + std::string(name)), Clock::steady()), is_of_library_(is_of_library) {}
+  std::string_view kind() const override { return is_of_library_ ? "thread of the library" : "unregistered thread"; }
   bool takes_children() const override { return false; }
+  Node& parent_of_new() override { return main_node(); }
+
+ private:
+  const bool is_of_library_;
 };
 
 void adopted(ThreadContext& context) {
@@ -127,8 +129,7 @@ void adopted(ThreadContext& context) {
     context.node = &root_node();
     context.name = root_node().name().c_str();
   } else {
-    const std::string name = context.name;
-    context.node = new AlienNode(name, Signal("please_stop for " + name), Clock::steady());
+    context.node = new AlienNode(context.name, context.must_not_block);
   }
   context.node->set_context(&context);
 }

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "mothreads/contexts/sudden_end.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/aliens.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
@@ -89,14 +89,9 @@ class SignalThread {
   }
 
   void run() noexcept {
-    ThreadContext& context = ThreadContext::acquire();
-    context.name = "signals";
-    context.must_not_block = true;
-    Context::set_current(&context);
+    const LibraryThread here("signals");
     while (serve()) {
     }
-    Context::set_current(nullptr);
-    ThreadContext::release(context);
   }
 
   // False when told to end.

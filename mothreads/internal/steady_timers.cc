@@ -1,7 +1,7 @@
 #include "mothreads/internal/steady_timers.h"
 
 #include "mothreads/contexts/futex.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/aliens.h"
 #include "mothreads/internal/library_thread.h"
 
 namespace mothreads::internal {
@@ -46,10 +46,7 @@ void SteadyTimers::end_thread() {
 }
 
 void SteadyTimers::run() noexcept {
-  ThreadContext& context = ThreadContext::acquire();
-  context.name = name_;
-  context.must_not_block = true;
-  Context::set_current(&context);
+  const LibraryThread here(name_);
   // While the thread is awake it looks again before it sleeps, so nobody needs to wake it.
   asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
   while (!ending_.load(std::memory_order_acquire)) {
@@ -67,8 +64,6 @@ void SteadyTimers::run() noexcept {
     }
     asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
   }
-  Context::set_current(nullptr);
-  ThreadContext::release(context);
 }
 
 }  // namespace mothreads::internal
