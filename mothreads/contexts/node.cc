@@ -270,15 +270,18 @@ void Node::end_children() {
 void Node::await_end() { stopped_.wait(); }
 
 void Node::mark_stopped() {
-  stopped_.go();
-  bool watched = false;
   Ref<Node> counts_this;
   {
     TinyLock lock(mutex_);
-    watched = watched_;
     if (is_counted_) counts_this = watcher_ ? std::move(watcher_) : Ref<Node>(*this);
   }
   if (counts_this) counts_this->counted_stopped_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
+  stopped_.go();
+  bool watched = false;
+  {
+    TinyLock lock(mutex_);
+    watched = watched_;
+  }
   if (watched) end_watch();
 }
 
