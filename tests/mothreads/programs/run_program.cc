@@ -186,14 +186,14 @@ int drains(const Signal& please_stop) {
   say("waiting");
   MainThread::draining().wait();
   say(please_stop ? "draining, and stopped" : "draining, not stopped");
-  Thread::run("work", [&](Signal stop) {
+  const auto work = Thread::run("work", [&](Signal stop) {
     char byte = 0;
     pollfd input{STDIN_FILENO, POLLIN, 0};
     while (!stop && (poll(&input, 1, 1) == 0 || read(STDIN_FILENO, &byte, 1) > 0)) {
     }
     if (!please_stop) say("work done, not stopped");
     job.reset();
-  }).release();
+  });
   please_stop.wait();
   say("EXIT DETECTED");
   return 0;
