@@ -218,7 +218,7 @@ void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
 
 void SchedulerCore::begin_stop(const std::optional<Instant>& deadline) noexcept {
   ++stops_;
-  if (told_at_stop_ == 0) told_at_stop_ = fibers_;
+  if (told_at_stop_ == 0) told_at_stop_ = fibers_ - (running_fiber() != nullptr ? 1 : 0);  // without the one that runs this errand
   settle_deadline_of_all(deadline);
   all_told_ = false;
   start_stopper();

@@ -87,6 +87,7 @@ void Drain::time_is_over(const MainNode& main) {
     draining_ = nullptr;
     left = fmt::format("{}; {}", absl::FormatDuration(time_), names());
   }
+  if (main.was_told_to_stop()) return;  // while the drain was being announced
   log::warning("the drain was not done in {}.  Stopping...", left);
   request_main_stop();
 }

@@ -216,7 +216,7 @@ TEST_F(ServerTest, WhenTheStopIsAnnouncedItTakesNoMoreAndTellsNobody) {
     Socket client = connect(server.address());
     EXPECT_EQ(ask(client, "one"), "one");
     draining.go();
-    yield();
+    yield_until_idle();
     EXPECT_THROW(connect(server.address()), IoError);
     EXPECT_EQ(ask(client, "two"), "two");
     EXPECT_FALSE(told);
