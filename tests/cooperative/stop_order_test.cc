@@ -363,8 +363,9 @@ TEST(StopOrderTest, OneThatAThreadMakesAfterItsStopIsToldByTheNextOfAnyAboveIt) 
   Signal told;
   auto above = Thread::run("above", [&](const Signal& please_stop) {
     auto thread = Thread::run("thread", [&](const Signal& stop) {
-      spawn("early", [](const Signal& its) { its.wait(); }).release();
+      auto early = spawn("early", [](const Signal& its) { its.wait(); });
       stop.wait();
+      early.join();  // all fibers that there were have been told
       auto late = spawn("late", [&](const Signal& its) {
         made.go();
         its.wait();
