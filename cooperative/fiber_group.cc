@@ -78,8 +78,9 @@ void FiberGroup::join(const mothreads::Until& until) {
   if (!failures.empty()) throw FibersFailed(std::move(failures));
 }
 
-void FiberGroup::stop() {
+FiberGroup& FiberGroup::stop() {
   if (SchedulerCore* its = core()) its->stop_group(*place_);
+  return *this;
 }
 
 std::size_t FiberGroup::size() const {

@@ -7,6 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
@@ -35,6 +36,7 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   }
   if (options.take_signals) internal::begin_signal_thread();  // may throw: nothing else has been done
   set_stop_deadline(options.stop_deadline);
+  internal::Drain::instance().set_time(options.drain);
   const int failures_before = unclaimed_failures();
   internal::set_tills_ended(false);
   internal::begin_log();
@@ -66,6 +68,7 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   root.set_context(&context);
   context.node = &root;
   internal::set_main_node(nullptr);
+  internal::Drain::instance().set_time(absl::ZeroDuration());
   node->detach();
   internal::end_timers_and_log();
   return code == 0 && unclaimed_failures() > failures_before ? kExitUnclaimedFailure : code;
@@ -75,6 +78,11 @@ void MainThread::stop() {
   refuse_in_simulation("MainThread::stop()");
   internal::request_main_stop();
 }
+void MainThread::drain() {
+  refuse_in_simulation("MainThread::drain()");
+  internal::Drain::instance().begin();
+}
+Signal MainThread::draining() { return internal::main_node().draining(); }
 Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
 void MainThread::take_signals() {
   refuse_in_simulation("MainThread::take_signals()");

@@ -1,6 +1,7 @@
 #include "mothreads/thread.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include <fmt/core.h>
 
@@ -62,6 +63,11 @@ Signal please_stop_for(const ThreadOptions& options) {
 }
 
 void start_thread(ThreadNode& thread, const ThreadOptions& options) {
+  if (options.stack_size != 0 && options.stack_size < kLeastThreadStack) {
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                            fmt::format("cannot start thread \"{}\" with a stack of {} bytes: the least is {}, kLeastThreadStack",
+                                        thread.name(), options.stack_size, kLeastThreadStack));
+  }
   Node* parent = &(options.parent ? options.parent->node() : current_node()).parent_of_new();
   if (!parent->takes_children()) parent = &main_node();
   thread.start(*parent, options.stack_size);

@@ -96,11 +96,15 @@ class Thread {
   internal::Ref<internal::Node> node_;
 };
 
+// The least ThreadOptions::stack_size: the library's part of a thread's end, with a log line and the stop of whatever runs below it, fits.
+inline constexpr std::size_t kLeastThreadStack = std::size_t{64} * 1024;
+
 struct ThreadOptions {
   std::string name;
   std::optional<Thread> parent = std::nullopt;       // who stops and waits for it; default the current thread
   std::optional<Signal> please_stop = std::nullopt;  // may be shared: whoever makes it go stops all that have it
-  std::size_t stack_size = 0;                        // bytes; 0 for the system's default (8 MiB of address space)
+  std::size_t stack_size = 0;                        // bytes, at least kLeastThreadStack, else run() throws std::system_error; 0 for
+                                                     // the system's default (8 MiB of address space)
 };
 
 // Owns a thread whose function returns R. Movable; not thread-safe itself.

@@ -4,6 +4,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -49,24 +50,40 @@ void GroupNode::await_end() {
   mark_stopped();
 }
 
-void GroupNode::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
-  if (stop_in_turn_) {
-    tell_next(deadline);
-  } else {
-    Node::tell_children(newest_first, deadline);
-  }
+std::vector<Ref<Node>> GroupNode::first_to_tell(const std::optional<Instant>& deadline) {
+  return stop_in_turn_ ? take_turn() : Node::first_to_tell(deadline);
 }
 
-void GroupNode::tell_next(const std::optional<Instant>& deadline) {
-  for (const Ref<Node>& member : children()) {
-    if (member->stopped()) continue;
-    // Whether it was told before says nothing: somebody may have told it alone.
-    if (in_turn_.exchange(member->id()) == member->id()) return;
-    member->request_stop(deadline, clock());
-    member->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(group->deadline()); });
-    return;
-  }
+// acq_rel on `turns_`: each looker sees what the one before it has written.
+std::vector<Ref<Node>> GroupNode::take_turn() {
+  if (turns_.fetch_add(1, std::memory_order_acq_rel) != 0) return {};
+  return look_for_next();
 }
+
+std::vector<Ref<Node>> GroupNode::look_for_next() {
+  do {
+    Ref<Node> member = newest_running_child();
+    // Whether it was told before says nothing: somebody may have told it alone.
+    if (member && std::exchange(in_turn_, member->id()) != member->id()) {
+      being_told_ = member;
+      std::vector<Ref<Node>> only;
+      only.push_back(std::move(member));
+      return only;
+    }
+  } while (turns_.fetch_sub(1, std::memory_order_acq_rel) != 1);
+  return {};
+}
+
+// For the looker, when the member has been told.
+std::vector<Ref<Node>> GroupNode::next_to_tell() {
+  if (!stop_in_turn_) return {};
+  const Ref<Node> told = std::move(being_told_);
+  told->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
+  if (turns_.fetch_sub(1, std::memory_order_acq_rel) == 1) return {};
+  return look_for_next();
+}
+
+void GroupNode::tell_next() { StopWalk().tell(*this, take_turn()); }
 
 }  // namespace internal
 

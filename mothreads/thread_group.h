@@ -43,8 +43,11 @@ class ThreadGroup {
   // last call. The limit ends it with Timedout or Stopped. It does not stop them: close what feeds them, or call stop().
   void join(const Until& until = {});
 
-  // Asks them to stop, newest first; does not block. Members started later are asked at once.
-  void stop() { node_->request_stop(); }
+  // Asks them to stop, newest first; does not block. Members started later are asked at once. Chain: group.stop().join().
+  ThreadGroup& stop() {
+    node_->request_stop();
+    return *this;
+  }
   const Signal& please_stop() const { return node_->please_stop(); }
 
   const std::string& name() const { return node_->name(); }

@@ -51,6 +51,8 @@ class FiberBlock final : public mothreads::internal::Context {
   bool has_handle = false;    // somebody will take the result
   bool takes_stop = false;    // its function has a please_stop
   bool told_to_stop = false;
+  bool has_untold : 1 = false;     // it was told, and some have come below it since
+  bool is_being_told : 1 = false;  // a walk is among those below it
   bool is_cancelled = false;
   bool stays_with_parent = false;  // also when it is released: its parent was chosen
   std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock

@@ -81,6 +81,7 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::fresh;
   fiber.outcome = FiberBlock::Outcome::none;
   fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.is_cancelled = fiber.unwind_wanted = false;
+  fiber.has_untold = fiber.is_being_told = false;
   fiber.stays_with_parent = false;
   fiber.id = 0;
   fiber.group = nullptr;
@@ -269,6 +270,7 @@ class Changing {
 void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
   const Changing changing(tree_changes_);
   child.parent = parent;
+  if (parent != nullptr ? parent->told_to_stop : all_told_) [[unlikely]] note_untold(child);
   if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
   FiberBlock*& newest = parent == nullptr ? newest_ : parent->newest_child;
   if (newest == nullptr) {

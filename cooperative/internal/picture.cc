@@ -110,6 +110,8 @@ void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camer
     if (picture.count == picture.entries.size()) continue;
     describe_fiber(*fiber, camera, depth, picture.entries[picture.count++]);
   }
+  picture.told = told_at_stop_;
+  picture.alive = fibers_;
   name_joined(picture);
   picture.state = FiberPicture::State::complete;
 }

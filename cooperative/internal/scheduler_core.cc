@@ -88,7 +88,8 @@ void SchedulerCore::begin(Conductor* conductor) {
   eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
   conductor_ = conductor;
   mailbox_ = std::make_shared<Mailbox>(conductor);
-  ending_ = calls_run_ = errands_run_ = look_now_ = false;
+  ending_ = calls_run_ = errands_run_ = look_now_ = all_told_ = false;
+  told_at_stop_ = 0;
   rounds_to_check_ = rounds_per_check_ = 1;
   io_waits_ = 0;
   just_polled_ = false;

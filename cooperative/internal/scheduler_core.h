@@ -276,6 +276,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Tells all fibers to stop, newest first, in a fiber of its own; cancels at the deadline those that are left.
   void begin_stop(const std::optional<mothreads::Instant>& deadline) noexcept;
   std::uint64_t stops() const noexcept { return stops_; }  // so often all have been told
+  std::uint64_t tells() const noexcept { return tells_; }  // for tests
   // By when whoever runs is to have stopped, in nanoseconds of the clock; FiberBlock::kNoDeadline when nobody has asked.
   std::int64_t deadline_in_force() const noexcept;
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
@@ -381,7 +382,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock* newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept;
   FiberBlock* first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept;
   FiberBlock* next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept;
-  void tell_one(FiberBlock& fiber);
+  void tell_one(FiberBlock& fiber, std::uint64_t late_before);
+  void note_untold(const FiberBlock& child) noexcept;
   void settle_deadline(FiberBlock& fiber) noexcept;
   void settle_deadline_of_all(const std::optional<mothreads::Instant>& deadline) noexcept;
   bool has_passed(std::int64_t deadline) const noexcept;
@@ -438,6 +440,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
   std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
   std::uint64_t stops_ = 0;
+  std::uint64_t late_ = 0;   // so many have come below somebody who had been told
+  std::uint64_t tells_ = 0;  // so many fibers and groups all walks have told, or found told
+  bool all_told_ = false;    // with the last stop of all, and none has come since
+  std::size_t told_at_stop_ = 0;  // so many fibers there were at the first of them
   CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
   StackMarks stack_marks_;        // likewise

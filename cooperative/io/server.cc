@@ -17,6 +17,7 @@
 #include "cooperative/pulse.h"
 #include "cooperative/sleep.h"
 #include "mothreads/log.h"
+#include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -63,23 +64,25 @@ class Server::Serving {
       close();
       group_ = nullptr;
     };
-    while (!please_stop && await_room(please_stop)) {
+    const Signal no_more = please_stop | (options_.draining ? *options_.draining : mothreads::MainThread::draining());
+    while (!no_more && await_room(no_more)) {
       try {
-        if (!take_one(please_stop)) break;
+        if (!take_one(no_more)) break;
         has_complained_ = false;
       } catch (const Closed&) {
         break;
       } catch (const IoError& error) {
         if (!has_no_more_descriptors(error)) throw;
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       } catch (const NoStack& error) {
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       } catch (const FiberLimit& error) {
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       }
     }
-    if (please_stop) take_what_waits();
+    if (no_more) take_what_waits();
     close();
+    if (no_more) await_stop(please_stop);
     drain(group);
   }
 
@@ -189,6 +192,12 @@ class Server::Serving {
       log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, why);
     }
     static_cast<void>(one_ends(please_stop | kAcceptPause));
+  }
+
+  // Nobody is told before: the stop has only been announced.
+  void await_stop(const Signal& please_stop) {
+    while (!please_stop && !under_way_.empty() && one_ends(please_stop)) {
+    }
   }
 
   void drain(FiberGroup& group) {
@@ -329,6 +338,12 @@ Server& Server::stop() {
   return *this;
 }
 
-void Server::join(const mothreads::Until& until) { fiber_.join(until); }
+void Server::join(const mothreads::Until& until) {
+  try {
+    fiber_.join(until);
+  } catch (const WasCancelled&) {
+    // The deadline of a stop has cut the drain, and the connections with it.
+  }
+}
 
 }  // namespace cooperative

@@ -13,6 +13,7 @@
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/steady_timers.h"
@@ -76,6 +77,11 @@ bool MainNode::child_failed(const std::string& name, const std::exception_ptr& f
   TinyLock lock(failures_mutex_);
   if (failures_.size() < kMaxKept) failures_.emplace_back(name, failure);
   return false;
+}
+
+void MainNode::begins_to_stop() {
+  Drain::instance().stop_begins(*this);
+  draining_.state().go();
 }
 
 std::vector<std::pair<std::string, std::exception_ptr>> MainNode::take_failures() {

@@ -16,6 +16,8 @@
 
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
@@ -116,10 +118,11 @@ class SignalThread {
       case 1:
         first_signal.store(number, std::memory_order_release);
         log::info("Stop requested by {}!  Stopping...", name_of(number));
-        request_main_stop();
+        Drain::instance().begin();
         break;
       default:  // the second: the handler does not tell of a third
-        log::critical("{} a second time; who has not stopped:{}", name_of(number), describe_unstopped(main_node(), true));
+        log::critical("{} a second time; who has not stopped:{}{}", name_of(number), describe_unstopped(main_node(), true),
+                      Drain::instance().describe());
     }
   }
 
@@ -137,7 +140,7 @@ class SignalThread {
     for (std::size_t end = line_.find('\n'); end != std::string::npos; end = line_.find('\n')) {
       if (is_exit(std::string_view(line_).substr(0, end))) {
         log::info("\"exit\" on standard input.  Stopping...");
-        request_main_stop();
+        Drain::instance().begin();
       }
       line_.erase(0, end + 1);
     }

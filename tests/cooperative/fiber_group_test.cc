@@ -141,8 +141,7 @@ TEST(FiberGroupTest, ACancelledMemberIsNoFailure) {
   FiberGroup group("workers");
   group.spawn("sleeper", [] { sleep(absl::Hours(1)); });
   yield();
-  group.stop();
-  group.join();
+  group.stop().join();
 }
 
 TEST(FiberGroupTest, AJoinThatGivesUpLeavesTheMembersRunning) {

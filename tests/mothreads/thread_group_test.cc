@@ -277,7 +277,7 @@ TEST_F(ThreadGroupTest, StopTellsTheNewestFirst) {
   group.stop();
   group.stop();
   EXPECT_THAT(told, ElementsAre("c", "b", "a", "group"));
-  group.join();
+  group.stop().join();
 }
 
 TEST_F(ThreadGroupTest, AMemberOfAStoppedGroupIsToldAtOnce) {
