@@ -21,7 +21,7 @@ std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
   return text;
 }
 
-// The node of the calling context as a parent; warns about a thread that should have registered.
+// The node of the calling context; warns about a thread that should have registered.
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
   if (context.node->takes_children()) return *context.node;
@@ -62,9 +62,13 @@ Signal please_stop_for(const ThreadOptions& options) {
 }
 
 void start_thread(ThreadNode& thread, const ThreadOptions& options) {
-  Node* parent = options.parent ? &options.parent->node() : &current_node();
-  if (!parent->takes_children()) parent = &main_node();
-  thread.start(*parent, options.stack_size);
+  if (!options.parent) {
+    static_cast<void>(current_node());
+    thread.start(*parent_for_new(), options.stack_size);
+  } else {
+    Node& parent = options.parent->node();
+    thread.start(parent.takes_children() ? parent : main_node(), options.stack_size);
+  }
 }
 
 void throw_timeout(const ThreadNode& thread, Why why) {
@@ -74,6 +78,7 @@ void throw_timeout(const ThreadNode& thread, Why why) {
 
 void stop_and_wait(ThreadNode& thread) noexcept {
   const NoUnwind whole;
+  if (thread.is_in_its_end()) return thread.release();
   if (!thread.stopped()) {
     thread.request_stop();
     try {

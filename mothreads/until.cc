@@ -41,6 +41,13 @@ std::optional<Instant> Until::deadline(const Clock& clock) const {
   return earliest;
 }
 
+std::optional<Instant> Until::only_time(const Clock& clock) const {
+  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
+    if (limit->signal_ != nullptr) return std::nullopt;
+  }
+  return deadline(clock);
+}
+
 std::optional<Why> Until::attach(const internal::Wait& wait) const {
   for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
     if (limit->signal_ == nullptr) continue;

@@ -122,6 +122,11 @@ std::vector<Ref<Node>> Node::children() const {
   return children;
 }
 
+bool Node::takes_no_more() const {
+  TinyLock lock(mutex_);
+  return ended_;
+}
+
 bool Node::is_below(const Node& ancestor) const {
   if (this == &ancestor) return true;
   for (Ref<Node> node = parent(); node; node = node->parent()) {

@@ -155,6 +155,13 @@ class Node : public StopWatch {
 
   // Whether it may have children: a thread that the library does not know may not.
   virtual bool takes_children() const { return true; }
+  bool takes_no_more() const;  // children: it has ended
+  // The nearest above that takes children; the main thread where there is none.
+  Ref<Node> next_above() const;
+  // Whether what its own context makes now belongs below it: not where that are functions of its end.
+  virtual bool is_home_for_new() const { return takes_children() && !takes_no_more(); }
+  // Its own context runs functions of its end, for which nobody below `group`, where it may be, waits any more: it leaves that group.
+  virtual void step_out(const Node& group) { static_cast<void>(group); }
 
   // The contexts that it runs, for reports: any thread, for the others may be stuck. None when it cannot be known.
   virtual std::optional<HostedContexts> look_inside() const { return std::nullopt; }
@@ -207,8 +214,9 @@ class Node : public StopWatch {
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;
 };
 
-// Where what the current context makes belongs: its own place, or the main thread's for one that may have no children.
-Node& parent_for_new();
+// Where what the current context makes belongs: its own place, the next above for one that has ended, and runs functions of its end, or the
+// main thread's for one that may have no children.
+Ref<Node> parent_for_new();
 
 // Logs a failure that nobody takes, and counts it for the exit code. `kind` is "thread" or its like.
 void report_unclaimed_failure(std::string_view kind, const std::string& name, const std::exception_ptr& failure);

@@ -88,9 +88,16 @@ MainNode& main_node() {
   return node != nullptr ? *node : root_node();
 }
 
-Node& parent_for_new() {
-  Node& node = *Context::current().node;
-  return node.takes_children() ? node : main_node();
+Ref<Node> parent_for_new() {
+  const Node& node = *Context::current().node;
+  return node.is_home_for_new() ? Ref<Node>(*Context::current().node) : node.next_above();
+}
+
+Ref<Node> Node::next_above() const {
+  for (Ref<Node> node = parent(); node; node = node->parent()) {
+    if (node->takes_children() && !node->takes_no_more()) return node;
+  }
+  return Ref<Node>(main_node());
 }
 
 void set_main_node(MainNode* node) {
