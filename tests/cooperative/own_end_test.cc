@@ -19,6 +19,7 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/sleep.h"
 #include "cooperative/wait_for.h"
+#include "mothreads/internal/thread_node.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
@@ -373,6 +374,7 @@ TEST(OwnEndTest, AGroupMayBeKeptByItsMembers) {
   while (!gone) yield();
   expect_blocks_of_their_own();
   EXPECT_THAT(log.with("of the last member"), SizeIs(1));
+  EXPECT_EQ(mothreads::internal::take_unclaimed_failures(), 1);
 }
 
 TEST(OwnEndTest, AMemberThatStillRunsCannotJoinItsGroup) {
