@@ -192,6 +192,9 @@ Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& st
 // An errand.
 void CallbackQueue::State::start() {
   internal::FiberBlock& fiber = core_.make_fiber(options_.name, nullptr);
+  core_.give_callback_stack(fiber);
+  if (options_.stack_size != 0) fiber.stack_size = options_.stack_size;
+  fiber.stack_option = internal::FiberBlock::StackOption::of_callback_queue;
   internal::put_job<Runner, void>(fiber, Runner(shared_from_this()));
   core_.start(fiber);
 }

@@ -35,6 +35,7 @@ struct CallbackQueueOptions {
   std::string name = "callbacks";
   std::size_t max = 1000;  // so many may wait for their turn
   WhenFull when_full = WhenFull::block;
+  std::size_t stack_size = 0;  // of the fiber that runs them, as FiberOptions'; 0 for what the scheduler's callbacks have
 };
 
 class CallbackQueue {

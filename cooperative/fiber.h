@@ -14,12 +14,16 @@
 // where it is. Both have until the stop deadline (mothreads/stopping.h): the former is cancelled then, and who still does not end is
 // reported, and the process ends. A failure that nobody takes by join() is logged and makes the exit code non-zero.
 //
+// For the functions of a fiber's own end (a then() function of its stopped(), a destructor of what its function captured or returned) the
+// fiber is over: a join() returns at once, the handle may be destroyed or replaced, and a fiber that is made there belongs to the next
+// above that lives on. This is how a supervisor starts the next.
+//
 // What belongs to the thread and not to the fiber must not be held across a wait when another fiber of that thread may come to it: it
 // would block the thread, and so whoever could let go. That is a std::mutex (a mothreads::Lock or an RLock is the fiber's), and a static
 // variable whose initialiser waits. Nothing can tell it from a thread that waits for another, so nothing reports it.
 //
-// Thread safety: a fiber and its handle belong to one thread; used from another they throw mothreads::Misuse before anything
-// changes. stopped() and please_stop() are Signals, for any thread.
+// Thread safety: a fiber and its handle belong to one thread; used from another, or after its end, they throw mothreads::Misuse before
+// anything changes. Who outlives the thread may only destroy the handle. stopped() and please_stop() are Signals, for any thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -128,7 +132,7 @@ class [[nodiscard]] Fiber {
  private:
   friend class FiberParent;
   internal::FiberBlock& block() const {
-    if (block_ == nullptr || !block_->core->is_its_thread()) [[unlikely]] internal::refuse_handle(block_);
+    if (block_ == nullptr || !internal::SchedulerCore::is_current(block_->core_life)) [[unlikely]] internal::refuse_handle(block_);
     return *block_;
   }
   void stop_and_wait() noexcept {
@@ -138,7 +142,8 @@ class [[nodiscard]] Fiber {
   internal::FiberBlock* block_ = nullptr;
 };
 
-// Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. The arguments are moved or copied
+// Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. It begins with the floating-point
+// environment of its maker, as a thread does. The arguments are moved or copied
 // into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round, or begins at once (Start). Throws FiberLimit.
 template <typename F, typename... Args>
 auto spawn(std::string_view name, F&& function, Args&&... args) {
@@ -184,10 +189,10 @@ class Fiber<R>::Branch final : public internal::Branch {
   using Result = R;
 
   explicit Branch(Fiber& fiber) : fiber_(fiber), block_(fiber.block()) {
-    if (block_.state != internal::FiberBlock::State::ended) block_.core->check_join(block_);
+    if (block_.state != internal::FiberBlock::State::ended) static_cast<void>(block_.core->check_join(block_));
   }
 
-  bool hold() override { return fiber_.block().state == internal::FiberBlock::State::ended; }
+  bool hold() override { return fiber_.block().core->is_over(fiber_.block()); }
   bool link(mothreads::internal::Wait& wait) override {
     node_.arm(wait, mothreads::Why::ready);
     block_.joiners.push_back(node_);

@@ -47,6 +47,7 @@ FiberGroup::~FiberGroup() {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed on another thread than its members': let the "
                                                     "thread that made it destroy it", name()));
     }
+    place_->core->step_out(*place_);
     if (place_->core->runs_below(*place_->block)) {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed by one of its own members, which it would wait "
                                                     "for: let the fiber that made it destroy it", name()));
@@ -63,6 +64,7 @@ FiberGroup::~FiberGroup() {
 
 void FiberGroup::join(const mothreads::Until& until) {
   SchedulerCore* its = core();
+  if (its != nullptr) its->step_out(*place_);
   if (its != nullptr && its->runs_below(*place_->block)) {
     throw Misuse(fmt::format("FiberGroup \"{}\" is joined by one of its own members, which it would wait for: let the fiber that "
                              "made it join it", name()));

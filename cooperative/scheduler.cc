@@ -84,6 +84,7 @@ class AwaitedCallTurn {
       return;
     }
     FiberBlock& fiber = *state.fiber;
+    core.give_callback_stack(fiber);
     put_job<AwaitedCallTurn, void>(fiber, std::move(turn));
     core.start(fiber);
     core.tell_if_late(fiber);
@@ -203,6 +204,13 @@ bool Scheduler::is_current() const {
 }
 
 bool Scheduler::has_ended() const { return mailbox_->is_closed(); }
+
+void Scheduler::set_callback_stack_size(std::size_t bytes) const {
+  if (!is_current()) {
+    throw mothreads::Misuse("the stack size of a scheduler's callbacks can be set on its own thread only: set it there before it has any");
+  }
+  core_->set_callback_stack_size(bytes);
+}
 
 SchedulerStatistics Scheduler::statistics() const {
   if (!is_current()) throw mothreads::Misuse("a scheduler's statistics can be had on its own thread only: ask by callback_result()");

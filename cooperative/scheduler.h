@@ -9,6 +9,7 @@
 // Thread safety: every member may be called from any thread, also after the scheduler has ended.
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -103,6 +104,10 @@ class Scheduler {
       return post(call) ? mothreads::Why::ready : mothreads::Why::closed;
     });
   }
+
+  // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions'
+  // default. A CallbackQueue has an option of its own. Only on its own thread; throws mothreads::Misuse elsewhere.
+  void set_callback_stack_size(std::size_t bytes) const;
 
   bool is_current() const;
   bool has_ended() const;

@@ -22,7 +22,7 @@ std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
   return text;
 }
 
-// The node of the calling context as a parent; warns about a thread that should have registered.
+// The node of the calling context; warns about a thread that should have registered.
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
   if (context.node->takes_children() || context.must_not_block) return *context.node;
@@ -68,9 +68,13 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
                             fmt::format("cannot start thread \"{}\" with a stack of {} bytes: the least is {}, kLeastThreadStack",
                                         thread.name(), options.stack_size, kLeastThreadStack));
   }
-  Node* parent = &(options.parent ? options.parent->node() : current_node()).parent_of_new();
-  if (!parent->takes_children()) parent = &main_node();
-  thread.start(*parent, options.stack_size);
+  if (!options.parent) {
+    static_cast<void>(current_node());
+    thread.start(*parent_for_new(), options.stack_size);
+  } else {
+    Node& parent = options.parent->node().parent_of_new();
+    thread.start(parent.takes_children() ? parent : main_node(), options.stack_size);
+  }
 }
 
 void throw_timeout(const ThreadNode& thread, Why why) {
@@ -80,6 +84,7 @@ void throw_timeout(const ThreadNode& thread, Why why) {
 
 void stop_and_wait(ThreadNode& thread) noexcept {
   const NoUnwind whole;
+  if (thread.is_in_its_end()) return thread.release();
   if (!thread.stopped()) {
     thread.request_stop();
     try {

@@ -13,6 +13,10 @@
 // the handle. A stop that takes longer than stop_deadline() ends the process with a report (stopping.h). A failure that nobody
 // takes by join() is logged and makes the exit code non-zero.
 //
+// For the functions of a thread's own end (a then() function of its stopped(), a destructor of what its function captured) the thread is over:
+// a join() returns at once, the handle may be destroyed or replaced, and a thread that is started there belongs to the next above that lives
+// on. This is how a supervisor starts the next.
+//
 // Everything in a thread happens before a join() that returns and before a true `stopped`.
 
 #include <concepts>
@@ -136,8 +140,9 @@ class [[nodiscard]] ThreadHandle {
   // Hands the thread to its parent, which stops and waits for it when the parent's own function has ended. What the thread uses
   // must outlive that. Its result is dropped, its failure logged.
   void release() {
-    state().release();
-    state_ = {};
+    static_cast<void>(state());
+    const internal::Ref<internal::ThreadState<R>> released = std::exchange(state_, {});
+    released->release();
   }
 
   Signal stopped() const { return state().stopped(); }

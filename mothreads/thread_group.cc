@@ -90,10 +90,14 @@ void GroupNode::tell_next() { StopWalk().tell(*this, take_turn()); }
 ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
     : node_(internal::Ref<internal::GroupNode>::adopt(new internal::GroupNode(options, Clock::current()))) {
   if (options.name.empty()) throw Misuse("a ThreadGroup needs a name: give one that says what its members do");
-  node_->attach_to(internal::parent_for_new());
+  // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
+  internal::Ref<internal::Node> parent = internal::parent_for_new();
+  while (parent->is_only_its_children()) parent = parent->next_above();
+  node_->attach_to(*parent);
 }
 
 ThreadGroup::~ThreadGroup() {
+  internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed by one of its own members, which it would wait for: let "
                                        "the thread that made it destroy it",
@@ -111,6 +115,7 @@ ThreadGroup::~ThreadGroup() {
 }
 
 void ThreadGroup::join(const Until& until) {
+  internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     throw Misuse(fmt::format("ThreadGroup \"{}\" is joined by one of its own members, which it would wait for: let the thread that "
                              "made it join it",

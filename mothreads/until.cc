@@ -65,4 +65,8 @@ std::optional<Instant> Until::deadline(const Clock& clock) const {
   return by_duration && (!earliest || *by_duration < *earliest) ? by_duration : earliest;
 }
 
+std::optional<Instant> Until::only_time(const Clock& clock) const {
+  return signals_.empty() ? deadline(clock) : std::nullopt;
+}
+
 }  // namespace mothreads

@@ -74,6 +74,9 @@ class Until {
     return duration_;
   }
 
+  // When it comes, on `clock`, with its durations counted from now, where no Signal may come before; nothing else, nor for one that never comes.
+  std::optional<Instant> only_time(const Clock& clock) const;
+
   // Whether its time may have come without any waiting: then a look at the clock is worth it.
   bool may_have_expired() const { return instant_ != kNoInstant || duration_ <= absl::ZeroDuration(); }
 

@@ -7,7 +7,11 @@
 
 namespace cooperative::internal {
 
-void Home::refuse(const char* what) {
+void Home::refuse(const char* what) const {
+  if (!core_->lives(life_)) {
+    throw mothreads::Misuse(fmt::format("{} was used after the end of the thread that it belongs to, on whose scheduler it was made: make "
+                                        "it on a thread that outlives its use", what));
+  }
   throw mothreads::Misuse(fmt::format("{} was used on another thread than its own, where only its fibers may: post a callback to its "
                                       "scheduler, or use a mothreads::Signal or Queue", what));
 }

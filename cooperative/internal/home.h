@@ -14,19 +14,22 @@ namespace cooperative::internal {
 class Home {
  public:
   // That of the calling thread, which gets one if it has none.
-  Home() : core_(&SchedulerCore::current()) {}
+  Home() : core_(&SchedulerCore::current()), life_(core_->life()) {}
 
   // Throws Misuse, before anything changes, when another thread calls.
   void check(const char* what) const {
-    if (!core_->is_its_thread()) [[unlikely]] refuse(what);
+    if (!is_here()) [[unlikely]] refuse(what);
   }
 
+  // Whether this is its thread. Not the pointer says so: cores are recycled.
+  bool is_here() const noexcept { return SchedulerCore::is_current(life_); }
   SchedulerCore& core() const { return *core_; }
 
  private:
-  [[noreturn]] static void refuse(const char* what);
+  [[noreturn]] void refuse(const char* what) const;
 
   SchedulerCore* core_;
+  std::uint64_t life_;
 };
 
 // Whether the fiber of that number runs.

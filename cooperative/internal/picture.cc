@@ -67,7 +67,7 @@ void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int dept
            .takes_stop = fiber.takes_stop,
            .told_to_stop = fiber.told_to_stop,
            .is_cancelled = fiber.is_cancelled,
-           .has_function_ended = fiber.state == FiberBlock::State::ending,
+           .has_function_ended = fiber.state > FiberBlock::State::begun,
            .name = {},
            .state = {},
            .frames = {},

@@ -67,6 +67,7 @@ void SchedulerCore::start_helper(std::string_view name, const FiberBlock::Job& j
 FiberBlock& SchedulerCore::make_helper(std::string_view name, FiberBlock* parent) noexcept {
   FiberBlock& helper = make_fiber(name, parent);
   helper.clock = clock_;
+  helper.floating_point = floating_point_;
   if (helper.log_extras != root_->context->log_extras) helper.log_extras = root_->context->log_extras;
   return helper;
 }
@@ -144,7 +145,11 @@ void SchedulerCore::start_runners() noexcept {
       .free = nullptr,
   };
   if (!errands_.is_empty() && !std::exchange(errands_run_, true)) start_helper("errands", kRunErrands);
-  if (!calls_.is_empty() && !std::exchange(calls_run_, true)) start_helper("callbacks", kRunCalls);
+  if (!calls_.is_empty() && !std::exchange(calls_run_, true)) {
+    FiberBlock& helper = make_helper("callbacks", nullptr);
+    give_callback_stack(helper);
+    start_helper(helper, kRunCalls, this);
+  }
 }
 
 // One after the other; one that waits keeps the later ones waiting. Others get their turn after so many.

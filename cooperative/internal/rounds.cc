@@ -263,7 +263,7 @@ bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
   asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
   fiber.runnable.stack = stack;
   fiber.runnable.has_begun = true;
-  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this);
+  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this, fiber.floating_point);
   return true;
 }
 
@@ -310,6 +310,7 @@ void SchedulerCore::run_fibers(void* core_pointer) noexcept {
         core.running_ = next;
         Context::set_current(next->context);
         core.load_exceptions(*next);
+        fresh.floating_point.load();
         continue;
       }
     }

@@ -154,16 +154,26 @@ class SchedulerCore final : public mothreads::internal::Host {
   COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const mothreads::Until& until);
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
+  void interrupt(mothreads::internal::Context& context) noexcept;  // which something wants to unwind
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);
-  void check_join(const FiberBlock& fiber) const;  // throws Misuse when it would wait for itself
+  // Throws Misuse when who runs would wait for itself. True when it is the fiber itself, whose function has ended: what runs are functions of
+  // its end, for which it is over.
+  bool check_join(const FiberBlock& fiber) const;
+  bool is_over(const FiberBlock& fiber) const noexcept {
+    return fiber.state == FiberBlock::State::ended || (&fiber == running_fiber() && fiber.state > FiberBlock::State::begun);
+  }
+  // The handle of a fiber of a scheduler that has ended, on any thread.
+  void let_go_after_end(FiberBlock& fiber) noexcept;
 
   // Groups of fibers: groups.cc.
   void open_group(GroupPlace& group);            // below the fiber that runs
   void stop_group(GroupPlace& group);            // tells the members
   void close_group(GroupPlace& group) noexcept;  // tells them, waits for them, and takes its place away; nothing when that is done
   mothreads::Ended await_members(GroupPlace& group, const mothreads::Until& until);
+  // Who runs is a member whose function has ended: what it still does is its end, for which nobody waits any more. It leaves the group.
+  void step_out(GroupPlace& group) noexcept;
   bool runs_below(const FiberBlock& ancestor) const noexcept {
     const FiberBlock* me = running_fiber();
     return me != nullptr && is_below(*me, ancestor);
@@ -173,16 +183,22 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock* running_fiber() const noexcept {
     return running_->is_fiber ? static_cast<FiberBlock*>(running_->context) : nullptr;
   }
-  // Below which a fiber that is made now belongs: who runs, but for one that has ended, and runs then() functions of its end.
+  // Below which a fiber that is made now belongs: who runs. Where that are functions of a fiber's end, it is the next above that lives on.
   FiberBlock* parent_for_new() const noexcept {
     FiberBlock* const fiber = running_fiber();
-    return fiber != nullptr && fiber->state != FiberBlock::State::ended ? fiber : nullptr;
+    return fiber == nullptr || fiber->state == FiberBlock::State::begun ? fiber : next_above(fiber);
   }
   std::size_t fibers() const noexcept { return fibers_; }
   void set_max_fibers(std::size_t count) noexcept { max_fibers_ = count; }
 
   // --- stacks -------------------------------------------------------------------------------------------------------------
 
+  // For callbacks, and those of a callback_result(); 0 for the default.
+  void set_callback_stack_size(std::size_t bytes) noexcept { callback_stack_size_ = bytes; }
+  void give_callback_stack(FiberBlock& fiber) const noexcept {
+    fiber.stack_size = callback_stack_size_;
+    fiber.stack_option = FiberBlock::StackOption::of_callbacks;
+  }
   void set_stack_checks(bool on) noexcept { checks_stacks_ = on; }
   const StackMarks& stack_marks() const noexcept { return stack_marks_; }
 
@@ -190,6 +206,7 @@ class SchedulerCore final : public mothreads::internal::Host {
     const Stack* stack;     // null when it was none
     std::string_view name;  // of the fiber that runs
     bool is_leaving;        // it was not that one: it was about to switch to it
+    std::string_view option;  // by which such a fiber gets a larger one
   };
   // For a signal handler, on its own thread: what a fault at `address` was, with the stack pointer there.
   Overflow find_overflow(const void* address, const void* stack_pointer) const noexcept;
@@ -199,6 +216,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   COOPERATIVE_INLINED void yield();  // behind all that is ready
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
+
+  // A core serves one thread after the other: the number of the thread that it serves, which no core has had before.
+  std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
+  static bool is_current(std::uint64_t life) noexcept { return current_life_ == life; }
+  // Whether it still serves that one; any thread may ask.
+  bool lives(std::uint64_t life) const noexcept { return this->life() == life; }
   // The time of its clock, or a little later.
   mothreads::Instant not_before_now() noexcept { return near_clock_.not_before_now(*clock_); }
 
@@ -304,6 +327,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void begin(Conductor* conductor);
   void leave_thread() noexcept;
   void recycle();
+  void take_late_blocks() noexcept;
 
   // Never ready at a time; taken out of the inbox in order.
   void post(Posted& posted) noexcept;
@@ -363,6 +387,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   void make_blocks();
   FiberBlock& take_block(std::string_view name);
   static FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
+  static FiberBlock* next_above(FiberBlock* fiber) noexcept;
+  void hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept;
+  void tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_ptr<GroupPlace>& group, bool failed) noexcept;
   std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;  // that has got it, if one has
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
@@ -394,7 +421,13 @@ class SchedulerCore final : public mothreads::internal::Host {
   void fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept;
   void name_joined(FiberPicture& picture) const noexcept;
 
+  static void set_current(SchedulerCore* core) noexcept {
+    current_ = core;
+    current_life_ = core == nullptr ? 0 : core->life();
+  }
+
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
+  static inline constinit thread_local std::uint64_t current_life_ = 0;
 
   // What every switch touches.
   Runnable* running_ = nullptr;
@@ -433,6 +466,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t blocks_ = 0;  // made so far
   FiberBlock* newest_ = nullptr;  // children of the root
   std::size_t fibers_ = 0;
+  std::size_t finishing_ = 0;  // so many have ended, and run functions of users that are to know
   std::size_t max_fibers_ = kDefaultMaxFibers;
   std::uint64_t next_id_ = 1;
   mothreads::internal::WaitList no_fibers_waiters_;
@@ -448,6 +482,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::optional<Stacks> stacks_;  // of this life of the core
   StackMarks stack_marks_;        // likewise
   bool checks_stacks_ = false;
+  std::size_t callback_stack_size_ = 0;
+  FloatingPoint floating_point_;  // of the code that made the scheduler; its own fibers begin with that
   SignalStack signal_stack_;
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;
@@ -461,6 +497,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   Calls calls_;                       // taken from it
   Calls errands_;                     // likewise
   SpentCalls spent_;
+  std::atomic<std::uint64_t> life_{0};  // relaxed: others only compare it with one that they had from its thread
+  FiberBlock* late_blocks_ = nullptr;   // given back after the scheduler's end; guarded by the mutex of the recycled
   bool calls_run_ = false;  // a fiber is at them
   bool errands_run_ = false;
   bool ending_ = false;
@@ -564,7 +602,7 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
 
 inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
-  if (running_->is_fiber) check_join(fiber);
+  if (running_->is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
   return wait(fiber.joiners, node, "waits for the end of fiber", until);
 }

@@ -16,6 +16,7 @@ namespace cooperative::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;
+using mothreads::internal::Context;
 using mothreads::internal::Node;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
@@ -163,7 +164,7 @@ void SchedulerCore::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
   // Cancelled first: what please_stop sets off may end the fiber.
   if (!fiber.takes_stop || has_passed(fiber.stop_deadline)) cancel(fiber);
   if (!fiber.takes_stop || !is_first) return;
-  const Signal please_stop = *fiber.please_stop;
+  const Signal please_stop = fiber.please_stop;
   please_stop.go();
 }
 
@@ -185,10 +186,15 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
 void SchedulerCore::cancel(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
   fiber.unwind_wanted = true;
+  interrupt(fiber);
+}
+
+// Ends the wait that it is in, if what wants to unwind it may.
+void SchedulerCore::interrupt(Context& context) noexcept {
+  const Runnable& runnable = runnable_of(context);
   // One that runs the others' timers at its wait's end is as parked as any.
-  const unsigned int unwinding =
-      &fiber.runnable == running_ ? eh_globals_->uncaught_exceptions : fiber.runnable.uncaught_exceptions;
-  if (fiber.state == FiberBlock::State::begun && fiber.unwind_deferred == 0 && unwinding == 0) fiber.interrupt_on_host();
+  const unsigned int unwinding = &runnable == running_ ? eh_globals_->uncaught_exceptions : runnable.uncaught_exceptions;
+  if (runnable.has_begun && context.may_unwind(static_cast<int>(unwinding))) context.interrupt_on_host();
 }
 
 // The newest first, each after those under it, as they are told. No code of users runs meanwhile.

@@ -118,7 +118,7 @@ class WorldCore::Thread final : public Conductor {
 
   // Makes it the current one; null when there was nothing to run after all.
   Runnable* take() noexcept {
-    SchedulerCore::current_ = core;
+    SchedulerCore::set_current(core);
     if (core == nullptr) {
       world.starting_ = this;
       return &beginning;
@@ -353,7 +353,7 @@ Runnable* WorldCore::draw_one() noexcept {
     if (runnable != nullptr) what = thread.number << 32 | thread.number_of(*runnable);
   } else {
     last_ = nullptr;
-    SchedulerCore::current_ = nullptr;
+    SchedulerCore::set_current(nullptr);
     if (timers_are_due && which == able_.size()) {
       runnable = &timers_;
     } else {
@@ -404,7 +404,9 @@ void WorldCore::prepare(Runnable& runnable, Stack& stack, void (*function)(void*
   asan_unpoison(stack.lowest, static_cast<std::size_t>(stack.top - stack.lowest));
   runnable.stack = &stack;
   runnable.has_begun = true;
-  runnable.stack_pointer = prepare_stack(stack.top, function, argument);
+  FloatingPoint floating_point;
+  floating_point.take();  // a thread begins with its maker's
+  runnable.stack_pointer = prepare_stack(stack.top, function, argument, floating_point);
 }
 
 void WorldCore::switch_to(Runnable& from, Runnable& to) noexcept {
@@ -495,7 +497,7 @@ void WorldCore::leave() noexcept {
   context.host = host_before_;
   context.node = node_before_;
   context.clock = clock_before_;
-  SchedulerCore::current_ = core_before_;
+  SchedulerCore::set_current(core_before_);
   here_ = nullptr;
   caller_.reset();
   caller_is_ready_ = false;

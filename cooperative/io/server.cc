@@ -127,8 +127,13 @@ class Server::Serving {
       log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
     };
     try {
-      Fiber<void> fiber = cooperative::spawn(
-          {.name = options_.name + "'s connection", .stack_size = options_.stack_size, .parent = *group_, .start = Start::at_once},
+      const std::string name = options_.name + "'s connection";
+      Fiber<void> fiber = internal::spawn(
+          {.name = name,
+           .stack_size = options_.stack_size,
+           .stack_option = internal::FiberBlock::StackOption::of_server,
+           .parent = FiberParent(*group_).ref(),
+           .starts_at_once = true},
           [this, place = Place(*this), serve = std::forward<Serve>(serve),
            describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
             place.begins();

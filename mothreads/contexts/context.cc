@@ -76,6 +76,14 @@ void Context::await_claimed() noexcept {
   while (!is_done()) suspend(std::nullopt);
 }
 
+bool Context::may_unwind(int uncaught) const noexcept {
+  if (is_cancelled && unwind_deferred == 0 && uncaught == 0) return true;
+  for (const UnwindScope* scope = unwind_scope; scope != nullptr; scope = scope->outer) {
+    if (scope->has_come && scope->deferred == unwind_deferred && scope->uncaught == uncaught) return true;
+  }
+  return false;
+}
+
 Simulation* Context::simulation() const noexcept { return host != nullptr ? host->simulation() : nullptr; }
 
 const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {

@@ -54,6 +54,15 @@ struct WaitReport {
   std::optional<Instant> since;  // unknown where a host keeps no time of it
 };
 
+// A part of what a context runs that a limit may unwind without the rest. On the context's stack, each inside its outer one.
+struct UnwindScope {
+  UnwindScope* outer = nullptr;
+  int deferred = 0;       // NoUnwind scopes around it: those inside put it off
+  int uncaught = 0;       // exceptions that were on their way as it began
+  bool has_come = false;  // the limit
+  bool was_thrown = false;
+};
+
 class Context {
  public:
   // The context that runs this code. A thread that the library did not make gets one at its first call, see alien.h.
@@ -140,7 +149,14 @@ class Context {
   void await_claimed() noexcept;
 
   // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
-  bool must_unwind() const noexcept { return unwind_wanted && unwind_deferred == 0 && std::uncaught_exceptions() == 0; }
+  bool must_unwind() const noexcept { return unwind_wanted && may_unwind(std::uncaught_exceptions()); }
+  // Whether what wants that may do so here, with so many exceptions on their way.
+  bool may_unwind(int uncaught) const noexcept;
+
+  // Contexts are recycled: a number that the thread or fiber that it is now has for itself, among all that this context ever is. 0 once
+  // that has ended. Any thread may ask; who keeps a pointer to a context keeps this beside it, and compares both.
+  std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
+  void set_life(std::uint64_t number) noexcept { life_.store(number, std::memory_order_relaxed); }
 
   // Whether there is more to a wait than to sleep: a check, or an exception.
   bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
@@ -167,13 +183,15 @@ class Context {
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
-  bool is_root = true;                      // a thread's own, not a fiber's
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
   Aftermath* aftermath = nullptr;           // what those have put off
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
-  bool unwind_wanted = false;               // its waits end by an exception that unwinds it: see Host::unwind()
+  bool unwind_wanted = false;               // its waits end by an exception that unwinds it, or a part: see Host::unwind()
+  bool is_cancelled = false;                // all of it is to be unwound
+  UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
+  bool is_root = true;                      // a thread's own, not a fiber's
 
  protected:
   Context();
@@ -217,6 +235,7 @@ class Context {
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
   Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
+  std::atomic<std::uint64_t> life_{0};
   std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
   const WaitDescription* waits_for_ = nullptr;  // the same with its object, where the wait has said it
 };

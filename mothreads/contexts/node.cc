@@ -126,6 +126,11 @@ std::vector<Ref<Node>> Node::children() const {
   return children;
 }
 
+bool Node::takes_no_more() const {
+  TinyLock lock(mutex_);
+  return ended_;
+}
+
 Ref<Node> Node::newest_running_child() const {
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {

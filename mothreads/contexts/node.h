@@ -169,6 +169,13 @@ class Node : public StopWatch {
 
   // Whether it may have children: a thread that the library does not know may not, nor one of the library's own.
   virtual bool takes_children() const { return true; }
+  bool takes_no_more() const;  // children: it has ended
+  // The nearest above that takes children; the main thread where there is none.
+  Ref<Node> next_above() const;
+  // Whether what its own context makes now belongs below it: not where that are functions of its end.
+  virtual bool is_home_for_new() const { return takes_children() && !takes_no_more(); }
+  // Its own context runs functions of its end, for which nobody below `group`, where it may be, waits any more: it leaves that group.
+  virtual void step_out(const Node& group) { static_cast<void>(group); }
 
   // Where what it makes belongs.
   virtual Node& parent_of_new() { return *this; }
@@ -247,8 +254,9 @@ class Node : public StopWatch {
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;
 };
 
-// Where what the current context makes belongs: its own place, or the main thread's for one that may have no children.
-Node& parent_for_new();
+// Where what the current context makes belongs: its own place, the next above for one that has ended, and runs functions of its end, or the
+// main thread's for one that may have no children.
+Ref<Node> parent_for_new();
 
 // Logs a failure that nobody takes, and counts it for the exit code. `kind` is "thread" or its like.
 void report_unclaimed_failure(std::string_view kind, const std::string& name, const std::exception_ptr& failure);

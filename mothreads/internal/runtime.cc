@@ -94,7 +94,17 @@ MainNode& main_node() {
   return node != nullptr ? *node : root_node();
 }
 
-Node& parent_for_new() { return Context::current().node->parent_of_new(); }
+Ref<Node> parent_for_new() {
+  Node& node = Context::current().node->parent_of_new();
+  return node.is_home_for_new() ? Ref<Node>(node) : node.next_above();
+}
+
+Ref<Node> Node::next_above() const {
+  for (Ref<Node> node = parent(); node; node = node->parent()) {
+    if (node->takes_children() && !node->takes_no_more()) return node;
+  }
+  return Ref<Node>(main_node());
+}
 
 void set_main_node(MainNode* node) {
   root_node();

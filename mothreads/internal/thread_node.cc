@@ -119,8 +119,11 @@ void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
 }
 
 void ThreadNode::end() {
+  phase_ = Phase::drops_function;
   drop_function();
+  phase_ = Phase::ends_children;
   end_children();
+  phase_ = Phase::leaves;
   bool released = false;
   {
     std::lock_guard lock(reap_mutex_);
@@ -132,7 +135,37 @@ void ThreadNode::end() {
     report_unclaimed_failure();
   }
   mark_stopped();
-  if (released) leave_to_parent();
+  if (released || leaves_by_itself_) leave_to_parent();
+}
+
+bool ThreadNode::is_in_its_end() const {
+  const Context& me = Context::current();
+  return me.node == this && me.is_root && phase_ != Phase::runs;
+}
+
+// What it makes while its children end is told to stop, as they are.
+bool ThreadNode::is_home_for_new() const {
+  return (phase_ == Phase::runs || phase_ == Phase::ends_children) && Node::is_home_for_new();
+}
+
+void ThreadNode::step_out(const Node& group) {
+  if (!is_in_its_end() || parent().get() != &group) return;
+  bool released = false;
+  {
+    std::lock_guard lock(reap_mutex_);
+    released = released_;
+  }
+  if (released) report_unclaimed_failure();  // to the group
+  const Ref<ThreadNode> self(*this);
+  const Ref<Node> above = group.next_above();
+  detach();
+  attach_to(*above);
+}
+
+void ThreadNode::leave() {
+  if (is_in_its_end()) return release();
+  reap();
+  detach();
 }
 
 std::exception_ptr ThreadNode::take_failure() { return std::exchange(failure_, nullptr); }
@@ -145,6 +178,7 @@ void ThreadNode::report_unclaimed_failure() {
 }
 
 void ThreadNode::release() {
+  const bool is_in_end = is_in_its_end();
   bool ended = false;
   {
     std::lock_guard lock(reap_mutex_);
@@ -152,6 +186,10 @@ void ThreadNode::release() {
     ended = has_ended_;
   }
   if (!ended) return;
+  if (is_in_end) {
+    leaves_by_itself_ = true;
+    return report_unclaimed_failure();
+  }
   static_cast<void>(wait_stopped(Until()));
   report_unclaimed_failure();
   reap();
@@ -190,7 +228,7 @@ OsThread ThreadNode::take_os_thread() {
 }
 
 Ended ThreadNode::wait_stopped(const Until& until) const {
-  if (stopped()) return Why::ready;
+  if (stopped() || is_in_its_end()) return Why::ready;
   const Context& me = Context::current();
   if (me.node != nullptr && me.node->is_below(*this)) {
     throw Misuse(me.node == this ? fmt::format("thread \"{}\" waits for itself to stop: let another thread join it", name())

@@ -164,6 +164,40 @@ TEST(CallbackQueueTest, ACallbackThatWouldWaitForItselfIsMisuse) {
   EXPECT_THAT(message, HasSubstr("would wait for itself"));
 }
 
+// What overflows the default may have more, whoever calls it.
+TEST(CallbackQueueTest, CallbacksHaveTheStackThatWasAskedFor) {
+  const auto deep = [] {
+    volatile char bytes[200 * 1024];
+    for (std::size_t i = 0; i < sizeof bytes; i += 1024) bytes[i] = 1;
+    return static_cast<int>(bytes[1024]);
+  };
+  Thread::run("host", [&](Signal) {
+    const Scheduler here = Scheduler::current();
+    here.set_callback_stack_size(1024 * 1024);
+    int sum = 0;
+    Event<> done;
+    here.callback([&] {
+      sum += deep();
+      done.signal();
+    });
+    done.wait();
+    CallbackQueue of_the_schedulers(here), larger(here, {.stack_size = 512 * 1024});
+    for (CallbackQueue* queue : {&of_the_schedulers, &larger}) {
+      static_cast<void>(queue->callback([&] {
+        sum += deep();
+        done.signal();
+      }));
+      done.wait();
+    }
+    auto other = Thread::run("other", [&](Signal) {
+      EXPECT_THROW(here.set_callback_stack_size(0), Misuse);
+      return here.callback_result(deep);
+    });
+    sum += other.join();
+    EXPECT_EQ(sum, 4);
+  }).join();
+}
+
 TEST(CallbackQueueTest, AnEmptyFunctionAndNoRoomAreMisuse) {
   CallbackQueue queue(Scheduler::current());
   void (*nothing)() = nullptr;
