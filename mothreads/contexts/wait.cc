@@ -31,7 +31,8 @@ struct WaitTimer : TimerNode {
 
 // The same, kept by the waiter's host. `why` is not always the time: a limit that had come already waits for its turn, too.
 struct HostTimer : WaitTimer {
-  HostTimer(Context& of, std::uint64_t its_generation, Why its_why) : WaitTimer(kOps, of, its_generation), why(its_why) {}
+  HostTimer(const TimerOps& operations, Context& of, std::uint64_t its_generation, Why its_why)
+      : WaitTimer(operations, of, its_generation), why(its_why) {}
 
   static bool take(TimerNode& node) {
     auto& timer = static_cast<HostTimer&>(node);
@@ -44,6 +45,17 @@ struct HostTimer : WaitTimer {
   static constexpr TimerOps kOps{take, fire};
 
   const Why why;
+};
+
+// Of a pause, on whatever clock. It is over when it is taken, under the mutex of the timers: so the waiter, which cancels it, cannot leave
+// meanwhile.
+constexpr TimerOps kPause{
+    .take =
+        [](TimerNode& node) {
+          static_cast<WaitTimer&>(node).context.nudge();
+          return false;
+        },
+    .fire = [](TimerNode&) {},
 };
 
 }  // namespace
@@ -69,17 +81,16 @@ Why Wait::park_on_host_for_ever() {
   return why;
 }
 
-Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
+std::optional<Why> Wait::park(const Until& until, const std::optional<Instant>& pause) {
   if (context_.is_finished()) return context_.outcome();
-  if (context_.host != nullptr && !interim && until.is_never()) return park_on_host_for_ever();
+  if (context_.host != nullptr && !pause && until.is_never()) return park_on_host_for_ever();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
   const Clock& clock = *context_.clock;
   if (!has_deadline_) {
     deadline_ = until.deadline(clock);
     has_deadline_ = true;
   }
-  std::optional<Instant> deadline = deadline_;
-  if (interim && (!deadline || *interim < *deadline)) deadline = interim;
+  const bool pauses = pause && (!deadline_ || *pause < *deadline_);
 
   struct Detach {
     const Until& until;
@@ -87,54 +98,59 @@ Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
   } detach{until};
   std::optional<Why> limit = until.attach(*this);
   const bool look = context_.host == nullptr || until.may_have_expired();
-  if (!limit && deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
-  if (context_.host != nullptr) return park_on_host(until, deadline, limit);
+  if (!limit && deadline_ && look && clock.now() >= *deadline_) limit = Why::timed_out;
+  if (!limit && pauses && clock.now() >= *pause) return std::nullopt;
+  const std::optional<Instant>& wake = pauses ? pause : deadline_;
+  if (context_.host != nullptr) return park_on_host(until, wake, pauses, limit);
   if (limit) {
     if (claim_self()) return *limit;
     context_.await_claimed();
     return outcome_of(until);
   }
+  return park_on_thread(until, wake, pauses);
+}
 
-  if (clock.is_real() || !deadline) {
-    if (context_.await_finish(deadline, what_, may_spin_)) return outcome_of(until);
+std::optional<Why> Wait::park_on_thread(const Until& until, const std::optional<Instant>& wake, bool pauses) {
+  if (context_.clock->is_real() || !wake) {
+    if (context_.await_finish(wake, what_, may_spin_)) return outcome_of(until);
+    if (pauses) return std::nullopt;
     if (claim_self()) return Why::timed_out;
     context_.await_claimed();
     return outcome_of(until);
   }
-  WaitTimer timer(WaitTimer::kOps, context_, generation_);
+  WaitTimer timer(pauses ? kPause : WaitTimer::kOps, context_, generation_);
   TimerQueue& timers = context_.clock->timers();
-  timers.add(timer, deadline->time_since_epoch().count());
+  timers.add(timer, wake->time_since_epoch().count());
   absl::Cleanup leave = [&] { timers.cancel(timer); };
-  context_.await_finish(std::nullopt, what_, may_spin_);
+  if (!context_.await_finish(std::nullopt, what_, may_spin_)) return std::nullopt;
   return outcome_of(until);
 }
 
-Why Wait::park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
+std::optional<Why> Wait::park_on_host(const Until& until, const std::optional<Instant>& wake, bool pauses,
+                                      const std::optional<Why>& limit) {
   Host& host = *context_.host;
-  const auto sleep = [&] {
-    context_.await_finish(std::nullopt, what_, false);
+  const auto sleep = [&]() -> std::optional<Why> {
+    if (!context_.await_finish(std::nullopt, what_, false)) return std::nullopt;
     // A limit took nothing, so nothing is lost.
     if (context_.must_unwind() && (context_.outcome() == Why::stopped || context_.outcome() == Why::timed_out)) host.unwind(context_);
     return outcome_of(until);
   };
-  if (!deadline && !limit) return sleep();
-  HostTimer timer(context_, generation_, limit.value_or(Why::timed_out));
-  const std::int64_t when = limit ? INT64_MIN : deadline->time_since_epoch().count();
+  if (!wake && !limit) return sleep();
+  const bool only_pauses = pauses && !limit;
   if (context_.clock == &host.clock() || limit) {
-    host.add_timer(timer, when);
+    HostTimer timer(only_pauses ? kPause : HostTimer::kOps, context_, generation_, limit.value_or(Why::timed_out));
+    host.add_timer(timer, limit ? INT64_MIN : wake->time_since_epoch().count());
     absl::Cleanup leave = [&] { host.cancel_timer(timer); };
     return sleep();
   }
   // Another clock than the host's: whoever makes its time pass does so on a thread of its own.
   context_.open_wait();
-  WaitTimer elsewhere(WaitTimer::kOps, context_, generation_);
+  WaitTimer elsewhere(only_pauses ? kPause : WaitTimer::kOps, context_, generation_);
   TimerQueue& timers = context_.clock->timers();
-  timers.add(elsewhere, deadline->time_since_epoch().count());
+  timers.add(elsewhere, wake->time_since_epoch().count());
   absl::Cleanup leave = [&] { timers.cancel(elsewhere); };
   return sleep();
 }
-
-bool Wait::has_expired() const noexcept { return deadline_ && context_.clock->now() >= *deadline_; }
 
 Why Wait::outcome_of(const Until& until) const {
   const Why why = context_.outcome();

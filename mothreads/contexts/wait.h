@@ -11,6 +11,7 @@
 // Everything lives on the waiter's stack; nothing is allocated.
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "mothreads/contexts/context.h"
@@ -29,7 +30,7 @@ class Wait {
   // Who has spun already, on a condition of its own, does not spin again.
   enum class Spin : bool { no, yes };
   explicit Wait(const WaitDescription& what, Spin spin = Spin::yes, Context::Reach reach = Context::Reach::everywhere)
-      : context_(Context::current()), what_(what), reach_(reach), may_spin_(spin == Spin::yes) {
+      : context_(Context::current()), what_(what), may_spin_(spin == Spin::yes) {
     if (context_.callbacks_running > 0 || context_.must_not_block) [[unlikely]] check_may_block();
     generation_ = context_.begin_wait(reach);
   }
@@ -38,33 +39,30 @@ class Wait {
 
   // Blocks until a waker finishes the wait, or the limit of `until` comes first. Throws what unwinds a context that has been
   // cancelled; then the wait is over, and has taken nothing.
-  // `interim` is a limit of the caller's own: when it comes the wait ends `timed_out`, and may be restarted.
-  Why park(const Until& until, const std::optional<Instant>& interim = std::nullopt);
+  Why park(const Until& until) { return *park(until, std::nullopt); }
+
+  // The same, but comes back with nothing at `pause`: the wait goes on, wakers may end it, and the caller parks again.
+  std::optional<Why> park(const Until& until, const std::optional<Instant>& pause);
 
   // The same for a context with a host, and no limit.
   Why park_on_host_for_ever();
 
-  // The same wait again, after it ended by a limit that was only an interim one; its nodes are to be re-armed.
-  void restart() noexcept { generation_ = context_.begin_wait(reach_); }
-
   // Ends the wait from the waiter's own side; false when a waker was first, whose outcome then counts.
   bool claim_self() noexcept { return context_.claim(generation_); }
-
-  // Whether the deadline of the limit, not an interim one, has passed.
-  bool has_expired() const noexcept;
 
   Context& context() const noexcept { return context_; }
   std::uint64_t generation() const noexcept { return generation_; }
 
  private:
   void check_may_block() const;
-  Why park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit);
+  // Without a limit that has come already: nothing when it pauses, at `wake`.
+  std::optional<Why> park_on_thread(const Until& until, const std::optional<Instant>& wake, bool pauses);
+  std::optional<Why> park_on_host(const Until& until, const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit);
   Why outcome_of(const Until& until) const;
 
   Context& context_;
   WaitDescription what_;
   std::uint64_t generation_ = 0;
-  Context::Reach reach_;
   bool may_spin_;
   bool has_deadline_ = false;  // a duration counts from the first park()
   std::optional<Instant> deadline_;
@@ -93,6 +91,7 @@ class WaitNode {
 
   // The same for sources that only code of the waiter's host touches.
   bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
+  bool is_claimable() const noexcept { return context_->is_claimable(generation_); }
   void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
 
   Context& context() const noexcept { return *context_; }
