@@ -96,7 +96,7 @@ auto with_timeout(const mothreads::Until& until, F&& function) -> std::invoke_re
   }
   fiber.cancel();
   try {
-    fiber.join();
+    static_cast<void>(fiber.join());
   } catch (const WasCancelled&) {
   } catch (const FiberCancelled&) {
     throw;
