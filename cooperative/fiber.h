@@ -201,7 +201,7 @@ class Fiber<R>::Branch final : public internal::Branch {
   void unlink() noexcept override { block_.joiners.remove(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
   void throw_failure() override {
-    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) fiber_.join();
+    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.join());
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
   const void* source_of_one() const override { return &block_; }

@@ -136,27 +136,26 @@ struct AwaitedCallBox {
 namespace {
 
 // The caller goes: takes the function back, or cancels it and waits until it has ended. True when it ended by itself after all.
-bool abandon(const std::shared_ptr<AwaitedCall::State>& state, Mailbox& mailbox, SchedulerCore& core) {
+bool abandon(const std::shared_ptr<AwaitedCall::State>& state, const std::shared_ptr<Mailbox>& mailbox, SchedulerCore& core) {
   using Phase = AwaitedCall::State::Phase;
   if (state->move(Phase::waiting, Phase::withdrawn)) return false;
   const mothreads::internal::NoUnwind whole;
-  SchedulerCore::may_be_interrupted(mailbox);
+  SchedulerCore::may_be_interrupted(*mailbox);
   // An errand: a callback that waits must not keep it waiting. When the scheduler has ended, so has the function.
-  core.post_of_user(mailbox,
-                    make_call<Errand::yes>([state] {
-                      if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
-                    }),
-                    "Scheduler::callback_result()");
+  core.post(*mailbox, make_call<Errand::yes>([state] {
+    if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
+  }));
+  SchedulerCore::may_be_interrupted(*mailbox);
   state->done.wait();
   return !state->was_cancelled;
 }
 
 }  // namespace
 
-void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox, SchedulerCore& core,
-                const Until& until) {
+void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, const std::shared_ptr<Mailbox>& mailbox,
+                SchedulerCore& core, const Until& until) {
   using Phase = AwaitedCall::State::Phase;
-  if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
+  SchedulerCore::check_caller(*mailbox, "Scheduler::callback_result()");
   if (mothreads::internal::Context::current().must_not_block) {
     throw mothreads::Misuse("Deadlock detected: a function given to Signal::then() called callback_result() on a thread of the library, "
                             "which nothing may block; let it post a callback, or start a thread");
@@ -164,7 +163,13 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
   AwaitedCall::State& state = *shared;
   const Until limit = until.from_now();
-  const Ended posted = post(make_call(AwaitedCallBox(call, run_in)), limit);
+  AwaitedCallBox box(call, run_in);
+  const mothreads::Posted posted = [&] {
+    CallOnOffer<AwaitedCallBox> offer(std::move(box));
+    const mothreads::Posted result = post(*offer, limit);
+    if (result) offer.is_taken();
+    return result;
+  }();
   if (posted.why() == Why::closed) throw Closed("callback_result", "callback_result() on a scheduler that has ended");
   if (!posted) throw_wait_ended("room for a callback", posted.why(), ": the function was not called");
   Ended awaited = Why::ready;
@@ -179,7 +184,7 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
     }
     throw;
   }
-  SchedulerCore::may_be_interrupted(mailbox);
+  SchedulerCore::may_be_interrupted(*mailbox);
   if (!awaited && !abandon(shared, mailbox, core)) throw_wait_ended("callback result", awaited.why(), ": the function was withdrawn or cancelled");
   if (state.now() == Phase::closed) throw Closed("callback_result", "the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
   if (state.failure) std::rethrow_exception(std::exchange(state.failure, nullptr));
@@ -192,7 +197,13 @@ Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(cor
 
 Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::current()); }
 
-bool Scheduler::post(internal::Call& call) const { return core_->post_of_user(*mailbox_, call, "Scheduler::callback()"); }
+mothreads::Posted Scheduler::post(internal::Call& call) const { return core_->post_of_user(mailbox_, call, "Scheduler::callback()"); }
+
+void Scheduler::check_not_in_callbacks() const {
+  if (!is_current() || !core_->is_in_callbacks()) return;
+  throw mothreads::Misuse("a callback asks its own scheduler for a callback_result() in RunIn::callbacks, and would wait for its own end: "
+                          "call the function, or use RunIn::own_fiber");
+}
 
 void Scheduler::refuse_empty_function() {
   throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");

@@ -111,6 +111,7 @@ void SchedulerCore::begin(Conductor* conductor) {
   mailbox_ = std::make_shared<Mailbox>(conductor);
   ending_ = calls_run_ = errands_run_ = look_now_ = all_told_ = false;
   told_at_stop_ = 0;
+  calls_fiber_ = nullptr;
   rounds_to_check_ = rounds_per_check_ = 1;
   io_waits_ = 0;
   just_polled_ = false;

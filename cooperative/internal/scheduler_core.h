@@ -36,6 +36,7 @@
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/contexts/wait.h"
+#include "mothreads/posted.h"
 #include "mothreads/until.h"
 
 namespace cooperative::internal {
@@ -283,9 +284,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
   // Through the mailbox of one life of the core, from any thread. False when that is over: then the call has been dropped.
   bool post(Mailbox& mailbox, Call& call) noexcept;
-  // The same for users' calls: `what` is what they call. In a test world throws mothreads::Misuse on a foreign thread, and lets others run.
-  bool post_of_user(Mailbox& mailbox, Call& call, const char* what);
-  static void check_caller(Mailbox& mailbox, Call& call, const char* what);  // drops the call when it throws
+  // The same for users' calls: `what` is what they call. Refused, it is still the caller's. In a test world throws mothreads::Misuse on a
+  // foreign thread, and lets others run. A call that was taken may have taken away whatever its poster has.
+  mothreads::Posted post_of_user(const std::shared_ptr<Mailbox>& mailbox, Call& call, const char* what);
+  static void check_caller(const Mailbox& mailbox, const char* what);
+  // Whether the fiber that runs is the one of the callbacks.
+  bool is_in_callbacks() const noexcept { return calls_fiber_ != nullptr && calls_fiber_ == running_fiber(); }
   // A place where the order of threads matters, without a lock: in a test world others may run now. Elsewhere it is nothing.
   static void may_be_interrupted(const Mailbox& mailbox) noexcept {
     if (Conductor* const conductor = mailbox.conductor()) [[unlikely]] conductor->may_interrupt();
@@ -500,6 +504,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::atomic<std::uint64_t> life_{0};  // relaxed: others only compare it with one that they had from its thread
   FiberBlock* late_blocks_ = nullptr;   // given back after the scheduler's end; guarded by the mutex of the recycled
   bool calls_run_ = false;  // a fiber is at them
+  const FiberBlock* calls_fiber_ = nullptr;  // that fiber, once it has begun
   bool errands_run_ = false;
   bool ending_ = false;
 

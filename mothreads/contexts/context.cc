@@ -31,6 +31,17 @@ void Context::finish(Why why) noexcept {
   }
 }
 
+void Context::nudge() noexcept {
+  // acq_rel: as in finish(). Whoever sees the flags makes it go on, and takes them from the other.
+  const std::uint64_t before = word_.fetch_and(~(kSleeping | kOnHost), std::memory_order_acq_rel);
+  if ((before & kDone) != 0) return;
+  if ((before & kOnHost) != 0) {
+    resume_on_host();
+  } else if ((before & kSleeping) != 0) {
+    resume();
+  }
+}
+
 void Context::resume_on_host() noexcept { host->resume(*this); }
 
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
@@ -42,8 +53,9 @@ bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDes
   bool done = (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0;
   while (!done) {
     suspend(deadline);
-    done = is_done();
-    if (!done && deadline && std::chrono::steady_clock::now() >= *deadline) break;
+    const std::uint64_t word = word_.load(std::memory_order_acquire);  // as in is_done()
+    done = (word & kDone) != 0;
+    if (!done && ((word & kSleeping) == 0 || (deadline && std::chrono::steady_clock::now() >= *deadline))) break;
   }
   return done;
 }
@@ -58,11 +70,13 @@ bool Context::await_finish_on_host(const WaitDescription& what) noexcept {
   }
   verb_.store(what.verb, std::memory_order_relaxed);  // a literal, for reports
   waits_for_ = &what;
+  std::uint64_t word = 0;
   do {
     host->suspend(*this);
-  } while (!is_done());
+    word = word_.load(std::memory_order_acquire);  // as in is_done()
+  } while ((word & (kDone | kSleeping)) == kSleeping);
   waits_for_ = nullptr;
-  return true;
+  return (word & kDone) != 0;
 }
 
 void Context::await_claimed() noexcept {

@@ -115,6 +115,11 @@ class Context {
     word_.store(word | kClaimed, std::memory_order_relaxed);  // nobody else writes it
     return true;
   }
+  // Whether a claim would win by now. Another thread may come before it.
+  bool is_claimable(std::uint64_t generation) const noexcept {
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    return word >> kGenerationShift == generation && (word & kClaimed) == 0;
+  }
   void finish_on_host(Why why) noexcept {
     if (reach_ == Reach::everywhere) {
       finish(why);
@@ -135,8 +140,12 @@ class Context {
     if ((word & kSleeping) != 0 && claim_on_host(word >> kGenerationShift)) finish_on_host(Why::stopped);
   }
 
-  // Waits until finish() or the deadline; true when finished. Only the context itself calls it. One with a host has no deadlines
-  // here, but timers.
+  // Makes it go on from its sleep without an end of its wait, which a waker may still end. The caller keeps the waiter from leaving the
+  // wait until this returns.
+  void nudge() noexcept;
+
+  // Waits until finish(), the deadline or a nudge(); true when finished. Only the context itself calls it. One with a host has no
+  // deadlines here, but timers.
   bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin);
 
   // The same for one with a host.

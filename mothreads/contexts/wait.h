@@ -11,6 +11,7 @@
 // Everything lives on the waiter's stack; nothing is allocated.
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "mothreads/contexts/context.h"
@@ -39,20 +40,16 @@ class Wait {
 
   // Blocks until a waker finishes the wait, or the limit of `until` comes first. Throws what unwinds a context that has been
   // cancelled; then the wait is over, and has taken nothing.
-  // `interim` is a limit of the caller's own: when it comes the wait ends `timed_out`, and may be restarted.
-  Why park(const Until& until, const std::optional<Instant>& interim = std::nullopt);
+  Why park(const Until& until) { return *park(until, std::nullopt); }
+
+  // The same, but comes back with nothing at `pause`: the wait goes on, wakers may end it, and the caller parks again.
+  std::optional<Why> park(const Until& until, const std::optional<Instant>& pause);
 
   // The same for a context with a host, and no limit.
   Why park_on_host_for_ever();
 
-  // The same wait again, after it ended by a limit that was only an interim one; its nodes are to be re-armed.
-  void restart() noexcept { generation_ = context_.begin_wait(reach_); }
-
   // Ends the wait from the waiter's own side; false when a waker was first, whose outcome then counts.
   bool claim_self() noexcept { return context_.claim(generation_); }
-
-  // Whether the deadline of the limit, not an interim one, has passed.
-  bool has_expired() const noexcept;
 
   Context& context() const noexcept { return context_; }
   std::uint64_t generation() const noexcept { return generation_; }
@@ -60,9 +57,11 @@ class Wait {
  private:
   void check_may_block() const;
   void finish_aftermath() const;
-  // Once it hangs on the Signals of its limit; `limit` has come already.
-  Why park_until(const std::optional<Instant>& deadline, const std::optional<Why>& limit);
-  Why park_on_host(const std::optional<Instant>& deadline, const std::optional<Why>& limit);
+  // Once it hangs on the Signals of its limit. `limit` has come already; `look` says that the time may have, too. Nothing when it
+  // pauses.
+  std::optional<Why> park_until(const std::optional<Instant>& pause, bool look, std::optional<Why> limit);
+  std::optional<Why> park_on_thread(const std::optional<Instant>& wake, bool pauses);
+  std::optional<Why> park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit);
 
   Context& context_;
   WaitDescription what_;
@@ -96,6 +95,7 @@ class WaitNode {
 
   // The same for sources that only code of the waiter's host touches.
   bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
+  bool is_claimable() const noexcept { return context_->is_claimable(generation_); }
   void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
 
   Context& context() const noexcept { return *context_; }
