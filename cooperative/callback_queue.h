@@ -20,6 +20,7 @@
 
 #include "cooperative/internal/call.h"
 #include "cooperative/scheduler.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
@@ -51,6 +52,7 @@ class CallbackQueue {
     requires std::invocable<std::decay_t<F>&>
   mothreads::Ended callback(F&& function, const mothreads::Until& until = {}) {
     if (internal::is_empty_function(function)) [[unlikely]] Scheduler::refuse_empty_function();
+    mothreads::internal::Context::spend_act();
     return post(internal::make_call(std::forward<F>(function)), until);
   }
 

@@ -144,6 +144,7 @@ class EventQueue {
 
   std::optional<T> next(const mothreads::Until& until, mothreads::Why& why) {
     home_.check(kName);
+    if (!values_.empty() || closed_) home_.core().spend_act();  // any other wait begins a new turn
     if (!values_.empty()) return take_front();
     if (closed_) {
       why = mothreads::Why::closed;

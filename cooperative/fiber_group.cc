@@ -68,6 +68,7 @@ void FiberGroup::join(const mothreads::Until& until) {
                              "made it join it", name()));
   }
   if (its != nullptr) {
+    its->spend_act();
     if (const Ended ended = its->await_members(*place_, until); !ended) {
       throw Timedout(fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
                                  ended.why() == Why::stopped ? "was stopped" : "timed out"));

@@ -48,6 +48,7 @@ FiberBlock& SchedulerCore::take_block(std::string_view name) {
   free_blocks_ = block.next_free;
   block.core = this;
   block.id = next_id_++;
+  block.runnable.acts = acts_per_turn_;
   return block;
 }
 

@@ -162,6 +162,8 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
 void SchedulerCore::cancel(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
   fiber.unwind_wanted = true;
+  fiber.runnable.acts = 0;  // its next verb unwinds it, whatever is ready
+  if (&fiber.runnable == running_) begin_turn(fiber.runnable);
   // One that runs the others' timers at its wait's end is as parked as any.
   const unsigned int unwinding =
       &fiber.runnable == running_ ? eh_globals_->uncaught_exceptions : fiber.runnable.uncaught_exceptions;
