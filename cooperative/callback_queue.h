@@ -20,6 +20,7 @@
 
 #include "cooperative/internal/call.h"
 #include "cooperative/scheduler.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
@@ -53,6 +54,7 @@ class CallbackQueue {
     requires std::invocable<std::decay_t<F>&>
   mothreads::Posted callback(F&& function, const mothreads::Until& until = {}) {
     if (internal::is_empty_function(function)) [[unlikely]] Scheduler::refuse_empty_function();
+    mothreads::internal::Context::spend_act();
     internal::CallOnOffer<F> call(std::forward<F>(function));
     const mothreads::Posted posted = post(*call, until);
     if (posted) call.is_taken();

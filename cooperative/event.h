@@ -48,7 +48,8 @@ class Event {
   // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
   COOPERATIVE_INLINED T wait(const mothreads::Until& until = {}) {
     home_.check(kName);
-    return held_ ? give(take_held()) : wait_for_next(until);
+    if (held_) return wait_when_ready(until);
+    return wait_for_next(until);
   }
 
   // Never waits. For an Event<void> without an argument.
@@ -110,6 +111,12 @@ class Event {
   static T give(Held&& held) {
     if (held.exception) std::rethrow_exception(std::move(held.exception));
     if constexpr (!std::is_void_v<T>) return *std::move(held.value);
+  }
+
+  // Only what is ready is an act: another wait begins a new turn. Others may take it in the turn that they are given.
+  T wait_when_ready(const mothreads::Until& until) {
+    home_.core().spend_act();
+    return held_ ? give(take_held()) : wait_for_next(until);
   }
 
   COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {

@@ -47,17 +47,17 @@ class EventQueue {
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   COOPERATIVE_INLINED T wait() {
-    home_.check(kName);
+    begin_wait();
     return values_.is_empty() ? wait_for_next({}) : take_front();  // no Until is made where there is a value
   }
   COOPERATIVE_INLINED T wait(const mothreads::Until& until) {
-    home_.check(kName);
+    begin_wait();
     return values_.is_empty() ? wait_for_next(until) : take_front();
   }
 
   // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
   std::optional<T> next(const mothreads::Until& until = {}) {
-    home_.check(kName);
+    begin_wait();
     if (!values_.is_empty()) return std::optional<T>(std::in_place, take_front());
     if (closed_) return std::nullopt;
     Waiter waiter;
@@ -173,6 +173,10 @@ class EventQueue {
     return value;
   }
 
+  COOPERATIVE_INLINED void begin_wait() {
+    home_.check(kName);
+    if (!values_.is_empty() || closed_) home_.core().spend_act();  // any other wait begins a new turn
+  }
   COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const mothreads::Until& until) {
     return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until);
   }

@@ -70,6 +70,7 @@ void FiberGroup::join(const mothreads::Until& until) {
                              "made it join it", name()));
   }
   if (its != nullptr) {
+    its->spend_act();
     if (const Ended ended = its->await_members(*place_, until); !ended) {
       mothreads::throw_ended_early(ended.why(), name(), fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
                                                                     ended.why() == Why::stopped ? "was stopped" : "timed out"));

@@ -45,6 +45,7 @@ RLock::~RLock() {
 void RLock::acquire(const mothreads::Until& until) {
   home_.check(kName);
   Context& me = Context::current();
+  if (owner_ == nullptr) home_.core().spend_act();  // to enter it again is no wait, and any other wait begins a new turn
   if (owner_ == nullptr) {
     owner_ = &me;
     owner_id_ = current_id();

@@ -6,6 +6,7 @@
 //     readings.signal(reading);                              // any thread, any fiber; never waits
 //     for (const Reading& r : readings.until(please_stop)) plot(r);
 //
+// On a fiber each wait lets others have a turn first, also when there is a value (docs/suspension_points.md).
 // It has no bound: where the producers may be faster than the consumers for long, a mothreads::Queue makes them wait. For loops of
 // others (poll, Qt) it has a descriptor. Thread safety: every member may be called from any thread.
 
@@ -21,6 +22,8 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/ready_descriptor.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/host.h"
 #include "mothreads/contexts/ring.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
@@ -168,8 +171,17 @@ class ThreadedEventQueue {
     if (values_.is_empty() && !closed_) descriptor_.set(false);
   }
 
+  bool is_ready() const {
+    mothreads::internal::TinyLock lock(mutex_);
+    return closed_ || !values_.is_empty();
+  }
+
   std::optional<T> take(const mothreads::Until& until, mothreads::Why& why) {
     using mothreads::Why;
+    // On a fiber others have a turn at each call. Before it, so that nothing is lost.
+    if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null(); core != nullptr && is_ready()) {
+      core->give_turn(mothreads::internal::Host::Unwinds::yes);
+    }
     mothreads::internal::Wait wait({"waits for a value of a ThreadedEventQueue", nullptr, nullptr});
     Waiter waiter(wait, Why::ready);
     {

@@ -183,13 +183,14 @@ void Timer::set(std::int64_t nanoseconds) {
   } else if (nanoseconds == kForEver) {
     when = kNever;
   } else {
-    when = after(core().not_before_now(), nanoseconds);
+    when = after(nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
   }
 }
 
 void Timer::set_with_extras(std::int64_t nanoseconds) {
   extras().period = nanoseconds;
-  when = nanoseconds == kForEver ? kNever : after(&clock() == &core().clock() ? core().not_before_now() : clock().now(), nanoseconds);
+  const bool is_cores = &clock() == &core().clock();
+  when = nanoseconds == kForEver ? kNever : after(!is_cores ? clock().now() : nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
 }
 
 const mothreads::Clock& Timer::clock() const {
@@ -199,7 +200,7 @@ const mothreads::Clock& Timer::clock() const {
 void Timer::arm() noexcept {
   if (when == kNever) return;
   if (&clock() == &core().clock()) {
-    core().add_timer(*this, when);
+    core().add_near_timer(*this, when);
   } else {
     start(nullptr, /*awaits_time=*/true);
   }

@@ -61,7 +61,7 @@ void put_back(Branch& branch) noexcept {
 }  // namespace
 
 std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
-  SchedulerCore::current();  // the wait is a fiber's, or a root's
+  SchedulerCore::current().spend_act();
   const Until limit = until.from_now();
   while (true) {
     if (const auto held = held_already(branches)) return *held;
@@ -87,6 +87,7 @@ void await_all(std::span<Branch* const> branches, const Until& until) {
   const Until limit = until.from_now();
   std::size_t held = 0;
   try {
+    if (branches.empty()) SchedulerCore::current().spend_act();
     for (; held < branches.size(); ++held) {
       await_first(branches.subspan(held, 1), limit);
       branches[held]->throw_failure();

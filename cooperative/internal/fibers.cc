@@ -50,6 +50,7 @@ FiberBlock& SchedulerCore::take_block(std::string_view name) {
   block.core_life = life();
   block.id = next_id_++;
   block.set_life(block.id);
+  block.runnable.acts = acts_per_turn_;
   return block;
 }
 

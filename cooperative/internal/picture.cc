@@ -119,7 +119,7 @@ void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camer
 // In the few instructions of a switch the stack pointers of the two are not what they say, and no unwinder knows its way.
 bool SchedulerCore::is_switching(const void* here) const noexcept {
   const void* const instruction = mothreads::internal::interrupted_instruction();
-  if (ended_stack_ != nullptr || is_at_switch(*root_, instruction)) return true;
+  if ((ended_stack_ != nullptr && holds(ended_stack_, here)) || is_at_switch(*root_, instruction)) return true;
   int depth = 1;
   for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
     const Runnable& runnable = fiber->runnable;

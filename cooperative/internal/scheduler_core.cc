@@ -109,15 +109,15 @@ void SchedulerCore::begin(Conductor* conductor) {
   eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
   conductor_ = conductor;
   mailbox_ = std::make_shared<Mailbox>(conductor);
-  ending_ = calls_run_ = errands_run_ = look_now_ = all_told_ = false;
+  ending_ = calls_run_ = errands_run_ = all_told_ = false;
   told_at_stop_ = 0;
   calls_fiber_ = nullptr;
+  next_due_ = mothreads::internal::TimerWheel::kNever;
   rounds_to_check_ = rounds_per_check_ = 1;
   io_waits_ = 0;
   just_polled_ = false;
-  selfishness_ = kDefaultSelfishness;
-  acts_ = 0;
-  acts_switch_ = 0;
+  set_selfishness(kDefaultSelfishness);
+  begin_turn(*root_);
   stop_deadline_ = FiberBlock::kNoDeadline;
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
@@ -156,6 +156,7 @@ void SchedulerCore::end() {
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();
   for (std::unique_ptr<Service>& service : services_) service.reset();
   delete std::exchange(poller_, nullptr);
+  give_back_ended();
   const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
   if (carries_its_thread) {

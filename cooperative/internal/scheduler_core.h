@@ -11,6 +11,7 @@
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
 // sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -118,6 +119,8 @@ struct EhGlobals {
 
 // So many operations on descriptors that are ready may follow each other before others have a turn: shrapnel's figure.
 inline constexpr std::uint32_t kDefaultSelfishness = 4;
+// Such an operation is a call of the kernel, and takes as long as so many verbs that find what they need in memory.
+inline constexpr std::int32_t kActsPerOperation = 64;
 
 // So many have room in the address space: a stack takes 80 KiB of it with its guard, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
@@ -225,6 +228,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool lives(std::uint64_t life) const noexcept { return this->life() == life; }
   // The time of its clock, or a little later.
   mothreads::Instant not_before_now() noexcept { return near_clock_.not_before_now(*clock_); }
+  // A time that has come already, for what is due at its call.
+  mothreads::Instant not_after_now() const noexcept { return near_clock_.not_after_now(*clock_); }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
   // comes. `node` need not be armed. `verb` is a literal.
@@ -253,23 +258,34 @@ class SchedulerCore final : public mothreads::internal::Host {
   enum class ServiceOf : unsigned char { file_pool, file_ring };
   std::unique_ptr<Service>& service(ServiceOf which) noexcept { return services_[static_cast<std::size_t>(which)]; }
 
-  // One more operation on a descriptor went well without a wait. When the running fiber has had so many without a pause that others
-  // should have a turn, they have one.
-  COOPERATIVE_INLINED void spend_act();
-  Runnable& running() noexcept { return *running_; }
+  // What every verb that may wait does first, of its own thread: see Context::spend_act(). The first is for those that find what they need
+  // in memory, the second for operations on descriptors. When the running fiber has had so many without a pause that others should have a
+  // turn, they have one.
+  COOPERATIVE_INLINED void spend_act() {
+    if (--acts_left < 0) [[unlikely]] end_turn(1, Unwinds::yes);
+  }
+  COOPERATIVE_INLINED void spend_operation() {
+    if ((acts_left -= kActsPerOperation) < 0) [[unlikely]] end_turn(kActsPerOperation, Unwinds::yes);
+  }
   std::uint32_t selfishness() const noexcept { return selfishness_; }
-  void set_selfishness(std::uint32_t acts) noexcept { selfishness_ = acts; }
+  void set_selfishness(std::uint32_t operations) noexcept;
+  std::uint32_t set_max_selfish_acts(std::uint32_t operations) noexcept;  // of the running fiber; gives what it was
+  void end_turn(std::int32_t acts, Unwinds unwinds) override;
+  void give_turn(Unwinds unwinds);  // now, unless the running code is one that must not be interrupted
 
   // --- Host ---------------------------------------------------------------------------------------------------------------
 
   void suspend(mothreads::internal::Context& context) noexcept override;
   void resume(mothreads::internal::Context& context) noexcept override;
   void add_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept override {
+    not_before_now();
+    add_near_timer(timer, when);
+  }
+  // The same for a time that was counted from not_before_now() just now.
+  void add_near_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept {
     wheel_->add(timer, when);
-    if (when == INT64_MIN) [[unlikely]] {
-      look_now_ = true;
-      rounds_to_check_ = rounds_per_check_ = 1;
-    }
+    // By then no usual look may have come.
+    if (when < near_clock_.latest().time_since_epoch().count() + kSoon) [[unlikely]] expect_soon(when);
   }
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override { wheel_->remove(timer); }
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
@@ -373,6 +389,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   Runnable& next_round() noexcept;
   void gather() noexcept;
   void gather_for_conductor() noexcept;
+  // So long it may take to the next look at the timers while fibers run, in nanoseconds.
+  static constexpr std::int64_t kSoon = 100'000;
+  void expect_soon(std::int64_t when) noexcept {
+    next_due_ = std::min(next_due_, when);
+    rounds_to_check_ = rounds_per_check_ = 1;
+  }
   bool look_is_due() noexcept;
   void look() noexcept;
   Poller& make_poller();
@@ -383,6 +405,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   [[gnu::always_inline]] inline void switch_to(Runnable& from, Runnable& to) noexcept;
   [[gnu::always_inline]] inline void leave_for_good(Stack& stack, Runnable& next) noexcept;
   [[gnu::always_inline]] inline void arrive(void* fake_stack) noexcept;
+  // The stack of the fiber that ended last: not on that stack itself, so not as long as nobody was switched to.
+  void give_back_ended() noexcept {
+    if (ended_stack_ != nullptr) stacks_->give_back(*std::exchange(ended_stack_, nullptr));
+  }
   static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
   void finish(FiberBlock& fiber) noexcept;
@@ -398,10 +424,18 @@ class SchedulerCore final : public mothreads::internal::Host {
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void mark_stack(const FiberBlock& fiber) noexcept;
-  void load_exceptions(const Runnable& to) noexcept {
+  // What a Runnable keeps of them is empty while it runs.
+  void load_exceptions(Runnable& to) noexcept {
     EhGlobals& globals = *eh_globals_;
-    globals.caught_exceptions = to.caught_exceptions;
-    globals.uncaught_exceptions = to.uncaught_exceptions;
+    globals.caught_exceptions = std::exchange(to.caught_exceptions, nullptr);
+    globals.uncaught_exceptions = std::exchange(to.uncaught_exceptions, 0u);
+  }
+  void swap_exceptions(Runnable& from, Runnable& to) noexcept;
+  // Few fibers wait with one.
+  bool has_exceptions(const Runnable& to) const noexcept {
+    const EhGlobals& globals = *eh_globals_;
+    return (reinterpret_cast<std::uintptr_t>(globals.caught_exceptions) | reinterpret_cast<std::uintptr_t>(to.caught_exceptions) |
+            globals.uncaught_exceptions | to.uncaught_exceptions) != 0;
   }
 
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
@@ -428,17 +462,20 @@ class SchedulerCore final : public mothreads::internal::Host {
   static void set_current(SchedulerCore* core) noexcept {
     current_ = core;
     current_life_ = core == nullptr ? 0 : core->life();
+    mothreads::internal::Context::set_host_here(core);
   }
+  void begin_turn(const Runnable& of) noexcept { acts_left = of.acts; }
+  void set_acts(Runnable& of) const noexcept;
 
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
   static inline constinit thread_local std::uint64_t current_life_ = 0;
 
   // What every switch touches.
+  std::int32_t acts_per_turn_ = 0;
   Runnable* running_ = nullptr;
   Fifo<Runnable> batch_;  // the rest of this round
   Fifo<Runnable> ready_;  // for the next
   EhGlobals* eh_globals_ = nullptr;
-  Stack* ended_stack_ = nullptr;  // of the fiber that switched away for good
   std::uint64_t switches_ = 0;
 
   // Rounds.
@@ -453,7 +490,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;
   std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core
-  bool look_now_ = false;                                 // a timer was due when it was added
+  std::int64_t next_due_ = mothreads::internal::TimerWheel::kNever;  // of a timer that will not wait for the next usual look
   mothreads::Clock* clock_ = nullptr;
 
   // Descriptors.
@@ -462,8 +499,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t io_waits_ = 0;   // so many fibers wait for one
   bool just_polled_ = false;   // in the sleep before this round
   std::uint32_t selfishness_ = kDefaultSelfishness;
-  std::uint32_t acts_ = 0;          // of the fiber that runs, since ...
-  std::uint64_t acts_switch_ = 0;   // ... that switch
 
   // Fibers.
   FiberBlock* free_blocks_ = nullptr;
@@ -484,6 +519,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t told_at_stop_ = 0;  // so many fibers there were at the first of them
   CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
+  Stack* ended_stack_ = nullptr;  // of a fiber that has switched away for good; to be given back
   StackMarks stack_marks_;        // likewise
   bool checks_stacks_ = false;
   std::size_t callback_stack_size_ = 0;
@@ -526,22 +562,14 @@ inline void SchedulerCore::arrive(void* fake_stack) noexcept {
       root_size_ = size;
     }
   }
-  if (ended_stack_ != nullptr) [[unlikely]] stacks_->give_back(*std::exchange(ended_stack_, nullptr));
 }
 
 inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
   ++switches_;
   running_ = &to;
+  begin_turn(to);
   mothreads::internal::Context::set_current(to.context);
-  EhGlobals& globals = *eh_globals_;
-  from.caught_exceptions = globals.caught_exceptions;
-  from.uncaught_exceptions = globals.uncaught_exceptions;
-  globals.caught_exceptions = to.caught_exceptions;
-  globals.uncaught_exceptions = to.uncaught_exceptions;
-  if (Runnable* after = batch_.first()) {
-    __builtin_prefetch(after->stack_pointer);
-    __builtin_prefetch(after->next);
-  }
+  if (has_exceptions(to)) [[unlikely]] swap_exceptions(from, to);
   if constexpr (kAsan || kTsan) {
     if (to.stack != nullptr) {
       asan_leave(&from.asan_fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
@@ -557,7 +585,13 @@ inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
 
 // Whoever comes next when that takes no more than a look; null when next_round() is to find out.
 inline Runnable* SchedulerCore::next_at_once() noexcept {
-  if (Runnable* next = batch_.pop_front()) return next;
+  if (Runnable* next = batch_.pop_front()) {
+    if (Runnable* after = batch_.first()) {
+      __builtin_prefetch(after->stack_pointer);
+      __builtin_prefetch(after->next);
+    }
+    return next;
+  }
   // relaxed: only whether there is something; whoever takes it acquires it.
   if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls()) return nullptr;
   if (!wheel_->is_empty() || io_waits_ != 0) {
@@ -580,7 +614,11 @@ inline void SchedulerCore::suspend_running() noexcept {
   Runnable* to = next_at_once();
   if (to == nullptr) [[unlikely]] to = &next_round();
   if (!to->has_begun) [[unlikely]] to = &prepared(*to, from);
-  if (to != &from) [[likely]] switch_to(from, *to);
+  if (to != &from) [[likely]] {
+    switch_to(from, *to);
+  } else {
+    begin_turn(from);  // a round that only this one had is a pause, too
+  }
 }
 
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
@@ -613,23 +651,11 @@ inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Un
 }
 
 COOPERATIVE_INLINED void SchedulerCore::yield() {
-  const mothreads::internal::Context& context = *running_->context;
-  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
+  // Who is to be unwound has no acts, nor have some others. Its context is not looked at: that would be one more line of the cache.
+  if (acts_left <= 0) [[unlikely]] unwind_if_due();
   yielded_.push_back(*running_);
   suspend_running();
-  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
-}
-
-COOPERATIVE_INLINED void SchedulerCore::spend_act() {
-  // A switch away and back is a pause; so is a round that only this fiber had.
-  if (acts_switch_ != switches_ + rounds_) {
-    acts_switch_ = switches_ + rounds_;
-    acts_ = 1;
-  } else if (++acts_ > (running_->max_acts == 0 ? selfishness_ : running_->max_acts)) [[unlikely]] {
-    yield();
-    acts_switch_ = switches_ + rounds_;
-    acts_ = 1;
-  }
+  if (acts_left <= 0) [[unlikely]] unwind_if_due();
 }
 
 }  // namespace cooperative::internal

@@ -101,14 +101,15 @@ class WorldCore::Thread final : public Conductor {
     if (core == nullptr || interrupted != nullptr || !rest.is_empty()) return true;
     const SchedulerCore& c = *core;
     return c.inbox_.load(std::memory_order_relaxed) != nullptr || !c.ready_.is_empty() || !c.yielded_.is_empty() ||
-           !c.until_idle_.is_empty() || c.look_now_ || c.mailbox_->has_calls() ||
-           c.wheel_->first_time() <= c.clock_->now().time_since_epoch().count();
+           !c.until_idle_.is_empty() || c.mailbox_->has_calls() || has_due_timer();
   }
+
+  bool has_due_timer() const noexcept { return core->wheel_->first_time() <= core->clock_->now().time_since_epoch().count(); }
 
   // Whether its next round is for those alone who gave up their turn for nothing.
   bool only_yields() const noexcept {
     return core->ready_.is_empty() && core->inbox_.load(std::memory_order_relaxed) == nullptr && !core->mailbox_->has_calls() &&
-           !core->look_now_ && first_time() > world.clock_.nanoseconds();
+           !has_due_timer();
   }
 
   // Of its timers on the world's clock.
@@ -132,7 +133,10 @@ class WorldCore::Thread final : public Conductor {
       rest.append(core->ready_);
     }
     while (Runnable* runnable = rest.pop_front()) {
-      if (runnable->has_begun || core->prepare(static_cast<FiberBlock&>(*runnable->context))) return core->running_ = runnable;
+      if (runnable->has_begun || core->prepare(static_cast<FiberBlock&>(*runnable->context))) {
+        core->begin_turn(*runnable);
+        return core->running_ = runnable;
+      }
     }
     return nullptr;
   }
@@ -265,13 +269,13 @@ void WorldCore::begin_thread(Context&) {
 }
 
 // Right before a switch; `from` is null when its stack ends. Inlined because of tsan_switch().
-[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, const Runnable& to) noexcept {
+[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, Runnable& to) noexcept {
   if (from != nullptr) {
     from->caught_exceptions = eh_globals_->caught_exceptions;
     from->uncaught_exceptions = eh_globals_->uncaught_exceptions;
   }
-  eh_globals_->caught_exceptions = to.caught_exceptions;
-  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
+  eh_globals_->caught_exceptions = std::exchange(to.caught_exceptions, nullptr);
+  eh_globals_->uncaught_exceptions = std::exchange(to.uncaught_exceptions, 0u);
   void** const fake_stack = from == nullptr ? nullptr : &from->asan_fake_stack;
   if (to.stack != nullptr) {
     asan_leave(fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));

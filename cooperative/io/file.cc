@@ -132,7 +132,7 @@ struct File::Opened {
 // --- one call of the system --------------------------------------------------------------------------------------------------
 
 std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, const Until& until) {
-  internal::SchedulerCore::current().spend_act();
+  internal::SchedulerCore::current().spend_operation();
   // An offset of -1 would be wherever the descriptor stands.
   if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::must_call_for_file()) {
     iovec first = into.front();
@@ -160,7 +160,7 @@ std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_
 
 // `done` counts also what was written when the fiber is unwound.
 std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64_t offset, const Until& until, std::size_t& done) {
-  internal::SchedulerCore::current().spend_act();
+  internal::SchedulerCore::current().spend_operation();
   FileCall call;
   const absl::Cleanup add = [&] {
     if (call.result > 0) done += static_cast<std::size_t>(call.result);

@@ -126,7 +126,7 @@ Why read_from_file(int file, std::span<char> into, std::uint64_t offset, std::si
   const Until limit = until.from_now();
   done = 0;
   while (done < into.size()) {
-    if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_act();
+    if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_operation();
     const std::span<char> rest = into.subspan(done, std::min(into.size() - done, kAtOnce));
     ssize_t size = -1;
     if (!must_call_for_file()) {

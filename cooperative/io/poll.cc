@@ -15,6 +15,7 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
+#include "mothreads/contexts/host.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 
@@ -101,7 +102,7 @@ std::vector<PollItem> poll_list(std::span<const PollItem> items, const Until& un
   const Until limit = until.from_now();
   SchedulerCore& core = SchedulerCore::current();
   if (!items.empty()) internal::check_world(core);
-  core.spend_act();
+  if (!items.empty()) core.give_turn(mothreads::internal::Host::Unwinds::yes);  // a turn for others, whatever is ready
   while (true) {
     // The system's own word: what a wait ended by may have been taken by another fiber since.
     if (std::vector<PollItem> ready = ready_now(asked); !ready.empty()) return ready;

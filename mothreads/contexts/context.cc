@@ -44,6 +44,16 @@ void Context::nudge() noexcept {
 
 void Context::resume_on_host() noexcept { host->resume(*this); }
 
+void Context::spend_act_on_host() {
+  Host& host = *host_here_;
+  if (--host.acts_left >= 0 || current_->host != &host) [[likely]] return;
+  host.end_turn(1, Host::Unwinds::yes);
+}
+
+void Context::spend_turn_on_host() {
+  if (--host->acts_left < 0) [[unlikely]] host->end_turn(1, Host::Unwinds::no);
+}
+
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
   if (host != nullptr) return await_finish_on_host(what);
   if (is_done() || (may_spin && spin_until([this] { return is_done(); }, 1))) return true;

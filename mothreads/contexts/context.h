@@ -72,6 +72,8 @@ class Context {
   }
   static Context* current_or_null() noexcept { return current_; }
   static void set_current(Context* context) noexcept { current_ = context; }
+  // That of all who run on this thread; null where none does.
+  static void set_host_here(Host* host) noexcept { host_here_ = host; }
 
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -170,6 +172,17 @@ class Context {
   // Whether there is more to a wait than to sleep: a check, or an exception.
   bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
 
+  // What each verb that may wait does first, before it looks whether it has to, so that nothing is lost: where several contexts share an OS
+  // thread it is an act, and one that has had many of them without a wait lets the others have a turn. One that has been cancelled is
+  // unwound here, whatever is ready. A thread that has no host pays one comparison.
+  static void spend_act() {
+    if (host_here_ != nullptr) spend_act_on_host();
+  }
+  // The same for a verb that is no wait when it finds what it needs: it gives turns, and never unwinds.
+  void spend_turn() {
+    if (host != nullptr) spend_turn_on_host();
+  }
+
   // Whether the wait has been finished already, and how.
   bool is_finished() const noexcept { return is_done(); }
   Why outcome() const noexcept { return outcome_; }
@@ -237,8 +250,11 @@ class Context {
   virtual void resume() noexcept = 0;
 
   static inline constinit thread_local Context* current_ = nullptr;
+  static inline constinit thread_local Host* host_here_ = nullptr;
 
   void resume_on_host() noexcept;
+  static void spend_act_on_host();
+  void spend_turn_on_host();
 
   std::atomic<std::uint64_t> word_{kDone};
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks

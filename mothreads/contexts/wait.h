@@ -48,6 +48,12 @@ class Wait {
   // The same for a context with a host, and no limit.
   Why park_on_host_for_ever();
 
+  // A duration counts from when `other` began, which has been parked with the same limit.
+  void share_deadline(const Wait& other) noexcept {
+    deadline_ = other.deadline_;
+    has_deadline_ = other.has_deadline_;
+  }
+
   // Ends the wait from the waiter's own side; false when a waker was first, whose outcome then counts.
   bool claim_self() noexcept { return context_.claim(generation_); }
 
@@ -140,6 +146,15 @@ class WaitList {
   // Nothing when it is not linked.
   void remove(WaitNode& node) noexcept {
     if (node.is_linked()) take_out(node);
+  }
+
+  // Removes the first waiter that could be claimed and returns it, or null; takes out those before it, whose waits have ended otherwise.
+  WaitNode* claim_first() noexcept {
+    while (WaitNode* node = head_) {
+      take_out(*node);
+      if (node->claim()) return node;
+    }
+    return nullptr;
   }
 
   // Removes every waiter and returns those that could be claimed, in order.

@@ -31,6 +31,7 @@ Queue<T>::~Queue() {
 template <typename T>
 template <typename U>
 Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
+  if (place != Place::forced) internal::Context::spend_act();
   if constexpr (std::is_same_v<U, T>) {
     return insert_unfailing(place, std::move(value), until);
   } else {
@@ -117,6 +118,7 @@ Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& un
 
 template <typename T>
 Popped<T> Queue<T>::pop(const Until& until) {
+  internal::Context::spend_act();
   std::optional<T> item;
   Quick quick = try_pop_quickly(item);
   if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(item);
