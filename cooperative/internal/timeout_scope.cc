@@ -4,6 +4,7 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/in_parallel.h"
+#include "mothreads/contexts/node.h"
 
 namespace cooperative::internal {
 
@@ -90,6 +91,16 @@ void TimeoutScope::left_by_exception() {
   } catch (const FiberCancelled&) {
     if (context_.must_unwind()) return;  // it is meant for more than this scope
   } catch (...) {
+    if (context_.must_unwind()) {
+      // Who is cancelled gets no exception of a function: nobody takes this one.
+      const std::exception_ptr failure = std::current_exception();
+      if (context_.is_cancelled) {
+        mothreads::internal::report_unclaimed_failure("function", "with_timeout", failure);
+      } else {
+        log_abandoned("with_timeout", failure);
+      }
+      core_.unwind(context_);
+    }
     log_abandoned("with_timeout", std::current_exception());
   }
   mothreads::throw_ended_early(why_, "with_timeout", "with_timeout: the limit came before the function had ended");

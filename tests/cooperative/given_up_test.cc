@@ -83,10 +83,6 @@ TEST_F(GivenUpTest, WithACancelledCallerItIsUnclaimed) {
   cancel_caller_of([&] { in_parallel(std::ref(function)); });
 }
 
-TEST_F(GivenUpTest, SoItIsWithATimeout) {
-  cancel_caller_of([&] { with_timeout(absl::InfiniteDuration(), std::ref(function)); });
-}
-
 // The limit has come, but its caller is not told so.
 TEST_F(GivenUpTest, SoItIsWhenTheLimitHasComeBefore) {
   Signal may_end;

@@ -280,6 +280,21 @@ TEST(WithTimeoutTest, ACancellationThatComesWithTheLimitIsNoTimeout) {
   EXPECT_FALSE(timed_out);
 }
 
+// The function is the fiber's own code: what it makes of a cancellation is how the fiber ends.
+TEST(WithTimeoutTest, WhatTheFunctionMakesOfACancellationIsTheFibersFailure) {
+  auto caller = spawn("caller", [] {
+    with_timeout(absl::Hours(1), [] {
+      try {
+        sleep_for_ever();
+      } catch (const FiberCancelled&) {
+        throw std::runtime_error("could not tidy up");
+      }
+    });
+  });
+  yield();
+  EXPECT_EQ(what_of<std::runtime_error>([&] { caller.cancel().join(); }), "could not tidy up");
+}
+
 TEST(WithTimeoutTest, NoCancelInsidePutsTheLimitOff) {
   on_virtual_time([](VirtualClock& clock) {
     Names order;
