@@ -117,13 +117,24 @@ bool SignalState::go(std::uint32_t flags) {
   leave_sources();
   SignalState* fired = nullptr;
   SignalState** last_fired = &fired;
+  SignalState* others = nullptr;  // without functions: the relays that hang on them are still to be passed
   while (Relay* relay = relays) {
     relays = relay->next;
     if (relays == nullptr) end = &relays;
-    SignalState* const with_functions = pass_on(*relay, flags, end);
-    if (with_functions == nullptr) continue;
-    *last_fired = with_functions;
-    last_fired = &with_functions->next_;
+    SignalState* const output = relay->output;
+    Fired its;
+    if (!pass_on(*relay, flags, end, its)) continue;
+    if (its.has_functions) {
+      output->next_ = nullptr;
+      *last_fired = output;
+      last_fired = &output->next_;
+    } else {
+      output->next_ = std::exchange(others, output);
+    }
+  }
+  while (SignalState* state = others) {
+    others = state->next_;
+    state->unref();
   }
 
   std::optional<Aftermath> here;  // of the outermost; others leave the functions to it
@@ -140,19 +151,16 @@ bool SignalState::go(std::uint32_t flags) {
   return true;
 }
 
-SignalState* SignalState::pass_on(Relay& relay, std::uint32_t flags, Relay**& end) {
+bool SignalState::pass_on(Relay& relay, std::uint32_t flags, Relay**& end, Fired& its) {
   Combination& output = *relay.output;
   {
     TinyLock lock(output.mutex_);
     if (!relay.output_owns_input) relay.input = nullptr;  // it may be gone before the output is
   }
-  Fired its;
   const bool has_gone = output.input_went() && static_cast<SignalState&>(output).fire(flags, end, its, nullptr);
   if (has_gone) output.leave_sources();
-  if (its.held) output.unref();  // that of the relay is enough
-  if (its.has_functions) return &output;
-  output.unref();
-  return nullptr;
+  output.unref();  // one is enough
+  return its.held;
 }
 
 bool SignalState::fire(std::uint32_t flags, Relay**& end, Fired& fired, Context* runner) {

@@ -21,6 +21,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/then_callback.h"
 
 namespace mothreads::internal {
 
@@ -44,62 +45,6 @@ struct Relay {
   SignalState* kept = nullptr;
   bool was_first_to_keep = false;
   Relay* next_kept = nullptr;
-};
-
-// A function given to then(). Its ThenIds keep the memory, so that an old one finds out that the function is over. Guarded by the
-// mutex of its state but for what says otherwise.
-struct Callback {
-  enum class Phase : std::uint8_t { waiting, running, over };
-
-  Callback(absl::AnyInvocable<void()>&& function, SignalState& its_state) : run(std::move(function)), state(&its_state) {}
-
-  void ref() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
-  void unref() noexcept {
-    // acq_rel: the last owner's destruction comes after what the others did.
-    if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
-
-  void set_over() noexcept {
-    phase = Phase::over;
-    state.store(nullptr, std::memory_order_relaxed);  // as find() reads it
-  }
-
-  absl::AnyInvocable<void()> run;  // not guarded: of whoever has taken it out of the list, or runs it
-  Phase phase = Phase::waiting;
-  Context* runner = nullptr;  // while it runs
-  Callback* previous = nullptr;
-  Callback* next = nullptr;
-  SignalState* put_off_by = nullptr;  // constant, a reference: it is in no list of a state, but in an Aftermath
-
-  // Null once it is over. Another state's remove_then() may read it, too, which finds that it is none of its own.
-  std::atomic<SignalState*> state;
-  std::atomic<std::uint32_t> references{1};  // of the list, or of who runs it, and of ThenIds; not of the room in a state
-};
-
-// What a ThenId holds.
-class CallbackId {
- public:
-  CallbackId() = default;
-  // Takes over a reference, where there is a callback.
-  CallbackId(Callback* callback, std::uint64_t number) noexcept : callback_(callback), number_(number) {}
-  CallbackId(const CallbackId& other) noexcept : callback_(other.callback_), number_(other.number_) {
-    if (callback_ != nullptr) callback_->ref();
-  }
-  CallbackId(CallbackId&& other) noexcept : callback_(std::exchange(other.callback_, nullptr)), number_(std::exchange(other.number_, 0)) {}
-  CallbackId& operator=(CallbackId other) noexcept {
-    std::swap(callback_, other.callback_);
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~CallbackId() {
-    if (callback_ != nullptr) callback_->unref();
-  }
-  friend bool operator==(const CallbackId&, const CallbackId&) = default;
-
- private:
-  friend class SignalState;
-  Callback* callback_ = nullptr;
-  std::uint64_t number_ = 0;  // of a function in the room of its state, which has no memory of its own: of no other in the process
 };
 
 // Room for something that is made later, or never destroyed.
@@ -220,8 +165,9 @@ class SignalState {
   // its output. False when it was true already. When there are functions or relays, `held` says that the state now has a
   // reference for its caller, who goes on using it: a waiter that has been released may drop all others.
   bool fire(std::uint32_t flags, Relay**& end, Fired& fired, Context* runner);
-  // The next of those relays: the output, with a reference, if it went and has functions; else null.
-  static SignalState* pass_on(Relay& relay, std::uint32_t flags, Relay**& end);
+  // The next of those relays. True if its output went and is held, for its functions, or for the relays that hang on it: until
+  // they have been passed on, too.
+  static bool pass_on(Relay& relay, std::uint32_t flags, Relay**& end, Fired& its);
   // After it has fired: takes back what keep_for_then() left with those that could have made it go.
   virtual void leave_sources() noexcept {}
   // Undoes keep_for_then() if no function needs it any more. The caller has a reference.

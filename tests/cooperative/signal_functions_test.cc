@@ -14,6 +14,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/sanitized.h"
 
 namespace cooperative {
 namespace {
@@ -27,7 +28,7 @@ using ::testing::HasSubstr;
 using Order = std::vector<std::string>;
 
 TEST(SignalFunctionsTest, AChainNeedsNoMoreOfAStackThanOneLink) {
-  constexpr int kLinks = 100'000;
+  constexpr int kLinks = mothreads::testing::kSanitized ? 5'000 : 100'000;
   for (const bool goes : {true, false}) {
     int runs = 0;
     spawn({.name = "small", .stack_size = std::size_t{64} * 1024}, [&] {

@@ -18,6 +18,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
 #include "tests/support/log_lines.h"
+#include "tests/support/sanitized.h"
 
 namespace mothreads {
 namespace {
@@ -30,10 +31,10 @@ using ::testing::IsEmpty;
 
 using Order = std::vector<std::string>;
 
-constexpr int kLinks = 100'000;
+constexpr int kLinks = testing::kSanitized ? 5'000 : 100'000;
 
 void on_a_small_stack(const std::function<void()>& f) {
-  Thread::run(ThreadOptions{.name = "small stack", .stack_size = std::size_t{64} * 1024}, [&](Signal) { f(); }).join();
+  Thread::run(ThreadOptions{.name = "small stack", .stack_size = std::size_t{256} * 1024}, [&](Signal) { f(); }).join();
 }
 
 // Each lets the next go, or holds it at least.

@@ -16,6 +16,7 @@
 #include "mothreads/till.h"
 #include "tests/support/allocations.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/support/sanitized.h"
 
 namespace mothreads {
 namespace {
@@ -151,7 +152,7 @@ TEST_F(SignalMemoryTest, GoAndRemoveThenAllocateNothing) {
 
 // One after the other, a linear search of 200,000 took minutes: the watchdog ends that.
 TEST_F(SignalMemoryTest, TakingBackIsNoSearch) {
-  constexpr std::size_t kFunctions = 200'000;
+  constexpr std::size_t kFunctions = testing::kSanitized ? 20'000 : 200'000;
   const Signal long_lived;
   for (const int order : {0, 1, 2}) {
     std::vector<ThenId> ids;

@@ -4,8 +4,7 @@
 //
 //     fail_each_allocation([&] { signal.then(f); }, [&] { EXPECT_FALSE(signal); })
 //
-// The program that links this has operators of its own, also under a sanitizer. What the C library allocates for itself, and
-// exceptions, do not fail.
+// What libraries that are linked dynamically allocate, the C++ library among them, and exceptions, do not fail.
 
 #include <cstdint>
 #include <new>
