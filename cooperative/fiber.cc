@@ -28,6 +28,10 @@ using mothreads::Why;
 
 void refuse_handle(const FiberBlock* fiber) {
   if (fiber == nullptr) throw Misuse("this Fiber handle owns no fiber: it was joined, released or moved from");
+  if (fiber->core->has_ended_with_its_scheduler(*fiber)) {
+    throw Misuse(fmt::format("fiber \"{}\" was used after the end of the thread that ran it: join it before, as a static object cannot",
+                             fiber->own_name));
+  }
   throw Misuse(fmt::format("fiber \"{}\" was used from another thread than its own: post a callback to its scheduler, or wait for its "
                            "stopped()", fiber->own_name));
 }
@@ -40,11 +44,15 @@ void throw_not_joined(const FiberBlock& fiber, Why why) {
 void rethrow(FiberBlock& fiber) {
   fiber.failed_in.reset();
   if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
+  if (fiber.outcome == FiberBlock::Outcome::left_behind) {
+    throw Misuse(fmt::format("fiber \"{}\" runs in the process that made this one by fork(), which alone can join it", fiber.own_name));
+  }
   throw WasCancelled(fmt::format("fiber \"{}\" was cancelled: it has no result", fiber.own_name));
 }
 
 void stop_and_wait(FiberBlock& fiber) noexcept {
   if (!fiber.core->is_its_thread()) {
+    if (fiber.core->has_ended_with_its_scheduler(fiber)) return fiber.core->let_go_late(fiber);
     mothreads::internal::fatal_misuse(fmt::format("the handle of fiber \"{}\" was destroyed on another thread than the fiber's: let its own "
                                         "thread destroy it", fiber.own_name));
   }

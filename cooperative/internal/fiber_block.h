@@ -26,7 +26,7 @@ class FiberWatch;
 class FiberBlock final : public mothreads::internal::Context {
  public:
   enum class State : std::uint8_t { fresh, begun, ending, ended };
-  enum class Outcome : std::uint8_t { none, returned, threw, cancelled };
+  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, left_behind };  // the last in a child of fork()
 
   FiberBlock() : runnable(*this) {
     is_root = false;

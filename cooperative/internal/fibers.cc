@@ -1,9 +1,12 @@
 #include "cooperative/internal/scheduler_core.h"
 
+#include <cxxabi.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -107,7 +110,8 @@ void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
   if (job.free != nullptr) job.free(fiber.job_self);
 }
 
-void SchedulerCore::run(FiberBlock& fiber) noexcept {
+// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
+__attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
   if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
   if (fiber.failure) [[unlikely]] {
@@ -120,11 +124,30 @@ void SchedulerCore::run(FiberBlock& fiber) noexcept {
       fiber.outcome = FiberBlock::Outcome::returned;
     } catch (const FiberCancelled&) {
       fiber.outcome = FiberBlock::Outcome::cancelled;
+    } catch (abi::__forced_unwind&) {
+      end_forced(fiber);
     } catch (...) {
       fiber.outcome = FiberBlock::Outcome::threw;
       fiber.failure = std::current_exception();
     }
   }
+  end_function(fiber);
+}
+
+// pthread_exit(), or a pthread_cancel() that has met a cancellation point. The C library wants to unwind the whole thread, and ends the program
+// when the exception is not thrown on. Whose stack it was is unwound; the thread is the others', too, so the handler is left for good.
+void SchedulerCore::end_forced(FiberBlock& fiber) noexcept {
+  fiber.outcome = FiberBlock::Outcome::threw;
+  fiber.failure = std::make_exception_ptr(std::runtime_error(
+      fmt::format("fiber \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", fiber.own_name)));
+  end_function(fiber);
+  Stack& stack = *fiber.runnable.stack;
+  finish(fiber);
+  Runnable* const next = batch_.pop_front();
+  leave_forced(stack, next != nullptr ? *next : next_round());
+}
+
+void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
   // What it does from here on is the library's: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
   fiber.job->drop_function(fiber.job_self);
@@ -212,6 +235,13 @@ void SchedulerCore::let_go(FiberBlock& fiber) {
     }
   }
   tell_if_late(fiber);
+}
+
+// The block is used no more: the core may be another thread's by now.
+void SchedulerCore::let_go_late(FiberBlock& fiber) noexcept {
+  fiber.failed_in.reset();
+  if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
+  drop_job(fiber);
 }
 
 void SchedulerCore::tell_if_late(FiberBlock& fiber) {

@@ -17,7 +17,11 @@ void throw_timed_out(const char* what, mothreads::Why why) {
 }
 
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {
-  if (waiters.is_empty()) return;
+  bool has_waiter = false;
+  for (const mothreads::internal::WaitNode* node = waiters.front(); node != nullptr && !has_waiter; node = waiters.after(*node)) {
+    has_waiter = node->is_of_this_process();
+  }
+  if (!has_waiter) return;
   mothreads::internal::fatal_misuse(fmt::format("{} was destroyed while a fiber waits for it: let it outlive who waits", what));
 }
 

@@ -13,6 +13,8 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -24,6 +26,7 @@ using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
+using mothreads::internal::ThreadContext;
 using mothreads::internal::WaitNode;
 
 namespace {
@@ -33,10 +36,30 @@ struct Recycled {
   std::vector<SchedulerCore*> cores;
 };
 
+Recycled& recycled();
+
+constinit mothreads::internal::ForkPart part{
+    .rank = mothreads::internal::ForkPart::Rank::schedulers,
+    .prepare = []() noexcept { recycled().mutex.lock(); },
+    .in_parent = []() noexcept { recycled().mutex.unlock(); },
+    .in_child =
+        []() noexcept {
+          recycled().mutex.unlock();
+          SchedulerCore::go_on_in_child();
+        },
+};
+
 Recycled& recycled() {
-  static Recycled& instance = *new Recycled;  // outlives every thread
+  static Recycled& instance = *[] {
+    auto* const made = new Recycled;  // outlives every thread
+    mothreads::internal::take_part_in_forks(part);
+    return made;
+  }();
   return instance;
 }
+
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (recycled(), true);
 
 // Ends the scheduler of a thread that the shutdown tree does not end: one that the library does not know, or the main thread.
 struct AtThreadEnd {
@@ -55,9 +78,19 @@ SchedulerCore& SchedulerCore::make_for_this_thread() {
   thread_local AtThreadEnd at_end;
   static_cast<void>(at_end);
   Context& root = Context::current();
+  if (root.has_no_end) {
+    throw mothreads::Misuse(fmt::format("\"{}\" cannot have fibers any more: its thread has ended, and nothing would end them; use them before "
+                                        "the last destructor of the thread's", root.name));
+  }
   if (root.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
   SchedulerCore& core = take_recycled();
-  core.begin(nullptr);
+  try {
+    core.begin(nullptr);
+  } catch (...) {
+    core.stacks_.reset();
+    core.recycle();
+    throw;
+  }
   return core;
 }
 
@@ -99,14 +132,22 @@ void SchedulerCore::begin(Conductor* conductor) {
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
   wakes_.store(0, std::memory_order_relaxed);
-  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", context.name), *this, *clock_));
-  node->attach_to(mothreads::internal::parent_for_new());
-  node_ = node.take();
+  spinner_ = static_cast<ThreadContext*>(&context);
+  add_node();
   context.host = this;
   current_ = this;
   signal_stack_.enter();
   report_overflows();
 }
+
+void SchedulerCore::add_node() {
+  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", root_->context->name), *this, *clock_));
+  node->attach_to(mothreads::internal::parent_for_new());
+  node_ = node.take();
+}
+
+// To the end: in a test world, and in a child of fork() whose root is a fiber, on a stack that is the scheduler's.
+bool SchedulerCore::carries_its_thread() const noexcept { return conductor_ != nullptr || root_->stack != nullptr; }
 
 void SchedulerCore::end() {
   NoUnwind whatever;
@@ -128,20 +169,21 @@ void SchedulerCore::end() {
     WaitNode node;
     static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
   }
+  first_id_.store(next_id_, std::memory_order_release);  // pairs with has_ended_with_its_scheduler()
   cancel_timer(stop_timer_);
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();
   for (std::unique_ptr<Service>& service : services_) service.reset();
   delete std::exchange(poller_, nullptr);
-  const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
+  const bool carries = carries_its_thread();
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
-  if (carries_its_thread) {
+  if (carries) {
     max_fibers_ = 0;
   } else {
     leave_thread();
   }
   node->mark_stopped();
   node->detach();
-  if (!carries_its_thread) recycle();
+  if (!carries) recycle();
 }
 
 Poller& SchedulerCore::make_poller() {

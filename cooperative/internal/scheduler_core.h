@@ -38,6 +38,10 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/until.h"
 
+namespace mothreads::internal {
+class ThreadContext;
+}
+
 namespace cooperative::internal {
 
 class ForeignPoll;
@@ -156,6 +160,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   void cancel(FiberBlock& fiber);
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
+  // On any thread, after the end of its life of the core, by the handle of one that has ended with it.
+  void let_go_late(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);
   void check_join(const FiberBlock& fiber) const;  // throws Misuse when it would wait for itself
 
@@ -250,6 +256,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override { wheel_->remove(timer); }
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
+  void thread_ends() noexcept override { end(); }
   mothreads::internal::Simulation* simulation() noexcept override {
     return conductor_ == nullptr ? nullptr : &conductor_->simulation();
   }
@@ -281,6 +288,16 @@ class SchedulerCore final : public mothreads::internal::Host {
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
+  // In the child of a fork() that the calling thread has made: forked.cc.
+  static void go_on_in_child() noexcept;
+  [[noreturn]] static void end_forked_fiber() noexcept;
+
+  // Whether its life of the core is over, and with it all that could be done for it but to take its result.
+  bool has_ended_with_its_scheduler(const FiberBlock& fiber) const noexcept {
+    // acquire: pairs with the release in end().
+    return fiber.id < first_id_.load(std::memory_order_acquire);
+  }
+
   SchedulerCounts counts() const noexcept;
   const SchedulerNode* node() const noexcept { return node_; }
 
@@ -301,8 +318,14 @@ class SchedulerCore final : public mothreads::internal::Host {
   static SchedulerCore& make_for_this_thread();
   static SchedulerCore& take_recycled();
   void begin(Conductor* conductor);
+  void add_node();
+  bool carries_its_thread() const noexcept;
   void leave_thread() noexcept;
   void recycle();
+  void leave_fibers_behind() noexcept;
+  static void leave_behind(FiberBlock& fiber) noexcept;
+  void leave_parents_things() noexcept;
+  void become_root() noexcept;
 
   // Never ready at a time; taken out of the inbox in order.
   void post(Posted& posted) noexcept;
@@ -356,6 +379,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   [[gnu::always_inline]] inline void arrive(void* fake_stack) noexcept;
   static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
+  void end_function(FiberBlock& fiber) noexcept;
+  [[noreturn]] void end_forced(FiberBlock& fiber) noexcept;
+  [[noreturn]] void leave_forced(Stack& stack, Runnable& next) noexcept;
   void finish(FiberBlock& fiber) noexcept;
   void recycle(FiberBlock& fiber) noexcept;
   bool prepare(FiberBlock& fiber) noexcept;
@@ -433,6 +459,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t fibers_ = 0;
   std::size_t max_fibers_ = kDefaultMaxFibers;
   std::uint64_t next_id_ = 1;
+  std::atomic<std::uint64_t> first_id_{0};  // that a fiber of this life of the core, or of the next, can have
   mothreads::internal::WaitList no_fibers_waiters_;
   std::uint64_t unlinked_ = 0;                            // so many have left their place in the tree
   std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
@@ -445,6 +472,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   SignalStack signal_stack_;
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;
+  mothreads::internal::ThreadContext* spinner_ = nullptr;  // the root's context, but for a fiber that is the root of a fork()'s child
   const void* root_lowest_ = nullptr;  // for the sanitizers
   std::size_t root_size_ = 0;
   void* root_tsan_fiber_ = nullptr;

@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -39,6 +40,9 @@ namespace mothreads::internal {
 class Host;
 class Node;
 class Simulation;
+
+// Pairs of names and values: log::Extras.
+using LogExtras = std::vector<std::pair<std::string, std::string>>;
 
 // What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
 struct WaitDescription {
@@ -94,6 +98,11 @@ class Context {
   // True for the one caller who wins wait `generation`; it must call finish() soon, whatever happens.
   bool claim(std::uint64_t generation) noexcept;
 
+  // Whether that is the last wait that it has begun.
+  bool is_in_wait(std::uint64_t generation) const noexcept {
+    return word_.load(std::memory_order_relaxed) >> kGenerationShift == generation;
+  }
+
   // Lets the claimed wait end with `why`. Everything the caller did before is seen by the waiter.
   void finish(Why why) noexcept;
 
@@ -141,6 +150,16 @@ class Context {
   // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
   bool must_unwind() const noexcept { return unwind_wanted && unwind_deferred == 0 && std::uncaught_exceptions() == 0; }
 
+  // In the child of a fork(), for a context that does not exist there: its wait is over, and no waker of it succeeds any more.
+  void leave_behind() noexcept {
+    const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+    word_.store(generation << kGenerationShift | kDone, std::memory_order_relaxed);
+    reach_ = Reach::everywhere;
+    callbacks_running = unwind_deferred = 0;
+    unwind_wanted = must_not_block = false;
+    waits_for_ = nullptr;
+  }
+
   // Whether there is more to a wait than to sleep: a check, or an exception.
   bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
 
@@ -161,12 +180,13 @@ class Context {
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
-  std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
+  std::shared_ptr<const LogExtras> log_extras;  // what its log lines carry
   bool is_root = true;                      // a thread's own, not a fiber's
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
   bool unwind_wanted = false;               // its waits end by an exception that unwinds it: see Host::unwind()
+  bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
 
  protected:

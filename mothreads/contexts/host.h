@@ -27,6 +27,9 @@ class Host {
   // Throws what unwinds the current context.
   [[noreturn]] virtual void unwind(Context& context) = 0;
 
+  // The thread that runs it ends, after all else that its contexts do.
+  virtual void thread_ends() noexcept {}
+
   // Null where threads and time are real.
   virtual Simulation* simulation() noexcept { return nullptr; }
 

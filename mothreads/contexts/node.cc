@@ -52,6 +52,10 @@ Node::~Node() = default;
 void Node::attach_to(Node& parent) {
   bool told = false;
   std::optional<Instant> deadline;
+  if (parent.is_left_behind()) {
+    throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which runs in the process that made this one by fork(): start it under "
+                             "MainThread::thread(), or in a group that is made here", name_, parent.name_));
+  }
   {
     TinyLock lock(parent.mutex_);
     if (parent.ended_) {
@@ -84,6 +88,7 @@ void Node::attach_to(Node& parent) {
 }
 
 void Node::detach() {
+  if (is_left_behind()) return;
   Node* parent = nullptr;
   {
     TinyLock lock(mutex_);
@@ -106,12 +111,14 @@ void Node::detach() {
 }
 
 Ref<Node> Node::parent() const {
+  if (is_left_behind()) return {};
   TinyLock lock(mutex_);
   return parent_ == nullptr ? Ref<Node>() : Ref<Node>(*parent_);
 }
 
 std::vector<Ref<Node>> Node::children() const {
   std::vector<Ref<Node>> children;
+  if (is_left_behind()) return children;
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {
     do {
@@ -131,11 +138,13 @@ bool Node::is_below(const Node& ancestor) const {
 }
 
 bool Node::was_told_to_stop() const {
+  if (is_left_behind()) return false;
   TinyLock lock(mutex_);
   return told_;
 }
 
 std::optional<Instant> Node::deadline() const {
+  if (is_left_behind()) return std::nullopt;
   TinyLock lock(mutex_);
   return deadline_;
 }
@@ -184,7 +193,7 @@ bool Node::may_unwind() const {
 }
 
 bool Node::request_stop(const std::optional<Instant>& parents, Clock& parents_clock) {
-  if (stopped_) return false;
+  if (stopped()) return false;
   std::optional<Instant> inherited = parents;
   // Each clock has a time of its own: what is left of it counts.
   if (inherited && &parents_clock != &clock()) inherited = clock().now() + (*inherited - parents_clock.now());
@@ -215,7 +224,9 @@ void Node::stop_children() {
   reap_left_over();
 }
 
-void Node::reap_left_over() { exchange_left_over({}).join(); }
+void Node::reap_left_over() {
+  if (!is_left_behind()) exchange_left_over({}).join();
+}
 
 OsThread Node::exchange_left_over(OsThread ended) {
   TinyLock lock(left_over_mutex_);
@@ -223,6 +234,7 @@ OsThread Node::exchange_left_over(OsThread ended) {
 }
 
 void Node::end_children() {
+  if (is_left_behind()) return;
   for (bool ended = false; !ended;) {
     {
       TinyLock lock(mutex_);
@@ -234,9 +246,10 @@ void Node::end_children() {
   reap_left_over();
 }
 
-void Node::await_end() { stopped_.wait(); }
+void Node::await_end() { stopped().wait(); }
 
 void Node::mark_stopped() {
+  if (is_left_behind()) return;
   stopped_.go();
   bool watched = false;
   {

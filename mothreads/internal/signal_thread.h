@@ -1,6 +1,7 @@
 #pragma once
 
-// SIGINT and SIGTERM, taken on a thread of the library's own. The handler only writes the signal's number into a pipe.
+// SIGINT and SIGTERM, taken on a thread of the library's own. The handler only writes the signal's number into a pipe. It runs on that
+// thread where all others block the signals. A SIGINT that is ignored when this begins stays ignored; SIGTERM is always taken.
 //
 //     first    the main node is asked to stop
 //     second   a report says who has not stopped

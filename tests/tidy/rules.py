@@ -186,16 +186,6 @@ def rows_have_tests(tree):
     ]
 
 
-def one_file_knows_spdlog(tree):
-    """Its header is some 77,000 lines; one .cc hides it from all others."""
-    users = [
-        path for path in tree.cpp() if any(included.startswith("spdlog/") for _, _, included in includes(tree, path))
-    ]
-    headers = [f"{path}: a header includes spdlog" for path in users if path.endswith(".h")]
-    sources = [path for path in users if path.endswith(".cc")]
-    return headers + ([f"more than one file includes spdlog: {', '.join(sources)}"] if len(sources) > 1 else [])
-
-
 def headers_guard_themselves(tree):
     return [
         f"{path}: no #pragma once"
@@ -263,7 +253,6 @@ RULES = [
     named_tests_exist,
     no_flaky_tests,
     no_real_sleeps,
-    one_file_knows_spdlog,
     public_headers_have_tests,
     readme_shows_the_consumer,
     rows_have_tests,

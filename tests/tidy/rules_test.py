@@ -181,20 +181,6 @@ class NamedTestsTest(RulesTest):
         self.assert_complains(rules.rows_have_tests, "from_them.md:1: a row without a test", docs__from_them_md="| a | `b` | |\n")
 
 
-class SpdlogTest(RulesTest):
-    def test_one_source(self):
-        self.assert_fine(rules.one_file_knows_spdlog, mothreads__log_cc="#include <spdlog/spdlog.h>\n#include <spdlog/async.h>\n")
-
-    def test_two_sources(self):
-        include = '#include "spdlog/spdlog.h"\n'
-        self.assert_complains(
-            rules.one_file_knows_spdlog, "mothreads/log.cc, tests/log_test.cc", mothreads__log_cc=include, tests__log_test_cc=include
-        )
-
-    def test_header(self):
-        self.assert_complains(rules.one_file_knows_spdlog, "a header", mothreads__log_h="#include <spdlog/fwd.h>\n")
-
-
 class HeadersTest(RulesTest):
     def test_guard(self):
         self.assert_fine(rules.headers_guard_themselves, mothreads__a_h="// Contract.\n#pragma once\n")

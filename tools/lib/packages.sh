@@ -3,7 +3,7 @@
 
 packages_for() {
   case $1 in
-    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libssl-dev liburing-dev ;;
+    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libssl-dev liburing-dev ;;
     examples) echo libcli11-dev ;;
     test) echo chromium curl gdb libgmock-dev libunwind-dev openssl wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
