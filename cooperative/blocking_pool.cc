@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/node.h"
@@ -20,6 +21,7 @@
 
 namespace cooperative {
 
+using mothreads::Ended;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Until;
@@ -94,7 +96,7 @@ class BlockingPoolState {
   void abandon(BlockingCall& call);
   void perform(BlockingCall& call, const Signal& please_stop) const;
   void thread_goes();
-  [[noreturn]] void throw_closed() const { throw Closed(fmt::format("the pool \"{}\" was stopped", name_)); }
+  [[noreturn]] void throw_closed() const { throw Closed(name_, fmt::format("the pool \"{}\" was stopped", name_)); }
   static void write_name(const void* self, char* buffer, std::size_t size) {
     std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
   }
@@ -195,7 +197,7 @@ bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
     }
     if (why == Why::closed) throw_closed();
     if (why != Why::ready) {
-      throw Timedout(fmt::format("Timed out waiting for room in the pool \"{}\": the function was not called", name_));
+      internal::throw_wait_ended(fmt::format("room in the pool \"{}\"", name_), why, ": the function was not called");
     }
     if (caller.is_placed) return false;
   }
@@ -278,7 +280,7 @@ void BlockingPoolState::thread_goes() {
     const TinyLock lock(mutex_);
     ++looking_;
   }
-  no_thread(std::make_exception_ptr(Closed(fmt::format("the last thread of the pool \"{}\" was ended by pthread_exit()", name_))));
+  no_thread(std::make_exception_ptr(Closed(name_, fmt::format("the last thread of the pool \"{}\" was ended by pthread_exit()", name_))));
 }
 
 __attribute__((no_sanitize("null"))) void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) const {
@@ -297,15 +299,15 @@ __attribute__((no_sanitize("null"))) void BlockingPoolState::perform(BlockingCal
 }
 
 void BlockingPoolState::await(BlockingCall& call, const Until& until) {
-  bool in_time = true;
+  Ended awaited = Why::ready;
   try {
-    in_time = static_cast<bool>(call.ended_.wait(until));
+    awaited = call.ended_.wait(until);
   } catch (...) {
     abandon(call);  // this context is cancelled itself
     if (call.failure_) mothreads::internal::report_unclaimed_failure("call of pool", name_, call.failure_);
     throw;
   }
-  if (!in_time) {
+  if (!awaited) {
     abandon(call);
     if (call.failure_) {
       mothreads::log::warning("a call of the pool \"{}\" failed after its caller had given up: {}", name_,
@@ -313,7 +315,7 @@ void BlockingPoolState::await(BlockingCall& call, const Until& until) {
     }
   }
   if (call.phase_ == Phase::closed) throw_closed();
-  if (!in_time) throw Timedout(fmt::format("Timed out waiting for a call of the pool \"{}\"", name_));
+  if (!awaited) internal::throw_wait_ended(fmt::format("a call of the pool \"{}\"", name_), awaited.why());
   if (call.failure_) std::rethrow_exception(call.failure_);
 }
 
@@ -359,6 +361,11 @@ BlockingPool::BlockingPool(std::string_view name, const BlockingPoolOptions& opt
 BlockingPool::~BlockingPool() { stop(); }
 
 void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
+  // Before the call is known to anybody: it is on this stack.
+  if (mothreads::internal::Context::current().must_not_block) {
+    throw mothreads::Misuse(fmt::format("Deadlock detected: a function given to Signal::then() calls the pool \"{}\" on a thread of the "
+                                        "library, which nothing may block; let it start a thread, or post a callback", name()));
+  }
   // One of its threads, or a fiber there.
   if (mothreads::internal::Context::current().node->parent().get() == &group_.node()) {
     throw mothreads::Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another "

@@ -22,8 +22,8 @@ namespace cooperative {
 using internal::Call;
 using internal::Calls;
 using internal::SchedulerCore;
-using mothreads::Ended;
 using mothreads::Misuse;
+using mothreads::Posted;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Claimed;
@@ -40,7 +40,8 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   State(SchedulerCore& core, const std::shared_ptr<internal::Mailbox>& mailbox, const CallbackQueueOptions& options)
       : core_(core), mailbox_(mailbox), options_(options) {}
 
-  Ended post(Call& call, const Until& until);
+  Posted post(Call& call, const Until& until);
+  bool is_inside() const noexcept { return under_way_.is_here(); }
 
   // The queue goes.
   void close() {
@@ -77,6 +78,8 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
     }
     std::shared_ptr<State> state;
   };
+  // As an errand.
+  using StarterCall = internal::FunctionCall<Starter, internal::Errand::yes>;
   // The fiber's function.
   struct Runner {
     explicit Runner(std::shared_ptr<State> its_state) : state(std::move(its_state)) {}
@@ -94,9 +97,12 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
     waiting_.append(one);
     ++size_;
   }
-  // Nothing when it is full.
-  std::optional<Why> try_put(Call& call, bool& starts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Why wait_for_room(Call& call, const Until& until, bool& starts);
+  // How a try to put a call into the queue went. Nothing has happened with the last three.
+  enum class Put : std::uint8_t { done, starts, closed, full, needs_starter };
+  Put try_put(Call& call, bool has_starter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Put drop_oldest_and_put(Call& call, bool has_starter);
+  // Nothing when there is room by now: then it is to try again.
+  std::optional<Why> wait_for_room(Call& call, const Until& until);
   void start();
   void run();
   bool run_next(internal::SpentCalls& spent);
@@ -122,61 +128,72 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-std::optional<Why> CallbackQueue::State::try_put(Call& call, bool& starts) {
-  if (closed_) return Why::closed;
-  if (size_ >= options_.max) return std::nullopt;
+CallbackQueue::State::Put CallbackQueue::State::try_put(Call& call, bool has_starter) {
+  if (closed_ || mailbox_->is_closed()) return Put::closed;
+  if (size_ >= options_.max) return Put::full;
+  if (!runs_ && !has_starter) return Put::needs_starter;
   put(call);
-  starts = !std::exchange(runs_, true);
-  return Why::ready;
+  return std::exchange(runs_, true) ? Put::done : Put::starts;
 }
 
-Ended CallbackQueue::State::post(Call& call, const Until& until) {
-  SchedulerCore::check_caller(*mailbox_, call, "CallbackQueue::callback()");
-  if (born_.is_left_behind()) {
-    internal::drop(call);
-    return Why::closed;
-  }
-  // Kept where it will be looked at again after the call, which may destroy this queue.
-  const std::shared_ptr<const internal::Mailbox> world = mailbox_->conductor() == nullptr ? nullptr : mailbox_;
+// The first is dropped when it is full and meant to.
+CallbackQueue::State::Put CallbackQueue::State::drop_oldest_and_put(Call& call, bool has_starter) {
   Call* oldest = nullptr;
-  bool is_first_dropped = false;
-  bool starts = false;
-  std::optional<Why> why;
+  std::shared_ptr<const State> kept;  // for the log: the call may destroy this queue as soon as it is in it
+  Put put = Put::closed;
   {
     const TinyLock lock(mutex_);
     if (options_.when_full == WhenFull::drop_oldest && size_ >= options_.max) {
       oldest = waiting_.pop_front();
       --size_;
-      is_first_dropped = dropped_++ == 0;
+      if (dropped_++ == 0) kept = shared_from_this();
     }
-    why = try_put(call, starts);
+    put = try_put(call, has_starter);
   }
   if (oldest != nullptr) internal::drop(*oldest);
-  if (is_first_dropped) {
+  if (kept != nullptr) {
     mothreads::log::warning("the queue \"{}\" of callbacks is full with {}: it drops the oldest, and counts them without saying so "
-                            "again", options_.name, options_.max);
+                            "again", kept->options_.name, kept->options_.max);
   }
-  if (!why) {
-    try {
-      why = wait_for_room(call, until, starts);
-    } catch (...) {
-      internal::drop(call);
-      throw;
-    }
-  }
-  if (*why != Why::ready) internal::drop(call);
-  if (starts) {
-    SchedulerCore::may_be_interrupted(*mailbox_);
-    // Where the errand is dropped, all are.
-    if (!core_.post(*mailbox_, internal::make_call<internal::Errand::yes>(Starter(shared_from_this())))) return Why::closed;
-  }
-  if (world != nullptr) SchedulerCore::may_be_interrupted(*world);
-  return *why;
+  return put;
 }
 
-// Whether, and why not, the call is in the queue. Throws only when it is not.
-Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& starts) {
-  if (options_.when_full == WhenFull::refuse) return Why::timed_out;
+Posted CallbackQueue::State::post(Call& call, const Until& until) {
+  SchedulerCore::check_caller(*mailbox_, "CallbackQueue::callback()");
+  if (born_.is_left_behind()) return Why::closed;
+  // Kept where it will be looked at again after the call, which may destroy this queue.
+  const std::shared_ptr<const internal::Mailbox> world = mailbox_->conductor() == nullptr ? nullptr : mailbox_;
+  StarterCall* starter = nullptr;
+  const absl::Cleanup drop_starter = [&] {
+    if (starter == nullptr) return;
+    starter->function().state = nullptr;
+    internal::drop(*starter);
+  };
+  while (true) {
+    const Put put = drop_oldest_and_put(call, starter != nullptr);
+    if (put == Put::closed) return Why::closed;
+    if (put == Put::needs_starter) {
+      starter = static_cast<StarterCall*>(&internal::make_call<internal::Errand::yes>(Starter(shared_from_this())));
+      continue;
+    }
+    if (put == Put::full) {
+      const std::optional<Why> why = wait_for_room(call, until);
+      if (!why) continue;
+      if (*why != Why::ready) return *why;
+    }
+    if (put == Put::starts) {
+      SchedulerCore::may_be_interrupted(*mailbox_);
+      // Where the scheduler ends now, this call goes with the others of the queue.
+      core_.post(*mailbox_, *std::exchange(starter, nullptr));
+    }
+    if (world != nullptr) SchedulerCore::may_be_interrupted(*world);
+    return Why::ready;
+  }
+}
+
+// How the wait ended. `ready` when the call is in the queue; else, and when it throws, it is not.
+std::optional<Why> CallbackQueue::State::wait_for_room(Call& call, const Until& until) {
+  if (options_.when_full == WhenFull::refuse) return Why::full;
   if (under_way_.is_here()) {
     throw Misuse(fmt::format("a callback of the queue \"{}\" posts to it while it is full, and would wait for itself: make max larger, or "
                              "let another fiber post", options_.name));
@@ -186,19 +203,27 @@ Why CallbackQueue::State::wait_for_room(Call& call, const Until& until, bool& st
   poster.call = &call;
   {
     const TinyLock lock(mutex_);
-    if (const std::optional<Why> why = try_put(call, starts)) return *why;
+    if (closed_) return Why::closed;
+    if (size_ < options_.max) return std::nullopt;
     posters_.push_back(poster);
   }
+  bool was_woken = false;
   const absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (was_woken) return;  // then it is off the list, and the queue may be gone
     const TinyLock lock(mutex_);
     posters_.remove(poster);
   };
-  return wait.park(until);
+  const Why why = wait.park(until);
+  was_woken = why == Why::ready || why == Why::closed;
+  return why;
 }
 
 // An errand.
 void CallbackQueue::State::start() {
   internal::FiberBlock& fiber = core_.make_fiber(options_.name, nullptr);
+  core_.give_callback_stack(fiber);
+  if (options_.stack_size != 0) fiber.stack_size = options_.stack_size;
+  fiber.stack_option = internal::FiberBlock::StackOption::of_callback_queue;
   internal::put_job<Runner, void>(fiber, Runner(shared_from_this()));
   core_.start(fiber);
 }
@@ -278,7 +303,13 @@ CallbackQueue::CallbackQueue(const Scheduler& scheduler, const CallbackQueueOpti
 
 CallbackQueue::~CallbackQueue() { state_->close(); }
 
-Ended CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, until); }
+Posted CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, until); }
+
+void CallbackQueue::check_not_inside() const {
+  if (!state_->is_inside()) return;
+  throw Misuse("a callback of a CallbackQueue asks the same queue for a callback_result(), and would wait for its own end: call the "
+               "function");
+}
 
 std::size_t CallbackQueue::size() const { return state_->size(); }
 

@@ -20,14 +20,15 @@
 
 #include "cooperative/internal/call.h"
 #include "cooperative/scheduler.h"
-#include "mothreads/ended.h"
+#include "mothreads/contexts/context.h"
+#include "mothreads/posted.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
 
 enum class WhenFull : std::uint8_t {
   block,        // who posts waits for room; a fiber lets others run meanwhile
-  refuse,       // who posts is told so, at once: timed_out
+  refuse,       // who posts is told so, at once: `full`
   drop_oldest,  // the first in the queue goes, and is counted
 };
 
@@ -35,6 +36,7 @@ struct CallbackQueueOptions {
   std::string name = "callbacks";
   std::size_t max = 1000;  // so many may wait for their turn
   WhenFull when_full = WhenFull::block;
+  std::size_t stack_size = 0;  // of the fiber that runs them, as FiberOptions'; 0 for what the scheduler's callbacks have
 };
 
 class CallbackQueue {
@@ -45,23 +47,30 @@ class CallbackQueue {
   CallbackQueue(const CallbackQueue&) = delete;
   CallbackQueue& operator=(const CallbackQueue&) = delete;
 
-  // `ready` when it is in the queue, `closed` when the scheduler has ended, else how the wait for room ended. Who had to wait comes
-  // before who posts later. Throws mothreads::Misuse when a callback of this queue would wait for room in it, which only it can make.
+  // `ready` when it is in the queue, `closed` when the scheduler has ended, `full`, or how the wait for room ended: then the function is
+  // untouched. Who had to wait comes before who posts later. Throws mothreads::Misuse when a callback of this queue would wait for room in
+  // it, which only it can make. The callback may destroy the queue.
   template <typename F>
     requires std::invocable<std::decay_t<F>&>
-  mothreads::Ended callback(F&& function, const mothreads::Until& until = {}) {
+  mothreads::Posted callback(F&& function, const mothreads::Until& until = {}) {
     if (internal::is_empty_function(function)) [[unlikely]] Scheduler::refuse_empty_function();
-    return post(internal::make_call(std::forward<F>(function)), until);
+    mothreads::internal::Context::spend_act();
+    internal::CallOnOffer<F> call(std::forward<F>(function));
+    const mothreads::Posted posted = post(*call, until);
+    if (posted) call.is_taken();
+    return posted;
   }
 
-  // As Scheduler::callback_result, in its turn among these; the limit is also for the wait for room. Throws Closed, too, when it was
-  // dropped because the queue was full.
+  // As Scheduler::callback_result, in its turn among these also on the scheduler's own thread; the limit is also for the wait for room.
+  // Throws Closed, too, when it was dropped because the queue was full, and mothreads::Misuse in a callback of this queue, which would
+  // wait for its own end.
   template <typename F>
   auto callback_result(F&& function, const mothreads::Until& until = {}) {
     return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
   }
   template <typename F>
   auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) {
+    check_not_inside();
     return scheduler_.result_of(run_in, function, until,
                                 [this](internal::Call& call, const mothreads::Until& limit) { return post(call, limit); });
   }
@@ -71,7 +80,9 @@ class CallbackQueue {
 
  private:
   class State;
-  mothreads::Ended post(internal::Call& call, const mothreads::Until& until);
+  // Refused, the call is still the caller's.
+  mothreads::Posted post(internal::Call& call, const mothreads::Until& until);
+  void check_not_inside() const;
 
   const Scheduler scheduler_;
   const std::shared_ptr<State> state_;

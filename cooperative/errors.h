@@ -4,9 +4,11 @@
 #include <string>
 #include <system_error>
 
+#include "mothreads/ended_early.h"
+
 namespace cooperative {
 
-// Unwinds a fiber that was cancelled, from the wait where it is or the next one it comes to. Not a std::exception, so that a
+// Unwinds a fiber that was cancelled, or what with_timeout() called, from the wait where it is or the next one it comes to. Not a std::exception, so that a
 // handler of errors does not take it for one. Who catches it by `catch (...)` throws it on; swallowed, it comes again at the next wait.
 class FiberCancelled {};
 
@@ -16,17 +18,11 @@ class WasCancelled : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The limit of a wait came before what it waits for. cothread's name.
-class Timedout : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// A wait on what is closed, and has nothing left.
-class Closed : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+// What ends a wait early, of threads and fibers alike. Timedout is cothread's name.
+using mothreads::Closed;
+using mothreads::EndedEarly;
+using mothreads::Stopped;
+using mothreads::Timedout;
 
 // spawn() on a scheduler that has as many fibers as it may.
 class FiberLimit : public std::runtime_error {

@@ -7,8 +7,9 @@
 //     ready.signal(3.5);
 //
 // It holds one value at most: a signal that nobody waited for is overwritten by the next. With Reset::automatic a signal goes to the
-// first who waits, directly: nobody can take it from him; who comes later waits for the next. With Reset::manual it goes to all, and
-// stays until reset(). Signalling never waits. Like all of a scheduler's own, it is used on that thread alone.
+// first who waits, directly: nobody can take it from him; who comes later waits for the next. With Reset::manual a copy goes to each, and
+// it stays until reset(); when one of the copies throws, signal() does, and nobody has got any. Signalling never waits. Like all of a
+// scheduler's own, it is used on that thread alone.
 
 #include <exception>
 #include <optional>
@@ -47,7 +48,8 @@ class Event {
   // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
   COOPERATIVE_INLINED T wait(const mothreads::Until& until = {}) {
     home_.check(kName);
-    return held_ ? give(take_held()) : wait_for_next(until);
+    if (held_) return wait_when_ready(until);
+    return wait_for_next(until);
   }
 
   // Never waits. For an Event<void> without an argument.
@@ -55,16 +57,16 @@ class Event {
   COOPERATIVE_INLINED void signal(Args&&... args) {
     home_.check(kName);
     if constexpr (std::is_constructible_v<Value, Args...>) {
-      put(Value(std::forward<Args>(args)...));
+      put(OfValue(), Value(std::forward<Args>(args)...));
     } else {
-      put(Value{std::forward<Args>(args)...});
+      put(OfValue(), Value{std::forward<Args>(args)...});
     }
   }
 
   // Whoever would get the value gets this thrown.
   void signal_exception(std::exception_ptr exception) {
     home_.check(kName);
-    put(std::move(exception));
+    put(OfException(), std::move(exception));
   }
 
   // Forgets the value that it holds.
@@ -84,9 +86,11 @@ class Event {
  private:
   static constexpr const char* kName = "an Event";
 
+  struct OfValue {};
+  struct OfException {};
   struct Held {
-    explicit Held(Value&& its_value) : value(std::move(its_value)) {}
-    explicit Held(std::exception_ptr&& its_exception) : exception(std::move(its_exception)) {}
+    Held(OfValue, Value&& its_value) : value(std::in_place, std::move(its_value)) {}
+    Held(OfException, std::exception_ptr&& its_exception) : exception(std::move(its_exception)) {}
     std::optional<Value> value;
     std::exception_ptr exception;
   };
@@ -109,43 +113,56 @@ class Event {
     if constexpr (!std::is_void_v<T>) return *std::move(held.value);
   }
 
+  // Only what is ready is an act: another wait begins a new turn. Others may take it in the turn that they are given.
+  T wait_when_ready(const mothreads::Until& until) {
+    home_.core().spend_act();
+    return held_ ? give(take_held()) : wait_for_next(until);
+  }
+
   COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
     Waiter waiter;
     const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until);
-    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_timed_out("event", why);
+    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended("event", why);
     return give(*std::move(waiter.got));
   }
 
-  // A value, an exception, or what was held.
-  template <typename What>
-  COOPERATIVE_INLINED void put(What&& what) {
-    if (reset_ == Reset::manual) [[unlikely]] return give_to_all(std::move(what));
-    if constexpr (!std::is_nothrow_move_constructible_v<Value>) return give_with_care(std::move(what));
+  // What makes a Held: a value, an exception, or another one.
+  template <typename... What>
+  COOPERATIVE_INLINED void put(What&&... what) {
+    if (reset_ == Reset::manual) [[unlikely]] return give_to_all(std::move(what)...);
+    if constexpr (!std::is_nothrow_move_constructible_v<Value>) return give_with_care(std::move(what)...);
     if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
-      waiter->got.emplace(std::move(what));
+      waiter->got.emplace(std::move(what)...);
       home_.core().end_wait(*waiter, mothreads::Why::ready);
     } else {
-      held_.emplace(std::move(what));
+      held_.emplace(std::move(what)...);
     }
   }
 
-  template <typename What>
-  [[gnu::noinline]] void give_to_all(What&& what) {
-    held_.emplace(std::move(what));
+  // A copy to each. What one throws it does before anybody is claimed, and then nothing has happened.
+  template <typename... What>
+  [[gnu::noinline]] void give_to_all(What&&... what) {
     if constexpr (kCopies) {
-      for (auto* node = waiters_.front(); node != nullptr;) {
-        auto& waiter = static_cast<Waiter&>(*node);
-        node = waiters_.after(*node);
-        waiter.got.emplace(*held_);
-        if (waiters_.claim_on_host(waiter)) home_.core().end_wait(waiter, mothreads::Why::ready);
+      std::optional<Held> made(std::in_place, std::move(what)...);
+      try {
+        for_each_waiter([&](Waiter& waiter) { waiter.got.emplace(*made); });
+        held_.emplace(*std::move(made));
+      } catch (...) {
+        for_each_waiter([](Waiter& waiter) { waiter.got.reset(); });
+        throw;
       }
+      while (auto* waiter = waiters_.claim_front_on_host()) home_.core().end_wait(*waiter, mothreads::Why::ready);
     }
+  }
+  template <typename F>
+  void for_each_waiter(F&& f) {
+    for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) f(static_cast<Waiter&>(*node));
   }
 
   // To the first, by moves that may throw: they do so before anybody is claimed.
-  template <typename What>
-  void give_with_care(What&& what) {
-    std::optional<Held> held(std::in_place, std::move(what));
+  template <typename... What>
+  void give_with_care(What&&... what) {
+    std::optional<Held> held(std::in_place, std::move(what)...);
     for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
       auto& waiter = static_cast<Waiter&>(*node);
       waiter.got.emplace(*std::move(held));

@@ -4,7 +4,6 @@
 // mothreads::Queue.
 
 #include <cstddef>
-#include <deque>
 #include <limits>
 #include <optional>
 #include <string>
@@ -14,8 +13,9 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
+#include "mothreads/contexts/ring.h"
 #include "mothreads/ended.h"
-#include "mothreads/misuse.h"
+#include "mothreads/posted.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -32,31 +32,37 @@ class EventQueue {
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
 
-  // Adds a value, or hands it to the first who waits; never waits. False when the queue is full: then nothing has happened. Throws
-  // mothreads::Misuse on a closed queue.
+  // Adds a value, or hands it to the first who waits; never waits. When the queue is `full` or `closed` nothing has happened, and the
+  // value is untouched. What a constructor of T throws is thrown here, and leaves the queue as it was.
   template <typename V = T>
     requires std::is_constructible_v<T, V&&>
-  bool signal(V&& value) {
+  mothreads::Posted signal(V&& value) {
     home_.check(kName);
-    if (closed_) throw mothreads::Misuse("Can't write to a closed queue: an EventQueue takes no values after close()");
-    if (!waiters_.is_empty()) return hand_over(T(std::forward<V>(value)));
-    if (values_.size() >= max_length_) return false;
-    values_.emplace_back(std::forward<V>(value));
-    return true;
+    if (closed_) [[unlikely]] return mothreads::Why::closed;
+    if (!waiters_.is_empty()) return signal_to_waiter(std::forward<V>(value));
+    if (values_.size() >= max_length_) return mothreads::Why::full;
+    values_.push_back(std::forward<V>(value));
+    return mothreads::Why::ready;
   }
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
-  T wait(const mothreads::Until& until = {}) {
-    mothreads::Why why = mothreads::Why::ready;
-    if (std::optional<T> value = next(until, why)) return *std::move(value);
-    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
-    internal::throw_timed_out("event queue", why);
+  COOPERATIVE_INLINED T wait() {
+    begin_wait();
+    return values_.is_empty() ? wait_for_next({}) : take_front();  // no Until is made where there is a value
+  }
+  COOPERATIVE_INLINED T wait(const mothreads::Until& until) {
+    begin_wait();
+    return values_.is_empty() ? wait_for_next(until) : take_front();
   }
 
   // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
   std::optional<T> next(const mothreads::Until& until = {}) {
-    mothreads::Why why = mothreads::Why::ready;
-    return next(until, why);
+    begin_wait();
+    if (!values_.is_empty()) return std::optional<T>(std::in_place, take_front());
+    if (closed_) return std::nullopt;
+    Waiter waiter;
+    if (wait_in(waiter, until) != mothreads::Why::ready) return std::nullopt;
+    return std::move(waiter.got);
   }
 
   // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
@@ -90,8 +96,12 @@ class EventQueue {
     }
     T& operator*() { return *value_; }
     Iterator& operator++() {
-      value_ = queue_->next();
-      if (!value_) queue_ = nullptr;
+      value_.reset();
+      if (std::optional<T> next = queue_->next()) {
+        value_.emplace(*std::move(next));
+      } else {
+        queue_ = nullptr;
+      }
       return *this;
     }
     bool operator!=(const Iterator& other) const { return queue_ != other.queue_; }
@@ -113,52 +123,80 @@ class EventQueue {
     std::optional<T> got;
   };
 
+  // While somebody is in the list; that may be fibers alone whose wait is over.
+  template <typename V>
+  mothreads::Posted signal_to_waiter(V&& value) {
+    if constexpr (std::is_nothrow_constructible_v<T, V>) {
+      if (auto* waiter = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
+        waiter->got.emplace(std::forward<V>(value));
+        home_.core().end_wait(*waiter, mothreads::Why::ready);
+        return mothreads::Why::ready;
+      }
+      if (values_.size() >= max_length_) return mothreads::Why::full;
+      values_.push_back(std::forward<V>(value));
+    } else {
+      if (values_.size() >= max_length_ && !can_hand_over()) return mothreads::Why::full;
+      std::optional<T> made(std::in_place, std::forward<V>(value));
+      // Should another thread have ended the last wait meanwhile, the queue has one more than its maximum, rather than lose it.
+      if (!hand_to_waiter(made)) values_.push_back(*std::move(made));
+    }
+    return mothreads::Why::ready;
+  }
+
+  bool can_hand_over() const noexcept {
+    for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
+      if (node->is_claimable()) return true;
+    }
+    return false;
+  }
+
   // To the first who waits; false when nobody could be given it, and then it is still the caller's. A move that throws does so before
   // anybody is claimed.
-  bool hand_to_waiter(T& value) {
+  bool hand_to_waiter(std::optional<T>& value) {
     for (auto* node = waiters_.front(); node != nullptr; node = waiters_.after(*node)) {
       auto& waiter = static_cast<Waiter&>(*node);
-      waiter.got.emplace(std::move(value));
+      waiter.got.emplace(*std::move(value));
       if (waiters_.claim_on_host(waiter)) {
         home_.core().end_wait(waiter, mothreads::Why::ready);
         return true;
       }
-      value = *std::move(waiter.got);
+      value.emplace(*std::move(waiter.got));
       waiter.got.reset();
     }
     return false;
   }
 
-  bool hand_over(T&& value) {
-    if (hand_to_waiter(value)) return true;
-    if (values_.size() >= max_length_) return false;
-    values_.push_back(std::move(value));
-    return true;
-  }
-
-  std::optional<T> take_front() {
-    std::optional<T> value(std::move(values_.front()));
-    values_.pop_front();
+  // A move that throws leaves the value in its place.
+  T take_front() {
+    T value(std::move(values_.front()));
+    values_.drop_front();
     return value;
   }
 
-  std::optional<T> next(const mothreads::Until& until, mothreads::Why& why) {
+  COOPERATIVE_INLINED void begin_wait() {
     home_.check(kName);
-    if (!values_.empty()) return take_front();
-    if (closed_) {
-      why = mothreads::Why::closed;
-      return std::nullopt;
-    }
+    if (!values_.is_empty() || closed_) home_.core().spend_act();  // any other wait begins a new turn
+  }
+  COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const mothreads::Until& until) {
+    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until);
+  }
+  COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
+    if (closed_) [[unlikely]] throw_closed();
     Waiter waiter;
-    why = home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until);
-    if (why != mothreads::Why::ready) return std::nullopt;
-    return std::optional<T>(*std::move(waiter.got));
+    if (const mothreads::Why why = wait_in(waiter, until); why != mothreads::Why::ready) [[unlikely]] throw_ended(why);
+    return *std::move(waiter.got);
+  }
+
+  [[noreturn]] static void throw_closed() { throw Closed("event queue", "the queue is closed, and empty"); }
+  [[noreturn]] static void throw_ended(mothreads::Why why) {
+    if (why == mothreads::Why::closed) throw_closed();
+    internal::throw_wait_ended("event queue", why);
   }
 
   internal::Home home_;
   const std::size_t max_length_;
   bool closed_ = false;
-  std::deque<T> values_;
+  mothreads::internal::RingQueue<T> values_;
   mothreads::internal::WaitList waiters_;
 };
 
@@ -170,8 +208,8 @@ class EventQueue<T>::Branch final : public internal::Branch {
   explicit Branch(EventQueue& queue) : queue_(queue) { queue.home_.check(kName); }
 
   bool hold() override {
-    if (queue_.values_.empty()) return queue_.closed_;
-    waiter_.got = queue_.take_front();
+    if (queue_.values_.is_empty()) return queue_.closed_;
+    waiter_.got.emplace(queue_.take_front());
     return true;
   }
   bool link(mothreads::internal::Wait& wait) override {
@@ -182,11 +220,11 @@ class EventQueue<T>::Branch final : public internal::Branch {
   void unlink() noexcept override { queue_.waiters_.remove(waiter_); }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+    if (!waiter_.got) throw_closed();
   }
   // Also into one that is full by now: see the constructor.
   void put_back() override {
-    if (!queue_.hand_to_waiter(*waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
+    if (!queue_.hand_to_waiter(waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
   }
   std::string name() const override { return "event queue"; }
   T take() {

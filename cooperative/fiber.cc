@@ -10,11 +10,11 @@ namespace internal {
 namespace {
 
 void check_parent(std::string_view name, const SchedulerCore& core, const ParentRef& parent) {
-  if (parent.block->core != &core) {
+  if (parent.block->core != &core || parent.block->core_life != core.life()) {
     throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent of another thread: post a callback to the parent's "
                                         "scheduler, and make it there", name));
   }
-  if (parent.block->id != parent.id || parent.block->state == FiberBlock::State::ended) {
+  if (parent.block->id != parent.id || parent.block->state >= FiberBlock::State::leaving) {
     throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent that has ended: make it under one that still runs",
                                         name));
   }
@@ -28,17 +28,16 @@ using mothreads::Why;
 
 void refuse_handle(const FiberBlock* fiber) {
   if (fiber == nullptr) throw Misuse("this Fiber handle owns no fiber: it was joined, released or moved from");
-  if (fiber->core->has_ended_with_its_scheduler(*fiber)) {
-    throw Misuse(fmt::format("fiber \"{}\" was used after the end of the thread that ran it: join it before, as a static object cannot",
-                             fiber->own_name));
+  if (!fiber->core->lives(fiber->core_life)) {
+    throw Misuse(fmt::format("fiber \"{}\" was used after the end of its thread: join or release it there before", fiber->own_name));
   }
   throw Misuse(fmt::format("fiber \"{}\" was used from another thread than its own: post a callback to its scheduler, or wait for its "
                            "stopped()", fiber->own_name));
 }
 
 void throw_not_joined(const FiberBlock& fiber, Why why) {
-  throw Timedout(fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
-                             why == Why::stopped ? "was stopped" : "timed out"));
+  mothreads::throw_ended_early(why, fiber.own_name, fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
+                                                                why == Why::stopped ? "was stopped" : "timed out"));
 }
 
 void rethrow(FiberBlock& fiber) {
@@ -51,8 +50,8 @@ void rethrow(FiberBlock& fiber) {
 }
 
 void stop_and_wait(FiberBlock& fiber) noexcept {
-  if (!fiber.core->is_its_thread()) {
-    if (fiber.core->has_ended_with_its_scheduler(fiber)) return fiber.core->let_go_late(fiber);
+  if (!SchedulerCore::is_current(fiber.core_life)) {
+    if (!fiber.core->lives(fiber.core_life)) return fiber.core->let_go_after_end(fiber);
     mothreads::internal::fatal_misuse(fmt::format("the handle of fiber \"{}\" was destroyed on another thread than the fiber's: let its own "
                                         "thread destroy it", fiber.own_name));
   }
@@ -60,10 +59,10 @@ void stop_and_wait(FiberBlock& fiber) noexcept {
 }
 
 Signal please_stop_of(FiberBlock& fiber) {
-  if (!fiber.please_stop) {
+  if (!fiber.takes_stop) {
     throw Misuse(fmt::format("fiber \"{}\" has no please_stop, because its function takes none", fiber.own_name));
   }
-  return *fiber.please_stop;
+  return fiber.please_stop;
 }
 
 FiberBlock& new_fiber(const Order& order) {
@@ -72,11 +71,21 @@ FiberBlock& new_fiber(const Order& order) {
   if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
   core.check_limit(name);
-  const bool is_chosen = parent.block != nullptr;
-  if (is_chosen) check_parent(name, core, parent);
-  FiberBlock& fiber = core.make_fiber(name, is_chosen ? parent.block : core.parent_for_new());
+  FiberBlock* its_parent = core.running_fiber();
+  bool may_be_late = false;
+  if (parent.block != nullptr) {
+    check_parent(name, core, parent);
+    its_parent = parent.block;
+    may_be_late = true;
+  } else if (its_parent != nullptr && its_parent->state != FiberBlock::State::begun) [[unlikely]] {
+    its_parent = core.parent_for_new();
+    may_be_late = true;
+  }
+  FiberBlock& fiber = core.make_fiber(name, its_parent);
   fiber.stack_size = order.stack_size;
-  fiber.stays_with_parent = is_chosen;
+  fiber.stack_option = order.stack_option;
+  fiber.stays_with_parent = parent.block != nullptr;
+  fiber.may_be_late = may_be_late;
   return fiber;
 }
 
@@ -85,7 +94,7 @@ void give_please_stop(FiberBlock& fiber, const Signal* shared) {
   if (shared != nullptr) {
     fiber.please_stop = *shared;
   } else {
-    fiber.please_stop.emplace("please_stop for " + fiber.own_name);
+    fiber.please_stop = Signal("please_stop for " + fiber.own_name);
   }
 }
 

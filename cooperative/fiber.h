@@ -14,12 +14,16 @@
 // where it is. Both have until the stop deadline (mothreads/stopping.h): the former is cancelled then, and who still does not end is
 // reported, and the process ends. A failure that nobody takes by join() is logged and makes the exit code non-zero.
 //
+// For the functions of a fiber's own end (a then() function of its stopped(), a destructor of what its function captured or returned) the
+// fiber is over: a join() returns at once, the handle may be destroyed or replaced, and a fiber that is made there belongs to the next
+// above that lives on. This is how a supervisor starts the next.
+//
 // What belongs to the thread and not to the fiber must not be held across a wait when another fiber of that thread may come to it: it
 // would block the thread, and so whoever could let go. That is a std::mutex (a mothreads::Lock or an RLock is the fiber's), and a static
 // variable whose initialiser waits. Nothing can tell it from a thread that waits for another, so nothing reports it.
 //
-// Thread safety: a fiber and its handle belong to one thread; used from another they throw mothreads::Misuse before anything
-// changes. stopped() and please_stop() are Signals, for any thread.
+// Thread safety: a fiber and its handle belong to one thread; used from another, or after its end, they throw mothreads::Misuse before
+// anything changes. Who outlives the thread may only destroy the handle. stopped() and please_stop() are Signals, for any thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -127,8 +131,9 @@ class [[nodiscard]] Fiber {
 
  private:
   friend class FiberParent;
+  COOPERATIVE_INLINED R collect(const mothreads::Until& until);  // join() without the act
   internal::FiberBlock& block() const {
-    if (block_ == nullptr || !block_->core->is_its_thread()) [[unlikely]] internal::refuse_handle(block_);
+    if (block_ == nullptr || !internal::SchedulerCore::is_current(block_->core_life)) [[unlikely]] internal::refuse_handle(block_);
     return *block_;
   }
   void stop_and_wait() noexcept {
@@ -138,7 +143,8 @@ class [[nodiscard]] Fiber {
   internal::FiberBlock* block_ = nullptr;
 };
 
-// Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. The arguments are moved or copied
+// Makes a fiber that calls function(args...), with a please_stop as last argument if it takes one. It begins with the floating-point
+// environment of its maker, as a thread does. The arguments are moved or copied
 // into it, std::ref() passes a reference. Does not wait: the fiber runs in the next round, or begins at once (Start). Throws FiberLimit.
 template <typename F, typename... Args>
 auto spawn(std::string_view name, F&& function, Args&&... args) {
@@ -167,6 +173,13 @@ FiberParent::FiberParent(const Fiber<R>& fiber) : ref_{&fiber.block(), fiber.blo
 
 template <typename R>
 COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {
+  const internal::FiberBlock& fiber = block();
+  if (fiber.state == internal::FiberBlock::State::ended) fiber.core->spend_act();  // any other wait begins a new turn
+  return collect(until);
+}
+
+template <typename R>
+COOPERATIVE_INLINED R Fiber<R>::collect(const mothreads::Until& until) {
   internal::FiberBlock& fiber = block();
   const mothreads::Why why = fiber.core->join(fiber, until);
   if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
@@ -184,10 +197,10 @@ class Fiber<R>::Branch final : public internal::Branch {
   using Result = R;
 
   explicit Branch(Fiber& fiber) : fiber_(fiber), block_(fiber.block()) {
-    if (block_.state != internal::FiberBlock::State::ended) block_.core->check_join(block_);
+    if (block_.state != internal::FiberBlock::State::ended) static_cast<void>(block_.core->check_join(block_));
   }
 
-  bool hold() override { return fiber_.block().state == internal::FiberBlock::State::ended; }
+  bool hold() override { return fiber_.block().core->is_over(fiber_.block()); }
   bool link(mothreads::internal::Wait& wait) override {
     node_.arm(wait, mothreads::Why::ready);
     block_.joiners.push_back(node_);
@@ -196,11 +209,11 @@ class Fiber<R>::Branch final : public internal::Branch {
   void unlink() noexcept override { block_.joiners.remove(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
   void throw_failure() override {
-    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) fiber_.join();
+    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.collect({}));
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
   const void* source_of_one() const override { return &block_; }
-  R take() { return fiber_.join(); }
+  R take() { return fiber_.collect({}); }
 
  private:
   Fiber& fiber_;

@@ -42,11 +42,13 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
 }
 
 FiberGroup::~FiberGroup() {
+  if (place_->born.is_left_behind() && !place_->core->is_its_thread()) return;  // its thread is the parent's, and so are its failures
   if (place_->block != nullptr) {
     if (!place_->core->is_its_thread()) {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed on another thread than its members': let the "
                                                     "thread that made it destroy it", name()));
     }
+    place_->core->step_out(*place_);
     if (place_->core->runs_below(*place_->block)) {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed by one of its own members, which it would wait "
                                                     "for: let the fiber that made it destroy it", name()));
@@ -63,14 +65,16 @@ FiberGroup::~FiberGroup() {
 
 void FiberGroup::join(const mothreads::Until& until) {
   SchedulerCore* its = core();
+  if (its != nullptr) its->step_out(*place_);
   if (its != nullptr && its->runs_below(*place_->block)) {
     throw Misuse(fmt::format("FiberGroup \"{}\" is joined by one of its own members, which it would wait for: let the fiber that "
                              "made it join it", name()));
   }
   if (its != nullptr) {
+    its->spend_act();
     if (const Ended ended = its->await_members(*place_, until); !ended) {
-      throw Timedout(fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
-                                 ended.why() == Why::stopped ? "was stopped" : "timed out"));
+      mothreads::throw_ended_early(ended.why(), name(), fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
+                                                                    ended.why() == Why::stopped ? "was stopped" : "timed out"));
     }
   }
   std::vector<FibersFailed::Failure> failures;
@@ -78,8 +82,9 @@ void FiberGroup::join(const mothreads::Until& until) {
   if (!failures.empty()) throw FibersFailed(std::move(failures));
 }
 
-void FiberGroup::stop() {
+FiberGroup& FiberGroup::stop() {
   if (SchedulerCore* its = core()) its->stop_group(*place_);
+  return *this;
 }
 
 std::size_t FiberGroup::size() const {

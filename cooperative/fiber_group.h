@@ -79,7 +79,8 @@ class FiberGroup {
   void join(const mothreads::Until& until = {});
 
   // Asks them to stop, newest first; does not wait. Members made later are asked at once. A function without please_stop is cancelled.
-  void stop();
+  // Chain: group.stop().join().
+  FiberGroup& stop();
   const mothreads::Signal& please_stop() const { return place_->please_stop; }
 
   const std::string& name() const { return place_->name; }

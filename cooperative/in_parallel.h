@@ -1,12 +1,14 @@
 #pragma once
 
-// Functions in fibers of their own, for the length of one call: nothing of them is left when it returns or throws, so they may use what
-// the caller has by reference.
+// Functions with a limit, or in fibers of their own, for the length of one call: nothing of them is left when it returns or throws, so they
+// may use what the caller has by reference.
 //
 //     auto [a, b] = co::in_parallel([] { return fetch("a"); }, [] { return fetch("b"); });
 //     auto page   = co::with_timeout(absl::Seconds(3), [] { return fetch("c"); });
 //
-// Who gives up on a function cancels its fiber and waits for its end: see FiberCancelled. A caller who is cancelled gives up, too.
+// Who gives up on a function in a fiber of its own cancels that and waits for its end: see FiberCancelled. A caller who is cancelled gives
+// up, too. The function of with_timeout() runs in the caller itself, on his stack and with his locks: its limit unwinds the caller as far
+// as to the call.
 //
 // A caller gets one exception. What functions throw beside it is logged: he knows that his call has failed. One who is cancelled gets
 // none; then each is a failure that nobody joined, which makes the exit code non-zero. The same holds for a Scheduler's
@@ -29,6 +31,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
+#include "cooperative/internal/timeout_scope.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -66,44 +69,52 @@ void log_abandoned(std::string_view what, const std::exception_ptr& failure);
 
 }  // namespace internal
 
+struct ParallelOptions {
+  std::size_t stack_size = 0;  // of each function's fiber, as FiberOptions'
+};
+
 // Calls all of them at a time, and gives their results in their order; of void a std::monostate. The first exception cancels the others,
 // waits for them, and is thrown. Throws FiberLimit.
 template <std::invocable... F>
-auto in_parallel(F&&... functions) {
+auto in_parallel(const ParallelOptions& options, F&&... functions) {
   std::tuple<internal::Part<std::remove_reference_t<F>>...> parts(functions...);
   FiberGroup group(FiberGroupOptions{.name = "in parallel", .fail_fast = true});
   return std::apply(
       [&](auto&... part) {
         std::size_t number = 0;
-        (group.spawn(internal::part_name(++number), std::ref(part)), ...);
+        [[maybe_unused]] const auto start = [&](auto& its_part) {
+          const std::string name = internal::part_name(++number);
+          internal::spawn({.name = name,
+                           .stack_size = options.stack_size,
+                           .stack_option = internal::FiberBlock::StackOption::of_parallel,
+                           .parent = FiberParent(group).ref()},
+                          std::ref(its_part))
+              .release();
+        };
+        (start(part), ...);
         internal::join_parts(group);
         if (!(part.result && ...)) internal::throw_part_cancelled();
         return std::tuple<typename internal::Part<std::remove_reference_t<F>>::Kept...>{*std::move(part.result)...};
       },
       parts);
 }
+template <std::invocable... F>
+auto in_parallel(F&&... functions) {
+  return in_parallel(ParallelOptions{}, std::forward<F>(functions)...);
+}
 
-// Calls it, and gives its result or throws what it throws. When the limit comes first cancels it, waits for it, and throws Timedout.
+// Calls it in this fiber, or this root, and gives its result or throws what it throws. When the limit comes first, the wait in which the
+// function is, or its next one, throws FiberCancelled, as do those after it; then this throws Timedout or Stopped. What the function gives although the
+// limit has come is not lost. Of several, one inside the other, each ends by its own limit; what cancels the fiber goes through them all.
 template <std::invocable F>
 auto with_timeout(const mothreads::Until& until, F&& function) -> std::invoke_result_t<F&> {
-  using R = std::invoke_result_t<F&>;
-  Fiber<R> fiber = spawn("with timeout", [&function]() -> R { return std::invoke(function); });
+  internal::TimeoutScope scope(until);
   try {
-    return fiber.join(until);
-  } catch (const Timedout&) {
-    if (!fiber.owns()) throw;                    // the function's own
-    if (!fiber.is_alive()) return fiber.join();  // it has ended just now, and what it gives is not lost
-  }
-  fiber.cancel();
-  try {
-    fiber.join();
-  } catch (const WasCancelled&) {
-  } catch (const FiberCancelled&) {
-    throw;
+    return std::invoke(function);
   } catch (...) {
-    internal::log_abandoned("with_timeout", std::current_exception());
+    scope.left_by_exception();
+    throw;
   }
-  throw Timedout("with_timeout: the limit came before the function had ended");
 }
 
 }  // namespace cooperative

@@ -1,6 +1,6 @@
 #include "cooperative/quit.h"
 
-#include "cooperative/errors.h"
+#include "cooperative/internal/home.h"
 #include "mothreads/ended.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
@@ -16,7 +16,7 @@ void quit() { MainThread::stop(); }
 void wait_for_quit(const mothreads::Until& until) {
   MainThread::take_signals();
   const Ended ended = MainThread::please_stop().wait(until);
-  if (!ended) throw Timedout(ended.why() == Why::stopped ? "Stopped waiting for quit" : "Timed out waiting for quit");
+  if (!ended) internal::throw_wait_ended("quit", ended.why());
 }
 
 }  // namespace cooperative

@@ -7,7 +7,7 @@
 //       co::wait_for_quit();                        // Ctrl-C, or somebody calls co::quit()
 //     }                                             // leaving the scope stops the server
 //
-// It is the end of the whole program: quit() asks the main thread to stop, as SIGINT and SIGTERM do, and so all threads and fibers below
+// It is the end of the whole program: quit() asks the main thread to stop, as SIGINT and SIGTERM do (but without a drain), and so all threads and fibers below
 // it, newest first, within stop_deadline(). A fiber whose function takes no please_stop is cancelled then. To end one's own loop only,
 // wait for a Signal or an Event. Thread safety: both may be called from any thread and any fiber.
 

@@ -37,7 +37,7 @@ std::string_view RLock::holder() const {
 
 RLock::~RLock() {
   internal::check_nobody_waits(waiters_, kName);
-  if (owner_ != nullptr) {
+  if (owner_ != nullptr && !born_.is_left_behind()) {
     mothreads::internal::fatal_misuse(fmt::format("an RLock was destroyed while \"{}\" holds it: let it outlive who holds it", holder()));
   }
 }
@@ -45,6 +45,7 @@ RLock::~RLock() {
 void RLock::acquire(const mothreads::Until& until) {
   home_.check(kName);
   Context& me = Context::current();
+  if (owner_ == nullptr) home_.core().spend_act();  // to enter it again is no wait, and any other wait begins a new turn
   if (owner_ == nullptr) {
     owner_ = &me;
     owner_id_ = current_id();
@@ -54,7 +55,7 @@ void RLock::acquire(const mothreads::Until& until) {
     return;
   }
   Waiter waiter(me);
-  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_timed_out("RLock", why);
+  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_wait_ended("RLock", why);
 }
 
 void RLock::release() {

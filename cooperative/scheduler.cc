@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/home.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
@@ -89,6 +90,7 @@ class AwaitedCallTurn {
       return;
     }
     FiberBlock& fiber = *state.fiber;
+    core.give_callback_stack(fiber);
     put_job<AwaitedCallTurn, void>(fiber, std::move(turn));
     core.start(fiber);
     core.tell_if_late(fiber);
@@ -140,27 +142,26 @@ struct AwaitedCallBox {
 namespace {
 
 // The caller goes: takes the function back, or cancels it and waits until it has ended. True when it ended by itself after all.
-bool abandon(const std::shared_ptr<AwaitedCall::State>& state, Mailbox& mailbox, SchedulerCore& core) {
+bool abandon(const std::shared_ptr<AwaitedCall::State>& state, const std::shared_ptr<Mailbox>& mailbox, SchedulerCore& core) {
   using Phase = AwaitedCall::State::Phase;
   if (state->move(Phase::waiting, Phase::withdrawn)) return false;
   const mothreads::internal::NoUnwind whole;
-  SchedulerCore::may_be_interrupted(mailbox);
+  SchedulerCore::may_be_interrupted(*mailbox);
   // An errand: a callback that waits must not keep it waiting. When the scheduler has ended, so has the function.
-  core.post_of_user(mailbox,
-                    make_call<Errand::yes>([state] {
-                      if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
-                    }),
-                    "Scheduler::callback_result()");
+  core.post(*mailbox, make_call<Errand::yes>([state] {
+    if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
+  }));
+  SchedulerCore::may_be_interrupted(*mailbox);
   state->done.wait();
   return !state->was_cancelled;
 }
 
 }  // namespace
 
-void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox, SchedulerCore& core,
-                const Until& until) {
+void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, const std::shared_ptr<Mailbox>& mailbox,
+                SchedulerCore& core, const Until& until) {
   using Phase = AwaitedCall::State::Phase;
-  if (const Conductor* conductor = mailbox.conductor()) conductor->check_caller("Scheduler::callback_result()");
+  SchedulerCore::check_caller(*mailbox, "Scheduler::callback_result()");
   if (mothreads::internal::Context::current().must_not_block) {
     throw mothreads::Misuse("Deadlock detected: a function given to Signal::then() called callback_result() on a thread of the library, "
                             "which nothing may block; let it post a callback, or start a thread");
@@ -168,12 +169,18 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
   const std::shared_ptr<AwaitedCall::State>& shared = call->state_;
   AwaitedCall::State& state = *shared;
   const Until limit = until.from_now();
-  const Ended posted = post(make_call(AwaitedCallBox(call, run_in)), limit);
-  if (posted.why() == Why::closed) throw Closed("callback_result() on a scheduler that has ended");
-  if (!posted) throw Timedout("Timed out waiting for room for a callback: the function was not called");
-  bool in_time = true;
+  AwaitedCallBox box(call, run_in);
+  const mothreads::Posted posted = [&] {
+    CallOnOffer<AwaitedCallBox> offer(std::move(box));
+    const mothreads::Posted result = post(*offer, limit);
+    if (result) offer.is_taken();
+    return result;
+  }();
+  if (posted.why() == Why::closed) throw Closed("callback_result", "callback_result() on a scheduler that has ended");
+  if (!posted) throw_wait_ended("room for a callback", posted.why(), ": the function was not called");
+  Ended awaited = Why::ready;
   try {
-    in_time = static_cast<bool>(state.done.wait(limit));
+    awaited = state.done.wait(limit);
   } catch (...) {
     // This context is cancelled itself.
     abandon(shared, mailbox, core);
@@ -183,11 +190,9 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
     }
     throw;
   }
-  SchedulerCore::may_be_interrupted(mailbox);
-  if (!in_time && !abandon(shared, mailbox, core)) {
-    throw Timedout("Timed out waiting for callback result: the function was withdrawn or cancelled");
-  }
-  if (state.now() == Phase::closed) throw Closed("the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
+  SchedulerCore::may_be_interrupted(*mailbox);
+  if (!awaited && !abandon(shared, mailbox, core)) throw_wait_ended("callback result", awaited.why(), ": the function was withdrawn or cancelled");
+  if (state.now() == Phase::closed) throw Closed("callback_result", "the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
   if (state.failure) std::rethrow_exception(std::exchange(state.failure, nullptr));
   if (state.was_cancelled) throw WasCancelled("the function of a callback_result() was cancelled");
 }
@@ -198,7 +203,13 @@ Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(cor
 
 Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::current()); }
 
-bool Scheduler::post(internal::Call& call) const { return core_->post_of_user(*mailbox_, call, "Scheduler::callback()"); }
+mothreads::Posted Scheduler::post(internal::Call& call) const { return core_->post_of_user(mailbox_, call, "Scheduler::callback()"); }
+
+void Scheduler::check_not_in_callbacks() const {
+  if (!is_current() || !core_->is_in_callbacks()) return;
+  throw mothreads::Misuse("a callback asks its own scheduler for a callback_result() in RunIn::callbacks, and would wait for its own end: "
+                          "call the function, or use RunIn::own_fiber");
+}
 
 void Scheduler::refuse_empty_function() {
   throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
@@ -210,6 +221,13 @@ bool Scheduler::is_current() const {
 }
 
 bool Scheduler::has_ended() const { return mailbox_->is_closed(); }
+
+void Scheduler::set_callback_stack_size(std::size_t bytes) const {
+  if (!is_current()) {
+    throw mothreads::Misuse("the stack size of a scheduler's callbacks can be set on its own thread only: set it there before it has any");
+  }
+  core_->set_callback_stack_size(bytes);
+}
 
 SchedulerStatistics Scheduler::statistics() const {
   if (!is_current()) throw mothreads::Misuse("a scheduler's statistics can be had on its own thread only: ask by callback_result()");

@@ -9,6 +9,7 @@
 // Thread safety: every member may be called from any thread, also after the scheduler has ended.
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -22,6 +23,7 @@
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/mailbox.h"
 #include "mothreads/ended.h"
+#include "mothreads/posted.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -36,8 +38,8 @@ namespace internal {
 
 class SchedulerCore;
 
-// How a call is posted: `ready`, or why it could not be, and then it has been dropped.
-using PostCall = absl::FunctionRef<mothreads::Ended(Call& call, const mothreads::Until& until)>;
+// How a call is posted: `ready`, or why it could not be, and then it is still the caller's, as when it throws.
+using PostCall = absl::FunctionRef<mothreads::Posted(Call& call, const mothreads::Until& until)>;
 
 // A call whose caller waits for it.
 class AwaitedCall {
@@ -54,15 +56,15 @@ class AwaitedCall {
 
  private:
   friend struct AwaitedCallBox;
-  friend void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox,
-                         SchedulerCore& core, const mothreads::Until& until);
+  friend void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post,
+                         const std::shared_ptr<Mailbox>& mailbox, SchedulerCore& core, const mothreads::Until& until);
   std::shared_ptr<State> state_;
 };
 
 // Posts it and waits for its end. When the limit comes first: a call that has not begun is withdrawn, one that has is cancelled, and
 // awaited; then throws Timedout. Throws Closed when it was dropped before its turn.
-void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, Mailbox& mailbox, SchedulerCore& core,
-                const mothreads::Until& until);
+void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, const std::shared_ptr<Mailbox>& mailbox,
+                SchedulerCore& core, const mothreads::Until& until);
 
 }  // namespace internal
 
@@ -79,30 +81,38 @@ class Scheduler {
   static Scheduler current();
 
   // Asks it to call `function` in a fiber, after all that was asked before; one that waits keeps the later ones waiting. Never waits
-  // itself. What it throws is logged. False when the scheduler has ended; one that ends before the function's turn drops it, and
-  // logs how many it dropped.
+  // itself. What it throws is logged. When the scheduler has ended: `closed`, and the function is untouched; one that ends before the
+  // function's turn drops it, and logs how many it dropped.
   template <typename F>
     requires std::invocable<std::decay_t<F>&>
-  bool callback(F&& function) const {
+  mothreads::Posted callback(F&& function) const {
     if (internal::is_empty_function(function)) [[unlikely]] refuse_empty_function();
-    return post(internal::make_call(std::forward<F>(function)));
+    internal::CallOnOffer<F> call(std::forward<F>(function));
+    const mothreads::Posted posted = post(*call);
+    if (posted) call.is_taken();
+    return posted;
   }
 
   // The same, in a fiber of its own, and waits for its result, or throws what it threw; on the scheduler's own thread simply calls
-  // it. When the limit comes first throws Timedout, but not before the function is out of the way: one that has not begun never
-  // will, one that has is cancelled, and awaited. So the function may use what the caller has by reference. Throws Closed when the
-  // scheduler has ended, WasCancelled when it ended meanwhile, and mothreads::Misuse in a then() function on a thread of the library,
-  // which nothing may block. With RunIn::callbacks the function runs among the callbacks, in order.
+  // it, at once and without the limit. When the limit comes first throws Timedout, but not before the function is out of the way: one
+  // that has not begun never will, one that has is cancelled, and awaited. So the function may use what the caller has by reference.
+  // Throws Closed when the scheduler has ended, WasCancelled when it ended meanwhile, and mothreads::Misuse in a then() function on a
+  // thread of the library, which nothing may block. With RunIn::callbacks the function runs among the callbacks, in order, on the
+  // scheduler's own thread, too; a callback that asks for it would wait for its own end, and gets mothreads::Misuse.
   template <typename F>
   auto callback_result(F&& function, const mothreads::Until& until = {}) const {
     return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
   }
   template <typename F>
   auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) const {
-    return result_of(run_in, function, until, [this](internal::Call& call, const mothreads::Until&) -> mothreads::Ended {
-      return post(call) ? mothreads::Why::ready : mothreads::Why::closed;
-    });
+    if (run_in == RunIn::own_fiber && is_current()) return std::invoke(function);
+    check_not_in_callbacks();
+    return result_of(run_in, function, until, [this](internal::Call& call, const mothreads::Until&) { return post(call); });
   }
+
+  // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions'
+  // default. A CallbackQueue has an option of its own. Only on its own thread; throws mothreads::Misuse elsewhere.
+  void set_callback_stack_size(std::size_t bytes) const;
 
   bool is_current() const;
   bool has_ended() const;
@@ -115,7 +125,8 @@ class Scheduler {
   friend class SignalCallback;
 
   explicit Scheduler(internal::SchedulerCore& core);
-  bool post(internal::Call& call) const;
+  mothreads::Posted post(internal::Call& call) const;
+  void check_not_in_callbacks() const;
   template <typename F>
   std::invoke_result_t<F&> result_of(RunIn run_in, F& function, const mothreads::Until& until, internal::PostCall post_call) const;
   [[noreturn]] static void refuse_empty_function();
@@ -129,7 +140,6 @@ std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const m
                                               internal::PostCall post_call) const {
   using R = std::invoke_result_t<F&>;
   static_assert(!std::is_reference_v<R>, "the result of a callback cannot be a reference: return a pointer or std::ref()");
-  if (is_current()) return std::invoke(function);
   struct Nothing {};
   struct Call final : internal::AwaitedCall {
     explicit Call(F& its_function) : function(its_function) {}
@@ -144,7 +154,8 @@ std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const m
     std::optional<std::conditional_t<std::is_void_v<R>, Nothing, R>> result;
   };
   const auto call = std::make_shared<Call>(function);
-  internal::await_call(call, run_in, post_call, *mailbox_, *core_, until);
+  const std::shared_ptr<internal::Mailbox> mailbox = mailbox_;  // the function may destroy this handle
+  internal::await_call(call, run_in, post_call, mailbox, *core_, until);
   if constexpr (!std::is_void_v<R>) return R(*std::move(call->result));
 }
 

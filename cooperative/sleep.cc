@@ -1,5 +1,7 @@
 #include "cooperative/sleep.h"
 
+#include <cstdint>
+
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
 
@@ -12,7 +14,16 @@ using mothreads::internal::Wait;
 void sleep(const mothreads::Until& until) {
   const auto reach = SchedulerCore::current_or_null() != nullptr ? Context::Reach::host : Context::Reach::everywhere;
   Wait wait({"sleeps", nullptr, nullptr}, Wait::Spin::no, reach);
+  SchedulerCore* const core = SchedulerCore::current_or_null();
+  if (core == nullptr) {
+    static_cast<void>(wait.park(until));
+    return;
+  }
+  // A limit that has come would come before those who yielded: behind them is where a turn for others is.
+  if (until.has_come()) return core->yield();
+  const std::uint64_t switches = core->counts().switches;
   static_cast<void>(wait.park(until));
+  if (core->counts().switches == switches) core->yield();  // the time came before anybody had a turn
 }
 
 void yield_until_idle(const mothreads::Until& until) {

@@ -6,11 +6,11 @@
 //     readings.signal(reading);                              // any thread, any fiber; never waits
 //     for (const Reading& r : readings.until(please_stop)) plot(r);
 //
+// On a fiber each wait lets others have a turn first, also when there is a value (docs/suspension_points.md).
 // It has no bound: where the producers may be faster than the consumers for long, a mothreads::Queue makes them wait. For loops of
 // others (poll, Qt) it has a descriptor. Thread safety: every member may be called from any thread.
 
 #include <cstddef>
-#include <deque>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -22,10 +22,14 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/ready_descriptor.h"
+#include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/host.h"
+#include "mothreads/contexts/ring.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
+#include "mothreads/posted.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -46,29 +50,26 @@ class ThreadedEventQueue {
   ThreadedEventQueue(const ThreadedEventQueue&) = delete;
   ThreadedEventQueue& operator=(const ThreadedEventQueue&) = delete;
 
-  // Adds a value, or hands it to the first who waits; never waits. Throws mothreads::Misuse on a closed queue.
-  void signal(T value) {
-    mothreads::internal::WaitNode* waiter = nullptr;
-    {
-      mothreads::internal::TinyLock lock(mutex_);
-      if (closed_) throw mothreads::Misuse("a ThreadedEventQueue takes no values after close()");
-      waiter = waiters_.claim_front();
-      if (waiter == nullptr) {
-        values_.push_back(std::move(value));
-        descriptor_.set(true);
-      } else {
-        static_cast<Waiter*>(waiter)->got.emplace(std::move(value));
-      }
+  // Adds a value, or hands it to the first who waits; never waits. When the queue is `closed` nothing has happened, and the value is
+  // untouched, unless another thread closed it while a value of another type was converted, by a conversion that may throw. Whoever is
+  // woken may destroy the queue at once.
+  template <typename V = T>
+    requires std::is_constructible_v<T, V&&>
+  mothreads::Posted signal(V&& value) {
+    if constexpr (std::is_nothrow_constructible_v<T, V>) {
+      return put(std::forward<V>(value));
+    } else {
+      if (is_closed()) return mothreads::Why::closed;
+      return put(T(std::forward<V>(value)));
     }
-    if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
   }
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   T wait(const mothreads::Until& until = {}) {
     mothreads::Why why = mothreads::Why::ready;
     if (std::optional<T> value = take(until, why)) return *std::move(value);
-    if (why == mothreads::Why::closed) throw Closed("the queue is closed, and empty");
-    throw Timedout(why == mothreads::Why::stopped ? "Stopped waiting for event queue" : "Timed out waiting for event queue");
+    if (why == mothreads::Why::closed) throw Closed("event queue", "the queue is closed, and empty");
+    internal::throw_wait_ended("event queue", why);
   }
 
   // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
@@ -97,7 +98,7 @@ class ThreadedEventQueue {
   // For poll(), readable while next() would not wait; only to be looked at, never read. Made at the first call; the queue's.
   int wait_descriptor() {
     mothreads::internal::TinyLock lock(mutex_);
-    return descriptor_.get(closed_ || !values_.empty());
+    return descriptor_.get(closed_ || !values_.is_empty());
   }
 
   // for (const T& value : queue.until(please_stop)) waits for each value, and ends when the queue is closed and empty or the Signal
@@ -107,7 +108,8 @@ class ThreadedEventQueue {
     Iterator(ThreadedEventQueue& queue, mothreads::Signal stop) : queue_(&queue), stop_(std::move(stop)) { ++*this; }
     T& operator*() { return *value_; }
     Iterator& operator++() {
-      value_ = queue_->next(stop_);
+      value_.reset();
+      if (std::optional<T> next = queue_->next(stop_)) value_.emplace(*std::move(next));
       return *this;
     }
     friend bool operator==(const Iterator& iterator, std::default_sentinel_t) { return !iterator.value_; }
@@ -139,37 +141,75 @@ class ThreadedEventQueue {
     std::optional<T> got;
   };
 
-  std::optional<T> take_front() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    std::optional<T> value(std::move(values_.front()));
-    values_.pop_front();
-    if (values_.empty() && !closed_) descriptor_.set(false);
-    return value;
+  bool is_closed() const {
+    mothreads::internal::TinyLock lock(mutex_);
+    return closed_;
+  }
+
+  // A T is made of the value without an exception.
+  template <typename V>
+  mothreads::Posted put(V&& value) {
+    mothreads::internal::WaitNode* waiter = nullptr;
+    {
+      mothreads::internal::TinyLock lock(mutex_);
+      if (closed_) return mothreads::Why::closed;
+      waiter = waiters_.claim_front();
+      if (waiter == nullptr) {
+        values_.push_back(std::forward<V>(value));
+        descriptor_.set(true);
+      } else {
+        static_cast<Waiter*>(waiter)->got.emplace(std::forward<V>(value));
+      }
+    }
+    if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
+    return mothreads::Why::ready;
+  }
+
+  void take_front(std::optional<T>& into) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    into.emplace(std::move(values_.front()));
+    values_.drop_front();
+    if (values_.is_empty() && !closed_) descriptor_.set(false);
+  }
+
+  bool is_ready() const {
+    mothreads::internal::TinyLock lock(mutex_);
+    return closed_ || !values_.is_empty();
   }
 
   std::optional<T> take(const mothreads::Until& until, mothreads::Why& why) {
     using mothreads::Why;
+    // On a fiber others have a turn at each call. Before it, so that nothing is lost.
+    if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null(); core != nullptr && is_ready()) {
+      core->give_turn(mothreads::internal::Host::Unwinds::yes);
+    }
     mothreads::internal::Wait wait({"waits for a value of a ThreadedEventQueue", nullptr, nullptr});
     Waiter waiter(wait, Why::ready);
     {
       mothreads::internal::TinyLock lock(mutex_);
-      if (!values_.empty()) return take_front();
+      if (!values_.is_empty()) {
+        take_front(waiter.got);
+        return std::move(waiter.got);
+      }
       if (closed_) {
         why = Why::closed;
         return std::nullopt;
       }
       waiters_.push_back(waiter);
     }
+    bool was_woken = false;
     absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (was_woken) return;  // then it is off the list, and the queue may be gone
       mothreads::internal::TinyLock lock(mutex_);
       waiters_.remove(waiter);
     };
     why = wait.park(until);
+    was_woken = why == Why::ready || why == Why::closed;
     return std::move(waiter.got);
   }
 
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  std::deque<T> values_ ABSL_GUARDED_BY(mutex_);
+  mothreads::internal::RingQueue<T> values_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
   internal::ReadyDescriptor descriptor_ ABSL_GUARDED_BY(mutex_);
 };
@@ -183,15 +223,15 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
 
   bool hold() override {
     mothreads::internal::TinyLock lock(queue_.mutex_);
-    if (queue_.values_.empty()) return queue_.closed_;
-    waiter_.got = queue_.take_front();
+    if (queue_.values_.is_empty()) return queue_.closed_;
+    queue_.take_front(waiter_.got);
     return true;
   }
   bool link(mothreads::internal::Wait& wait) override {
     wait.context().open_wait();
     waiter_.arm(wait, mothreads::Why::ready);
     mothreads::internal::TinyLock lock(queue_.mutex_);
-    if (!queue_.values_.empty() || queue_.closed_) return false;
+    if (!queue_.values_.is_empty() || queue_.closed_) return false;
     queue_.waiters_.push_back(waiter_);
     return true;
   }
@@ -201,7 +241,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
   }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed("the queue is closed, and empty");
+    if (!waiter_.got) throw Closed("event queue", "the queue is closed, and empty");
   }
   void put_back() override {
     mothreads::internal::WaitNode* waiter = nullptr;

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "cooperative/errors.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
@@ -29,21 +30,16 @@ using mothreads::internal::TimerWheel;
 namespace {
 
 constexpr std::int64_t kNever = TimerWheel::kNever;
-constexpr std::int64_t kForEver = std::numeric_limits<std::int64_t>::max();  // nanoseconds, of an infinite duration
-
-std::int64_t nanoseconds_of(absl::Duration duration) {
-  return duration == absl::InfiniteDuration() ? kForEver : absl::ToInt64Nanoseconds(duration);  // slow for an infinite one
-}
+constexpr std::int64_t kForEver = std::numeric_limits<std::int64_t>::max();  // nanoseconds, as TimerTime's
 
 std::int64_t after(Instant start, std::int64_t nanoseconds) {
   std::int64_t when = 0;
   return __builtin_add_overflow(start.time_since_epoch().count(), nanoseconds, &when) ? kNever : when;
 }
 
-void check_period(absl::Duration timeout) {
-  if (timeout <= absl::ZeroDuration()) {
-    throw Misuse("a Timer that repeats needs a time of more than zero, else it would never rest");
-  }
+void check_period(std::int64_t nanoseconds, bool is_instant) {
+  if (is_instant) throw Misuse("a Timer that repeats needs a duration, not a point in time: give it how long to wait each time");
+  if (nanoseconds <= 0) throw Misuse("a Timer that repeats needs a time of more than zero, else it would never rest");
 }
 
 [[noreturn]] void refuse_empty_function() {
@@ -115,13 +111,15 @@ constexpr TimerOps Timer::kOps{
     .fire = [](TimerNode& node) { static_cast<Timer&>(node).start_call(); },
 };
 
-Timer::Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const TimerOptions& options)
+TimerTime::TimerTime(absl::Time time) : TimerTime(time - absl::Now()) {}
+
+Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
     : TimerNode(kOps),
       repeat_(options.repeat),
-      reuse_(options.reuse),
+      reuse_(options.reuse || options.repeat != Repeat::no),
       function_(std::move(function)) {
   if (!function_) [[unlikely]] refuse_empty_function();
-  if (options.repeat != Repeat::no) check_period(timeout);
+  if (options.repeat != Repeat::no) check_period(time.nanoseconds_, time.is_instant_);
   const auto& maker = mothreads::internal::Context::current();
   if (maker.clock != &core().clock() || maker.log_extras || options.stack_size != 0) [[unlikely]] {
     extras_ = std::make_unique<Extras>(
@@ -129,13 +127,13 @@ Timer::Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const 
   }
   FiberBlock* fiber = core().parent_for_new();
   maker_ = fiber == nullptr ? internal::ParentRef{nullptr, core().stops()} : internal::ParentRef{fiber, fiber->id};
-  set(nanoseconds_of(timeout));
+  set(time);
   arm();
 }
 
 // After the end of its scheduler's life, as a static one: that has taken it from the wheel, and has ended its call.
 void Timer::go_late() noexcept {
-  if (!is_linked() && call_ == nullptr) return;
+  if (home_.has_ended()) return;
   mothreads::internal::fatal_misuse("a Timer was destroyed on another thread than its own: let its own thread destroy it");
 }
 
@@ -147,28 +145,41 @@ void Timer::await_call() noexcept {
   static_cast<void>(core().join(fiber, {}));
 }
 
-void Timer::reset(absl::Duration timeout) {
+void Timer::reset(TimerTime time) {
   home_.check("a Timer");
-  reset(timeout, repeat_);
+  reset(time, repeat_);
 }
 
-void Timer::reset(absl::Duration timeout, Repeat repeat) {
+void Timer::reset(TimerTime time, Repeat repeat) {
   home_.check("a Timer");
-  if (repeat != Repeat::no) check_period(timeout);
+  if (repeat != Repeat::no) check_period(time.nanoseconds_, time.is_instant_);
   if (is_cancelled_) throw Misuse("Cannot reuse this timer: it was cancelled");
-  if (has_ended_) throw Misuse("Cannot reuse this timer: it has gone, and was not made with .reuse = true");
+  if (has_ended_) throw Misuse("Cannot reuse this timer: it has gone, and was made neither to repeat nor with .reuse = true");
   if (repeat != Repeat::no) extras();
   if (maker_.block == nullptr) maker_.id = core().stops();
   disarm();
   repeat_ = repeat;
   was_reset_ = true;
-  set(nanoseconds_of(timeout));
+  counts_from_end_ = call_ != nullptr && !time.is_instant_;
+  if (counts_from_end_) {
+    when = time.nanoseconds_;
+    return;
+  }
+  set(time);
   if (call_ == nullptr) arm();
 }
 
 Timer::Extras& Timer::extras() {
   if (extras_ == nullptr) extras_ = std::make_unique<Extras>(Extras());
   return *extras_;
+}
+
+void Timer::set(TimerTime time) {
+  if (time.is_instant_) {
+    when = time.nanoseconds_;
+  } else {
+    set(time.nanoseconds_);
+  }
 }
 
 // `when` is of no use to the wheel meanwhile: it is not linked.
@@ -178,13 +189,14 @@ void Timer::set(std::int64_t nanoseconds) {
   } else if (nanoseconds == kForEver) {
     when = kNever;
   } else {
-    when = after(core().not_before_now(), nanoseconds);
+    when = after(nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
   }
 }
 
 void Timer::set_with_extras(std::int64_t nanoseconds) {
   extras().period = nanoseconds;
-  when = nanoseconds == kForEver ? kNever : after(&clock() == &core().clock() ? core().not_before_now() : clock().now(), nanoseconds);
+  const bool is_cores = &clock() == &core().clock();
+  when = nanoseconds == kForEver ? kNever : after(!is_cores ? clock().now() : nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
 }
 
 const mothreads::Clock& Timer::clock() const {
@@ -194,7 +206,7 @@ const mothreads::Clock& Timer::clock() const {
 void Timer::arm() noexcept {
   if (when == kNever) return;
   if (&clock() == &core().clock()) {
-    core().add_timer(*this, when);
+    core().add_near_timer(*this, when);
   } else {
     start(nullptr, /*awaits_time=*/true);
   }
@@ -220,6 +232,7 @@ void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
     fiber.log_extras = extras_->log_extras;
     fiber.stack_size = extras_->stack_size;
   }
+  fiber.stack_option = FiberBlock::StackOption::of_timer;
   static_assert(sizeof(Call) <= FiberBlock::kRoom);
   call_ = new (fiber.room) Call(*this, fiber);
   call_->awaits_time = awaits_time;
@@ -237,7 +250,7 @@ bool Timer::was_made_before_the_stop() const { return maker_.block == nullptr &&
 bool Timer::maker_only_ended() const {
   const FiberBlock* const block = maker_.block;
   if (block == nullptr) return false;
-  return block->id != maker_.id || (block->state >= FiberBlock::State::ending && !block->told_to_stop && !block->is_cancelled);
+  return block->id != maker_.id || (block->state > FiberBlock::State::begun && !block->told_to_stop && !block->is_cancelled);
 }
 
 void Timer::call_ended(Call& call) noexcept {
@@ -249,6 +262,8 @@ void Timer::call_ended(Call& call) noexcept {
     if (!is_made_later) is_cancelled_ = true;
   } else if (!was_reset_) {
     set_next();
+  } else if (std::exchange(counts_from_end_, false)) {
+    set(when);
   }
   if (!is_cancelled_) arm();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-// A function that is called when a time has come, in a fiber of its own.
+// A function that is called when a time has come, in a fiber of its own. It begins with the floating-point environment of whoever made the
+// scheduler.
 //
 //     co::Timer once(absl::Seconds(5), [] { alarm(); });
 //     co::Timer each(absl::Milliseconds(100), [] { sample(); }, {.repeat = co::Repeat::at_fixed_rate});
@@ -10,8 +11,11 @@
 // the scheduler's timers. A call runs under the fiber that made the timer, as long as that one runs, and is stopped with it; that
 // cancels the timer. Used, and destroyed, on one scheduler's thread alone, before that scheduler ends.
 
+#include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -20,6 +24,8 @@
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/instant.h"
+#include "mothreads/until.h"
 
 namespace cooperative {
 
@@ -31,17 +37,38 @@ enum class Repeat : std::uint8_t {
 
 struct TimerOptions {
   Repeat repeat = Repeat::no;
-  bool reuse = false;           // one that does not repeat can be set again after it has gone
+  bool reuse = false;          // one that has never repeated can be set again after it has gone; others always can
   std::size_t stack_size = 0;  // as FiberOptions'
+};
+
+// When a Timer goes: so long from the call, or a point of the steady clock, or a wall-clock time, converted at the call.
+class TimerTime {
+ public:
+  TimerTime(absl::Duration duration)
+      // Slow for an infinite one.
+      : nanoseconds_(duration == absl::InfiniteDuration() ? kForEver : absl::ToInt64Nanoseconds(duration)) {}
+  template <typename Rep, typename Period>
+  TimerTime(std::chrono::duration<Rep, Period> duration) : TimerTime(*mothreads::Until(duration).only_duration()) {}
+  TimerTime(mothreads::Instant instant) : nanoseconds_(instant.time_since_epoch().count()), is_instant_(instant != mothreads::Instant::max()) {}
+  TimerTime(absl::Time time);
+  template <std::integral Number>
+  TimerTime(Number) = delete;  // of which unit? use absl::Seconds() and its like
+
+ private:
+  friend class Timer;
+  static constexpr std::int64_t kForEver = std::numeric_limits<std::int64_t>::max();
+
+  std::int64_t nanoseconds_;
+  bool is_instant_ = false;
 };
 
 class Timer : private mothreads::internal::TimerNode {
  public:
   // With absl::InfiniteDuration() it sleeps until reset(). A repeating one uses the same duration each time; it must be more than zero,
-  // else throws mothreads::Misuse.
-  Timer(absl::Duration timeout, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
+  // and no point in time, else throws mothreads::Misuse.
+  Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
   ~Timer() {
-    if (!core().is_its_thread()) [[unlikely]] {
+    if (!home_.is_here()) [[unlikely]] {
       go_late();
     } else {
       disarm();
@@ -51,11 +78,11 @@ class Timer : private mothreads::internal::TimerNode {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Sets it anew, from now: a time that has come but was not acted upon is forgotten; absl::InfiniteDuration() for none. One that comes
-  // during a call is acted upon after it. Throws
-  // mothreads::Misuse after cancel(), and after the end of one that neither repeats nor is for reuse.
-  void reset(absl::Duration timeout);
-  void reset(absl::Duration timeout, Repeat repeat);
+  // Sets it anew, from now: a time that has come but was not acted upon is forgotten; absl::InfiniteDuration() for none. A duration that is
+  // given during a call counts from the end of the call. Throws mothreads::Misuse after cancel(), and after the end of one that was made
+  // neither to repeat nor for reuse.
+  void reset(TimerTime time);
+  void reset(TimerTime time, Repeat repeat);
 
   // It will never call again. A call that is under way goes on. Once more changes nothing.
   void cancel() {
@@ -78,6 +105,7 @@ class Timer : private mothreads::internal::TimerNode {
 
   internal::SchedulerCore& core() const { return home_.core(); }
   Extras& extras();
+  void set(TimerTime time);
   void set(std::int64_t nanoseconds);
   void set_with_extras(std::int64_t nanoseconds);
   const mothreads::Clock& clock() const;
@@ -100,6 +128,7 @@ class Timer : private mothreads::internal::TimerNode {
   Repeat repeat_;
   const bool reuse_;
   bool was_reset_ = false;  // since the call began
+  bool counts_from_end_ = false;  // `when` is a duration from the end of the call
   bool is_cancelled_ = false;
   bool has_ended_ = false;
   Call* call_ = nullptr;

@@ -12,6 +12,8 @@ std::string_view to_string(Why why) {
       return "timed out";
     case Why::stopped:
       return "stopped";
+    case Why::full:
+      return "full";
   }
   return "unknown";
 }

@@ -13,6 +13,7 @@ enum class Why : std::uint8_t {
   closed,     // it can no longer come: the queue is closed (and, for pop, empty)
   timed_out,  // the duration or deadline passed, or a Till given as the limit expired
   stopped,    // the Signal given as the limit went
+  full,       // there was no room, and the verb does not wait for any
 };
 
 std::string_view to_string(Why why);

@@ -1,12 +1,12 @@
 #include "mothreads/lock.h"
 
 #include <cstdio>
-#include <optional>
 
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/spin.h"
+#include "mothreads/internal/lock_entrant.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads {
@@ -28,10 +28,11 @@ struct Lock::Waiter : internal::WaitNode {
 };
 
 Lock::~Lock() {
+  if (born_.is_left_behind()) return;  // whoever is inside or waits may be the parent's
   internal::TinyLock lock(mutex_);
-  if (word_.load(std::memory_order_relaxed) == 0 || (entering_.is_empty() && waiting_.is_empty())) {
-    if ((word_.load(std::memory_order_relaxed) & kHeld) == 0) return;
-  }
+  const std::uint32_t word = word_.load(std::memory_order_relaxed);
+  const bool none_queues = next_ == nullptr && guest_ == nullptr && entering_.is_empty() && late_.is_empty();
+  if ((word & kHeld) == 0 && none_queues && waiting_.is_empty()) return;
   internal::fatal_misuse(
       fmt::format("Lock \"{}\" was destroyed while somebody is inside or waits for it: stop and join those threads first", name_));
 }
@@ -50,72 +51,102 @@ void Lock::fail_not_entered() const {
 
 bool Lock::try_lock() {
   internal::Context& me = internal::Context::current();
-  std::uint32_t word = word_.load(std::memory_order_relaxed);
-  while ((word & kHeld) == 0) {
-    if (word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) {  // as lock()
-      owner_.store(&me, std::memory_order_relaxed);
-      return true;
-    }
-  }
-  return false;
+  if (try_once(me, nullptr) != Tried::taken) return false;
+  owner_.store(&me, std::memory_order_relaxed);
+  return true;
 }
 
-bool Lock::try_enter_spinning() noexcept {
-  for (int i = 0; i < kSpins; ++i) {
-    std::uint32_t word = word_.load(std::memory_order_relaxed);
-    if ((word & kHeld) == 0 &&
-        word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) {  // as lock()
-      return true;
+// --- entering ------------------------------------------------------------------------------------------------------------
+
+Lock::Tried Lock::try_once(internal::Context& me, Entrant* entrant) noexcept {
+  std::uint32_t word = word_.load(std::memory_order_relaxed);
+  while ((word & kHeld) == 0) {
+    if ((word & kQueued) != 0) {
+      internal::TinyLock lock(mutex_);
+      if (take(me, entrant)) return Tried::taken;
+      return (word_.load(std::memory_order_relaxed) & kHeld) != 0 ? Tried::held : Tried::refused;
     }
+    if (word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) return Tried::taken;  // as lock()
+  }
+  return Tried::held;
+}
+
+bool Lock::try_enter_spinning(internal::Context& me, Entrant* entrant) noexcept {
+  // On a host others may run meanwhile, and one of them may be inside.
+  const int spins = me.host == nullptr ? kSpins : 1;
+  for (int i = 0; i < spins; ++i) {
+    const Tried tried = try_once(me, entrant);
+    if (tried != Tried::held) return tried == Tried::taken;
     internal::spin_pause();
   }
   return false;
 }
 
-void Lock::enter_slow() {
-  if (try_enter_spinning()) return;
+void Lock::enter_slow(internal::Context& me) {
+  if (!try_enter_spinning(me, nullptr)) queue_up(me, nullptr);
+}
+
+// How a wait() has ended.
+struct Lock::Return {
+  const internal::Wait& wait;
+  const Until& until;
+  bool is_late;  // its limit has come, or it is being unwound
+};
+
+void Lock::enter_again(internal::Context& me, Return& from) {
+  if (!try_enter_spinning(me, nullptr)) queue_up(me, &from);
+  owner_.store(&me, std::memory_order_relaxed);
+}
+
+void Lock::queue_up(internal::Context& me, Return* from) {
+  Entrant entrant(me.host);
+  bool is_late = from != nullptr && from->is_late;
+  bool has_limit = from != nullptr && !is_late && !from->until.is_never();
+  bool was_woken = false;
+  const Until never;
   for (bool first = true;; first = false) {
     internal::Wait wait({"enters lock", this, write_lock_name});
-    internal::WaitNode node(wait, Why::ready);
+    entrant.arm(wait, Why::ready);
+    internal::WaitList& list = is_late ? late_ : entering_;
     {
       internal::TinyLock lock(mutex_);
-      std::uint32_t word = word_.load(std::memory_order_relaxed);
-      while (true) {
-        // While it is held only the holder of mutex_ changes the word, but for the holder's quick leaving.
-        const std::uint32_t wanted = (word & kHeld) == 0 ? word | kHeld : word | kQueued;
-        if (!word_.compare_exchange_weak(word, wanted, std::memory_order_acquire, std::memory_order_relaxed)) continue;
-        if ((word & kHeld) == 0) return;
-        break;
-      }
+      if (take_or_mark(me, entrant)) return;
+      if (first) entrant.came_at = takings_;
+      // A thread that was woken for a fiber is awake, and may not be for long.
+      entrant.is_urgent = is_late || (was_woken && me.host != nullptr);
       // Who was woken and found the lock taken again keeps its turn.
-      if (first) {
-        entering_.push_back(node);
+      if (was_woken) {
+        list.push_front(entrant);
       } else {
-        entering_.push_front(node);
+        list.push_back(entrant);
       }
     }
     absl::Cleanup leave_list = [&] {
       internal::TinyLock lock(mutex_);
-      entering_.remove(node);
+      list.remove(entrant);
     };
-    static_cast<void>(wait.park(Until()));
-    std::move(leave_list).Cancel();
-    if (try_enter_spinning()) return;
+    if (has_limit) wait.share_deadline(from->wait);
+    was_woken = wait.park(has_limit ? from->until : never) == Why::ready;
+    if (was_woken) {
+      std::move(leave_list).Cancel();
+      if (try_enter_spinning(me, &entrant)) return;
+    } else {
+      is_late = true;
+      has_limit = false;
+    }
   }
 }
 
-internal::Claimed Lock::free_and_choose() {
-  internal::Claimed chosen;
-  if (internal::WaitNode* node = entering_.claim_front()) chosen.add(*node);
-  for (internal::WaitNode* node = waiting_.front(); node != nullptr; node = waiting_.after(*node)) {
-    if (static_cast<Waiter*>(node)->looked_at >= change_ || !node->claim()) continue;
+// --- leaving and waiting -------------------------------------------------------------------------------------------------
+
+// The first that has not looked at the last change. Each looked at the last one when it was put at the end, so those come first.
+internal::WaitNode* Lock::claim_waiter() noexcept {
+  while (internal::WaitNode* node = waiting_.front()) {
+    if (static_cast<Waiter*>(node)->looked_at >= change_) return nullptr;
     waiting_.remove(*node);
-    chosen.add(*node);
-    break;
+    if (node->claim()) return node;
   }
-  const bool queued = !entering_.is_empty() || !waiting_.is_empty();
-  word_.store(queued ? kQueued : 0, std::memory_order_release);  // pairs with the acquire in lock()
-  return chosen;
+  return nullptr;
 }
 
 void Lock::leave_slow() {
@@ -124,16 +155,17 @@ void Lock::leave_slow() {
     internal::TinyLock lock(mutex_);
     if ((word_.load(std::memory_order_relaxed) & kHeld) == 0) [[unlikely]] fail_not_entered();
     ++change_;
-    chosen = free_and_choose();
+    chosen = free_and_choose(internal::Context::current().host);
   }
   chosen.finish_all();  // after the lock is free, so that they need not wait for it at once
 }
 
 Ended Lock::wait(const Until& until, bool changed) {
-  if (owner_.load(std::memory_order_relaxed) != &internal::Context::current()) {
+  internal::Context& me = internal::Context::current();
+  if (owner_.load(std::memory_order_relaxed) != &me) {
     internal::fatal_misuse(fmt::format("wait() on Lock \"{}\" by \"{}\", which is not inside: only who entered may wait, with its own "
                                        "guard",
-                                       name_, internal::Context::current().name));
+                                       name_, me.name));
   }
   internal::Wait wait({"waits in lock", this, write_lock_name});
   Waiter node(wait, Why::ready);
@@ -144,18 +176,21 @@ Ended Lock::wait(const Until& until, bool changed) {
     owner_.store(nullptr, std::memory_order_relaxed);
     waiting_.push_back(node);
     node.looked_at = change_;
-    chosen = free_and_choose();
+    chosen = free_and_choose(me.host);
   }
   chosen.finish_all();
-  absl::Cleanup enter_again = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Return back{wait, until, /*is_late=*/true};
+  absl::Cleanup come_back = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     {
       internal::TinyLock lock(mutex_);
       waiting_.remove(node);
     }
     const internal::NoUnwind whole;
-    this->lock();
+    enter_again(me, back);
   };
-  return wait.park(until);
+  const Why why = wait.park(until);
+  back.is_late = why != Why::ready;
+  return why;
 }
 
 }  // namespace mothreads

@@ -20,7 +20,16 @@
 //     3. A has had its turn for this change and sleeps on, although there is room.
 //
 // The lock belongs to the context (thread or fiber) that entered. It is not re-entrant: entering it again inside is a fatal
-// error. Who runs may take it before those who queue, since handing it over would make convoys; those wake in order.
+// error.
+//
+// Nobody is left out. Those who queue enter in the order they came, but for two liberties that keep it quick, each with a bound. A
+// thread that runs may take the lock before those who queue, since handing it over would make convoys; after kMaxBarges
+// sections of others the first in the queue has it to itself. Fibers of one thread may follow each other before another thread
+// is woken, kMaxOvertakings times in a row. A fiber never enters before another of its own thread that queues. Who comes back
+// from a wait() by its limit is let in at the next leaving, or the one after.
+//
+// Entering a lock that is free is no wait: on a fiber it is an act like others (scheduler's selfishness.h), which may give the others a
+// turn, but it does not unwind one that was cancelled. Waiting for it does, and so does every wait().
 // When not to use it: to hand values over (Queue), to wait for one event (Signal).
 //
 // Thread safety: as a lock. Its name must be valid UTF-8 only for the reader's sake; it is copied.
@@ -32,6 +41,7 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -55,6 +65,9 @@ class ABSL_LOCKABLE Lock {
  public:
   class Held;
 
+  static constexpr std::uint32_t kMaxBarges = 1000;
+  static constexpr std::uint32_t kMaxOvertakings = 64;
+
   explicit Lock(std::string_view name = "lock") : name_(name) {}
   ~Lock();
   Lock(const Lock&) = delete;
@@ -66,11 +79,12 @@ class ABSL_LOCKABLE Lock {
   // The names of the standard library's lockables, for std::scoped_lock and its like. wait() needs enter().
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
     internal::Context& me = internal::Context::current();
+    me.spend_turn();
     // relaxed: only a context's own store can be equal to itself.
     if (owner_.load(std::memory_order_relaxed) == &me) [[unlikely]] fail_entered_twice();
     std::uint32_t expected = 0;
     // acquire pairs with the release in unlock().
-    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) enter_slow();
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) enter_slow(me);
     owner_.store(&me, std::memory_order_relaxed);
   }
   bool try_lock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true);
@@ -85,26 +99,51 @@ class ABSL_LOCKABLE Lock {
 
  private:
   struct Waiter;
+  struct Entrant;
+  struct Return;
 
   static constexpr std::uint32_t kHeld = 1;
-  static constexpr std::uint32_t kQueued = 2;  // somebody is on one of the lists
+  static constexpr std::uint32_t kListed = 2;  // somebody is on one of the lists, or on the way: who leaves looks there
+  static constexpr std::uint32_t kQueued = 4;  // somebody is on the way to enter, or queues: who wants to enter asks under mutex_
 
   [[noreturn]] void fail_entered_twice() const;
   [[noreturn]] void fail_not_entered() const;
-  void enter_slow();
-  bool try_enter_spinning() noexcept;
+  void enter_slow(internal::Context& me);
+  void enter_again(internal::Context& me, Return& from);
+  void queue_up(internal::Context& me, Return* from);
+  enum class Tried : unsigned char { taken, held, refused };
+  Tried try_once(internal::Context& me, Entrant* entrant) noexcept;
+  bool try_enter_spinning(internal::Context& me, Entrant* entrant) noexcept;
   void leave_slow();
   // Leaves and enters: what the analysis cannot follow.
   Ended wait(const Until& until, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
-  // Frees the lock and claims who is to be woken: the first that wants to enter, and one that waits.
-  internal::Claimed free_and_choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Who may enter, and who is next: lock_turns.cc.
+  bool take(internal::Context& me, Entrant* entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool take_or_mark(internal::Context& me, Entrant& entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool may_take(const internal::Context& me, const Entrant* entrant) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool comes_after_its_own(const internal::Host* host) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool has_waited_long(const Entrant& entrant) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void forget_left_behind() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // who was on the way in the parent of a fork()
+  void has_come(const Entrant& entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entrant* choose_next(const internal::Host* host) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entrant* choose_of(const internal::Host* host) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  internal::WaitNode* claim_waiter() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Frees the lock and claims who is to be woken: who is next to enter, and one that waits. `host` is that of who leaves.
+  internal::Claimed free_and_choose(const internal::Host* host) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::atomic<std::uint32_t> word_{0};
   internal::TinyMutex mutex_;
   std::atomic<internal::Context*> owner_{nullptr};
   internal::WaitList entering_ ABSL_GUARDED_BY(mutex_);
-  internal::WaitList waiting_ ABSL_GUARDED_BY(mutex_);
+  internal::WaitList late_ ABSL_GUARDED_BY(mutex_);  // to enter, too: their limits have come
+  Entrant* next_ ABSL_GUARDED_BY(mutex_) = nullptr;   // has been woken to enter, and is on the way
+  Entrant* guest_ ABSL_GUARDED_BY(mutex_) = nullptr;  // likewise, out of turn: it is late, or of the thread that left
+  std::uint64_t takings_ ABSL_GUARDED_BY(mutex_) = 0;     // while somebody queued
+  std::uint32_t overtakings_ ABSL_GUARDED_BY(mutex_) = 0;  // in a row
+  bool was_late_ ABSL_GUARDED_BY(mutex_) = false;          // who was chosen last
+  internal::WaitList waiting_ ABSL_GUARDED_BY(mutex_);  // in the order of the changes that they have looked at
+  const internal::Born born_;
   std::uint64_t change_ ABSL_GUARDED_BY(mutex_) = 0;  // counts the changes that waiters are to look at
   const std::string name_;
 };
@@ -128,6 +167,7 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
   // Blocks until `condition`, called inside the lock, is true, or the limit comes first. True at once costs nothing.
   template <std::predicate Condition>
   Ended wait(Condition condition, const Until& until = {}) {
+    internal::Context::spend_act();
     if (!condition()) {
       const Until limit = until.from_now();  // a duration counts from the call, however often it is woken
       do {

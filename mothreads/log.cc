@@ -50,7 +50,7 @@ class Central {
  public:
   Central() : outlet_(std::make_shared<Outlet>()) {}
   // In the child of a fork(): its destinations are the parent's.
-  explicit Central(const Central& parents) : sink_(parents.sink_), outlet_(std::make_shared<Outlet>(*parents.outlet_)) {}
+  explicit Central(const Central& parents) : sink_(parents.sink_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
   Central& operator=(const Central&) = delete;
 
   void add(std::optional<Line> line) {
@@ -209,7 +209,6 @@ class Central {
       if (born_.is_left_behind()) return;  // a sink has called fork(): the other lines are the parent's
       lines[i].reset();
     }
-    outlet->flush();
     waiting_.fetch_sub(static_cast<std::int64_t>(count), std::memory_order_relaxed);
     batches_.fetch_add(1, std::memory_order_release);  // pairs with the acquire in wait_while_behind()
     internal::futex_wake(&batches_, INT_MAX);
@@ -220,7 +219,7 @@ class Central {
       if (sink != nullptr) {
         (*sink)(line);
       } else {
-        outlet.add(line);
+        outlet.write(line);
       }
     } catch (...) {
       std::fprintf(stderr, "mothreads: a log sink failed (%s) on: %s\n", internal::printable(describe(std::current_exception())).c_str(),
@@ -327,11 +326,7 @@ void write(Level at, std::string text) {
 void set_sink(Sink sink) { central().set_sink(std::move(sink)); }
 
 void to_file(const std::string& path, ToStderr to_stderr) {
-  try {
-    central().to_file(path, to_stderr == ToStderr::yes);
-  } catch (const std::system_error& failed) {
-    throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, failed.code().message()));
-  }
+  central().to_file(path, to_stderr == ToStderr::yes);
 }
 
 Sink json_lines(const std::string& path) {

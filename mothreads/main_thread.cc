@@ -9,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
@@ -46,6 +47,7 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
   }
   if (options.take_signals) internal::begin_signal_thread();  // may throw: nothing else has been done
   set_stop_deadline(options.stop_deadline);
+  internal::Drain::instance().set_time(options.drain);
   const int failures_before = unclaimed_failures();
   internal::set_tills_ended(false);
   internal::begin_log();
@@ -82,6 +84,7 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
   root.set_context(&context);
   context.node = &root;
   internal::set_main_node(nullptr);
+  internal::Drain::instance().set_time(absl::ZeroDuration());
   node->detach();
   internal::end_timers_and_log();
   return code == 0 && unclaimed_failures() > failures_before ? kExitUnclaimedFailure : code;
@@ -91,6 +94,11 @@ void MainThread::stop() {
   refuse_in_simulation("MainThread::stop()");
   internal::request_main_stop();
 }
+void MainThread::drain() {
+  refuse_in_simulation("MainThread::drain()");
+  internal::Drain::instance().begin();
+}
+Signal MainThread::draining() { return internal::main_node().draining(); }
 Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
 void MainThread::take_signals() {
   refuse_in_simulation("MainThread::take_signals()");
@@ -110,7 +118,9 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   ThenId theirs;
   if (options.please_stop) {
     theirs = options.please_stop->then([] { internal::request_main_stop(); });
-    main.please_stop().then([signal = *options.please_stop] { signal.go(); });
+    main.please_stop().then([signal = *options.please_stop] {
+      if (!signal.state().is_owned()) signal.go();  // the end of a thread, say, is for nobody else to tell
+    });
   }
   if (options.wait_forever) {
     main.please_stop().wait();

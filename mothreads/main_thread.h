@@ -15,6 +15,15 @@
 // When the function has ended, its children are told to stop, newest first, and waited for; then the timers and the log end. After a clean
 // stop, also by a signal, the function's own value is the exit code. What a child of fork() may do: docs/process_edges.md.
 //
+// A service can ask for time between "no new work" and "stop", by MainOptions::drain:
+//
+//     running --drain(), first signal--> draining() has gone --> please_stop has gone --> stopped
+//
+// please_stop follows when no DrainHold is left (drain_hold.h), when the drain's time is over, or by stop(). Before that nothing is
+// cancelled, no Till goes early, and the time of stop_deadline has not begun. The second signal prints the report during the drain, too,
+// with what holds it, and does not shorten it; the third ends the process at once. Without a drain both Signals go at the same moment,
+// draining() first, so a library may always use draining(). When the function returns during the drain, the stop follows at once.
+//
 // Without run() the same happens at exit(), but nobody takes the signals: see take_signals() and wait_for_shutdown_signal().
 
 #include <concepts>
@@ -32,6 +41,7 @@
 namespace mothreads {
 
 struct MainOptions {
+  absl::Duration drain = absl::ZeroDuration();          // the most that a drain may take; zero for none, infinite for no limit
   absl::Duration stop_deadline = kDefaultStopDeadline;  // as set_stop_deadline()
   bool take_signals = true;                             // SIGINT and SIGTERM
 };
@@ -58,7 +68,15 @@ class MainThread {
         options);
   }
 
-  // Asks everything to stop, from any thread; does not block. Children are told newest first, Tills that exist go early.
+  // Announces the stop, as the first signal does; does not block. Any thread may call it, once more changes nothing. Without
+  // MainOptions::drain it is stop(). then() functions of draining() run in the caller.
+  static void drain();
+
+  // Goes when the stop has been announced: take no new work. At the latest just before please_stop.
+  static Signal draining();
+
+  // Asks everything to stop, from any thread; does not block. Children are told newest first, Tills that exist go early. During a drain
+  // it ends the drain.
   static void stop();
 
   // Goes when somebody asked, with run()'s function and afterwards.
@@ -68,7 +86,7 @@ class MainThread {
   // options have said. Throws std::system_error.
   static void take_signals();
 
-  // SIGINT or SIGTERM, when one of them asked for the stop; else 0.
+  // SIGINT or SIGTERM, when one of them asked for the stop, or began the drain; else 0.
   static int stop_signal();
 
   // The main thread's place in the tree, to be the parent of what should outlive its maker.

@@ -9,11 +9,14 @@
 //
 // An add that finds a waiting pop gives it the item directly, the one that came first; nobody overtakes it. Waiting adds are
 // served in order, too. A wait that ends by its limit, by close() or by an exception leaves the queue as if it had not begun,
-// and the value with the caller.
+// and the value with the caller; who comes later need not wait until a thread whose limit has come goes on. A value of another type
+// than T is converted when it is taken; where that may throw, before.
+//
+// Whoever learns from close(), add() or pop() of another thread what it waited for may destroy the queue at once.
 //
 // Producers and consumers meet only when the queue is empty or full: each side has a small mutex of its own. T must be
-// movable without exceptions. Its moves and destruction, and for `unique` its copying, hash and ==, run under such a mutex: they
-// must not use the queue, nor throw.
+// movable without exceptions. Its moves and destruction, and for `unique` its hash and ==, run under such a mutex: they must not
+// use the queue, nor throw. What an allocation throws leaves the queue as it was.
 //
 // When not to use it: for one value (Thread::join), or for a state that many look at (Signal).
 //
@@ -30,13 +33,14 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "mothreads/contexts/ring.h"
 #include "mothreads/ended.h"
+#include "mothreads/ended_early.h"
+#include "mothreads/internal/position_index.h"
 #include "mothreads/internal/queue_core.h"
-#include "mothreads/internal/ring.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -50,16 +54,13 @@ struct QueueOptions {
 };
 
 // Thrown by the adds without a limit.
-class QueueClosed : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+using QueueClosed = Closed;
 
 // What pop() gives: an item, or why there is none.
 template <typename T>
 class [[nodiscard]] Popped {
  public:
-  explicit(false) Popped(T&& item) : item_(std::move(item)) {}
+  Popped(std::in_place_t, T&& item) : item_(std::in_place, std::move(item)) {}
   explicit(false) Popped(Why why) : why_(why) {}
 
   explicit operator bool() const { return item_.has_value(); }
@@ -68,8 +69,8 @@ class [[nodiscard]] Popped {
   T& operator*() & { return *item_; }
   const T& operator*() const& { return *item_; }
   T&& operator*() && { return std::move(*item_); }
-  T* operator->() { return &*item_; }
-  const T* operator->() const { return &*item_; }
+  T* operator->() { return item_.operator->(); }
+  const T* operator->() const { return item_.operator->(); }
 
  private:
   std::optional<T> item_;
@@ -117,8 +118,9 @@ class Queue : private internal::QueueCore {
   }
 
   // Puts all to the front so that the first of them is popped first, waiting for room where needed. Throws Misuse for more
-  // than max.
-  void push_all(std::vector<T> values);
+  // than max. Those that are not in the queue when it throws are still in `values`.
+  void push_all(std::vector<T>&& values);
+  void push_all(const std::vector<T>& values) { push_all(std::vector<T>(values)); }
 
   // Appends without regard to max and to close(); never waits.
   template <typename U>
@@ -136,11 +138,11 @@ class Queue : private internal::QueueCore {
 
   // Ends the adding: waiting adds and, once it is empty, waiting pops end `closed`. A second call does nothing.
   void close();
-  const Signal& closed() const { return closed_signal_; }
+  const Signal& closed() const { return closed_signal(); }
 
   // Blocks until it is closed and all items have been popped.
-  void join() const { drained_.wait(); }
-  Ended join(const Until& until) const { return drained_.wait(until); }
+  void join() const { drained_signal().wait(); }
+  Ended join(const Until& until) const { return drained_signal().wait(until); }
 
   // As of some moment during the call.
   std::size_t size() const { return size_now(); }
@@ -159,9 +161,27 @@ class Queue : private internal::QueueCore {
   Range until(Signal signal) { return Range(this, std::move(signal)); }
 
  private:
+  // What an item is made of, without an exception.
+  struct Source {
+    template <typename U>
+    static Source of(std::remove_reference_t<U>& its_value) {
+      using V = std::remove_reference_t<U>;
+      Source source;
+      source.value = const_cast<void*>(static_cast<const void*>(std::addressof(its_value)));
+      source.put = [](internal::Ring<T>& ring, std::uint64_t position, void* from) noexcept {
+        ring.put(position, std::forward<U>(*static_cast<V*>(from)));
+      };
+      if constexpr (std::is_same_v<std::remove_const_t<V>, T>) source.item = std::addressof(its_value);
+      return source;
+    }
+    void* value = nullptr;
+    void (*put)(internal::Ring<T>& ring, std::uint64_t position, void* from) noexcept = nullptr;
+    const T* item = nullptr;  // when it is one already, as always for `unique`
+  };
   struct Producer : internal::WaitNode {
-    T* value = nullptr;
-    Place place = Place::back;
+    explicit Producer(const Source& its_source, Place its_place) : source(its_source), place(its_place) {}
+    const Source source;
+    const Place place;
   };
   struct Consumer : internal::WaitNode {
     std::optional<T>* into = nullptr;
@@ -180,22 +200,27 @@ class Queue : private internal::QueueCore {
   Ended insert(Place place, U&& value, const Until& until);
   // What one side can say by itself, under its own mutex.
   enum class Quick : std::uint8_t { done, blocked, ask_both };
-  Quick try_add_quickly(T& value);
-  Ended insert_converted(Place place, T& value, const Until& until);
-  Ended insert_slowly(Place place, T& value, const Until& until);
-  Quick try_pop_quickly(std::optional<T>& item);
+  template <typename U>
+  Quick try_add_quickly(U&& value) noexcept;
+  template <typename U>
+  Ended insert_unfailing(Place place, U&& value, const Until& until);
+  Ended insert_slowly(Place place, const Source& source, const Until& until);
+  Quick try_pop_quickly(std::optional<T>& item) noexcept;
   Popped<T> pop_slowly(const Until& until);
 
   // The rest with both mutexes held.
-  std::optional<Why> try_insert_locked(Place place, T& value, internal::Claimed& claimed);
-  std::optional<Popped<T>> try_pop_locked(internal::Claimed& claimed);
+  std::optional<Why> try_insert_locked(Place place, const Source& source, internal::Claimed& woken);
+  std::optional<Popped<T>> try_pop_locked(Afterwards& afterwards) noexcept;
   bool has_room() const { return positions_in_use() < max(); }
-  void reserve_one();
-  void put_locked(Place place, T& value) noexcept;
+  // Throw std::bad_alloc, changing nothing.
+  void reserve_one() { reserve(positions_in_use() + 1); }
+  void reserve(std::size_t items);
+  void put_locked(Place place, const Source& source) noexcept;
   T take_locked() noexcept;
+  void shrink_if_sparse() noexcept;
   bool holds(const T& value) const noexcept;
   // Moves items from waiting adds into the queue and from the queue to waiting pops, as far as both go.
-  void settle(internal::Claimed& claimed);
+  void settle(internal::Claimed& woken) noexcept;
 
   internal::Ring<T> ring_;  // changed under both mutexes, so that either is enough to use it
 
@@ -204,8 +229,7 @@ class Queue : private internal::QueueCore {
     { value == value } -> std::convertible_to<bool>;
     T(value);
   };
-  using Values = std::conditional_t<kCanBeUnique, std::unordered_set<T>, std::unordered_set<int>>;
-  std::unique_ptr<Values> values_;  // those in the queue, for `unique`
+  std::unique_ptr<internal::PositionIndex> index_;  // of the items, for `unique`
 };
 
 }  // namespace mothreads

@@ -9,7 +9,7 @@
 //
 // The thread has a name and is a child of the main thread; what it starts inside the scope is stopped and waited for at the
 // scope's end. Without it a foreign thread can still wait, log and use queues, but nobody waits for it.
-// Throws Misuse on a thread that the library knows already.
+// Throws Misuse on a thread that the library knows already, and on one of the library's own.
 
 #include <string_view>
 

@@ -35,6 +35,7 @@ Signal& Signal::operator=(Signal&& other) noexcept {
 void Signal::wait() const { static_cast<void>(wait(Until())); }
 
 Ended Signal::wait(const Until& until) const {
+  internal::Context::spend_act();
   if (state_->is_gone()) return Why::ready;
   if (const auto why = until.has_come()) return *why;  // no wait, so right also where waiting is refused
   internal::Wait wait({"waits for signal", state_, write_signal_name});

@@ -5,11 +5,13 @@
 // A Signal is a cheap handle: copies share one state. Everything before go() happens before everything after a true bool()
 // or a wait() that ended ready, and before the functions given to then().
 //
+// Some Signals are the library's to let go: `stopped()` of a thread or a fiber, `closed()` of a queue. go() on them is Misuse.
+// A `please_stop` is a request, and anybody may make it.
+//
 // Thread safety: every member may be called from any thread or fiber at any time.
 
 #include <compare>
 #include <concepts>
-#include <cstdint>
 #include <exception>
 #include <functional>
 #include <ostream>
@@ -26,16 +28,16 @@ namespace mothreads {
 
 class Until;
 
-// Names a function given to then(), for remove_then().
+// Names a function given to then(), for remove_then(). Once that function is over the name is of no use, and does no harm.
 class ThenId {
  public:
   ThenId() = default;
-  friend bool operator==(ThenId, ThenId) = default;
+  friend bool operator==(const ThenId&, const ThenId&) = default;
 
  private:
   friend class Signal;
-  explicit ThenId(std::uint64_t number) : number_(number) {}
-  std::uint64_t number_ = 0;
+  explicit ThenId(internal::CallbackId id) noexcept : id_(std::move(id)) {}
+  internal::CallbackId id_;
 };
 
 class Signal {
@@ -54,7 +56,13 @@ class Signal {
 
   // Makes it true: releases all waiters in the order they came, then runs the then() functions in the order they were given,
   // in this thread. True for the one call that did it; later calls change nothing and do not wait for those functions.
-  bool go() const { return state_->go(0); }
+  //
+  // Called inside a then() function, it makes the Signal true and releases its waiters at once, but leaves its functions to the
+  // go() that runs that function: they run after it, in the order in which the Signals went, before that go() returns. So a
+  // chain of any length needs no stack. If the function waits, they run before it blocks, since it may wait for what they do.
+  //
+  // Throws Misuse on a Signal that is the library's to let go.
+  bool go() const { return state_->go_by_user(); }
 
   // Blocks until it goes.
   void wait() const;
@@ -63,9 +71,15 @@ class Signal {
   Ended wait(const Until& until) const;
 
   // Runs `function` once when it goes, in the thread that calls go() (for a Till the library's timer thread); now, if it has
-  // gone. `function` must not block: a wait in it is reported, and on the library's own threads refused. What it throws goes
-  // to `on_error`, or is logged. It is kept, and so is what can make this signal go, also without any handle to it, until it
-  // has run or can no longer run.
+  // gone, or after the function that runs now if that one was run so itself. `function` must not block: a wait in it is
+  // reported, and on the library's own threads refused. What it throws goes to `on_error`, or is logged. A function that can
+  // only be moved will do. std::bad_alloc leaves everything as it was.
+  //
+  // It is kept, and so is what can make this signal go, also without any handle to it, until it has run or can no longer run;
+  // then it is destroyed, and what only it holds. What a function holds cannot be seen from outside: one that holds the last
+  // handle of what can make its own signal go, as in (a | b).then([a] {}), is kept for ever unless `a` or `b` goes, or
+  // remove_then() takes it back. Let it hold something else, or a Signal that goes sooner or later.
+  // A function that is destroyed with the last handle of its signal, while another function is destroyed, is so after that one.
   template <std::invocable F>
   ThenId then(F&& function) const {
     return ThenId(state_->then(absl::AnyInvocable<void()>(std::forward<F>(function))));
@@ -81,9 +95,9 @@ class Signal {
     });
   }
 
-  // Takes the function back. True when it will never run. When it is running in another thread, waits until it has ended;
-  // from inside the function itself returns at once.
-  bool remove_then(ThenId id) const { return state_->remove_then(id.number_); }
+  // Takes the function back, in constant time. True when it will never run. When it is running in another thread or fiber, waits
+  // until it has ended; from inside the function itself returns at once.
+  bool remove_then(ThenId id) const { return state_->remove_then(id.id_); }
 
   // As given, or made of the inputs' names ("a | b"); "anonymous signal" without one.
   std::string name() const;
@@ -104,8 +118,8 @@ class Signal {
   friend Signal operator&(std::same_as<bool> auto a, const Signal& b) { return b & a; }
 
   // The same of many. any_of({}) is NEVER, all_of({}) is DONE.
-  static Signal any_of(std::span<const Signal> signals);
-  static Signal all_of(std::span<const Signal> signals);
+  static Signal any_of(std::span<const Signal> inputs);
+  static Signal all_of(std::span<const Signal> inputs);
 
   // For the library.
   internal::SignalState& state() const noexcept { return *state_; }

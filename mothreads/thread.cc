@@ -1,6 +1,7 @@
 #include "mothreads/thread.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include <fmt/core.h>
 
@@ -21,10 +22,10 @@ std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
   return text;
 }
 
-// The node of the calling context as a parent; warns about a thread that should have registered.
+// The node of the calling context; warns about a thread that should have registered.
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
-  if (context.node->takes_children()) return *context.node;
+  if (context.node->takes_children() || context.must_not_block) return *context.node;
   static thread_local bool warned = false;
   if (!std::exchange(warned, true)) {
     log::warning("thread \"{}\" is not known. Make a RegisterThread at its entry point, so that it has a name and a parent", context.name);
@@ -62,24 +63,35 @@ Signal please_stop_for(const ThreadOptions& options) {
 }
 
 void start_thread(ThreadNode& thread, const ThreadOptions& options) {
-  Node* parent = options.parent ? &options.parent->node() : &current_node();
-  if (!parent->takes_children()) parent = &main_node();
-  thread.start(*parent, options.stack_size);
+  if (options.stack_size != 0 && options.stack_size < kLeastThreadStack) {
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                            fmt::format("cannot start thread \"{}\" with a stack of {} bytes: the least is {}, kLeastThreadStack",
+                                        thread.name(), options.stack_size, kLeastThreadStack));
+  }
+  if (!options.parent) {
+    static_cast<void>(current_node());
+    thread.start(*parent_for_new(), options.stack_size);
+  } else {
+    Node& parent = options.parent->node().parent_of_new();
+    thread.start(parent.takes_children() ? parent : main_node(), options.stack_size);
+  }
 }
 
 void throw_timeout(const ThreadNode& thread, Why why) {
-  throw ThreadTimeout(fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
-                                  why == Why::stopped ? "was stopped" : "timed out"));
+  throw_ended_early(why, thread.name(), fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
+                                                    why == Why::stopped ? "was stopped" : "timed out"));
 }
 
 void stop_and_wait(ThreadNode& thread) noexcept {
   const NoUnwind whole;
+  if (thread.is_in_its_end()) return thread.release();
   if (!thread.stopped()) {
     thread.request_stop();
     try {
       static_cast<void>(thread.wait_stopped(Until()));
     } catch (const Misuse& misuse) {
-      fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}", misuse.what()));
+      fatal_misuse(fmt::format("the handle of thread \"{}\" was destroyed where it cannot be waited for: {}; or release() the handle",
+                               thread.name(), misuse.what()));
     }
   }
   thread.reap();

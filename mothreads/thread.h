@@ -13,6 +13,10 @@
 // the handle. A stop that takes longer than stop_deadline() ends the process with a report (stopping.h). A failure that nobody
 // takes by join() is logged and makes the exit code non-zero.
 //
+// For the functions of a thread's own end (a then() function of its stopped(), a destructor of what its function captured) the thread is over:
+// a join() returns at once, the handle may be destroyed or replaced, and a thread that is started there belongs to the next above that lives
+// on. This is how a supervisor starts the next.
+//
 // Everything in a thread happens before a join() that returns and before a true `stopped`.
 
 #include <concepts>
@@ -29,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "mothreads/ended_early.h"
 #include "mothreads/internal/thread_state.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
@@ -40,11 +45,8 @@ template <typename R>
 class ThreadHandle;
 struct ThreadOptions;
 
-// join() did not end in time, or was stopped: the thread goes on.
-class ThreadTimeout : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+// The original's name: join() did not end in time, and the thread goes on.
+using ThreadTimeout = Timedout;
 
 // Several threads were joined and some of them failed.
 class ThreadsFailed : public std::runtime_error {
@@ -98,11 +100,15 @@ class Thread {
   internal::Ref<internal::Node> node_;
 };
 
+// The least ThreadOptions::stack_size: the library's part of a thread's end, with a log line and the stop of whatever runs below it, fits.
+inline constexpr std::size_t kLeastThreadStack = std::size_t{64} * 1024;
+
 struct ThreadOptions {
   std::string name;
   std::optional<Thread> parent = std::nullopt;       // who stops and waits for it; default the current thread
   std::optional<Signal> please_stop = std::nullopt;  // may be shared: whoever makes it go stops all that have it
-  std::size_t stack_size = 0;                        // bytes; 0 for the system's default (8 MiB of address space)
+  std::size_t stack_size = 0;                        // bytes, at least kLeastThreadStack, else run() throws std::system_error; 0 for
+                                                     // the system's default (8 MiB of address space)
 };
 
 // Owns a thread whose function returns R. Movable; not thread-safe itself.
@@ -121,7 +127,7 @@ class [[nodiscard]] ThreadHandle {
   ~ThreadHandle() { stop_and_wait(); }
 
   // Waits until it has stopped, with all its children, and gives its result, or throws what it threw. The handle then owns
-  // nothing. When the limit comes first throws ThreadTimeout, and the handle still owns the thread. Throws Misuse when it can
+  // nothing. When the limit comes first throws Timedout or Stopped, and the handle still owns the thread. Throws Misuse when it can
   // never end: a thread that joins itself, or one that it runs under.
   R join(const Until& until = {});
 
@@ -134,8 +140,9 @@ class [[nodiscard]] ThreadHandle {
   // Hands the thread to its parent, which stops and waits for it when the parent's own function has ended. What the thread uses
   // must outlive that. Its result is dropped, its failure logged.
   void release() {
-    state().release();
-    state_ = {};
+    static_cast<void>(state());
+    const internal::Ref<internal::ThreadState<R>> released = std::exchange(state_, {});
+    released->release();
   }
 
   Signal stopped() const { return state().stopped(); }

@@ -4,6 +4,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -49,35 +50,55 @@ void GroupNode::await_end() {
   mark_stopped();
 }
 
-void GroupNode::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
-  if (stop_in_turn_) {
-    tell_next(deadline);
-  } else {
-    Node::tell_children(newest_first, deadline);
-  }
+std::vector<Ref<Node>> GroupNode::first_to_tell(const std::optional<Instant>& deadline) {
+  return stop_in_turn_ ? take_turn() : Node::first_to_tell(deadline);
 }
 
-void GroupNode::tell_next(const std::optional<Instant>& deadline) {
-  for (const Ref<Node>& member : children()) {
-    if (member->stopped()) continue;
-    // Whether it was told before says nothing: somebody may have told it alone.
-    if (in_turn_.exchange(member->id()) == member->id()) return;
-    member->request_stop(deadline, clock());
-    member->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(group->deadline()); });
-    return;
-  }
+// acq_rel on `turns_`: each looker sees what the one before it has written.
+std::vector<Ref<Node>> GroupNode::take_turn() {
+  if (turns_.fetch_add(1, std::memory_order_acq_rel) != 0) return {};
+  return look_for_next();
 }
+
+std::vector<Ref<Node>> GroupNode::look_for_next() {
+  do {
+    Ref<Node> member = newest_running_child();
+    // Whether it was told before says nothing: somebody may have told it alone.
+    if (member && std::exchange(in_turn_, member->id()) != member->id()) {
+      being_told_ = member;
+      std::vector<Ref<Node>> only;
+      only.push_back(std::move(member));
+      return only;
+    }
+  } while (turns_.fetch_sub(1, std::memory_order_acq_rel) != 1);
+  return {};
+}
+
+// For the looker, when the member has been told.
+std::vector<Ref<Node>> GroupNode::next_to_tell() {
+  if (!stop_in_turn_) return {};
+  const Ref<Node> told = std::move(being_told_);
+  told->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
+  if (turns_.fetch_sub(1, std::memory_order_acq_rel) == 1) return {};
+  return look_for_next();
+}
+
+void GroupNode::tell_next() { StopWalk().tell(*this, take_turn()); }
 
 }  // namespace internal
 
 ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
     : node_(internal::Ref<internal::GroupNode>::adopt(new internal::GroupNode(options, Clock::current()))) {
   if (options.name.empty()) throw Misuse("a ThreadGroup needs a name: give one that says what its members do");
-  node_->attach_to(internal::parent_for_new());
+  // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
+  internal::Ref<internal::Node> parent = internal::parent_for_new();
+  while (parent->is_only_its_children()) parent = parent->next_above();
+  node_->attach_to(*parent);
 }
 
 ThreadGroup::~ThreadGroup() {
   if (node_->is_left_behind()) return;  // its members are not in this process
+  internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed by one of its own members, which it would wait for: let "
                                        "the thread that made it destroy it",
@@ -85,7 +106,11 @@ ThreadGroup::~ThreadGroup() {
   }
   const internal::NoUnwind whole;
   node_->request_stop();
-  node_->await_end();
+  try {
+    node_->await_end();
+  } catch (const Misuse& misuse) {
+    internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed where its members cannot be waited for: {}", name(), misuse.what()));
+  }
   node_->detach();
   for (const auto& [member, failure] : node_->take_failures()) internal::report_unclaimed_failure("thread", member, failure);
 }
@@ -95,14 +120,16 @@ void ThreadGroup::join(const Until& until) {
     throw Misuse(fmt::format("ThreadGroup \"{}\" was made in the process that made this one by fork(), where its members are: join it there",
                              name()));
   }
+  internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     throw Misuse(fmt::format("ThreadGroup \"{}\" is joined by one of its own members, which it would wait for: let the thread that "
                              "made it join it",
                              name()));
   }
   if (const Ended ended = node_->await_members(until); !ended) {
-    throw ThreadTimeout(fmt::format("ThreadGroup {} timeout: the join {} before all members had stopped", name(),
-                                    ended.why() == Why::stopped ? "was stopped" : "timed out"));
+    throw_ended_early(ended.why(), name(),
+                      fmt::format("ThreadGroup {} timeout: the join {} before all members had stopped", name(),
+                                  ended.why() == Why::stopped ? "was stopped" : "timed out"));
   }
   auto failed = node_->take_failures();
   if (failed.empty()) return;

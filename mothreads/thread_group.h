@@ -40,11 +40,14 @@ class ThreadGroup {
   Thread run(std::string_view name, F&& function, Args&&... args);
 
   // Waits until all members have stopped, also those started meanwhile, and then throws ThreadsFailed when any failed since the
-  // last call. The limit ends it with ThreadTimeout. It does not stop them: close what feeds them, or call stop().
+  // last call. The limit ends it with Timedout or Stopped. It does not stop them: close what feeds them, or call stop().
   void join(const Until& until = {});
 
-  // Asks them to stop, newest first; does not block. Members started later are asked at once.
-  void stop() { node_->request_stop(); }
+  // Asks them to stop, newest first; does not block. Members started later are asked at once. Chain: group.stop().join().
+  ThreadGroup& stop() {
+    node_->request_stop();
+    return *this;
+  }
   const Signal& please_stop() const { return node_->please_stop(); }
 
   const std::string& name() const { return node_->name(); }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <utility>
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/tills.h"
@@ -29,17 +30,17 @@ class TillState final : public SignalState, private TimerNode {
 
   static const TimerOps kOps;
 
-  // Whether the Tills fired by this thread just now are due, or are sent early.
-  static inline constinit thread_local bool tills_going_early = false;
+  static void send_early(TimerNode& node) { finish(node, 0); }
 
  private:
   static bool take(TimerNode& node) {
     auto& state = static_cast<TillState&>(node);
     return state.timers_own_ || state.ref_unless_dying();
   }
-  static void fire(TimerNode& node) {
+  static void fire(TimerNode& node) { finish(node, kTimed); }
+  static void finish(TimerNode& node, std::uint32_t flags) {
     auto& state = static_cast<TillState&>(node);
-    state.go(tills_going_early ? 0 : kTimed);
+    state.go(flags);
     state.unref();
   }
 
@@ -50,7 +51,7 @@ class TillState final : public SignalState, private TimerNode {
     timers_.cancel(*this);
   }
 
-  void keep_for_then(std::vector<SignalState*>&) override {
+  void keep_for_then(Relay*&) noexcept override {
     timers_.with_pending(*this, [this](bool pending) {
       if (!pending) return;
       timers_own_ = true;
@@ -58,12 +59,15 @@ class TillState final : public SignalState, private TimerNode {
     });
   }
 
-  void leave_if_unseen(std::vector<SignalState*>&) override {
+  void keep_no_more() noexcept override {
+    bool was_theirs = false;
     {
       TinyLock lock(mutex_);
-      if (!is_of_no_use() || references_.load(std::memory_order_acquire) != 2) return;  // the timers' and the caller's
+      if (!is_kept_for_nothing()) return;
+      kept_ = turned_ = false;
+      timers_.with_pending(*this, [&](bool pending) { was_theirs = pending && std::exchange(timers_own_, false); });
     }
-    if (timers_.cancel(*this)) unref();
+    if (was_theirs) unref();  // the caller has a reference
   }
 
   void write_name(char* buffer, std::size_t size, int) const override {
@@ -76,11 +80,7 @@ class TillState final : public SignalState, private TimerNode {
 
 constexpr TimerOps TillState::kOps{take, fire};
 
-void send_tills_early() {
-  TillState::tills_going_early = true;
-  fire_everywhere(TillState::kOps);
-  TillState::tills_going_early = false;
-}
+void send_tills_early() { fire_everywhere(TillState::kOps, TillState::send_early); }
 
 void set_tills_ended(bool ended) { tills_ended.store(ended, std::memory_order_release); }
 
@@ -105,6 +105,8 @@ internal::SignalState* make_till(absl::Duration duration) {
 }
 
 }  // namespace
+
+bool Till::went_early() const noexcept { return static_cast<bool>(*this) && state().as_limit() != Why::timed_out; }
 
 Till::Till(absl::Duration duration) : Signal(make_till(duration)) {}
 Till::Till(Instant instant) : Signal(make_till(Clock::current(), Clock::current().now(), instant)) {}

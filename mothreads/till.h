@@ -10,7 +10,8 @@
 //
 // When the main thread is asked to stop, the Tills that exist go early, once, so that loops over Tills look at their
 // please_stop; those made later run normally, so that grace periods work. Once the timers have ended, with MainThread::run, a
-// new Till is DONE. Functions given to then() run on the timer thread and delay the other timers: they must not block.
+// new Till is DONE. went_early() tells such an end from the time's; a wait with the Till as its limit ends `stopped` then, not
+// `timed_out`. Functions given to then() run on the timer thread and delay the other timers: they must not block.
 //
 // Thread safety: as Signal.
 
@@ -25,7 +26,7 @@
 
 namespace mothreads {
 
-class Till : public Signal {
+class [[nodiscard]] Till : public Signal {
  public:
   // So long from now; gone at once for zero or less.
   explicit Till(absl::Duration duration);
@@ -40,6 +41,9 @@ class Till : public Signal {
 
   template <std::integral Number>
   explicit Till(Number) = delete;  // of which unit? use absl::Seconds() and its like
+
+  // True when it has gone without its time: at the stop, or by somebody's go(). False before it goes.
+  bool went_early() const noexcept;
 };
 
 }  // namespace mothreads

@@ -3,60 +3,70 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
-
 #include "mothreads/clock.h"
+#include "mothreads/misuse.h"
 
 namespace mothreads {
+namespace {
 
-Until::Until(absl::Time time) : Until(time - absl::Now()) {}
+// `duration` after `instant`, or nothing where the clock cannot count so far.
+std::optional<Instant> sum(Instant instant, absl::Duration duration) {
+  std::int64_t when = 0;
+  const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(duration);  // the nearest number there is
+  if (!__builtin_add_overflow(instant.time_since_epoch().count(), nanoseconds, &when)) return Instant(std::chrono::nanoseconds(when));
+  return duration > absl::ZeroDuration() ? std::nullopt : std::optional(Instant::min());
+}
+
+}  // namespace
+
+void internal::refuse_nan() {
+  throw Misuse("a duration or time of NaN seconds says no time: check the calculation that it comes from");
+}
+
+Until::Until(absl::Time time) : Until(after(time - absl::Now())) {}
+
+Until Until::after(absl::Duration from_now) {
+  if (from_now == absl::InfiniteDuration()) return Until();
+  const std::optional<Instant> instant = sum(Clock::current().now(), from_now);
+  return instant ? Until(*instant) : Until();
+}
+
+Until Until::at_steady(absl::Duration since_epoch) {
+  if (since_epoch == absl::InfiniteDuration()) return Until();
+  // The nearest number there is: a point that the clock cannot count is its last or its first.
+  return Until(Instant(std::chrono::nanoseconds(absl::ToInt64Nanoseconds(since_epoch))));
+}
+
+void Until::include(const Until& other) {
+  instant_ = std::min(instant_, other.instant_);
+  duration_ = std::min(duration_, other.duration_);
+  for (const internal::LimitSignal& signal : other.signals_) signals_.push_back(signal);
+  is_limited_ = is_limited_ || other.is_limited_;
+}
 
 std::optional<Why> Until::has_come() const {
-  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->signal_ != nullptr && *limit->signal_) return limit->signal_->state().as_limit();
-    if (limit->duration_ <= absl::ZeroDuration()) return Why::timed_out;
-    if (limit->instant_ != kNoInstant && Clock::current().now() >= limit->instant_) return Why::timed_out;
+  for (const internal::LimitSignal& signal : signals_) {
+    if (signal.state().is_gone()) return signal.state().as_limit();
   }
+  if (duration_ <= absl::ZeroDuration()) return Why::timed_out;
+  if (instant_ != kNoInstant && Clock::current().now() >= instant_) return Why::timed_out;
   return std::nullopt;
 }
 
 Until::Until(Resolved, const Until& limit)
-    : also_(&limit), is_limited_(limit.is_limited_), ignores_durations_(true), instant_(limit.deadline(Clock::current()).value_or(kNoInstant)) {}
-
-Until Until::resolved() const { return {Resolved{}, *this}; }
+    : instant_(limit.deadline(Clock::current()).value_or(kNoInstant)), signals_(limit.signals_), is_limited_(limit.is_limited_) {}
 
 std::optional<Instant> Until::deadline(const Clock& clock) const {
   std::optional<Instant> earliest;
-  std::optional<Instant> now;
-  const auto consider = [&](Instant instant) { earliest = earliest ? std::min(*earliest, instant) : instant; };
-  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->instant_ != kNoInstant) consider(limit->instant_);
-    if (limit->ignores_durations_) break;
-    if (limit->duration_ == absl::InfiniteDuration()) continue;
-    if (!now) now = clock.now();
-    // A duration longer than the clock can count is as good as never.
-    std::int64_t when = 0;
-    const std::int64_t nanoseconds = std::max<std::int64_t>(absl::ToInt64Nanoseconds(limit->duration_), 0);
-    if (!__builtin_add_overflow(now->time_since_epoch().count(), nanoseconds, &when)) consider(Instant(std::chrono::nanoseconds(when)));
-  }
-  return earliest;
+  if (instant_ != kNoInstant) earliest = instant_;
+  if (duration_ == absl::InfiniteDuration()) return earliest;
+  // A duration longer than the clock can count is as good as never.
+  const std::optional<Instant> by_duration = sum(clock.now(), std::max(duration_, absl::ZeroDuration()));
+  return by_duration && (!earliest || *by_duration < *earliest) ? by_duration : earliest;
 }
 
-std::optional<Why> Until::attach(const internal::Wait& wait) const {
-  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->signal_ == nullptr) continue;
-    internal::SignalState& state = limit->signal_->state();
-    if (state.is_gone()) return state.as_limit();
-    wait.context().open_wait();
-    limit->node_.of_signal.arm(wait, Why::stopped);
-    if (!state.link(limit->node_.of_signal)) return state.as_limit();
-  }
-  return std::nullopt;
-}
-
-void Until::detach() const noexcept {
-  for (const Until* limit = this; limit != nullptr; limit = limit->also_) {
-    if (limit->signal_ != nullptr) limit->signal_->state().unlink(limit->node_.of_signal);
-  }
+std::optional<Instant> Until::only_time(const Clock& clock) const {
+  return signals_.empty() ? deadline(clock) : std::nullopt;
 }
 
 }  // namespace mothreads

@@ -3,19 +3,27 @@
 // "Until when": the last parameter of every wait of the library. Made in place from
 //
 //     nothing                            for ever
-//     absl::Duration, std::chrono's      so long from the call; zero or less: do not wait
-//     Instant                            a point of the steady clock
-//     absl::Time                         a wall-clock time, converted at the call
+//     absl::Duration, std::chrono's      so long from the call; zero or less: do not wait; a NaN is Misuse
+//     Instant, a time_point              a point of the steady clock, of the system's or of any other clock
+//     absl::Time                         a wall-clock time
 //     Signal                             until it goes
-//     signal | duration | instant | ...  whichever comes first; nothing is allocated
+//     signal | duration | instant | ...  whichever comes first, in any order; up to three Signals allocate nothing
 //
-// An Until borrows its Signals and holds the nodes of one wait, so it cannot be copied or stored: who keeps a limit keeps a
-// Signal. A function that passes a limit on takes `const Until&`; each wait with it starts a duration anew.
+// Times of other clocks become a point of the steady clock when the Until is made: later changes of those clocks do not move it.
+//
+// An Until borrows the Signals that have a name and owns those that are temporaries, so `const Until limit = reader.stopped() |
+// absl::Seconds(5);` is safe. It cannot be copied: a class that keeps a limit keeps a Signal or an Instant. A function that passes
+// a limit on takes `const Until&`; each wait with it starts a duration anew.
+//
+// Thread safety: one const Until serves any number of waits, in any number of threads and fibers, at a time.
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "absl/base/attributes.h"
@@ -23,6 +31,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/from_chrono.h"
+#include "mothreads/internal/limit_signals.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -30,25 +39,28 @@ namespace mothreads {
 class Until {
  public:
   Until() = default;
-  Until(absl::Duration duration) : is_limited_(duration != absl::InfiniteDuration()), duration_(duration) {}
+  Until(absl::Duration duration) : duration_(duration), is_limited_(duration != absl::InfiniteDuration()) {}
   template <typename Rep, typename Period>
   Until(std::chrono::duration<Rep, Period> duration) : Until(internal::from_chrono(duration)) {}
-  Until(Instant instant) : is_limited_(true), instant_(instant) {}
+  Until(Instant instant) : instant_(instant), is_limited_(true) {}
+  template <typename AnyClock, typename Duration>
+  Until(std::chrono::time_point<AnyClock, Duration> point) : Until(point_of(point)) {}
   Until(absl::Time time);
-  Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) : signal_(&signal), is_limited_(true), node_(std::in_place) {}
+  Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) { include(signal); }
+  Until(const Signal&& signal) { include(std::move(signal)); }
   template <std::integral Number>
   Until(Number) = delete;  // of which unit? use absl::Seconds() and its like
 
   Until(const Until&) = delete;
   Until& operator=(const Until&) = delete;
 
-  // Both limits: `a` is borrowed for as long as the result lives.
-  Until(const Until& a, absl::Duration b)
-      : also_(&a), is_limited_(a.is_limited_ || b != absl::InfiniteDuration()), duration_(b) {}
-  Until(const Until& a, Instant b) : also_(&a), is_limited_(true), instant_(b) {}
-  Until(const Until& a, const Signal& b) : also_(&a), signal_(&b), is_limited_(true), node_(std::in_place) {}
-  Until(const Signal& a, absl::Duration b) : signal_(&a), is_limited_(true), duration_(b), node_(std::in_place) {}
-  Until(const Signal& a, Instant b) : signal_(&a), is_limited_(true), instant_(b), node_(std::in_place) {}
+  // Both limits, of which each may be any of the above.
+  struct Both {};
+  template <typename A, typename B>
+  Until(Both, A&& a, B&& b) {
+    include(std::forward<A>(a));
+    include(std::forward<B>(b));
+  }
 
   // True when it sets no limit at all.
   bool is_never() const { return !is_limited_; }
@@ -58,64 +70,76 @@ class Until {
 
   // Its duration, when that is all it is.
   std::optional<absl::Duration> only_duration() const {
-    if (also_ != nullptr || signal_ != nullptr || instant_ != kNoInstant) return std::nullopt;
+    if (!signals_.empty() || instant_ != kNoInstant) return std::nullopt;
     return duration_;
   }
 
-  // Whether its time may have come without any waiting: then a look at the clock is worth it.
-  bool may_have_expired() const {
-    return instant_ != kNoInstant || duration_ <= absl::ZeroDuration() || (also_ != nullptr && also_->may_have_expired());
-  }
+  // When it comes, on `clock`, with its durations counted from now, where no Signal may come before; nothing else, nor for one that never comes.
+  std::optional<Instant> only_time(const Clock& clock) const;
 
-  // The same limit with its durations counted from now, for a function that waits more than once. Borrows this one, which must
-  // have a name. To keep a limit longer than a call take an Instant: Clock::current().now() and some.
-  Until from_now() const& ABSL_ATTRIBUTE_LIFETIME_BOUND { return is_limited_ ? resolved() : Until(); }
-  Until from_now() const&& = delete;
+  // Whether its time may have come without any waiting: then a look at the clock is worth it.
+  bool may_have_expired() const { return instant_ != kNoInstant || duration_ <= absl::ZeroDuration(); }
+
+  // The same limit with its durations counted from now, for a function that waits more than once. It borrows the same Signals.
+  Until from_now() const { return is_limited_ ? Until(Resolved{}, *this) : Until(); }
 
  private:
   friend class internal::Wait;
   static constexpr Instant kNoInstant = Instant::max();
   struct Resolved {};
   Until(Resolved, const Until& limit);
-  Until resolved() const ABSL_ATTRIBUTE_LIFETIME_BOUND;
+
+  void include(absl::Duration duration) {
+    duration_ = std::min(duration_, duration);
+    is_limited_ = is_limited_ || duration != absl::InfiniteDuration();
+  }
+  void include(Instant instant) {
+    instant_ = std::min(instant_, instant);
+    is_limited_ = true;
+  }
+  void include(const Signal& signal) {
+    signals_.emplace_back(signal.state());
+    is_limited_ = true;
+  }
+  void include(const Signal&& signal) {
+    signals_.emplace_back(internal::OwnedSignal{signal.state()});
+    is_limited_ = true;
+  }
+  void include(const Until& other);
+
+  template <typename AnyClock, typename Duration>
+  static Until point_of(std::chrono::time_point<AnyClock, Duration> point) {
+    const absl::Duration since_epoch = internal::from_chrono(point.time_since_epoch());
+    if constexpr (std::is_same_v<AnyClock, std::chrono::steady_clock>) {
+      return at_steady(since_epoch);
+    } else if constexpr (std::is_same_v<AnyClock, std::chrono::system_clock>) {
+      return Until(absl::UnixEpoch() + since_epoch);
+    } else {
+      return after(since_epoch - internal::from_chrono(AnyClock::now().time_since_epoch()));
+    }
+  }
+  static Until at_steady(absl::Duration since_epoch);
+  static Until after(absl::Duration from_now);
 
   // The earliest time it names, on `clock`, counted from now.
   std::optional<Instant> deadline(const Clock& clock) const;
 
-  // Links the wait to each Signal; the first that has gone already is the answer.
-  std::optional<Why> attach(const internal::Wait& wait) const;
-  void detach() const noexcept;
-
-  const Until* also_ = nullptr;
-  const Signal* signal_ = nullptr;
-  bool is_limited_ = false;         // it, or what it includes
-  bool ignores_durations_ = false;  // of those it includes
-  absl::Duration duration_ = absl::InfiniteDuration();
   Instant instant_ = kNoInstant;
-
-  // Made only where there is a Signal: an Until is made at each wait, and most have none.
-  struct Node {
-    Node() {}
-    explicit Node(std::in_place_t) : of_signal() {}
-    union {
-      internal::WaitNode of_signal;
-    };
-  };
-  mutable Node node_;
+  absl::Duration duration_ = absl::InfiniteDuration();
+  internal::LimitSignals signals_;
+  bool is_limited_ = false;
 };
 
-inline Until operator|(const Signal& a, absl::Duration b) { return {a, b}; }
-inline Until operator|(const Signal& a, Instant b) { return {a, b}; }
-template <typename Rep, typename Period>
-Until operator|(const Signal& a, std::chrono::duration<Rep, Period> b) {
-  return {a, internal::from_chrono(b)};
-}
-inline Until operator|(const Until& a, absl::Duration b) { return {a, b}; }
-inline Until operator|(const Until& a, Instant b) { return {a, b}; }
-inline Until operator|(const Until& a, const Signal& b) { return {a, b}; }
-template <typename Rep, typename Period>
-Until operator|(const Until& a, std::chrono::duration<Rep, Period> b) {
-  return {a, internal::from_chrono(b)};
+// A limit of two: at least one side is a Signal or an Until, and not both are Signals (which make a Signal).
+template <typename A, typename B>
+concept TwoLimits = std::is_convertible_v<A, const Until&> && std::is_convertible_v<B, const Until&> &&
+                    (std::derived_from<std::remove_cvref_t<A>, Signal> != std::derived_from<std::remove_cvref_t<B>, Signal> ||
+                     std::same_as<std::remove_cvref_t<A>, Until> || std::same_as<std::remove_cvref_t<B>, Until>);
+
+template <typename A, typename B>
+  requires TwoLimits<A, B>
+Until operator|(A&& a, B&& b) {
+  return Until(Until::Both{}, std::forward<A>(a), std::forward<B>(b));
 }
 
 }  // namespace mothreads

@@ -126,7 +126,9 @@ class HttpReader {
       parser_.begin(reply.headers, is_head);
       static_cast<void>(is_done());
       if (is_full) throw HttpError(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
-      if (why != Why::closed) throw Timedout(fmt::format("{}: {} before its response", stream_.name(), to_string(why)));
+      if (why != Why::closed) {
+        mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before its response", stream_.name(), to_string(why)));
+      }
       throw HttpCutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
     }
     const HttpHead& head = parser_.head();

@@ -54,7 +54,7 @@ Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
   if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
   if (wants_continue_) send_continue();
   const auto read = [&](const Until& limit) { return framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit); };
-  const Received received = deadline_ ? read(Until(until, *deadline_)) : read(until);
+  const Received received = deadline_ ? read(until | *deadline_) : read(until);
   taken_ += received.size();
   if (taken_ > max_) {
     throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
@@ -118,7 +118,8 @@ std::string HttpBody::read_all(std::size_t max, const Until& given) {
     all.resize(before + received.size());
     if (all.size() > max) refuse();
     if (received.why() == Why::timed_out || received.why() == Why::stopped) {
-      throw Timedout(fmt::format("{}: {} while it read a body", stream_->name(), to_string(received.why())));
+      mothreads::throw_ended_early(received.why(), stream_->name(),
+                                   fmt::format("{}: {} while it read a body", stream_->name(), to_string(received.why())));
     }
   }
   return all;

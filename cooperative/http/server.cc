@@ -90,9 +90,9 @@ void HttpConnection::serve() {
 
 bool HttpConnection::await_request() {
   if (!stream_.buffered().empty()) return true;
-  if (!options_.drain && stream_.fill(options_.drain | options_.idle_limit)) return true;
+  if (!options_.draining && stream_.fill(options_.draining | options_.idle_limit)) return true;
   // What came before the drain, or with it, is answered.
-  return options_.drain && stream_.fill(absl::ZeroDuration());
+  return options_.draining && stream_.fill(absl::ZeroDuration());
 }
 
 HttpConnection::Next HttpConnection::serve_one() {
@@ -210,7 +210,7 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
   const HttpHead& head = parser_.head();
   // Who waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
   const bool leaves_body = body_.is_broken_ || (!body_.is_done_ && (body_.wants_continue_ || body_.left_ > kMaxDropped));
-  bool keeps = head.keeps_alive && !leaves_body && !options_.drain && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
+  bool keeps = head.keeps_alive && !leaves_body && !options_.draining && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
                !response.headers.has_token("Connection", "close");
 
   if (auto* const upgrade = std::get_if<HttpUpgrade>(&response.body)) {
@@ -243,7 +243,7 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
   is_unanswered_ = false;
   tell_answered(response.status, /*is_complete=*/true);
   stream_.consume(std::exchange(unconsumed_, 0));
-  if (!keeps && options_.drain && body_.is_done_ && !stream_.buffered().empty()) {
+  if (!keeps && options_.draining && body_.is_done_ && !stream_.buffered().empty()) {
     log::warning("{}: requests behind the last response got no answer: the server stops", stream_.name());
   }
   if (!keeps) return head.keeps_alive || !body_.is_done_ || !stream_.buffered().empty() ? Next::linger : Next::end;

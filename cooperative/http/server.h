@@ -46,7 +46,8 @@ struct HttpOptions {
   std::function<void(const HttpRequest& request, const HttpAnswered& answered)> on_answer = nullptr;
 
   // When it goes, an idle connection ends, and the response under way is the last; a request that has come by then, in part or whole, is answered.
-  mothreads::Signal drain = mothreads::NEVER;
+  // Give it MainThread::draining() or the please_stop of the connection's handler, whichever is to end connections that are kept alive.
+  mothreads::Signal draining = mothreads::NEVER;
 };
 
 // Serves it to its end, and closes it. Throws only what cancels the fiber that calls.

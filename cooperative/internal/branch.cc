@@ -61,7 +61,7 @@ void put_back(Branch& branch) noexcept {
 }  // namespace
 
 std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
-  SchedulerCore::current();  // the wait is a fiber's, or a root's
+  SchedulerCore::current().spend_act();
   const Until limit = until.from_now();
   while (true) {
     if (const auto held = held_already(branches)) return *held;
@@ -78,7 +78,7 @@ std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
     for (std::size_t i = 0; i < branches.size(); ++i) {
       if (branches[i]->has_won()) return i;
     }
-    throw_timed_out(branches.size() == 1 ? branches[0]->name().c_str() : "the first of several", why);
+    throw_wait_ended(branches.size() == 1 ? branches[0]->name().c_str() : "the first of several", why);
   }
 }
 
@@ -87,6 +87,7 @@ void await_all(std::span<Branch* const> branches, const Until& until) {
   const Until limit = until.from_now();
   std::size_t held = 0;
   try {
+    if (branches.empty()) SchedulerCore::current().spend_act();
     for (; held < branches.size(); ++held) {
       await_first(branches.subspan(held, 1), limit);
       branches[held]->throw_failure();

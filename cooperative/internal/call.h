@@ -116,6 +116,8 @@ class alignas(CallBlock::kAlignment) FunctionCall final : public Call {
   template <typename G>
   explicit FunctionCall(G&& function) : Call(kKind), function_(std::forward<G>(function)) {}
 
+  F& function() noexcept { return function_; }
+
  private:
   static void act_on(Call& call, What what, SpentCalls& spent) {
     struct AtEnd {
@@ -150,12 +152,16 @@ struct KeptElsewhere {
   std::unique_ptr<F> function;
 };
 
+template <typename F>
+inline constexpr bool kFitsInPlace =
+    sizeof(FunctionCall<F, Errand::no>) <= CallPlaces::kMaxSize && alignof(FunctionCall<F, Errand::no>) <= CallBlock::kAlignment;
+
 // Who posts it gives it away; who cannot, drops it.
 template <Errand errand = Errand::no, typename F>
 Call& make_call(F&& function) {
   using Function = std::decay_t<F>;
   using Made = FunctionCall<Function, errand>;
-  if constexpr (sizeof(Made) <= CallPlaces::kMaxSize && alignof(Made) <= CallBlock::kAlignment) {
+  if constexpr (kFitsInPlace<Function>) {
     void* const place = CallPlaces::take(sizeof(Made));
     if constexpr (std::is_nothrow_constructible_v<Function, F>) {
       return *new (place) Made(std::forward<F>(function));
@@ -179,6 +185,48 @@ inline void drop(Call& call) noexcept {
   SpentCalls spent;
   call.kind->act(call, Call::What::drop, spent);
 }
+
+// A user's function as a call, until somebody has taken it. One that nobody takes is dropped, and what was moved into it is again where it
+// came from, where that can be done without an exception.
+template <typename F>
+class CallOnOffer {
+  using Function = std::decay_t<F>;
+
+ public:
+  explicit CallOnOffer(F&& function) : function_(function), call_(&make_call(std::forward<F>(function))) {}
+  ~CallOnOffer() {
+    if (call_ == nullptr) return;
+    if constexpr (std::is_same_v<F, Function> && std::is_nothrow_move_constructible_v<Function>) give_back();
+    drop(*call_);
+  }
+  CallOnOffer(const CallOnOffer&) = delete;
+  CallOnOffer& operator=(const CallOnOffer&) = delete;
+
+  Call& operator*() const noexcept { return *call_; }
+  void is_taken() noexcept { call_ = nullptr; }
+
+ private:
+  void give_back() noexcept {
+    Function& function = made_function();
+    if constexpr (std::is_nothrow_move_assignable_v<Function>) {
+      function_ = std::move(function);
+    } else {
+      // A lambda cannot be assigned.
+      std::destroy_at(std::addressof(function_));
+      std::construct_at(std::addressof(function_), std::move(function));
+    }
+  }
+  Function& made_function() noexcept {
+    if constexpr (kFitsInPlace<Function>) {
+      return static_cast<FunctionCall<Function, Errand::no>&>(*call_).function();
+    } else {
+      return *static_cast<FunctionCall<KeptElsewhere<Function>, Errand::no>&>(*call_).function().function;
+    }
+  }
+
+  std::remove_reference_t<F>& function_;
+  Call* call_;
+};
 
 // First in, first out.
 class Calls {

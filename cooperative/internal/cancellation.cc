@@ -9,6 +9,7 @@
 namespace cooperative::internal {
 
 using mothreads::internal::Context;
+using mothreads::internal::UnwindScope;
 
 namespace {
 
@@ -22,8 +23,14 @@ constinit std::atomic<bool> said{false};
     try {
       if (const std::exception_ptr exception = std::current_exception()) std::rethrow_exception(exception);
     } catch (const FiberCancelled&) {
-      std::fprintf(stderr, "mothreads: fiber \"%s\" was cancelled while it waited inside noexcept code, which cannot be unwound: put a "
-                           "cooperative::NoCancel around what waits there, or give its function a please_stop\n", Context::current().name);
+      const Context& context = Context::current();
+      if (context.is_cancelled || context.unwind_scope == nullptr) {
+        std::fprintf(stderr, "mothreads: fiber \"%s\" was cancelled while it waited inside noexcept code, which cannot be unwound: put a "
+                             "cooperative::NoCancel around what waits there, or give its function a please_stop\n", context.name);
+      } else {
+        std::fprintf(stderr, "mothreads: the limit of a with_timeout() in \"%s\" came while it waited inside noexcept code, which cannot be "
+                             "unwound: put a cooperative::NoCancel around what waits there, or give that wait the limit\n", context.name);
+      }
       std::fflush(stderr);
     } catch (...) {  // not ours to tell of
     }
@@ -42,8 +49,12 @@ void name_the_fiber_at_terminate() noexcept {
 
 }  // namespace
 
-void SchedulerCore::unwind(Context&) {
+void SchedulerCore::unwind(Context& context) {
   name_the_fiber_at_terminate();
+  const int uncaught = std::uncaught_exceptions();
+  for (UnwindScope* scope = context.unwind_scope; scope != nullptr; scope = scope->outer) {
+    if (scope->has_come && scope->deferred == context.unwind_deferred && scope->uncaught == uncaught) scope->was_thrown = true;
+  }
   throw FiberCancelled();
 }
 

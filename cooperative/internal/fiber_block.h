@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "cooperative/internal/runnable.h"
+#include "cooperative/internal/switch.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/signal.h"
@@ -23,9 +24,19 @@ namespace cooperative::internal {
 struct GroupPlace;
 class FiberWatch;
 
+class FiberBlock;
+
+// A block of which one knows that it is still in use for the same, by its number.
+struct ParentRef {
+  FiberBlock* block = nullptr;
+  std::uint64_t id = 0;
+};
+
 class FiberBlock final : public mothreads::internal::Context {
  public:
-  enum class State : std::uint8_t { fresh, begun, ending, ended };
+  // `returned`: what the function captured is destroyed. `ending`: its children are told to stop, and awaited. `leaving`: its result, where
+  // nobody takes it, is destroyed. `ended`: the functions of its `stopped` may still run, on it.
+  enum class State : std::uint8_t { fresh, begun, returned, ending, leaving, ended };
   enum class Outcome : std::uint8_t { none, returned, threw, cancelled, left_behind };  // the last in a child of fork()
 
   FiberBlock() : runnable(*this) {
@@ -51,30 +62,38 @@ class FiberBlock final : public mothreads::internal::Context {
   bool has_handle = false;    // somebody will take the result
   bool takes_stop = false;    // its function has a please_stop
   bool told_to_stop = false;
-  bool is_cancelled = false;
+  bool has_untold : 1 = false;     // it was told, and some have come below it since
+  bool is_being_told : 1 = false;  // a walk is among those below it
   bool stays_with_parent = false;  // also when it is released: its parent was chosen
+  bool may_be_late = false;        // its parent may have told its children to stop before it came
+  enum class StackOption : std::uint8_t { of_fiber, of_parallel, of_timer, of_callbacks, of_callback_queue, of_server };
+  StackOption stack_option = StackOption::of_fiber;  // what gives such a fiber a larger stack
   std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock
   FiberWatch* watch = nullptr;               // over that deadline, where nobody above has one
   std::size_t stack_size = 0;
+  FloatingPoint floating_point;        // with which it begins
   std::uint64_t id = 0;
   SchedulerCore* core = nullptr;
+  std::uint64_t core_life = 0;  // SchedulerCore::life(), of the thread that it is for
   const Job* job = nullptr;
   void* job_self = nullptr;
   std::exception_ptr failure;
   std::weak_ptr<GroupPlace> failed_in;  // who gets the failure when the handle does not take it; only with one
   mothreads::internal::WaitList joiners;
-  std::optional<mothreads::Signal> please_stop;  // when its function takes one
+  mothreads::Signal please_stop{mothreads::NEVER};  // when its function takes one
   std::optional<mothreads::Signal> stopped;      // once somebody has asked for it
   std::string own_name;
 
   // The tree of fibers of one scheduler; children are a circular list, the newest first.
   FiberBlock* parent = nullptr;  // null for a child of the root
   GroupPlace* group = nullptr;   // of a block that never runs: the place of a FiberGroup
+  const ParentRef* left = nullptr;  // of one that has ended: where its parent was, while finish() runs functions of users in its place
   FiberBlock* newest_child = nullptr;
   FiberBlock* older = nullptr;
   FiberBlock* newer = nullptr;
 
-  FiberBlock* next_free = nullptr;
+  FiberBlock*& next_free() noexcept { return older; }  // of one that is not in use
+
   alignas(std::max_align_t) std::byte room[kRoom];
 
  private:
@@ -82,12 +101,6 @@ class FiberBlock final : public mothreads::internal::Context {
   // With a host these are never called.
   void suspend(const std::optional<mothreads::Instant>&) noexcept override {}
   void resume() noexcept override {}
-};
-
-// A block of which one knows that it is still in use for the same, by its number.
-struct ParentRef {
-  FiberBlock* block = nullptr;
-  std::uint64_t id = 0;
 };
 
 }  // namespace cooperative::internal

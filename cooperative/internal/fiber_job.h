@@ -80,6 +80,7 @@ struct Order {
   std::string_view name;
   const mothreads::Signal* please_stop = nullptr;
   std::size_t stack_size = 0;
+  FiberBlock::StackOption stack_option = FiberBlock::StackOption::of_fiber;
   ParentRef parent = {};  // the fiber that runs, when there is none
   bool starts_at_once = false;
 };
@@ -115,7 +116,7 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
   const auto begin = [&]<typename R>(auto&& bound) {
     static_assert(!std::is_reference_v<R>, "a fiber's result cannot be a reference: return a pointer or std::ref()");
     put_job<std::decay_t<decltype(bound)>, R>(fiber, std::move(bound));
-    if (fiber.stays_with_parent) fiber.core->tell_if_late(fiber);
+    if (fiber.may_be_late) fiber.core->tell_if_late(fiber);
     unmake.fiber = nullptr;
     fiber.has_handle = true;
     if (order.starts_at_once) {
@@ -130,7 +131,7 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
     give_please_stop(fiber, order.please_stop);
     return begin.template operator()<R>(
         [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
-         stop = *fiber.please_stop]() mutable -> R {
+         stop = fiber.please_stop]() mutable -> R {
           return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(stop)); }, a);
         });
   } else {

@@ -39,6 +39,7 @@ FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent)
   fiber.name = fiber.own_name.c_str();
   if (fiber.log_extras != maker.log_extras) fiber.log_extras = maker.log_extras;
   fiber.host = this;
+  fiber.floating_point.take();
   link_child(fiber, parent);
   ++fibers_;
   return fiber;
@@ -48,9 +49,11 @@ FiberBlock& SchedulerCore::take_block(std::string_view name) {
   if (free_blocks_ == nullptr) make_blocks();
   FiberBlock& block = *free_blocks_;
   block.own_name.assign(name);
-  free_blocks_ = block.next_free;
-  block.core = this;
+  free_blocks_ = block.next_free();
+  block.core_life = life();
   block.id = next_id_++;
+  block.set_life(block.id);
+  block.runnable.acts = acts_per_turn_;
   return block;
 }
 
@@ -67,7 +70,8 @@ void SchedulerCore::make_blocks() {
   if (is_huge) madvise(blocks, bytes, MADV_HUGEPAGE);  // where it is refused, small ones do
   for (std::size_t i = count; i > 0; --i) {
     FiberBlock& block = *new (&blocks[i - 1]) FiberBlock;
-    block.next_free = free_blocks_;
+    block.core = this;
+    block.next_free() = free_blocks_;
     free_blocks_ = &block;
   }
   blocks_ += count;
@@ -83,15 +87,17 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   drop_job(fiber);
   fiber.state = FiberBlock::State::fresh;
   fiber.outcome = FiberBlock::Outcome::none;
+  if (fiber.takes_stop) fiber.please_stop = mothreads::NEVER;
+  fiber.stack_option = FiberBlock::StackOption::of_fiber;
   fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.is_cancelled = fiber.unwind_wanted = false;
-  fiber.stays_with_parent = false;
+  fiber.has_untold = fiber.is_being_told = false;
+  fiber.stays_with_parent = fiber.may_be_late = false;
   fiber.id = 0;
   fiber.group = nullptr;
   fiber.unwind_deferred = 0;
   fiber.stack_size = 0;
   fiber.stop_deadline = FiberBlock::kNoDeadline;
   fiber.failure = nullptr;
-  if (fiber.please_stop) fiber.please_stop.reset();
   if (fiber.stopped) fiber.stopped.reset();
   fiber.runnable.stack = nullptr;
   fiber.runnable.stack_pointer = nullptr;  // a report may look there as soon as the next has begun
@@ -99,7 +105,7 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.runnable.max_acts = 0;
   fiber.runnable.caught_exceptions = nullptr;
   fiber.runnable.uncaught_exceptions = 0;
-  fiber.next_free = free_blocks_;
+  fiber.next_free() = free_blocks_;
   free_blocks_ = &fiber;
 }
 
@@ -150,9 +156,11 @@ void SchedulerCore::end_forced(FiberBlock& fiber) noexcept {
 void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
   // What it does from here on is the library's: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
+  fiber.state = FiberBlock::State::returned;
   fiber.job->drop_function(fiber.job_self);
   fiber.state = FiberBlock::State::ending;
   if (fiber.newest_child != nullptr) stop_children(fiber);
+  fiber.state = FiberBlock::State::leaving;
   if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
   if (fiber.runnable.stack->began_clean) [[unlikely]] mark_stack(fiber);
 }
@@ -165,7 +173,9 @@ void SchedulerCore::mark_stack(const FiberBlock& fiber) noexcept {
   fiber.runnable.stack->began_clean = false;
 }
 
+// Code of users, which may use the fiber's handle and its group, runs last: by then the library has let go of everything else.
 void SchedulerCore::finish(FiberBlock& fiber) noexcept {
+  if (fiber.is_root) [[unlikely]] end_forked_fiber();  // what its function captured, or returned, has called fork() as it was destroyed
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
@@ -174,17 +184,49 @@ void SchedulerCore::finish(FiberBlock& fiber) noexcept {
     if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();
     if (!fiber.has_handle) report_failure(fiber);
   }
+  const ParentRef parent{fiber.parent, fiber.parent == nullptr ? 0 : fiber.parent->id};
   unlink_child(fiber);
   fiber.state = FiberBlock::State::ended;
+  fiber.set_life(0);
   if (fiber.watch != nullptr) end_watch(fiber);
   while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
-  if (fiber.stopped) fiber.stopped->go();
   --fibers_;
-  if (fibers_ == 0) {
+  if (fiber.stopped || group != nullptr) tell_of_end(fiber, parent, group, failed);
+  if (fibers_ == 0 && finishing_ == 0) {
     while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
   }
   if (!fiber.has_handle) recycle(fiber);
+}
+
+// The block is the fiber's until these functions have returned, which run in it, also when they destroy its handle.
+void SchedulerCore::tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_ptr<GroupPlace>& group,
+                                bool failed) noexcept {
+  fiber.left = &parent;
+  ++finishing_;
+  if (fiber.stopped) {
+    const Signal stopped = *fiber.stopped;
+    stopped.state().go();
+  }
+  if (fiber.is_root) [[unlikely]] end_forked_fiber();  // one of the functions has called fork()
   if (group != nullptr) member_ended(*group, failed);
+  if (!fiber.has_handle) drop_job(fiber);
+  --finishing_;
+  fiber.left = nullptr;
+}
+
+// Of one that runs functions of its end.
+FiberBlock* SchedulerCore::next_above(FiberBlock* fiber) noexcept {
+  FiberBlock* at = fiber;
+  while (at != nullptr) {
+    if (at->state == FiberBlock::State::ending || at->state <= FiberBlock::State::begun) return at;
+    if (at->state != FiberBlock::State::ended) {
+      at = at->parent;
+    } else {
+      const ParentRef left = at->left != nullptr ? *at->left : ParentRef();
+      at = left.block != nullptr && left.block->id == left.id ? left.block : nullptr;
+    }
+  }
+  return nullptr;
 }
 
 // Who gets it when it is released; null for the root.
@@ -209,9 +251,10 @@ std::shared_ptr<GroupPlace> SchedulerCore::report_failure(FiberBlock& fiber) noe
 }
 
 // A fiber that the running one runs under waits for it.
-void SchedulerCore::check_join(const FiberBlock& fiber) const {
-  if (!runs_below(fiber)) return;
+bool SchedulerCore::check_join(const FiberBlock& fiber) const {
+  if (!runs_below(fiber)) return false;
   const FiberBlock* me = running_fiber();
+  if (is_over(fiber)) return true;
   throw mothreads::Misuse(me == &fiber
                               ? fmt::format("fiber \"{}\" waits for itself to end: let another fiber join it", fiber.own_name)
                               : fmt::format("fiber \"{}\" waits for \"{}\", which it runs under and which waits for it: let another "
@@ -222,26 +265,21 @@ void SchedulerCore::let_go(FiberBlock& fiber) {
   fiber.has_handle = false;
   if (fiber.state == FiberBlock::State::ended) {
     const auto group = fiber.failure ? report_failure(fiber) : nullptr;
-    recycle(fiber);
+    if (fiber.left == nullptr) recycle(fiber);
     if (group != nullptr && group->fail_fast) stop_group(*group);
     return;
   }
-  if (FiberBlock* const heir = heir_of(fiber); heir != fiber.parent) {
-    unlink_child(fiber);
-    link_child(fiber, heir);
-    // The one under which it was told does not wait for it any more.
-    if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
-      watch(fiber, fiber.stop_deadline);
-    }
-  }
+  if (FiberBlock* const heir = heir_of(fiber); heir != fiber.parent) hand_to(fiber, heir);
   tell_if_late(fiber);
 }
 
-// The block is used no more: the core may be another thread's by now.
-void SchedulerCore::let_go_late(FiberBlock& fiber) noexcept {
-  fiber.failed_in.reset();
-  if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, std::exchange(fiber.failure, nullptr));
-  drop_job(fiber);
+void SchedulerCore::hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept {
+  unlink_child(fiber);
+  link_child(fiber, heir);
+  // The one under which it was told does not wait for it any more.
+  if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && stop_deadline_ == FiberBlock::kNoDeadline) {
+    watch(fiber, fiber.stop_deadline);
+  }
 }
 
 void SchedulerCore::tell_if_late(FiberBlock& fiber) {
@@ -255,7 +293,7 @@ void SchedulerCore::tell_if_late(FiberBlock& fiber) {
 
 void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
   NoUnwind destructors_must_not_be_left;
-  if (fiber.state != FiberBlock::State::ended) {
+  if (!is_over(fiber)) {
     stop(fiber);
     static_cast<void>(join(fiber, Until()));
   }
@@ -264,7 +302,10 @@ void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
 
 Signal SchedulerCore::stopped_signal(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended && !fiber.stopped) return mothreads::DONE;
-  if (!fiber.stopped) fiber.stopped.emplace("stopped of " + fiber.own_name);
+  if (!fiber.stopped) {
+    fiber.stopped.emplace(mothreads::internal::SignalState::make_owned("stopped of " + fiber.own_name,
+                                                                       "call stop() to ask for the end, or let it end"));
+  }
   return *fiber.stopped;
 }
 
@@ -296,6 +337,7 @@ class Changing {
 void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
   const Changing changing(tree_changes_);
   child.parent = parent;
+  if (parent != nullptr ? parent->told_to_stop : all_told_) [[unlikely]] note_untold(child);
   if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
   FiberBlock*& newest = parent == nullptr ? newest_ : parent->newest_child;
   if (newest == nullptr) {

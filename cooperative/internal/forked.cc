@@ -4,9 +4,12 @@
 // parent, above all the epoll, is closed here and made anew.
 
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <new>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -43,6 +46,13 @@ void SchedulerCore::end_forked_fiber() noexcept {
   mothreads::internal::end_forked_process();
 }
 
+// Its thread is not in the child: whoever has a handle finds that it has ended.
+void SchedulerCore::leave_if_others() noexcept {
+  if (this == current_ || conductor_ != nullptr) return;
+  life_.store(0, std::memory_order_relaxed);
+  if (mailbox_ != nullptr) mailbox_->leave_behind();
+}
+
 void SchedulerCore::go_on_in_child() noexcept {
   SchedulerCore* const core = current_;
   if (core == nullptr || core->conductor_ != nullptr) return;  // a test world has no child but one that calls exec() or _exit()
@@ -59,41 +69,47 @@ void SchedulerCore::leave_fibers_behind() noexcept {
     FiberBlock* child = newest;
     if (child == nullptr) return;
     do {
-      child->next_free = std::exchange(to_see, child);
-      child = child->older;
+      FiberBlock* const older = child->older;  // where next_free() is, too
+      child->next_free() = std::exchange(to_see, child);
+      child = older;
     } while (child != newest);
   };
+  all_told_ = false;
   add_children(std::exchange(newest_, nullptr));
   FiberBlock* groups = nullptr;
   while (to_see != nullptr) {
-    FiberBlock& fiber = *std::exchange(to_see, to_see->next_free);
+    FiberBlock& fiber = *std::exchange(to_see, to_see->next_free());
     add_children(std::exchange(fiber.newest_child, nullptr));
     fiber.parent = fiber.older = fiber.newer = nullptr;
     fiber.watch = nullptr;
+    fiber.has_untold = fiber.is_being_told = false;
     fiber.stop_deadline = FiberBlock::kNoDeadline;
     make_anew(fiber.joiners);
     if (fiber.group != nullptr) {
-      fiber.next_free = std::exchange(groups, &fiber);
+      fiber.next_free() = std::exchange(groups, &fiber);
     } else if (&fiber != caller) {
       leave_behind(fiber);
     }
   }
   // A group stays, without members, as long as its owner.
   while (groups != nullptr) {
-    FiberBlock& block = *std::exchange(groups, groups->next_free);
+    FiberBlock& block = *std::exchange(groups, groups->next_free());
     block.group->members = 0;
+    new (&block.group->failures) std::vector<std::pair<std::string, std::exception_ptr>>;  // they count in the parent
     make_anew(block.group->joiners);
     link_child(block, nullptr);
   }
-  fibers_ = 0;
+  fibers_ = finishing_ = 0;
 }
 
 // Nothing of it is destroyed: only its block may be used again, by the end of its handle.
 void SchedulerCore::leave_behind(FiberBlock& fiber) noexcept {
   fiber.leave_behind();
+  fiber.set_life(0);
   fiber.state = FiberBlock::State::ended;
   fiber.outcome = FiberBlock::Outcome::left_behind;
   fiber.job = nullptr;
+  fiber.left = nullptr;
   new (&fiber.failure) std::exception_ptr;
   new (&fiber.failed_in) std::weak_ptr<GroupPlace>;
   new (&fiber.stopped) std::optional<mothreads::Signal>;
@@ -105,7 +121,11 @@ void SchedulerCore::leave_parents_things() noexcept {
   make_anew(no_fibers_waiters_);
   wheel_->for_each([this](mothreads::internal::TimerNode& timer) { wheel_->remove(timer); });
   calls_ = errands_ = {};
-  calls_run_ = errands_run_ = ending_ = look_now_ = false;
+  calls_run_ = errands_run_ = ending_ = just_polled_ = false;
+  calls_fiber_ = nullptr;
+  next_due_ = mothreads::internal::TimerWheel::kNever;
+  rounds_to_check_ = rounds_per_check_ = 1;
+  told_at_stop_ = 0;
   stop_deadline_ = FiberBlock::kNoDeadline;
   io_waits_ = 0;
   bell_.leave_behind();
@@ -127,9 +147,12 @@ void SchedulerCore::become_root() noexcept {
     caller->is_root = true;
     caller->job = &kForkedJob;
     caller->has_handle = caller->is_cancelled = caller->told_to_stop = caller->unwind_wanted = false;
+    caller->left = nullptr;
+    set_acts(caller->runnable);
+    begin_turn(caller->runnable);
   }
   Context& context = *root_->context;
-  mothreads::internal::Node& main = mothreads::internal::parent_for_new();
+  mothreads::internal::Node& main = *context.node;  // the child's: the tree has had its turn
   context.node = &main;
   context.name = main.name().c_str();
   main.set_context(&context);

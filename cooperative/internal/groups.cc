@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/until.h"
 
@@ -14,7 +16,10 @@ void SchedulerCore::open_group(GroupPlace& group) {
   block.group = &group;
   group.block = &block;
   group.core = this;
-  link_child(block, parent_for_new());
+  // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
+  FiberBlock* parent = parent_for_new();
+  while (parent != nullptr && parent->group != nullptr) parent = parent->parent;
+  link_child(block, parent);
 }
 
 void SchedulerCore::stop_group(GroupPlace& group) {
@@ -26,6 +31,15 @@ void SchedulerCore::member_ended(GroupPlace& group, bool failed) noexcept {
   if (failed && group.fail_fast) stop_group(group);
   if (group.block == nullptr || !group.stop_in_turn || !group.block->told_to_stop) return;
   if (FiberBlock* const next = group.block->newest_child) stop(*next);
+}
+
+void SchedulerCore::step_out(GroupPlace& group) noexcept {
+  FiberBlock* const me = running_fiber();
+  if (me == nullptr || me->state <= FiberBlock::State::begun || me->parent == nullptr || me->parent != group.block) return;
+  const bool failed = me->failure != nullptr && !me->has_handle;
+  if (failed) group.failures.emplace_back(me->own_name, std::exchange(me->failure, nullptr));
+  hand_to(*me, heir_of(*group.block));
+  if (failed && group.fail_fast) stop_group(group);
 }
 
 Ended SchedulerCore::await_members(GroupPlace& its, const Until& until) {

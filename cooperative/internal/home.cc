@@ -7,13 +7,18 @@
 
 namespace cooperative::internal {
 
-void Home::refuse(const char* what) {
+void Home::refuse(const char* what) const {
+  if (has_ended()) {
+    throw mothreads::Misuse(fmt::format("{} was used after the end of the thread that it belongs to, on whose scheduler it was made: make "
+                                        "it on a thread that outlives its use", what));
+  }
   throw mothreads::Misuse(fmt::format("{} was used on another thread than its own, where only its fibers may: post a callback to its "
                                       "scheduler, or use a mothreads::Signal or Queue", what));
 }
 
-void throw_timed_out(const char* what, mothreads::Why why) {
-  throw Timedout(fmt::format("{} waiting for {}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", what));
+void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details) {
+  mothreads::throw_ended_early(why, object,
+                               fmt::format("{} waiting for {}{}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", object, details));
 }
 
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {

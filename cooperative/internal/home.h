@@ -3,6 +3,7 @@
 // To which scheduler a thing belongs that only its fibers may use.
 
 #include <cstdint>
+#include <string_view>
 
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
@@ -13,19 +14,24 @@ namespace cooperative::internal {
 class Home {
  public:
   // That of the calling thread, which gets one if it has none.
-  Home() : core_(&SchedulerCore::current()) {}
+  Home() : core_(&SchedulerCore::current()), life_(core_->life()) {}
 
   // Throws Misuse, before anything changes, when another thread calls.
   void check(const char* what) const {
-    if (!core_->is_its_thread()) [[unlikely]] refuse(what);
+    if (!is_here()) [[unlikely]] refuse(what);
   }
 
+  // Whether this is its thread. Not the pointer says so: cores are recycled.
+  bool is_here() const noexcept { return SchedulerCore::is_current(life_); }
+  // Any thread may ask.
+  bool has_ended() const noexcept { return !core_->lives(life_); }
   SchedulerCore& core() const { return *core_; }
 
  private:
-  [[noreturn]] static void refuse(const char* what);
+  [[noreturn]] void refuse(const char* what) const;
 
   SchedulerCore* core_;
+  std::uint64_t life_;
 };
 
 // Whether the fiber of that number runs.
@@ -34,7 +40,8 @@ inline bool is_running(std::uint64_t id) {
   return fiber != nullptr && fiber->id == id;
 }
 
-[[noreturn]] void throw_timed_out(const char* what, mothreads::Why why);
+// "Timed out waiting for OBJECT", "Stopped waiting for OBJECT"; `details` follow.
+[[noreturn]] void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details = {});
 
 // Nothing may wait for what goes away.
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept;

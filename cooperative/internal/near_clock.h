@@ -32,6 +32,11 @@ class NearClock {
     return in_order(known_ + std::chrono::nanoseconds(since + kEarly));
   }
 
+  // A time that has come, as late as is known without a look at a real clock.
+  mothreads::Instant not_after_now(const mothreads::Clock& clock) const noexcept { return clock.is_real() ? known_ : clock.now(); }
+
+  mothreads::Instant latest() const noexcept { return latest_; }  // that it gave
+
  private:
   static constexpr std::uint64_t kEarly = 1'000;
   static constexpr std::uint32_t kUnknown = UINT32_MAX;

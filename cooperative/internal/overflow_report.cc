@@ -75,7 +75,7 @@ void report(const siginfo_t& info, const void* context) noexcept {
   } else {
     line << "fiber \"" << overflow.name << "\" overflowed its " << overflow.stack->size / kKiB << " KiB stack";
   }
-  line << ": give it a larger one by FiberOptions::stack_size";
+  line << ": give it a larger one by " << overflow.option;
   line.write();
 }
 

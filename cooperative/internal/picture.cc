@@ -67,7 +67,7 @@ void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int dept
            .takes_stop = fiber.takes_stop,
            .told_to_stop = fiber.told_to_stop,
            .is_cancelled = fiber.is_cancelled,
-           .has_function_ended = fiber.state == FiberBlock::State::ending,
+           .has_function_ended = fiber.state > FiberBlock::State::begun,
            .name = {},
            .state = {},
            .frames = {},
@@ -110,6 +110,8 @@ void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camer
     if (picture.count == picture.entries.size()) continue;
     describe_fiber(*fiber, camera, depth, picture.entries[picture.count++]);
   }
+  picture.told = told_at_stop_;
+  picture.alive = fibers_;
   name_joined(picture);
   picture.state = FiberPicture::State::complete;
 }
@@ -117,7 +119,7 @@ void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camer
 // In the few instructions of a switch the stack pointers of the two are not what they say, and no unwinder knows its way.
 bool SchedulerCore::is_switching(const void* here) const noexcept {
   const void* const instruction = mothreads::internal::interrupted_instruction();
-  if (ended_stack_ != nullptr || is_at_switch(*root_, instruction)) return true;
+  if ((ended_stack_ != nullptr && holds(ended_stack_, here)) || is_at_switch(*root_, instruction)) return true;
   int depth = 1;
   for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
     const Runnable& runnable = fiber->runnable;

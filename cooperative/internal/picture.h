@@ -44,6 +44,8 @@ class FiberPicture {
   State state = State::busy;
   std::size_t count = 0;  // of those shown
   std::size_t total = 0;
+  std::size_t told = 0;   // see HostedContexts
+  std::size_t alive = 0;  // without groups
   std::array<Entry, kMaxShown> entries;
 };
 

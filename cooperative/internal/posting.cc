@@ -67,6 +67,7 @@ void SchedulerCore::start_helper(std::string_view name, const FiberBlock::Job& j
 FiberBlock& SchedulerCore::make_helper(std::string_view name, FiberBlock* parent) noexcept {
   FiberBlock& helper = make_fiber(name, parent);
   helper.clock = clock_;
+  helper.floating_point = floating_point_;
   if (helper.log_extras != root_->context->log_extras) helper.log_extras = root_->context->log_extras;
   return helper;
 }
@@ -86,22 +87,18 @@ bool SchedulerCore::post(Mailbox& mailbox, Call& call) noexcept {
   return true;
 }
 
-void SchedulerCore::check_caller(Mailbox& mailbox, Call& call, const char* what) {
-  const Conductor* const conductor = mailbox.conductor();
-  if (conductor == nullptr) [[likely]] return;
-  try {
-    conductor->check_caller(what);
-  } catch (...) {
-    drop(call);
-    throw;
-  }
+void SchedulerCore::check_caller(const Mailbox& mailbox, const char* what) {
+  if (const Conductor* const conductor = mailbox.conductor()) [[unlikely]] conductor->check_caller(what);
 }
 
-bool SchedulerCore::post_of_user(Mailbox& mailbox, Call& call, const char* what) {
-  check_caller(mailbox, call, what);
-  if (!post(mailbox, call)) return false;
-  may_be_interrupted(mailbox);
-  return true;
+mothreads::Posted SchedulerCore::post_of_user(const std::shared_ptr<Mailbox>& mailbox, Call& call, const char* what) {
+  // Kept for afterwards, when the call may have run.
+  const std::shared_ptr<const Mailbox> world = mailbox->conductor() == nullptr ? nullptr : mailbox;
+  if (world != nullptr) [[unlikely]] check_caller(*world, what);
+  if (!mailbox->post(call)) return mothreads::Why::closed;
+  wake_if_asleep();
+  if (world != nullptr) [[unlikely]] may_be_interrupted(*world);
+  return mothreads::Why::ready;
 }
 
 void SchedulerCore::wake_if_asleep(Waker waker) noexcept {
@@ -126,6 +123,7 @@ void SchedulerCore::start_runners() noexcept {
             auto& core = *static_cast<SchedulerCore*>(self);
             core.spent_.give_back();
             core.calls_run_ = false;
+            core.calls_fiber_ = nullptr;
             core.start_runners();
           },
       .destroy = [](void*) noexcept {},
@@ -144,13 +142,18 @@ void SchedulerCore::start_runners() noexcept {
       .free = nullptr,
   };
   if (!errands_.is_empty() && !std::exchange(errands_run_, true)) start_helper("errands", kRunErrands);
-  if (!calls_.is_empty() && !std::exchange(calls_run_, true)) start_helper("callbacks", kRunCalls);
+  if (!calls_.is_empty() && !std::exchange(calls_run_, true)) {
+    FiberBlock& helper = make_helper("callbacks", nullptr);
+    give_callback_stack(helper);
+    start_helper(helper, kRunCalls, this);
+  }
 }
 
 // One after the other; one that waits keeps the later ones waiting. Others get their turn after so many.
 void SchedulerCore::run_calls() {
   constexpr int kCallsPerTurn = 64;
   const FiberBlock& me = *running_fiber();
+  calls_fiber_ = &me;
   for (int count = 1; Call* call = calls_.pop_front(); ++count) {
     run_callback(*call, spent_);
     if (me.is_cancelled) return;  // too late for that one, and not meant for the next

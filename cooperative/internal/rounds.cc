@@ -62,6 +62,7 @@ bool SchedulerCore::set_limit(RoomForLimit& room, WaitNode& node, const Until& u
   const std::int64_t now = not_before_now().time_since_epoch().count();
   if (__builtin_add_overflow(now, absl::ToInt64Nanoseconds(*duration), &when)) return false;
   wheel_->add(*new (&room.limit) TimeLimit(node), when);
+  if (when - now < kSoon) [[unlikely]] expect_soon(when);
   return true;
 }
 
@@ -74,6 +75,68 @@ void SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) {
 
 void SchedulerCore::unwind_if_due() {
   if (running_->context->must_unwind()) unwind(*running_->context);
+}
+
+// --- turns -------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::int32_t acts_for(std::uint32_t operations) {
+  constexpr auto kMost = static_cast<std::uint32_t>(INT32_MAX / kActsPerOperation);
+  return static_cast<std::int32_t>(std::min(operations, kMost)) * kActsPerOperation;
+}
+
+}  // namespace
+
+void SchedulerCore::set_selfishness(std::uint32_t operations) noexcept {
+  selfishness_ = operations;
+  acts_per_turn_ = acts_for(operations);
+  set_acts(*root_);
+  for (FiberBlock* fiber = newest_; fiber != nullptr;) {
+    set_acts(fiber->runnable);
+    if (fiber->newest_child != nullptr) {
+      fiber = fiber->newest_child;
+      continue;
+    }
+    // Up to where there is an older one; a circle of children begins again with its newest.
+    const auto is_last = [this](const FiberBlock& one) { return one.older == (one.parent == nullptr ? newest_ : one.parent->newest_child); };
+    while (fiber != nullptr && is_last(*fiber)) fiber = fiber->parent;
+    if (fiber != nullptr) fiber = fiber->older;
+  }
+}
+
+void SchedulerCore::set_acts(Runnable& of) const noexcept { of.acts = of.max_acts != 0 || of.context->unwind_wanted ? 0 : acts_per_turn_; }
+
+std::uint32_t SchedulerCore::set_max_selfish_acts(std::uint32_t operations) noexcept {
+  Runnable& me = *running_;
+  const std::uint32_t before = std::exchange(me.max_acts, operations);
+  set_acts(me);
+  begin_turn(me);
+  return before;
+}
+
+void SchedulerCore::end_turn(std::int32_t acts, Unwinds unwinds) {
+  Runnable& me = *running_;
+  Context& context = *me.context;
+  if (context.unwind_wanted && unwinds == Unwinds::yes) unwind_if_due();
+  if (me.acts == 0) {  // its acts are counted downwards from 0
+    const std::int32_t figure = me.max_acts == 0 ? acts_per_turn_ : acts_for(me.max_acts);
+    if (acts_left >= -figure) return;
+  }
+  give_turn(unwinds);
+  acts_left -= acts;
+}
+
+void SchedulerCore::give_turn(Unwinds unwinds) {
+  const FiberBlock* const fiber = running_fiber();
+  if (running_->context->callbacks_running > 0 || (fiber != nullptr && fiber->state == FiberBlock::State::ended)) {
+    begin_turn(*running_);  // others would see what go(), or its end, has half done
+  } else if (unwinds == Unwinds::yes) {
+    yield();
+  } else {
+    const mothreads::internal::NoUnwind whole;
+    yield();
+  }
 }
 
 Ended SchedulerCore::yield_until_idle(const Until& until) {
@@ -116,7 +179,8 @@ bool SchedulerCore::look_is_due() noexcept {
   const std::uint32_t rounds = rounds_per_check_ - rounds_to_check_ + 1;
   rounds_to_check_ = rounds_per_check_ = 1;
   rounds_since_look_ += rounds;
-  if (look_now_ || (ready_.is_empty() && yielded_.is_empty()) || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
+  if ((ready_.is_empty() && yielded_.is_empty()) || !clock_->is_real() || rounds_since_look_ >= kRoundsPerLook) return true;
+  if (next_due_ != TimerWheel::kNever) [[unlikely]] return not_before_now().time_since_epoch().count() >= next_due_;
   const std::uint64_t ticks = __builtin_ia32_rdtsc();
   if (ticks - last_check_ticks_ < kTicksOfShortRounds) {
     rounds_to_check_ = rounds_per_check_ = std::min(kShortRoundsPerCheck, kRoundsPerLook - rounds_since_look_);
@@ -126,7 +190,7 @@ bool SchedulerCore::look_is_due() noexcept {
 }
 
 void SchedulerCore::look() noexcept {
-  look_now_ = false;
+  next_due_ = TimerWheel::kNever;
   rounds_since_look_ = 0;
   last_look_ticks_ = __builtin_ia32_rdtsc();
   const std::int64_t now = wheel_->is_empty() ? 0 : clock_->now().time_since_epoch().count();
@@ -140,6 +204,9 @@ void SchedulerCore::look() noexcept {
   wheel_->expire(now, expired);
   while (TimerNode* timer = expired.pop_front()) {
     if (timer->ops->take(*timer)) timer->ops->fire(*timer);
+  }
+  if (wheel_->earliest() - now < kSoon) {
+    if (const std::int64_t next = wheel_->next_wake(); next - now < kSoon) expect_soon(next);
   }
 }
 
@@ -158,6 +225,7 @@ void SchedulerCore::Alarm::fire(TimerNode& node) {
 }
 
 void SchedulerCore::sleep() noexcept {
+  give_back_ended();
   if (stacks_->tidy()) return;  // it took a while: look again
   std::optional<Instant> deadline;
   if (const std::int64_t when = wheel_->next_wake(); when != TimerWheel::kNever) deadline = Instant(std::chrono::nanoseconds(when));
@@ -227,6 +295,12 @@ Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
   return *to;
 }
 
+void SchedulerCore::swap_exceptions(Runnable& from, Runnable& to) noexcept {
+  from.caught_exceptions = eh_globals_->caught_exceptions;
+  from.uncaught_exceptions = eh_globals_->uncaught_exceptions;
+  load_exceptions(to);
+}
+
 void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
   {
     const mothreads::internal::NoUnwind whole;  // one that cannot have a stack ends here
@@ -239,6 +313,7 @@ void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
 
 bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
   const std::size_t size = fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size;
+  give_back_ended();
   Stack* stack = nullptr;
   try {
     stack = &stacks_->take(size, fiber.own_name);
@@ -261,7 +336,7 @@ bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
   asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
   fiber.runnable.stack = stack;
   fiber.runnable.has_begun = true;
-  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this);
+  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this, fiber.floating_point);
   return true;
 }
 
@@ -271,8 +346,10 @@ inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept
     to = batch_.pop_front();
     if (to == nullptr) to = &next_round();
   }
+  give_back_ended();  // of the one before
   ++switches_;
   running_ = to;
+  begin_turn(*to);
   ended_stack_ = &stack;
   Context::set_current(to->context);
   load_exceptions(*to);
@@ -311,8 +388,10 @@ void SchedulerCore::run_fibers(void* core_pointer) noexcept {
         next->stack = &stack;
         next->has_begun = true;
         core.running_ = next;
+        core.begin_turn(*next);
         Context::set_current(next->context);
         core.load_exceptions(*next);
+        fresh.floating_point.load();
         continue;
       }
     }

@@ -26,7 +26,8 @@ struct alignas(64) Runnable : Posted {
   unsigned int uncaught_exceptions = 0;
   bool has_begun = false;
   bool is_fiber = false;
-  std::uint32_t max_acts = 0;  // successive operations that need no wait; 0 for what its scheduler allows
+  std::uint32_t max_acts = 0;  // successive operations on descriptors that need no wait; 0 for what its scheduler allows
+  std::int32_t acts = 0;  // of the budget for each turn; 0 when each act is looked at: it is cancelled, or has a figure of its own
   void* asan_fake_stack = nullptr;
 };
 

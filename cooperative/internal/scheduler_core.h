@@ -11,6 +11,7 @@
 // A fiber that suspends does all this itself, on its own stack, and switches to the one that comes next. When nothing is ready it
 // sleeps there. What a wait does when there is nothing special about it is inlined into who waits: see switch.h.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -36,6 +37,7 @@
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/contexts/wait.h"
+#include "mothreads/posted.h"
 #include "mothreads/until.h"
 
 namespace mothreads::internal {
@@ -121,6 +123,8 @@ struct EhGlobals {
 
 // So many operations on descriptors that are ready may follow each other before others have a turn: shrapnel's figure.
 inline constexpr std::uint32_t kDefaultSelfishness = 4;
+// Such an operation is a call of the kernel, and takes as long as so many verbs that find what they need in memory.
+inline constexpr std::int32_t kActsPerOperation = 64;
 
 // So many have room in the address space: a stack takes 80 KiB of it with its guard, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;
@@ -158,18 +162,26 @@ class SchedulerCore final : public mothreads::internal::Host {
   COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const mothreads::Until& until);
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
+  void interrupt(mothreads::internal::Context& context) noexcept;  // which something wants to unwind
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
-  // On any thread, after the end of its life of the core, by the handle of one that has ended with it.
-  void let_go_late(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);
-  void check_join(const FiberBlock& fiber) const;  // throws Misuse when it would wait for itself
+  // Throws Misuse when who runs would wait for itself. True when it is the fiber itself, whose function has ended: what runs are functions of
+  // its end, for which it is over.
+  bool check_join(const FiberBlock& fiber) const;
+  bool is_over(const FiberBlock& fiber) const noexcept {
+    return fiber.state == FiberBlock::State::ended || (&fiber == running_fiber() && fiber.state > FiberBlock::State::begun);
+  }
+  // The handle of a fiber of a scheduler that has ended, on any thread.
+  void let_go_after_end(FiberBlock& fiber) noexcept;
 
   // Groups of fibers: groups.cc.
   void open_group(GroupPlace& group);            // below the fiber that runs
   void stop_group(GroupPlace& group);            // tells the members
   void close_group(GroupPlace& group) noexcept;  // tells them, waits for them, and takes its place away; nothing when that is done
   mothreads::Ended await_members(GroupPlace& group, const mothreads::Until& until);
+  // Who runs is a member whose function has ended: what it still does is its end, for which nobody waits any more. It leaves the group.
+  void step_out(GroupPlace& group) noexcept;
   bool runs_below(const FiberBlock& ancestor) const noexcept {
     const FiberBlock* me = running_fiber();
     return me != nullptr && is_below(*me, ancestor);
@@ -179,16 +191,22 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock* running_fiber() const noexcept {
     return running_->is_fiber ? static_cast<FiberBlock*>(running_->context) : nullptr;
   }
-  // Below which a fiber that is made now belongs: who runs, but for one that has ended, and runs then() functions of its end.
+  // Below which a fiber that is made now belongs: who runs. Where that are functions of a fiber's end, it is the next above that lives on.
   FiberBlock* parent_for_new() const noexcept {
     FiberBlock* const fiber = running_fiber();
-    return fiber != nullptr && fiber->state != FiberBlock::State::ended ? fiber : nullptr;
+    return fiber == nullptr || fiber->state == FiberBlock::State::begun ? fiber : next_above(fiber);
   }
   std::size_t fibers() const noexcept { return fibers_; }
   void set_max_fibers(std::size_t count) noexcept { max_fibers_ = count; }
 
   // --- stacks -------------------------------------------------------------------------------------------------------------
 
+  // For callbacks, and those of a callback_result(); 0 for the default.
+  void set_callback_stack_size(std::size_t bytes) noexcept { callback_stack_size_ = bytes; }
+  void give_callback_stack(FiberBlock& fiber) const noexcept {
+    fiber.stack_size = callback_stack_size_;
+    fiber.stack_option = FiberBlock::StackOption::of_callbacks;
+  }
   void set_stack_checks(bool on) noexcept { checks_stacks_ = on; }
   const StackMarks& stack_marks() const noexcept { return stack_marks_; }
 
@@ -196,6 +214,7 @@ class SchedulerCore final : public mothreads::internal::Host {
     const Stack* stack;     // null when it was none
     std::string_view name;  // of the fiber that runs
     bool is_leaving;        // it was not that one: it was about to switch to it
+    std::string_view option;  // by which such a fiber gets a larger one
   };
   // For a signal handler, on its own thread: what a fault at `address` was, with the stack pointer there.
   Overflow find_overflow(const void* address, const void* stack_pointer) const noexcept;
@@ -205,8 +224,16 @@ class SchedulerCore final : public mothreads::internal::Host {
   COOPERATIVE_INLINED void yield();  // behind all that is ready
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
+
+  // A core serves one thread after the other: the number of the thread that it serves, which no core has had before.
+  std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
+  static bool is_current(std::uint64_t life) noexcept { return current_life_ == life; }
+  // Whether it still serves that one; any thread may ask.
+  bool lives(std::uint64_t life) const noexcept { return this->life() == life; }
   // The time of its clock, or a little later.
   mothreads::Instant not_before_now() noexcept { return near_clock_.not_before_now(*clock_); }
+  // A time that has come already, for what is due at its call.
+  mothreads::Instant not_after_now() const noexcept { return near_clock_.not_after_now(*clock_); }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
   // comes. `node` need not be armed. `verb` is a literal.
@@ -235,23 +262,34 @@ class SchedulerCore final : public mothreads::internal::Host {
   enum class ServiceOf : unsigned char { file_pool, file_ring };
   std::unique_ptr<Service>& service(ServiceOf which) noexcept { return services_[static_cast<std::size_t>(which)]; }
 
-  // One more operation on a descriptor went well without a wait. When the running fiber has had so many without a pause that others
-  // should have a turn, they have one.
-  COOPERATIVE_INLINED void spend_act();
-  Runnable& running() noexcept { return *running_; }
+  // What every verb that may wait does first, of its own thread: see Context::spend_act(). The first is for those that find what they need
+  // in memory, the second for operations on descriptors. When the running fiber has had so many without a pause that others should have a
+  // turn, they have one.
+  COOPERATIVE_INLINED void spend_act() {
+    if (--acts_left < 0) [[unlikely]] end_turn(1, Unwinds::yes);
+  }
+  COOPERATIVE_INLINED void spend_operation() {
+    if ((acts_left -= kActsPerOperation) < 0) [[unlikely]] end_turn(kActsPerOperation, Unwinds::yes);
+  }
   std::uint32_t selfishness() const noexcept { return selfishness_; }
-  void set_selfishness(std::uint32_t acts) noexcept { selfishness_ = acts; }
+  void set_selfishness(std::uint32_t operations) noexcept;
+  std::uint32_t set_max_selfish_acts(std::uint32_t operations) noexcept;  // of the running fiber; gives what it was
+  void end_turn(std::int32_t acts, Unwinds unwinds) override;
+  void give_turn(Unwinds unwinds);  // now, unless the running code is one that must not be interrupted
 
   // --- Host ---------------------------------------------------------------------------------------------------------------
 
   void suspend(mothreads::internal::Context& context) noexcept override;
   void resume(mothreads::internal::Context& context) noexcept override;
   void add_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept override {
+    not_before_now();
+    add_near_timer(timer, when);
+  }
+  // The same for a time that was counted from not_before_now() just now.
+  void add_near_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept {
     wheel_->add(timer, when);
-    if (when == INT64_MIN) [[unlikely]] {
-      look_now_ = true;
-      rounds_to_check_ = rounds_per_check_ = 1;
-    }
+    // By then no usual look may have come.
+    if (when < near_clock_.latest().time_since_epoch().count() + kSoon) [[unlikely]] expect_soon(when);
   }
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override { wheel_->remove(timer); }
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
@@ -267,9 +305,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
   // Through the mailbox of one life of the core, from any thread. False when that is over: then the call has been dropped.
   bool post(Mailbox& mailbox, Call& call) noexcept;
-  // The same for users' calls: `what` is what they call. In a test world throws mothreads::Misuse on a foreign thread, and lets others run.
-  bool post_of_user(Mailbox& mailbox, Call& call, const char* what);
-  static void check_caller(Mailbox& mailbox, Call& call, const char* what);  // drops the call when it throws
+  // The same for users' calls: `what` is what they call. Refused, it is still the caller's. In a test world throws mothreads::Misuse on a
+  // foreign thread, and lets others run. A call that was taken may have taken away whatever its poster has.
+  mothreads::Posted post_of_user(const std::shared_ptr<Mailbox>& mailbox, Call& call, const char* what);
+  static void check_caller(const Mailbox& mailbox, const char* what);
+  // Whether the fiber that runs is the one of the callbacks.
+  bool is_in_callbacks() const noexcept { return calls_fiber_ != nullptr && calls_fiber_ == running_fiber(); }
   // A place where the order of threads matters, without a lock: in a test world others may run now. Elsewhere it is nothing.
   static void may_be_interrupted(const Mailbox& mailbox) noexcept {
     if (Conductor* const conductor = mailbox.conductor()) [[unlikely]] conductor->may_interrupt();
@@ -283,20 +324,16 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Tells all fibers to stop, newest first, in a fiber of its own; cancels at the deadline those that are left.
   void begin_stop(const std::optional<mothreads::Instant>& deadline) noexcept;
   std::uint64_t stops() const noexcept { return stops_; }  // so often all have been told
+  std::uint64_t tells() const noexcept { return tells_; }  // for tests
   // By when whoever runs is to have stopped, in nanoseconds of the clock; FiberBlock::kNoDeadline when nobody has asked.
   std::int64_t deadline_in_force() const noexcept;
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
-  // In the child of a fork() that the calling thread has made: forked.cc.
+  // In the child of a fork() that the calling thread has made: forked.cc. The first for each core, before the second.
+  void leave_if_others() noexcept;
   static void go_on_in_child() noexcept;
   [[noreturn]] static void end_forked_fiber() noexcept;
-
-  // Whether its life of the core is over, and with it all that could be done for it but to take its result.
-  bool has_ended_with_its_scheduler(const FiberBlock& fiber) const noexcept {
-    // acquire: pairs with the release in end().
-    return fiber.id < first_id_.load(std::memory_order_acquire);
-  }
 
   SchedulerCounts counts() const noexcept;
   const SchedulerNode* node() const noexcept { return node_; }
@@ -326,6 +363,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   static void leave_behind(FiberBlock& fiber) noexcept;
   void leave_parents_things() noexcept;
   void become_root() noexcept;
+  void take_late_blocks() noexcept;
 
   // Never ready at a time; taken out of the inbox in order.
   void post(Posted& posted) noexcept;
@@ -367,6 +405,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   Runnable& next_round() noexcept;
   void gather() noexcept;
   void gather_for_conductor() noexcept;
+  // So long it may take to the next look at the timers while fibers run, in nanoseconds.
+  static constexpr std::int64_t kSoon = 100'000;
+  void expect_soon(std::int64_t when) noexcept {
+    next_due_ = std::min(next_due_, when);
+    rounds_to_check_ = rounds_per_check_ = 1;
+  }
   bool look_is_due() noexcept;
   void look() noexcept;
   Poller& make_poller();
@@ -377,6 +421,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   [[gnu::always_inline]] inline void switch_to(Runnable& from, Runnable& to) noexcept;
   [[gnu::always_inline]] inline void leave_for_good(Stack& stack, Runnable& next) noexcept;
   [[gnu::always_inline]] inline void arrive(void* fake_stack) noexcept;
+  // The stack of the fiber that ended last: not on that stack itself, so not as long as nobody was switched to.
+  void give_back_ended() noexcept {
+    if (ended_stack_ != nullptr) stacks_->give_back(*std::exchange(ended_stack_, nullptr));
+  }
   static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
   void end_function(FiberBlock& fiber) noexcept;
@@ -388,14 +436,25 @@ class SchedulerCore final : public mothreads::internal::Host {
   void make_blocks();
   FiberBlock& take_block(std::string_view name);
   static FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
+  static FiberBlock* next_above(FiberBlock* fiber) noexcept;
+  void hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept;
+  void tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_ptr<GroupPlace>& group, bool failed) noexcept;
   std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;  // that has got it, if one has
   void member_ended(GroupPlace& group, bool failed) noexcept;
   void drop_job(FiberBlock& fiber) noexcept;
   void mark_stack(const FiberBlock& fiber) noexcept;
-  void load_exceptions(const Runnable& to) noexcept {
+  // What a Runnable keeps of them is empty while it runs.
+  void load_exceptions(Runnable& to) noexcept {
     EhGlobals& globals = *eh_globals_;
-    globals.caught_exceptions = to.caught_exceptions;
-    globals.uncaught_exceptions = to.uncaught_exceptions;
+    globals.caught_exceptions = std::exchange(to.caught_exceptions, nullptr);
+    globals.uncaught_exceptions = std::exchange(to.uncaught_exceptions, 0u);
+  }
+  void swap_exceptions(Runnable& from, Runnable& to) noexcept;
+  // Few fibers wait with one.
+  bool has_exceptions(const Runnable& to) const noexcept {
+    const EhGlobals& globals = *eh_globals_;
+    return (reinterpret_cast<std::uintptr_t>(globals.caught_exceptions) | reinterpret_cast<std::uintptr_t>(to.caught_exceptions) |
+            globals.uncaught_exceptions | to.uncaught_exceptions) != 0;
   }
 
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
@@ -407,7 +466,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   FiberBlock* newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept;
   FiberBlock* first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept;
   FiberBlock* next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept;
-  void tell_one(FiberBlock& fiber);
+  void tell_one(FiberBlock& fiber, std::uint64_t late_before);
+  void note_untold(const FiberBlock& child) noexcept;
   void settle_deadline(FiberBlock& fiber) noexcept;
   void settle_deadline_of_all(const std::optional<mothreads::Instant>& deadline) noexcept;
   bool has_passed(std::int64_t deadline) const noexcept;
@@ -418,14 +478,23 @@ class SchedulerCore final : public mothreads::internal::Host {
   void fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept;
   void name_joined(FiberPicture& picture) const noexcept;
 
+  static void set_current(SchedulerCore* core) noexcept {
+    current_ = core;
+    current_life_ = core == nullptr ? 0 : core->life();
+    mothreads::internal::Context::set_host_here(core);
+  }
+  void begin_turn(const Runnable& of) noexcept { acts_left = of.acts; }
+  void set_acts(Runnable& of) const noexcept;
+
   static inline constinit thread_local SchedulerCore* current_ = nullptr;
+  static inline constinit thread_local std::uint64_t current_life_ = 0;
 
   // What every switch touches.
+  std::int32_t acts_per_turn_ = 0;
   Runnable* running_ = nullptr;
   Fifo<Runnable> batch_;  // the rest of this round
   Fifo<Runnable> ready_;  // for the next
   EhGlobals* eh_globals_ = nullptr;
-  Stack* ended_stack_ = nullptr;  // of the fiber that switched away for good
   std::uint64_t switches_ = 0;
 
   // Rounds.
@@ -440,7 +509,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;
   std::optional<mothreads::internal::TimerWheel> wheel_;  // of this life of the core
-  bool look_now_ = false;                                 // a timer was due when it was added
+  std::int64_t next_due_ = mothreads::internal::TimerWheel::kNever;  // of a timer that will not wait for the next usual look
   mothreads::Clock* clock_ = nullptr;
 
   // Descriptors.
@@ -449,26 +518,31 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::size_t io_waits_ = 0;   // so many fibers wait for one
   bool just_polled_ = false;   // in the sleep before this round
   std::uint32_t selfishness_ = kDefaultSelfishness;
-  std::uint32_t acts_ = 0;          // of the fiber that runs, since ...
-  std::uint64_t acts_switch_ = 0;   // ... that switch
 
   // Fibers.
   FiberBlock* free_blocks_ = nullptr;
   std::size_t blocks_ = 0;  // made so far
   FiberBlock* newest_ = nullptr;  // children of the root
   std::size_t fibers_ = 0;
+  std::size_t finishing_ = 0;  // so many have ended, and run functions of users that are to know
   std::size_t max_fibers_ = kDefaultMaxFibers;
   std::uint64_t next_id_ = 1;
-  std::atomic<std::uint64_t> first_id_{0};  // that a fiber of this life of the core, or of the next, can have
   mothreads::internal::WaitList no_fibers_waiters_;
   std::uint64_t unlinked_ = 0;                            // so many have left their place in the tree
   std::atomic<bool> tree_changes_{false};                 // only a signal handler on the same thread looks
   std::int64_t stop_deadline_ = FiberBlock::kNoDeadline;  // of all fibers
   std::uint64_t stops_ = 0;
+  std::uint64_t late_ = 0;   // so many have come below somebody who had been told
+  std::uint64_t tells_ = 0;  // so many fibers and groups all walks have told, or found told
+  bool all_told_ = false;    // with the last stop of all, and none has come since
+  std::size_t told_at_stop_ = 0;  // so many fibers there were at the first of them
   CancelTimer stop_timer_{*this, nullptr};
   std::optional<Stacks> stacks_;  // of this life of the core
+  Stack* ended_stack_ = nullptr;  // of a fiber that has switched away for good; to be given back
   StackMarks stack_marks_;        // likewise
   bool checks_stacks_ = false;
+  std::size_t callback_stack_size_ = 0;
+  FloatingPoint floating_point_;  // of the code that made the scheduler; its own fibers begin with that
   SignalStack signal_stack_;
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;
@@ -483,7 +557,10 @@ class SchedulerCore final : public mothreads::internal::Host {
   Calls calls_;                       // taken from it
   Calls errands_;                     // likewise
   SpentCalls spent_;
+  std::atomic<std::uint64_t> life_{0};  // relaxed: others only compare it with one that they had from its thread
+  FiberBlock* late_blocks_ = nullptr;   // given back after the scheduler's end; guarded by the mutex of the recycled
   bool calls_run_ = false;  // a fiber is at them
+  const FiberBlock* calls_fiber_ = nullptr;  // that fiber, once it has begun
   bool errands_run_ = false;
   bool ending_ = false;
 
@@ -505,22 +582,14 @@ inline void SchedulerCore::arrive(void* fake_stack) noexcept {
       root_size_ = size;
     }
   }
-  if (ended_stack_ != nullptr) [[unlikely]] stacks_->give_back(*std::exchange(ended_stack_, nullptr));
 }
 
 inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
   ++switches_;
   running_ = &to;
+  begin_turn(to);
   mothreads::internal::Context::set_current(to.context);
-  EhGlobals& globals = *eh_globals_;
-  from.caught_exceptions = globals.caught_exceptions;
-  from.uncaught_exceptions = globals.uncaught_exceptions;
-  globals.caught_exceptions = to.caught_exceptions;
-  globals.uncaught_exceptions = to.uncaught_exceptions;
-  if (Runnable* after = batch_.first()) {
-    __builtin_prefetch(after->stack_pointer);
-    __builtin_prefetch(after->next);
-  }
+  if (has_exceptions(to)) [[unlikely]] swap_exceptions(from, to);
   if constexpr (kAsan || kTsan) {
     if (to.stack != nullptr) {
       asan_leave(&from.asan_fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
@@ -536,7 +605,13 @@ inline void SchedulerCore::switch_to(Runnable& from, Runnable& to) noexcept {
 
 // Whoever comes next when that takes no more than a look; null when next_round() is to find out.
 inline Runnable* SchedulerCore::next_at_once() noexcept {
-  if (Runnable* next = batch_.pop_front()) return next;
+  if (Runnable* next = batch_.pop_front()) {
+    if (Runnable* after = batch_.first()) {
+      __builtin_prefetch(after->stack_pointer);
+      __builtin_prefetch(after->next);
+    }
+    return next;
+  }
   // relaxed: only whether there is something; whoever takes it acquires it.
   if (inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->may_have_calls()) return nullptr;
   if (!wheel_->is_empty() || io_waits_ != 0) {
@@ -559,7 +634,11 @@ inline void SchedulerCore::suspend_running() noexcept {
   Runnable* to = next_at_once();
   if (to == nullptr) [[unlikely]] to = &next_round();
   if (!to->has_begun) [[unlikely]] to = &prepared(*to, from);
-  if (to != &from) [[likely]] switch_to(from, *to);
+  if (to != &from) [[likely]] {
+    switch_to(from, *to);
+  } else {
+    begin_turn(from);  // a round that only this one had is a pause, too
+  }
 }
 
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
@@ -586,29 +665,17 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
 
 inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
-  if (running_->is_fiber) check_join(fiber);
+  if (running_->is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
   return wait(fiber.joiners, node, "waits for the end of fiber", until);
 }
 
 COOPERATIVE_INLINED void SchedulerCore::yield() {
-  const mothreads::internal::Context& context = *running_->context;
-  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
+  // Who is to be unwound has no acts, nor have some others. Its context is not looked at: that would be one more line of the cache.
+  if (acts_left <= 0) [[unlikely]] unwind_if_due();
   yielded_.push_back(*running_);
   suspend_running();
-  if (context.unwind_wanted) [[unlikely]] unwind_if_due();
-}
-
-COOPERATIVE_INLINED void SchedulerCore::spend_act() {
-  // A switch away and back is a pause; so is a round that only this fiber had.
-  if (acts_switch_ != switches_ + rounds_) {
-    acts_switch_ = switches_ + rounds_;
-    acts_ = 1;
-  } else if (++acts_ > (running_->max_acts == 0 ? selfishness_ : running_->max_acts)) [[unlikely]] {
-    yield();
-    acts_switch_ = switches_ + rounds_;
-    acts_ = 1;
-  }
+  if (acts_left <= 0) [[unlikely]] unwind_if_due();
 }
 
 }  // namespace cooperative::internal

@@ -59,6 +59,8 @@ HostedContexts copy_of(const FiberPicture& picture) {
   HostedContexts contexts;
   for (std::size_t i = 0; i < picture.count; ++i) contexts.shown.push_back(copy_of(picture.entries[i]));
   contexts.left_out = picture.total + 1 - picture.count;
+  contexts.told = picture.told;
+  contexts.alive = picture.alive;
   return contexts;
 }
 
@@ -99,8 +101,9 @@ std::optional<HostedContexts> SchedulerNode::look_inside() const {
 }
 
 // Through the mailbox of this life of the core: another thread may have the core by now.
-void SchedulerNode::tell_children(const std::vector<Ref<Node>>&, const std::optional<Instant>& deadline) {
+std::vector<Ref<Node>> SchedulerNode::first_to_tell(const std::optional<Instant>& deadline) {
   core_.post(*mailbox_, make_call<Errand::yes>([&core = core_, deadline] { core.begin_stop(deadline); }));
+  return {};
 }
 
 }  // namespace cooperative::internal

@@ -20,13 +20,13 @@ class SchedulerNode final : public mothreads::internal::Node {
   std::string_view kind() const override { return "scheduler"; }
   bool takes_children() const override { return false; }
   bool is_part_of_parent() const override { return true; }
-  bool may_unwind() const override { return true; }
+  bool unwinds_at_deadline() const override { return true; }
   // Asks the scheduler's thread, by a signal; in a test world whoever asks is on it.
   std::optional<mothreads::internal::HostedContexts> look_inside() const override;
 
  private:
-  void tell_children(const std::vector<mothreads::internal::Ref<Node>>& newest_first,
-                     const std::optional<mothreads::Instant>& deadline) override;
+  // Nobody: the scheduler's thread tells the fibers.
+  std::vector<mothreads::internal::Ref<Node>> first_to_tell(const std::optional<mothreads::Instant>& deadline) override;
 
   SchedulerCore& core_;
   const std::shared_ptr<Mailbox> mailbox_;

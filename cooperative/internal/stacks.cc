@@ -14,6 +14,7 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/internal/sanitizers.h"
+#include "cooperative/internal/valgrind.h"
 
 namespace cooperative::internal {
 namespace {
@@ -107,6 +108,7 @@ Stacks::~Stacks() {
   while (Slab* slab = newest_slab_) {
     newest_slab_ = slab->older;
     for (std::size_t i = 0; i < slab->used; ++i) {
+      tell_valgrind_of_its_end(slab->stacks[i].valgrind_number);
       if (slab->stacks[i].tsan_fiber == nullptr) continue;
       destroy_tsan_fiber(slab->stacks[i].tsan_fiber);
       tsan_stacks.fetch_sub(1, std::memory_order_relaxed);
@@ -172,6 +174,7 @@ Stack& Stacks::take_slowly(std::size_t size, std::string_view fiber) {
     stack.size = size;
     stack.lowest = place + kStackGuard;
     stack.top = stack.lowest + size - slab.used * 13 % kColours * kLine;
+    stack.valgrind_number = tell_valgrind_of_stack(stack.lowest, size);
   }
   if (kTsan) {
     if (!count_up(tsan_stacks, kMaxTsanStacks)) {

@@ -16,6 +16,7 @@ struct Stack {
   char* top = nullptr;     // where a fiber begins: not the same for all, see Stacks::take_slowly()
   std::size_t size = 0;    // from `lowest` to the end of its place in the slab
   void* tsan_fiber = nullptr;
+  unsigned int valgrind_number = 0;
   Stack* next = nullptr;      // in the pool
   bool began_clean = false;  // for the fiber that has it: see stack_marks.h
 };

@@ -16,6 +16,7 @@ namespace cooperative::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;
+using mothreads::internal::Context;
 using mothreads::internal::Node;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
@@ -34,6 +35,8 @@ void SchedulerCore::stop(FiberBlock& fiber) {
 
 // The deadline of one that it runs under is its own, too, and watched there: that one ends after it.
 void SchedulerCore::settle_deadline(FiberBlock& fiber) noexcept {
+  if (fiber.stop_deadline != FiberBlock::kNoDeadline) return;
+  fiber.is_being_told = fiber.told_to_stop;  // those below are to have it, too
   for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
     if (at->stop_deadline == FiberBlock::kNoDeadline) continue;
     fiber.stop_deadline = at->stop_deadline;
@@ -72,10 +75,13 @@ std::int64_t SchedulerCore::deadline_in_force() const noexcept {
 // Those below `top`, or all where that is null, and then `top` itself if it is meant, too: the newest first, each after those under it.
 // In a loop, because trees may be deep, and stacks are not. What a please_stop sets off is foreign code, then() functions, which may
 // end fibers, hand them on, make new ones, and even wait. Where that has taken the walk's place away it begins again: who is told once
-// more does not notice. New ones are then left out, as before: their parents end them.
+// more does not notice. New ones are then left out, as before: their parents end them. Below a fiber that has been told, all have been
+// told before it; it is passed by, unless some have come since (has_untold) or the deadline is earlier. So a fiber is told once by those
+// above it, however many of them end.
 void SchedulerCore::tell(FiberBlock* top, Tell whom) {
   const std::uint64_t tops_id = top == nullptr ? 0 : top->id;
   const std::uint64_t id_of_next = next_id_;
+  const std::uint64_t late_before = late_;
   const auto is_over = [&] { return top != nullptr && (top->id != tops_id || top->state == FiberBlock::State::ended); };
   const auto first = [&](std::uint64_t end) {
     FiberBlock* const child = whom == Tell::all ? top : newest_before(end, top);
@@ -86,7 +92,7 @@ void SchedulerCore::tell(FiberBlock* top, Tell whom) {
   while (at != nullptr) {
     const std::uint64_t id = at->id;
     const std::uint64_t unlinked = unlinked_;
-    tell_one(*at);
+    tell_one(*at, late_before);
     if (unlinked_ != unlinked) [[unlikely]] {
       if (is_over()) return;
       const bool is_there = at->id == id && at->state != FiberBlock::State::ended && (top == nullptr || is_below(*at, *top));
@@ -114,7 +120,11 @@ FiberBlock* SchedulerCore::newest_before(std::uint64_t end, const FiberBlock* pa
 FiberBlock* SchedulerCore::first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept {
   FiberBlock* at = &fiber;
   while (true) {
-    at->stop_deadline = std::min(at->stop_deadline, at->parent == nullptr ? stop_deadline_ : at->parent->stop_deadline);
+    const std::int64_t inherited = at->parent == nullptr ? stop_deadline_ : at->parent->stop_deadline;
+    const bool is_earlier = inherited < at->stop_deadline;
+    if (is_earlier) at->stop_deadline = inherited;
+    if (at->told_to_stop && !at->has_untold && !at->is_being_told && !is_earlier) return at;
+    at->is_being_told = true;  // until it has been told itself: another walk may come in between
     if (at->group != nullptr) at->told_to_stop = true;  // who becomes a member from now on is told at once
     FiberBlock* const child = newest_before(end, at);
     if (child == nullptr) return at;
@@ -130,7 +140,21 @@ FiberBlock* SchedulerCore::next_to_tell(FiberBlock& told, const FiberBlock* top,
   return parent == top && whom == Tell::those_below ? nullptr : parent;
 }
 
-void SchedulerCore::tell_one(FiberBlock& fiber) {
+// Who came after those above it had been told. They are noted up to one that has been; those above that one have been, too.
+void SchedulerCore::note_untold(const FiberBlock& child) noexcept {
+  if (child.told_to_stop && !child.has_untold) return;
+  ++late_;
+  for (FiberBlock* at = child.parent; at != nullptr; at = at->parent) {
+    if (!at->told_to_stop || at->has_untold) return;
+    at->has_untold = true;
+  }
+  if (std::exchange(all_told_, false)) node_->note_untold();
+}
+
+void SchedulerCore::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
+  ++tells_;
+  fiber.is_being_told = false;
+  if (late_ == late_before) fiber.has_untold = false;  // else who came may be below it
   if (fiber.group != nullptr) {
     const Signal please_stop = fiber.group->please_stop;
     please_stop.go();
@@ -140,7 +164,7 @@ void SchedulerCore::tell_one(FiberBlock& fiber) {
   // Cancelled first: what please_stop sets off may end the fiber.
   if (!fiber.takes_stop || has_passed(fiber.stop_deadline)) cancel(fiber);
   if (!fiber.takes_stop || !is_first) return;
-  const Signal please_stop = *fiber.please_stop;
+  const Signal please_stop = fiber.please_stop;
   please_stop.go();
 }
 
@@ -162,10 +186,17 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
 void SchedulerCore::cancel(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
   fiber.unwind_wanted = true;
+  interrupt(fiber);
+}
+
+// Ends the wait that it is in, if what wants to unwind it may.
+void SchedulerCore::interrupt(Context& context) noexcept {
+  Runnable& runnable = runnable_of(context);
+  runnable.acts = 0;  // its next verb unwinds it, whatever is ready
+  if (&runnable == running_) begin_turn(runnable);
   // One that runs the others' timers at its wait's end is as parked as any.
-  const unsigned int unwinding =
-      &fiber.runnable == running_ ? eh_globals_->uncaught_exceptions : fiber.runnable.uncaught_exceptions;
-  if (fiber.state == FiberBlock::State::begun && fiber.unwind_deferred == 0 && unwinding == 0) fiber.interrupt_on_host();
+  const unsigned int unwinding = &runnable == running_ ? eh_globals_->uncaught_exceptions : runnable.uncaught_exceptions;
+  if (runnable.has_begun && context.may_unwind(static_cast<int>(unwinding))) context.interrupt_on_host();
 }
 
 // The newest first, each after those under it, as they are told. No code of users runs meanwhile.
@@ -195,8 +226,11 @@ void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
 
 void SchedulerCore::begin_stop(const std::optional<Instant>& deadline) noexcept {
   ++stops_;
+  if (told_at_stop_ == 0) told_at_stop_ = fibers_ - (running_fiber() != nullptr ? 1 : 0);  // without the one that runs this errand
   settle_deadline_of_all(deadline);
+  all_told_ = false;
   start_stopper();
+  all_told_ = true;
 }
 
 void SchedulerCore::settle_deadline_of_all(const std::optional<Instant>& deadline) noexcept {

@@ -99,14 +99,34 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
 #undef MOTHREADS_AVX512_REGISTERS
 #undef MOTHREADS_LANDING
 
+// How floating-point numbers are computed: rounding, which exceptions trap, denormals. It belongs to a stack, as to a thread.
+struct FloatingPoint {
+  std::uint32_t mxcsr = 0x1f80;
+  std::uint32_t x87 = 0x037f;  // the control word
+
+  // That of the code that calls it.
+  [[gnu::always_inline]] void take() noexcept {
+    asm volatile("stmxcsr %0" : "=m"(mxcsr));
+    asm volatile("fnstcw %0" : "=m"(reinterpret_cast<std::uint16_t&>(x87)));
+  }
+  // Makes it that of the code that calls it. Loading is slow, and so done only where there is something else.
+  void load() const noexcept {
+    FloatingPoint now;
+    now.take();
+    if (((now.mxcsr ^ mxcsr) & 0xffc0) == 0 && static_cast<std::uint16_t>(now.x87 ^ x87) == 0) return;
+    asm volatile("ldmxcsr %0" : : "m"(mxcsr));
+    asm volatile("fldcw %0" : : "m"(reinterpret_cast<const std::uint16_t&>(x87)));
+  }
+};
+
 // Makes the memory below `top` look like a parked stack that will go on with function(argument), which must not return.
-inline void* prepare_stack(char* top, void (*function)(void*), void* argument) noexcept {
+inline void* prepare_stack(char* top, void (*function)(void*), void* argument, const FloatingPoint& floating_point = {}) noexcept {
   auto* words = reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{15});
   *--words = reinterpret_cast<std::uintptr_t>(&mothreads_bottom_of_stack) + 1;  // return addresses lie behind a call
   *--words = reinterpret_cast<std::uintptr_t>(argument);
   *--words = reinterpret_cast<std::uintptr_t>(function);
   *--words = reinterpret_cast<std::uintptr_t>(&mothreads_begin_stack);
-  *--words = 0x037f'0000'1f80;  // the defaults of mxcsr and of the x87 control word
+  *--words = std::uintptr_t{floating_point.x87} << 32 | floating_point.mxcsr;
   return words;
 }
 

@@ -39,12 +39,16 @@ bool UnderWay::is_here() const noexcept {
 void UnderWay::close() noexcept {
   if (born_.is_left_behind()) return;  // whoever runs it is the parent's
   const NoUnwind whole;
-  Wait wait({"waits for the end of a callback", nullptr, nullptr});
-  WaitNode node(wait, Why::ready);
   {
     const TinyLock lock(mutex_);
     closed_ = true;
     if (who_ == nullptr || who_ == &Context::current()) return;
+  }
+  Wait wait({"waits for the end of a callback", nullptr, nullptr});
+  WaitNode node(wait, Why::ready);
+  {
+    const TinyLock lock(mutex_);
+    if (who_ == nullptr) return;
     waiters_.push_back(node);
   }
   absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {

@@ -74,6 +74,18 @@ class WorldCore::Root final : public Node {
   std::string_view kind() const override { return "world"; }
 };
 
+// As the library's own thread "timers" has outside: in no tree, and what it starts belongs to the world.
+class WorldCore::TimersNode final : public Node {
+ public:
+  TimersNode(Clock& clock, Node& root) : Node("timers", mothreads::Signal("please_stop for timers"), clock), root_(root) {}
+  std::string_view kind() const override { return "thread of the library"; }
+  bool takes_children() const override { return false; }
+  Node& parent_of_new() override { return root_; }
+
+ private:
+  Node& root_;
+};
+
 class WorldCore::Thread final : public Conductor {
  public:
   Thread(WorldCore& its_world, void* (*its_function)(void*), void* its_argument, Stack& its_stack)
@@ -89,14 +101,15 @@ class WorldCore::Thread final : public Conductor {
     if (core == nullptr || interrupted != nullptr || !rest.is_empty()) return true;
     const SchedulerCore& c = *core;
     return c.inbox_.load(std::memory_order_relaxed) != nullptr || !c.ready_.is_empty() || !c.yielded_.is_empty() ||
-           !c.until_idle_.is_empty() || c.look_now_ || c.mailbox_->has_calls() ||
-           c.wheel_->first_time() <= c.clock_->now().time_since_epoch().count();
+           !c.until_idle_.is_empty() || c.mailbox_->has_calls() || has_due_timer();
   }
+
+  bool has_due_timer() const noexcept { return core->wheel_->first_time() <= core->clock_->now().time_since_epoch().count(); }
 
   // Whether its next round is for those alone who gave up their turn for nothing.
   bool only_yields() const noexcept {
     return core->ready_.is_empty() && core->inbox_.load(std::memory_order_relaxed) == nullptr && !core->mailbox_->has_calls() &&
-           !core->look_now_ && first_time() > world.clock_.nanoseconds();
+           !has_due_timer();
   }
 
   // Of its timers on the world's clock.
@@ -106,7 +119,7 @@ class WorldCore::Thread final : public Conductor {
 
   // Makes it the current one; null when there was nothing to run after all.
   Runnable* take() noexcept {
-    SchedulerCore::current_ = core;
+    SchedulerCore::set_current(core);
     if (core == nullptr) {
       world.starting_ = this;
       return &beginning;
@@ -120,7 +133,10 @@ class WorldCore::Thread final : public Conductor {
       rest.append(core->ready_);
     }
     while (Runnable* runnable = rest.pop_front()) {
-      if (runnable->has_begun || core->prepare(static_cast<FiberBlock&>(*runnable->context))) return core->running_ = runnable;
+      if (runnable->has_begun || core->prepare(static_cast<FiberBlock&>(*runnable->context))) {
+        core->begin_turn(*runnable);
+        return core->running_ = runnable;
+      }
     }
     return nullptr;
   }
@@ -193,12 +209,13 @@ WorldCore::WorldCore(const Options& options)
       random_(mix(options.seed)),
       root_(Ref<Root>::adopt(new Root("world", mothreads::Signal("please_stop for the world"), clock_))),
       timers_context_(ThreadContext::acquire()),
+      timers_node_(Ref<TimersNode>::adopt(new TimersNode(clock_, *root_))),
       timers_(timers_context_) {
   constexpr std::uint64_t kStays[] = {0, 0, 3, 6};
   stay_ = kStays[draw(4)];
   timers_context_.set_simulated();
   timers_context_.clock = &clock_;
-  timers_context_.node = root_.get();
+  timers_context_.node = timers_node_.get();
   timers_context_.name = "timers";
   timers_context_.host = this;
   timers_context_.must_not_block = true;
@@ -211,6 +228,7 @@ WorldCore::~WorldCore() {
   }
   if (timers_stack_ != nullptr) stacks_.give_back(*timers_stack_);
   give_back_ended();
+  timers_node_->mark_stopped();
   root_->mark_stopped();
   ThreadContext::release(timers_context_);
 }
@@ -251,13 +269,13 @@ void WorldCore::begin_thread(Context&) {
 }
 
 // Right before a switch; `from` is null when its stack ends. Inlined because of tsan_switch().
-[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, const Runnable& to) noexcept {
+[[gnu::always_inline]] inline void WorldCore::announce(Runnable* from, Runnable& to) noexcept {
   if (from != nullptr) {
     from->caught_exceptions = eh_globals_->caught_exceptions;
     from->uncaught_exceptions = eh_globals_->uncaught_exceptions;
   }
-  eh_globals_->caught_exceptions = to.caught_exceptions;
-  eh_globals_->uncaught_exceptions = to.uncaught_exceptions;
+  eh_globals_->caught_exceptions = std::exchange(to.caught_exceptions, nullptr);
+  eh_globals_->uncaught_exceptions = std::exchange(to.uncaught_exceptions, 0u);
   void** const fake_stack = from == nullptr ? nullptr : &from->asan_fake_stack;
   if (to.stack != nullptr) {
     asan_leave(fake_stack, to.stack->lowest, static_cast<std::size_t>(to.stack->top - to.stack->lowest));
@@ -339,7 +357,7 @@ Runnable* WorldCore::draw_one() noexcept {
     if (runnable != nullptr) what = thread.number << 32 | thread.number_of(*runnable);
   } else {
     last_ = nullptr;
-    SchedulerCore::current_ = nullptr;
+    SchedulerCore::set_current(nullptr);
     if (timers_are_due && which == able_.size()) {
       runnable = &timers_;
     } else {
@@ -390,7 +408,9 @@ void WorldCore::prepare(Runnable& runnable, Stack& stack, void (*function)(void*
   asan_unpoison(stack.lowest, static_cast<std::size_t>(stack.top - stack.lowest));
   runnable.stack = &stack;
   runnable.has_begun = true;
-  runnable.stack_pointer = prepare_stack(stack.top, function, argument);
+  FloatingPoint floating_point;
+  floating_point.take();  // a thread begins with its maker's
+  runnable.stack_pointer = prepare_stack(stack.top, function, argument, floating_point);
 }
 
 void WorldCore::switch_to(Runnable& from, Runnable& to) noexcept {
@@ -481,7 +501,7 @@ void WorldCore::leave() noexcept {
   context.host = host_before_;
   context.node = node_before_;
   context.clock = clock_before_;
-  SchedulerCore::current_ = core_before_;
+  SchedulerCore::set_current(core_before_);
   here_ = nullptr;
   caller_.reset();
   caller_is_ready_ = false;

@@ -93,6 +93,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override;
   const mothreads::Clock& clock() const noexcept override { return clock_; }
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
+  void end_turn(std::int32_t, Unwinds) noexcept override { acts_left = INT32_MAX; }  // they have no siblings
   Simulation* simulation() noexcept override { return this; }
 
   void check_parent(const mothreads::internal::Node& parent, std::string_view name) const override;
@@ -102,6 +103,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
  private:
   class Thread;
   class Root;
+  class TimersNode;
 
   Runnable& next() noexcept;
   Runnable* draw_one() noexcept;
@@ -111,7 +113,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::string describe_waits() const;
 
   void switch_to(Runnable& from, Runnable& to) noexcept;
-  void announce(Runnable* from, const Runnable& to) noexcept;
+  void announce(Runnable* from, Runnable& to) noexcept;
   void arrive(void* fake_stack) noexcept;
   void prepare(Runnable& runnable, Stack& stack, void (*function)(void*), void* argument) noexcept;
   static void run_timers(void* world) noexcept;
@@ -142,6 +144,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t next_number_ = 1;
 
   mothreads::internal::ThreadContext& timers_context_;
+  mothreads::internal::Ref<TimersNode> timers_node_;
   Runnable timers_;
   Stack* timers_stack_ = nullptr;
 

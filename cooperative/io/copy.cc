@@ -66,7 +66,7 @@ class Copying {
   Why splice(const Until& limit) {
     source_->check_thread("a stream");
     target_->check_thread("a stream");
-    internal::SchedulerCore::current().spend_act();
+    internal::SchedulerCore::current().spend_operation();
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, kPart));
     const ssize_t moved = internal::QuietWriter::splice_into(target_->native(), source_->native(), size);
     if (moved > 0) {

@@ -88,7 +88,7 @@ std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doin
   const Until limit = until.from_now();
   for (Place place = Place::last;; place = Place::first) {
     if (const Why why = wait_for_edge(side, doing.verb, limit, place); why != Why::ready) {
-      if (why == Why::closed) throw Closed(fmt::format("{} was closed while a fiber waited to {}", doing.what, doing.verb));
+      if (why == Why::closed) throw Closed(doing.what, fmt::format("{} was closed while a fiber waited to {}", doing.what, doing.verb));
       return {-1, why};
     }
     ssize_t done = 0;
@@ -108,7 +108,7 @@ std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doin
   }
 }
 
-void Descriptor::refuse_closed(const Doing& doing) { throw Closed(fmt::format("{} is closed: cannot {}", doing.what, doing.verb)); }
+void Descriptor::refuse_closed(const Doing& doing) { throw Closed(doing.what, fmt::format("{} is closed: cannot {}", doing.what, doing.verb)); }
 
 void Descriptor::fail(int error, const Doing& doing) { throw IoError(error, doing.name(), doing.verb); }
 

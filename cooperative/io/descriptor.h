@@ -94,7 +94,7 @@ class Descriptor {
     readiness_->check_thread(doing.what);
     internal::SchedulerCore& core = internal::SchedulerCore::current();
     internal::check_world(core);
-    core.spend_act();
+    core.spend_operation();
     check_open(doing);  // that may have been another's turn
   }
   // Throws Closed when it is.

@@ -132,7 +132,7 @@ struct File::Opened {
 // --- one call of the system --------------------------------------------------------------------------------------------------
 
 std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, const Until& until) {
-  internal::SchedulerCore::current().spend_act();
+  internal::SchedulerCore::current().spend_operation();
   // An offset of -1 would be wherever the descriptor stands.
   if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::must_call_for_file()) {
     iovec first = into.front();
@@ -160,7 +160,7 @@ std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_
 
 // `done` counts also what was written when the fiber is unwound.
 std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64_t offset, const Until& until, std::size_t& done) {
-  internal::SchedulerCore::current().spend_act();
+  internal::SchedulerCore::current().spend_operation();
   FileCall call;
   const absl::Cleanup add = [&] {
     if (call.result > 0) done += static_cast<std::size_t>(call.result);
@@ -204,7 +204,7 @@ File File::adopt(int descriptor) {
 void File::close() { opened_.reset(); }
 
 std::shared_ptr<File::Opened> File::opened(const char* verb) const {
-  if (opened_ == nullptr) throw Closed(fmt::format("a file is closed: cannot {}", verb));
+  if (opened_ == nullptr) throw Closed("a file", fmt::format("a file is closed: cannot {}", verb));
   return opened_;
 }
 
@@ -299,7 +299,7 @@ Received File::receive(std::span<std::byte> into, const Until& until) {
   const Until limit = until.from_now();
   try {
     turn_->acquire(limit);
-  } catch (const Timedout&) {
+  } catch (const EndedEarly&) {
     return {0, limit.has_come().value_or(Why::timed_out)};
   }
   const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };
@@ -320,11 +320,11 @@ Received File::receive_ahead(Ahead& ahead, const Until& until) {
 
 Sent File::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
   const std::shared_ptr<Opened> file = opened("write to it");
-  if (!writes_) throw Closed(file->name() + ": nothing is written after shut_down_writing()");
+  if (!writes_) throw Closed(file->name(), file->name() + ": nothing is written after shut_down_writing()");
   const Until limit = until.from_now();
   try {
     turn_->acquire(limit);
-  } catch (const Timedout&) {
+  } catch (const EndedEarly&) {
     return {0, limit.has_come().value_or(Why::timed_out)};
   }
   const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };

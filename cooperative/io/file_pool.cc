@@ -108,12 +108,11 @@ Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const Until&
   const Until limit = until.from_now();
   try {
     pool().call(make, limit);
-  } catch (const Timedout&) {
-    if (has_begun && !call.is_done) throw;  // its own
-    if (!call.is_done) return limit.has_come().value_or(Why::timed_out);
-  } catch (const Closed&) {
-    if (has_begun && !call.is_done) throw;
-    if (!call.is_done) make();  // the thread is told to stop, and its fibers may still have something to write down
+  } catch (const EndedEarly& early) {
+    if (call.is_done) return Why::ready;
+    if (has_begun) throw;  // its own
+    if (early.why() != Why::closed) return early.why();
+    make();  // the thread is told to stop, and its fibers may still have something to write down
   }
   return Why::ready;
 }
@@ -127,7 +126,7 @@ Why read_from_file(int file, std::span<char> into, std::uint64_t offset, std::si
   const Until limit = until.from_now();
   done = 0;
   while (done < into.size()) {
-    if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_act();
+    if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_operation();
     const std::span<char> rest = into.subspan(done, std::min(into.size() - done, kAtOnce));
     ssize_t size = -1;
     if (!must_call_for_file()) {

@@ -14,10 +14,10 @@ const char* in_words(mothreads::Why why) { return why == mothreads::Why::stopped
 }  // namespace
 
 WriteTimedout::WriteTimedout(std::string_view object, mothreads::Why why, std::size_t written, std::size_t size, std::string_view what_was)
-    : Timedout(fmt::format("{}: {} after {} of {} {}", object, in_words(why), written, size, what_was)), written_(written) {}
+    : EndedEarly(why, object, fmt::format("{}: {} after {} of {} {}", object, in_words(why), written, size, what_was)), written_(written) {}
 
 void throw_early(std::string_view object, mothreads::Why why, std::string_view verb) {
-  throw Timedout(fmt::format("{}: {} before it could {}", object, in_words(why), verb));
+  mothreads::throw_ended_early(why, object, fmt::format("{}: {} before it could {}", object, in_words(why), verb));
 }
 
 }  // namespace cooperative

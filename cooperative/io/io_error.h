@@ -24,21 +24,23 @@ class IoError : public std::system_error {
   IoError(std::error_code error, const std::string& what) : std::system_error(error, what) {}
 };
 
-// A write whose limit came before all was written. So much was: the conversation is broken there, unless the other side can tell.
-class WriteTimedout : public Timedout {
+// A write whose limit came before all was written; why() is timed_out or stopped. So much was: the conversation is broken there,
+// unless the other side can tell.
+class WriteTimedout : public EndedEarly {
  public:
-  // "OBJECT: timed out after 3 of 5 bytes were written"; `why` is timed_out or stopped.
+  // "OBJECT: timed out after 3 of 5 bytes were written"
   WriteTimedout(std::string_view object, mothreads::Why why, std::size_t written, std::size_t size,
                 std::string_view what_was = "bytes were written");
-  // The same in other words.
-  WriteTimedout(const std::string& what, std::size_t written) : Timedout(what), written_(written) {}
+  // The same of a part of a larger write, before which so much was written.
+  WriteTimedout(const WriteTimedout& of_part, std::size_t before)
+      : EndedEarly(of_part.why(), of_part.object(), of_part.what()), written_(before + of_part.written()) {}
   std::size_t written() const { return written_; }
 
  private:
   std::size_t written_;
 };
 
-// Timedout: "OBJECT: timed out before it could VERB"; `why` is timed_out or stopped.
+// Timedout or Stopped: "OBJECT: timed out before it could VERB".
 [[noreturn]] void throw_early(std::string_view object, mothreads::Why why, std::string_view verb);
 
 // More came without a delimiter than the reader takes. It is still there to be read.

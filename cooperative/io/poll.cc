@@ -15,6 +15,7 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
+#include "mothreads/contexts/host.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 
@@ -76,7 +77,10 @@ Why wait_for_any(const std::vector<pollfd>& asked, const Until& limit) {
   const Poller::Waiting waiting(poller);
   const Why why = wait.park(limit);
   for (const LentWaits::Waiter& waiter : waiters) {
-    if (waiter.was_closed) throw Closed(fmt::format("descriptor {} was closed while a fiber waited for it", waiter.descriptor));
+    if (waiter.was_closed) {
+      throw Closed(fmt::format("descriptor {}", waiter.descriptor),
+                   fmt::format("descriptor {} was closed while a fiber waited for it", waiter.descriptor));
+    }
   }
   return why;
 }
@@ -98,7 +102,7 @@ std::vector<PollItem> poll_list(std::span<const PollItem> items, const Until& un
   const Until limit = until.from_now();
   SchedulerCore& core = SchedulerCore::current();
   if (!items.empty()) internal::check_world(core);
-  core.spend_act();
+  if (!items.empty()) core.give_turn(mothreads::internal::Host::Unwinds::yes);  // a turn for others, whatever is ready
   while (true) {
     // The system's own word: what a wait ended by may have been taken by another fiber since.
     if (std::vector<PollItem> ready = ready_now(asked); !ready.empty()) return ready;

@@ -47,7 +47,8 @@ struct PollItem {
 
 // Waits until one of them is as asked, and gives those that are, with what they are, each descriptor once, in the order given. What is asked
 // of one twice is asked together. Nothing when the limit came first; with no items it is a sleep. Throws Closed when close_descriptor()
-// was called for one of them meanwhile, std::system_error when the kernel cannot watch one.
+// was called for one of them meanwhile, std::system_error when the kernel cannot watch one. Always lets others run first, whatever is ready;
+// what is ready counts before a limit that has come.
 std::vector<PollItem> poll_list(std::span<const PollItem> items, const mothreads::Until& until = {});
 std::vector<PollItem> poll_list(std::initializer_list<PollItem> items, const mothreads::Until& until = {});
 

@@ -71,7 +71,7 @@ ssize_t reap(int pidfd, std::optional<ProcessEnd>& end, pid_t group = 0) {
 }
 
 [[noreturn]] void throw_early(const std::string& name, Why why) {
-  throw Timedout(fmt::format("{}: {} before it had ended", name, why == Why::stopped ? "stopped" : "timed out"));
+  mothreads::throw_ended_early(why, name, fmt::format("{}: {} before it had ended", name, why == Why::stopped ? "stopped" : "timed out"));
 }
 
 // --- what posix_spawn() is given ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 namespace cooperative {
 
 using mothreads::Until;
+using mothreads::Why;
 
 namespace {
 
@@ -123,7 +124,9 @@ std::vector<Address> resolve(const ResolveOptions& options, std::string_view hos
   hints.ai_socktype = SOCK_STREAM;
   ares_getaddrinfo(channel.get(), name.c_str(), service.c_str(), &hints, &Answer::come, &answer);
   while (!answer.has_come) {
-    if (limit.has_come()) throw Timedout(fmt::format("the addresses of \"{}\" were not known in time", host));
+    if (const std::optional<Why> why = limit.has_come()) {
+      mothreads::throw_ended_early(*why, host, fmt::format("the addresses of \"{}\" were not known in time", host));
+    }
     step(channel.get(), limit);
   }
   if (answer.status != ARES_SUCCESS) throw NotResolved(fmt::format("\"{}\" has no known address: {}", host, ares_strerror(answer.status)));

@@ -1,7 +1,5 @@
 #include "cooperative/io/selfishness.h"
 
-#include <utility>
-
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/misuse.h"
 
@@ -16,6 +14,6 @@ void set_selfishness(std::uint32_t acts) {
 
 std::uint32_t selfishness() { return SchedulerCore::current().selfishness(); }
 
-std::uint32_t set_max_selfish_acts(std::uint32_t acts) { return std::exchange(SchedulerCore::current().running().max_acts, acts); }
+std::uint32_t set_max_selfish_acts(std::uint32_t acts) { return SchedulerCore::current().set_max_selfish_acts(acts); }
 
 }  // namespace cooperative

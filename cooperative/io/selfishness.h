@@ -1,14 +1,15 @@
 #pragma once
 
-// How long a fiber may keep its turn by operations on descriptors that need no wait: a client that sends without end would else keep all
-// others waiting. shrapnel's name for it.
+// How long a fiber may keep its turn by calls that need no wait: a client that sends without end, or a fiber on a queue that is never empty, would
+// else keep all others waiting. shrapnel's name for it. There is one budget for all verbs that may wait (docs/suspension_points.md); one
+// that finds what it needs in memory is a 64th of an operation on a descriptor.
 
 #include <cstdint>
 
 namespace cooperative {
 
-// So many operations in a row, then every fiber that is ready has a turn, and the kernel is asked for more at the usual times. For all
-// fibers of the calling thread. Default 4, shrapnel's. Throws mothreads::Misuse for 0.
+// So many operations in a row, then every fiber that is ready has a turn before the next, and the kernel is asked for more at the usual
+// times. For all fibers of the calling thread. Default 4, shrapnel's. Throws mothreads::Misuse for 0.
 void set_selfishness(std::uint32_t acts);
 std::uint32_t selfishness();
 

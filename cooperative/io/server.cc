@@ -18,6 +18,7 @@
 #include "cooperative/pulse.h"
 #include "cooperative/sleep.h"
 #include "mothreads/log.h"
+#include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -68,23 +69,25 @@ class Server::Serving {
       close();
       group_ = nullptr;
     };
-    while (!please_stop && await_room(please_stop)) {
+    const Signal no_more = please_stop | (options_.draining ? *options_.draining : mothreads::MainThread::draining());
+    while (!no_more && await_room(no_more)) {
       try {
-        if (!take_one(please_stop)) break;
+        if (!take_one(no_more)) break;
         has_complained_ = false;
       } catch (const Closed&) {
         break;
       } catch (const IoError& error) {
         if (!has_no_more_descriptors(error)) throw;
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       } catch (const NoStack& error) {
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       } catch (const FiberLimit& error) {
-        wait_for_more(error.what(), please_stop);
+        wait_for_more(error.what(), no_more);
       }
     }
-    if (please_stop) take_what_waits();
+    if (no_more) take_what_waits();
     close();
+    if (no_more) await_stop(please_stop);
     drain(group);
   }
 
@@ -130,8 +133,13 @@ class Server::Serving {
       log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
     };
     try {
-      Fiber<void> fiber = cooperative::spawn(
-          {.name = options_.name + "'s connection", .stack_size = options_.stack_size, .parent = *group_, .start = Start::at_once},
+      const std::string name = options_.name + "'s connection";
+      Fiber<void> fiber = internal::spawn(
+          {.name = name,
+           .stack_size = options_.stack_size,
+           .stack_option = internal::FiberBlock::StackOption::of_server,
+           .parent = FiberParent(*group_).ref(),
+           .starts_at_once = true},
           [this, place = Place(*this), serve = std::forward<Serve>(serve),
            describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable __attribute__((no_sanitize("null"))) {
             place.begins();
@@ -140,10 +148,7 @@ class Server::Serving {
             } catch (const IoError& problem) {
               ++statistics_.failed;
               log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-            } catch (const Closed& problem) {
-              ++statistics_.failed;
-              log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
-            } catch (const Timedout& problem) {
+            } catch (const EndedEarly& problem) {
               ++statistics_.failed;
               log::info("{}: {} ended: {}", options_.name, describe(), problem.what());
             } catch (const FiberCancelled&) {
@@ -190,7 +195,8 @@ class Server::Serving {
     try {
       ended_.wait(until);
       return true;
-    } catch (const Timedout&) {
+    } catch (const EndedEarly& early) {
+      if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
   }
@@ -200,6 +206,12 @@ class Server::Serving {
       log::warning("{} cannot take connections for now, and waits for some to end: {}", options_.name, why);
     }
     static_cast<void>(one_ends(please_stop | kAcceptPause));
+  }
+
+  // Nobody is told before: the stop has only been announced.
+  void await_stop(const Signal& please_stop) {
+    while (!please_stop && !under_way_.empty() && one_ends(please_stop)) {
+    }
   }
 
   void drain(FiberGroup& group) {
@@ -286,7 +298,8 @@ class ServingDatagrams final : public Server::Serving {
     Datagram got{};
     try {
       got = socket_.recv_from(room_, until);
-    } catch (const Timedout&) {
+    } catch (const EndedEarly& early) {
+      if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
     spawn(
@@ -355,6 +368,12 @@ Server& Server::stop() {
   return *this;
 }
 
-void Server::join(const mothreads::Until& until) { fiber_.join(until); }
+void Server::join(const mothreads::Until& until) {
+  try {
+    fiber_.join(until);
+  } catch (const WasCancelled&) {
+    // The deadline of a stop has cut the drain, and the connections with it.
+  }
+}
 
 }  // namespace cooperative

@@ -12,7 +12,13 @@
 // the system's backlog, up to max_connections, and no more, and closes the listening socket; those under way may finish what they do. A handler that takes a please_stop (a mothreads::Signal) as its last
 // parameter sees it go, and can answer the request that it has and take no more. What has not ended after ServerOptions::drain, or at the
 // stop deadline (mothreads/stopping.h), is cancelled, and the log says which connection that was. A stop of the fiber, the thread or the
-// program that it runs under is the same.
+// program that it runs under is the same. A deadline that cuts the drain is a way to end in order, too: join() then returns as it does after
+// any stop.
+//
+// When the stop of the program is announced (MainThread::draining()) the server does the first part: it takes what waits in the backlog, and
+// no more, and closes the listening socket. Connections go on, and nobody is told or cancelled before the stop. When the last connection has
+// ended, the server has, too. ServerOptions::draining puts another Signal in the place of the program's, NEVER to go on until the stop. A server
+// makes no DrainHold: a handler with work that must not be stopped makes one. A server for datagrams only takes no more of them.
 //
 // What a handler throws ends its connection, and no other: an IoError is the client's doing and logged as information, anything else is an
 // error in the log. When a handler returns its connection is closed.
@@ -53,6 +59,7 @@ struct ServerOptions {
   bool reuse_port = false;                              // likewise
   absl::Duration idle_timeout = absl::InfiniteDuration();  // set_timeout() of each connection
   absl::Duration drain = absl::Seconds(10);             // from a stop to the cancelling of what is left
+  std::optional<mothreads::Signal> draining = std::nullopt;  // take no more when it goes; default MainThread::draining()
   std::size_t stack_size = 0;                           // of each connection's fiber, see FiberOptions
 };
 

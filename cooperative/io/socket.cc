@@ -165,7 +165,7 @@ std::pair<ssize_t, Why> Socket::until_done(Side side, const char* verb, const Un
 }
 
 void Socket::check_open(const char* verb) const {
-  if (!descriptor_.is_open()) [[unlikely]] throw Closed(fmt::format("a socket is closed: cannot {}", verb));
+  if (!descriptor_.is_open()) [[unlikely]] throw Closed("a socket", fmt::format("a socket is closed: cannot {}", verb));
 }
 
 void Socket::fail(int error, const char* verb) const { throw IoError(error, name(), verb); }
@@ -215,7 +215,7 @@ void Socket::connect(const Address& address, const Until& until) {
       }
       // Its backlog is full.
       const Why why = retries.wait("waits to connect", limit);
-      if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
+      if (why == Why::closed) throw Closed("a socket", "a socket was closed while a fiber waited to " + verb);
       if (why != Why::ready) end_early(why, verb.c_str());
     }
     connecting_.reset();
@@ -228,7 +228,7 @@ void Socket::finish_connect(const Address& address, const std::string& verb, con
   while (error == EINPROGRESS || error == EALREADY || error == EINTR) {
     descriptor_.readiness().clear(Side::write);
     const Why why = descriptor_.wait_for_edge(Side::write, "waits to connect", limit);
-    if (why == Why::closed) throw Closed("a socket was closed while a fiber waited to " + verb);
+    if (why == Why::closed) throw Closed("a socket", "a socket was closed while a fiber waited to " + verb);
     if (why != Why::ready) end_early(why, verb.c_str());
     // Asked again it says how it went.
     error = ::connect(native(), address.native(), address.size()) == 0 ? 0 : errno;
@@ -505,7 +505,7 @@ void Socket::send_to(std::string_view data, const Address& to, const Until& unti
       if (errno == EINTR) continue;
       if (!would_block(errno)) fail(errno, kVerb);
       const Why why = retries.wait("waits to send a datagram", limit);
-      if (why == Why::closed) throw Closed(fmt::format("a socket was closed while a fiber waited to {}", kVerb));
+      if (why == Why::closed) throw Closed("a socket", fmt::format("a socket was closed while a fiber waited to {}", kVerb));
       if (why != Why::ready) end_early(why, kVerb);
     }
   });

@@ -14,6 +14,7 @@
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
 #include "cooperative/io/file_pool.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
@@ -90,6 +91,11 @@ std::size_t Stream::take_ahead(std::span<std::byte> into) {
   return size;
 }
 
+// What has been read ahead costs no operation, which would spend more.
+void Stream::spend_act_on_what_is_there() const {
+  if (ahead_.size() > 0) mothreads::internal::Context::spend_act();
+}
+
 std::string Stream::take_text(std::size_t size) {
   std::string text(ahead_.view().substr(0, size));
   ahead_.drop(size);
@@ -105,11 +111,13 @@ void Stream::consume(std::size_t bytes) {
 
 Received Stream::read_some(std::span<std::byte> into, const Until& until) {
   if (into.empty()) return {0, Why::ready};
+  spend_act_on_what_is_there();
   if (const std::size_t size = take_ahead(into); size > 0) return {size, Why::ready};
   return with_limit(until, [&](const Until& limit) { return receive(into, limit); });
 }
 
 Received Stream::read_exactly(std::span<std::byte> into, const Until& until) {
+  spend_act_on_what_is_there();
   std::size_t size = take_ahead(into);
   if (size == into.size()) return {size, Why::ready};
   return with_limit(until, [&](const Until& given) -> Received {
@@ -132,6 +140,7 @@ Received Stream::read_exactly(std::span<std::byte> into, const Until& until) {
 }
 
 Text Stream::read_exact(std::size_t size, const Until& until) {
+  spend_act_on_what_is_there();
   return with_limit(until, [&](const Until& given) -> Text {
     const TotalLimit limit(given);
     for (bool is_first = true; ahead_.size() < size; is_first = false) {
@@ -149,6 +158,7 @@ Ended Stream::fill(const Until& until) {
 }
 
 Ended Stream::fill_until(absl::FunctionRef<bool(std::string_view)> is_enough, const Until& until) {
+  spend_act_on_what_is_there();
   return with_limit(until, [&](const Until& given) -> Ended {
     const TotalLimit limit(given);
     for (bool is_first = true; !is_enough(buffered()); is_first = false) {
@@ -167,6 +177,7 @@ Text Stream::read_until(std::string_view delimiter, const Until& until) {
 Text Stream::read_line(const Until& until) { return read_up_to("\n", /*is_line=*/true, until); }
 
 Text Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& until) {
+  spend_act_on_what_is_there();
   return with_limit(until, [&](const Until& given) -> Text {
     const TotalLimit limit(given);
     std::size_t searched = 0;
@@ -363,7 +374,7 @@ std::size_t Stream::send_file(int file, off_t offset, std::size_t size, const Un
       try {
         write_all(std::string_view(piece).substr(0, got), limit);
       } catch (const WriteTimedout& error) {
-        throw WriteTimedout(error.what(), written + error.written());
+        throw WriteTimedout(error, written);
       }
       written += got;
     }

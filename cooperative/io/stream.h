@@ -196,6 +196,7 @@ class Stream {
   void make_room_for(std::string_view data, const mothreads::Until& until);
   Received read_exactly(std::span<std::byte> into, const mothreads::Until& until);
   std::size_t take_ahead(std::span<std::byte> into);
+  void spend_act_on_what_is_there() const;
   std::string take_text(std::size_t size);
 
   // A flush under way, on its fiber's stack: close() is enough for the stream to be destroyed meanwhile.

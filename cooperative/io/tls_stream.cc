@@ -205,12 +205,12 @@ std::string TlsStream::Session::name() const {
 
 void TlsStream::Session::check_usable() const {
   home_.check("a TLS stream");
-  if (is_closed_) throw Closed("a TLS stream is closed");
+  if (is_closed_) throw Closed("a TLS stream", "a TLS stream is closed");
   if (failure_) std::rethrow_exception(failure_);
 }
 
 Why TlsStream::Session::taken_or_closed(Why why) const {
-  if (why == Why::closed) throw Closed("a TLS stream was closed while a fiber waited for it");
+  if (why == Why::closed) throw Closed("a TLS stream", "a TLS stream was closed while a fiber waited for it");
   return why;
 }
 
@@ -258,7 +258,7 @@ Why TlsStream::Session::feed(const Until& limit) {
   }
   const auto read = [&](std::span<std::byte> room) {
     const Received more = below_.read_some(room, limit);
-    if (is_closed_) throw Closed("a TLS stream was closed while a fiber read from it");
+    if (is_closed_) throw Closed("a TLS stream", "a TLS stream was closed while a fiber read from it");
     if (more.why() == Why::closed) {
       throw TlsTruncated(ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING),
                          fmt::format("{}: the other side ended the connection, not its stream: what it sent may have been cut off", name()));
@@ -528,7 +528,7 @@ TlsStream& TlsStream::operator=(TlsStream&& other) noexcept = default;
 TlsStream::~TlsStream() = default;
 
 TlsStream::Session& TlsStream::session() const {
-  if (session_ == nullptr) throw Closed("a TLS stream was moved away");
+  if (session_ == nullptr) throw Closed("a TLS stream", "a TLS stream was moved away");
   return *session_;
 }
 

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -33,6 +34,7 @@
 #include "cooperative/timer.h"
 #include "cooperative/wait_for.h"
 #include "mothreads/clock.h"
+#include "mothreads/drain_hold.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
@@ -308,6 +310,34 @@ void sockets() {
   check(*answer == "you said hello" && ended, "the server answered, and the stream ended");
 }
 
+// Somebody's requests, and then somebody who ends the program.
+void take_jobs(Queue<std::string>& jobs) {
+  for (const char* job : {"resize", "rotate", "print"}) jobs.add(job);
+  std::raise(SIGTERM);
+}
+
+int drain() {
+  int performed = 0;
+  bool was_stopped = false;
+  // [drain]
+  int code = MainThread::run([&](Signal please_stop) {
+    Queue<std::string> jobs("jobs");
+    auto worker = Thread::run("worker", [&](Signal) {
+      const DrainHold busy("jobs that were taken");   // the report of a drain that takes too long names its holds
+      while (auto job = jobs.pop()) ++performed;      // until the queue is closed, and empty
+      was_stopped = static_cast<bool>(please_stop);
+    });
+    take_jobs(jobs);
+
+    MainThread::draining().wait();                    // SIGINT or SIGTERM: no new work from here on
+    jobs.close();                                     // what is in it is done
+    please_stop.wait();                               // no hold is left, or 30 s are over
+  }, {.drain = absl::Seconds(30), .stop_deadline = absl::Seconds(10)});
+  // [/drain]
+  check(performed == 3 && !was_stopped, "the work was done before the stop");
+  return code;
+}
+
 void foreign_loop() {
   bool done = false;
   auto fiber = co::spawn("fiber", [&] {
@@ -329,7 +359,7 @@ void foreign_loop() {
 }  // namespace
 
 int main() {
-  return MainThread::run([](Signal) {
+  const int code = MainThread::run([](Signal) {
     log::set_sink([](const log::Line& line) { std::printf("%s\n", line.text.c_str()); });
     signals_and_time();
     monitor();
@@ -347,4 +377,5 @@ int main() {
     sockets();
     log::set_sink({});
   });
+  return code == 0 ? drain() : code;
 }

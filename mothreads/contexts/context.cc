@@ -31,7 +31,28 @@ void Context::finish(Why why) noexcept {
   }
 }
 
+void Context::nudge() noexcept {
+  // acq_rel: as in finish(). Whoever sees the flags makes it go on, and takes them from the other.
+  const std::uint64_t before = word_.fetch_and(~(kSleeping | kOnHost), std::memory_order_acq_rel);
+  if ((before & kDone) != 0) return;
+  if ((before & kOnHost) != 0) {
+    resume_on_host();
+  } else if ((before & kSleeping) != 0) {
+    resume();
+  }
+}
+
 void Context::resume_on_host() noexcept { host->resume(*this); }
+
+void Context::spend_act_on_host() {
+  Host& host = *host_here_;
+  if (--host.acts_left >= 0 || current_->host != &host) [[likely]] return;
+  host.end_turn(1, Host::Unwinds::yes);
+}
+
+void Context::spend_turn_on_host() {
+  if (--host->acts_left < 0) [[unlikely]] host->end_turn(1, Host::Unwinds::no);
+}
 
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {
   if (host != nullptr) return await_finish_on_host(what);
@@ -42,8 +63,9 @@ bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDes
   bool done = (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0;
   while (!done) {
     suspend(deadline);
-    done = is_done();
-    if (!done && deadline && std::chrono::steady_clock::now() >= *deadline) break;
+    const std::uint64_t word = word_.load(std::memory_order_acquire);  // as in is_done()
+    done = (word & kDone) != 0;
+    if (!done && ((word & kSleeping) == 0 || (deadline && std::chrono::steady_clock::now() >= *deadline))) break;
   }
   return done;
 }
@@ -58,11 +80,13 @@ bool Context::await_finish_on_host(const WaitDescription& what) noexcept {
   }
   verb_.store(what.verb, std::memory_order_relaxed);  // a literal, for reports
   waits_for_ = &what;
+  std::uint64_t word = 0;
   do {
     host->suspend(*this);
-  } while (!is_done());
+    word = word_.load(std::memory_order_acquire);  // as in is_done()
+  } while ((word & (kDone | kSleeping)) == kSleeping);
   waits_for_ = nullptr;
-  return true;
+  return (word & kDone) != 0;
 }
 
 void Context::await_claimed() noexcept {
@@ -74,6 +98,14 @@ void Context::await_claimed() noexcept {
   }
   if (is_done() || (word_.fetch_or(kSleeping, std::memory_order_acq_rel) & kDone) != 0) return;
   while (!is_done()) suspend(std::nullopt);
+}
+
+bool Context::may_unwind(int uncaught) const noexcept {
+  if (is_cancelled && unwind_deferred == 0 && uncaught == 0) return true;
+  for (const UnwindScope* scope = unwind_scope; scope != nullptr; scope = scope->outer) {
+    if (scope->has_come && scope->deferred == unwind_deferred && scope->uncaught == uncaught) return true;
+  }
+  return false;
 }
 
 Simulation* Context::simulation() const noexcept { return host != nullptr ? host->simulation() : nullptr; }

@@ -37,6 +37,7 @@ class Clock;
 
 namespace mothreads::internal {
 
+class Aftermath;
 class Host;
 class Node;
 class Simulation;
@@ -57,6 +58,15 @@ struct WaitReport {
   std::optional<Instant> since;  // unknown where a host keeps no time of it
 };
 
+// A part of what a context runs that a limit may unwind without the rest. On the context's stack, each inside its outer one.
+struct UnwindScope {
+  UnwindScope* outer = nullptr;
+  int deferred = 0;       // NoUnwind scopes around it: those inside put it off
+  int uncaught = 0;       // exceptions that were on their way as it began
+  bool has_come = false;  // the limit
+  bool was_thrown = false;
+};
+
 class Context {
  public:
   // The context that runs this code. A thread that the library did not make gets one at its first call, see alien.h.
@@ -66,6 +76,8 @@ class Context {
   }
   static Context* current_or_null() noexcept { return current_; }
   static void set_current(Context* context) noexcept { current_ = context; }
+  // That of all who run on this thread; null where none does.
+  static void set_host_here(Host* host) noexcept { host_here_ = host; }
 
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -114,6 +126,11 @@ class Context {
     word_.store(word | kClaimed, std::memory_order_relaxed);  // nobody else writes it
     return true;
   }
+  // Whether a claim would win by now. Another thread may come before it.
+  bool is_claimable(std::uint64_t generation) const noexcept {
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    return word >> kGenerationShift == generation && (word & kClaimed) == 0;
+  }
   void finish_on_host(Why why) noexcept {
     if (reach_ == Reach::everywhere) {
       finish(why);
@@ -134,8 +151,12 @@ class Context {
     if ((word & kSleeping) != 0 && claim_on_host(word >> kGenerationShift)) finish_on_host(Why::stopped);
   }
 
-  // Waits until finish() or the deadline; true when finished. Only the context itself calls it. One with a host has no deadlines
-  // here, but timers.
+  // Makes it go on from its sleep without an end of its wait, which a waker may still end. The caller keeps the waiter from leaving the
+  // wait until this returns.
+  void nudge() noexcept;
+
+  // Waits until finish(), the deadline or a nudge(); true when finished. Only the context itself calls it. One with a host has no
+  // deadlines here, but timers.
   bool await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin);
 
   // The same for one with a host.
@@ -148,7 +169,14 @@ class Context {
   void await_claimed() noexcept;
 
   // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
-  bool must_unwind() const noexcept { return unwind_wanted && unwind_deferred == 0 && std::uncaught_exceptions() == 0; }
+  bool must_unwind() const noexcept { return unwind_wanted && may_unwind(std::uncaught_exceptions()); }
+  // Whether what wants that may do so here, with so many exceptions on their way.
+  bool may_unwind(int uncaught) const noexcept;
+
+  // Contexts are recycled: a number that the thread or fiber that it is now has for itself, among all that this context ever is. 0 once
+  // that has ended. Any thread may ask; who keeps a pointer to a context keeps this beside it, and compares both.
+  std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
+  void set_life(std::uint64_t number) noexcept { life_.store(number, std::memory_order_relaxed); }
 
   // In the child of a fork(), for a context that does not exist there: its wait is over, and no waker of it succeeds any more.
   void leave_behind() noexcept {
@@ -156,12 +184,25 @@ class Context {
     word_.store(generation << kGenerationShift | kDone, std::memory_order_relaxed);
     reach_ = Reach::everywhere;
     callbacks_running = unwind_deferred = 0;
-    unwind_wanted = must_not_block = false;
+    aftermath = nullptr;
+    unwind_wanted = is_cancelled = must_not_block = false;
+    unwind_scope = nullptr;
     waits_for_ = nullptr;
   }
 
   // Whether there is more to a wait than to sleep: a check, or an exception.
   bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
+
+  // What each verb that may wait does first, before it looks whether it has to, so that nothing is lost: where several contexts share an OS
+  // thread it is an act, and one that has had many of them without a wait lets the others have a turn. One that has been cancelled is
+  // unwound here, whatever is ready. A thread that has no host pays one comparison.
+  static void spend_act() {
+    if (host_here_ != nullptr) spend_act_on_host();
+  }
+  // The same for a verb that is no wait when it finds what it needs: it gives turns, and never unwinds.
+  void spend_turn() {
+    if (host != nullptr) spend_turn_on_host();
+  }
 
   // Whether the wait has been finished already, and how.
   bool is_finished() const noexcept { return is_done(); }
@@ -177,17 +218,24 @@ class Context {
   // handler there, because that is on the waiter's stack. False when it does not wait.
   bool write_wait_on_host(char* buffer, std::size_t size) const noexcept;
 
+  // Added to callbacks_running while it has an Aftermath.
+  static constexpr int kHasAftermath = 1 << 16;
+  bool is_in_function() const noexcept { return callbacks_running % kHasAftermath > 0; }
+
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const LogExtras> log_extras;  // what its log lines carry
-  bool is_root = true;                      // a thread's own, not a fiber's
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
-  int callbacks_running = 0;                // it is inside so many Signal::then functions
+  int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
+  Aftermath* aftermath = nullptr;           // what those have put off
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
-  bool unwind_wanted = false;               // its waits end by an exception that unwinds it: see Host::unwind()
+  bool unwind_wanted = false;               // its waits end by an exception that unwinds it, or a part: see Host::unwind()
+  bool is_cancelled = false;                // all of it is to be unwound
+  UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
   bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
+  bool is_root = true;                      // a thread's own, not a fiber's
 
  protected:
   Context();
@@ -224,13 +272,17 @@ class Context {
   virtual void resume() noexcept = 0;
 
   static inline constinit thread_local Context* current_ = nullptr;
+  static inline constinit thread_local Host* host_here_ = nullptr;
 
   void resume_on_host() noexcept;
+  static void spend_act_on_host();
+  void spend_turn_on_host();
 
   std::atomic<std::uint64_t> word_{kDone};
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
   Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
+  std::atomic<std::uint64_t> life_{0};
   std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
   const WaitDescription* waits_for_ = nullptr;  // the same with its object, where the wait has said it
 };

@@ -13,6 +13,8 @@ namespace mothreads::internal {
 
 class Host {
  public:
+  enum class Unwinds : bool { no, yes };
+
   // Lets other contexts run until resume() for this one. May come back early.
   virtual void suspend(Context& context) noexcept = 0;
   // From any thread.
@@ -29,6 +31,13 @@ class Host {
 
   // The thread that runs it ends, after all else that its contexts do.
   virtual void thread_ends() noexcept {}
+
+  // The running context has spent all its acts of this turn, or is to be looked at before the next: see Context::spend_act(). Lets others
+  // have a turn where that is due, and unwinds a context that has been cancelled where that is allowed. The act counts for the new turn.
+  virtual void end_turn(std::int32_t acts, Unwinds unwinds) = 0;
+
+  // So many acts the running context has left in this turn.
+  std::int32_t acts_left = 0;
 
   // Null where threads and time are real.
   virtual Simulation* simulation() noexcept { return nullptr; }

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/stop_report.h"
 #include "mothreads/misuse.h"
 #include "mothreads/stopping.h"
@@ -45,13 +46,14 @@ Node::Node(std::string_view name, Signal please_stop, Clock& clock)
       id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       name_(name),
       please_stop_(std::move(please_stop)),
-      stopped_("stopped of " + name_) {}
+      stopped_(SignalState::make_owned("stopped of " + name_, "call stop() to ask for the end, or let it end")) {}
 
 Node::~Node() = default;
 
 void Node::attach_to(Node& parent) {
   bool told = false;
   std::optional<Instant> deadline;
+  Ref<Node> watcher;
   if (parent.is_left_behind()) {
     throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which runs in the process that made this one by fork(): start it under "
                              "MainThread::thread(), or in a group that is made here", name_, parent.name_));
@@ -68,6 +70,7 @@ void Node::attach_to(Node& parent) {
       parent.deadline_ = parent.inherited_;
     }
     ref();
+    depth_ = parent.depth_ + 1;
     if (Node* newest = parent.newest_child_) {
       older_ = newest;
       newer_ = newest->newer_;
@@ -78,13 +81,14 @@ void Node::attach_to(Node& parent) {
     parent.newest_child_ = this;
     told = parent.told_ || parent.ending_;
     deadline = parent.deadline_;
+    watcher = parent.watched_ ? Ref<Node>(parent) : parent.watcher_;
   }
   {
     parent.ref();
     TinyLock lock(mutex_);
     parent_ = &parent;
   }
-  if (told) request_stop(deadline, parent.clock());
+  if (told) StopWalk().tell(*this, {.deadline = deadline, .clock = &parent.clock(), .watcher = std::move(watcher)});
 }
 
 void Node::detach() {
@@ -129,9 +133,28 @@ std::vector<Ref<Node>> Node::children() const {
   return children;
 }
 
+bool Node::takes_no_more() const {
+  if (is_left_behind()) return true;
+  TinyLock lock(mutex_);
+  return ended_;
+}
+
+Ref<Node> Node::newest_running_child() const {
+  if (is_left_behind()) return {};
+  TinyLock lock(mutex_);
+  if (Node* child = newest_child_) {
+    do {
+      if (!child->stopped_) return Ref<Node>(*child);
+      child = child->older_;
+    } while (child != newest_child_);
+  }
+  return {};
+}
+
 bool Node::is_below(const Node& ancestor) const {
   if (this == &ancestor) return true;
-  for (Ref<Node> node = parent(); node; node = node->parent()) {
+  if (depth_ <= ancestor.depth_) return false;
+  for (Ref<Node> node = parent(); node && node->depth_ >= ancestor.depth_; node = node->parent()) {
     if (node.get() == &ancestor) return true;
   }
   return false;
@@ -149,12 +172,27 @@ std::optional<Instant> Node::deadline() const {
   return deadline_;
 }
 
-std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inherited) {
+// Who has been noted is below somebody who has, or who is just being told and will come by.
+void Node::note_untold() {
+  if (is_left_behind()) return;
+  for (Ref<Node> node(*this); node; node = node->parent()) {
+    TinyLock lock(node->mutex_);
+    if (std::exchange(node->has_untold_, true)) return;
+  }
+}
+
+StopProgress Node::progress() const {
+  // Relaxed: a report needs no more than figures of about the same time.
+  return {.told = counted_told_.load(std::memory_order_relaxed), .stopped = counted_stopped_.load(std::memory_order_relaxed)};
+}
+
+Node::Settled Node::settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher) {
   const absl::Duration allowed = stop_deadline();
   bool watched = false;
-  std::optional<Instant> deadline;
+  Settled settled;
   {
     TinyLock lock(mutex_);
+    const std::optional<Instant> before = deadline_;
     if (inherited && (!inherited_ || *inherited < *inherited_)) inherited_ = inherited;
     if (inherited_ && (!deadline_ || *inherited_ < *deadline_)) deadline_ = inherited_;
     if (!deadline_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
@@ -162,10 +200,22 @@ std::optional<Instant> Node::settle_deadline(const std::optional<Instant>& inher
       // One that was inherited is watched by whoever set it: its node ends after this one.
       watched = watched_ = true;
     }
-    deadline = deadline_;
+    if (!watched_ && !watcher_) watcher_ = watcher;
+    settled.deadline = deadline_;
+    settled.has_changed = deadline_ != before;
+    settled.watcher = watched_ ? Ref<Node>(*this) : watcher_;
   }
-  if (watched) watch_until(*deadline);
-  return deadline;
+  if (watched) watch_until(*settled.deadline);
+  return settled;
+}
+
+void Node::be_counted(Node& watcher) {
+  if (is_part_of_parent() || is_only_its_children()) return;
+  {
+    TinyLock lock(mutex_);
+    if (std::exchange(is_counted_, true)) return;
+  }
+  watcher.counted_told_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
 }
 
 bool Node::has_ended() const noexcept {
@@ -188,33 +238,24 @@ bool Node::has_running_child() const noexcept {
 void Node::end_process(std::string_view who) const { report_and_exit(who, *this); }
 
 bool Node::may_unwind() const {
-  const auto below = children();
-  return std::any_of(below.begin(), below.end(), [](const Ref<Node>& child) { return child->may_unwind(); });
-}
-
-bool Node::request_stop(const std::optional<Instant>& parents, Clock& parents_clock) {
-  if (stopped()) return false;
-  std::optional<Instant> inherited = parents;
-  // Each clock has a time of its own: what is left of it counts.
-  if (inherited && &parents_clock != &clock()) inherited = clock().now() + (*inherited - parents_clock.now());
-  bool first = false;
-  {
-    TinyLock lock(mutex_);
-    first = !std::exchange(told_, true);
+  if (unwinds_at_deadline()) return true;
+  std::vector<Ref<Node>> left = children();
+  while (!left.empty()) {
+    const Ref<Node> node = std::move(left.back());
+    left.pop_back();
+    if (node->unwinds_at_deadline()) return true;
+    for (Ref<Node>& child : node->children()) left.push_back(std::move(child));
   }
-  const std::optional<Instant> deadline = settle_deadline(inherited);
-  tell_children(children(), deadline);
-  please_stop_.go();
-  return first;
+  return false;
 }
 
-void Node::tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) {
-  for (const Ref<Node>& child : newest_first) child->request_stop(deadline, clock());
-}
+bool Node::request_stop() { return StopWalk().tell(*this, {.deadline = std::nullopt, .clock = &clock(), .watcher = {}}); }
+
+std::vector<Ref<Node>> Node::first_to_tell(const std::optional<Instant>&) { return children(); }
 
 void Node::stop_children() {
   for (auto children = this->children(); !children.empty(); children = this->children()) {
-    tell_children(children, settle_deadline(std::nullopt));
+    StopWalk().tell_those_below(*this);
     // Who was told last ends last, more or less: who waits for that one first sleeps once, not once for each child.
     for (auto child = children.rbegin(); child != children.rend(); ++child) {
       (*child)->await_end();
@@ -250,7 +291,14 @@ void Node::await_end() { stopped().wait(); }
 
 void Node::mark_stopped() {
   if (is_left_behind()) return;
-  stopped_.go();
+  Ref<Node> counts_this;
+  {
+    TinyLock lock(mutex_);
+    if (is_counted_) counts_this = watcher_ ? std::move(watcher_) : Ref<Node>(*this);
+  }
+  if (counts_this) counts_this->counted_stopped_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
+  stopped_.state().go();  // go() itself is refused to everybody
+  if (is_left_behind()) return;  // a function of it has called fork()
   bool watched = false;
   {
     TinyLock lock(mutex_);

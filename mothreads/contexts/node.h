@@ -5,7 +5,8 @@
 //     running -> (its function has ended: its children are told, newest first, and waited for) -> ended -> stopped
 //
 // A node that was told to stop, or waits for its children, tells a child that is added later at once. A node that has ended
-// takes no more children.
+// takes no more children. The tree may be of any depth: nothing here calls itself once for each level, and a node that has been told, with
+// all below it, is told again only by a stop whose deadline is earlier.
 
 #include <atomic>
 #include <cstdint>
@@ -33,6 +34,7 @@ namespace mothreads::internal {
 
 class Context;
 class Node;
+class StopWalk;
 
 // A counted reference to a node.
 template <typename T>
@@ -85,6 +87,14 @@ struct HostedContext {
 struct HostedContexts {
   std::vector<HostedContext> shown;  // the thread's own stack, then each before what runs under it, the newest first
   std::size_t left_out = 0;
+  std::size_t told = 0;  // as many there were when all were told to stop; 0 before
+  std::size_t alive = 0;
+};
+
+// Of one stop: how many threads were told, and how many of those have stopped.
+struct StopProgress {
+  std::uint64_t told = 0;
+  std::uint64_t stopped = 0;
 };
 
 class Node : public StopWatch {
@@ -106,12 +116,12 @@ class Node : public StopWatch {
   void detach();
   Ref<Node> parent() const;
   std::vector<Ref<Node>> children() const;  // newest first
-  bool is_below(const Node& ancestor) const;  // or the same
+  Ref<Node> newest_running_child() const;
+  bool is_below(const Node& ancestor) const;  // or the same; no steps when the ancestor is not nearer to the root
 
   // Tells this node and all below to stop; never blocks. The first request sets the deadline, one inherited from a parent can only make
   // it earlier. True for the first.
-  bool request_stop() { return request_stop(std::nullopt, clock()); }
-  bool request_stop(const std::optional<Instant>& inherited, Clock& parents_clock);
+  bool request_stop();
 
   // Tells the children and waits until there are none. For the node's own context.
   void stop_children();
@@ -121,7 +131,11 @@ class Node : public StopWatch {
   // For the node's own context, last: lets `stopped` go.
   void mark_stopped();
 
+  // What it runs has got contexts that nobody has told, after the others were: the next stop comes by here again.
+  void note_untold();
+
   bool was_told_to_stop() const;
+  StopProgress progress() const;  // of the stop whose deadline this node set
   std::optional<Instant> deadline() const;  // on its own clock; none before it is told
 
   // Waits until it has stopped and nothing of it runs any more; for its parent.
@@ -158,14 +172,26 @@ class Node : public StopWatch {
   // Whether it runs nothing itself, and may live on when its children have ended after a stop.
   virtual bool is_only_its_children() const { return false; }
 
-  // Whether it may have children: a thread that the library does not know may not.
+  // Whether it may have children: a thread that the library does not know may not, nor one of the library's own.
   virtual bool takes_children() const { return true; }
+  bool takes_no_more() const;  // children: it has ended
+  // The nearest above that takes children; the main thread where there is none.
+  Ref<Node> next_above() const;
+  // Whether what its own context makes now belongs below it: not where that are functions of its end.
+  virtual bool is_home_for_new() const { return takes_children() && !takes_no_more(); }
+  // Its own context runs functions of its end, for which nobody below `group`, where it may be, waits any more: it leaves that group.
+  virtual void step_out(const Node& group) { static_cast<void>(group); }
+
+  // Where what it makes belongs.
+  virtual Node& parent_of_new() { return *this; }
 
   // The contexts that it runs, for reports: any thread, for the others may be stuck. None when it cannot be known.
   virtual std::optional<HostedContexts> look_inside() const { return std::nullopt; }
 
-  // Whether it, or one below it, runs contexts that are unwound at the deadline.
-  bool may_unwind() const override;
+  // Whether it runs contexts that are unwound at the deadline.
+  virtual bool unwinds_at_deadline() const { return false; }
+  // Whether it does, or one below it.
+  bool may_unwind() const final;
 
   // Reports that `who`, this or what it runs, has not stopped, with all below this, and ends the process.
   [[noreturn]] void end_process(std::string_view who) const;
@@ -173,17 +199,30 @@ class Node : public StopWatch {
  protected:
   ~Node() override;
 
-  // Passes a stop request on to the children, newest first.
-  virtual void tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline);
+  // What a stop calls before it tells those below.
+  virtual void begins_to_stop() {}
+  // Those whom a stop tells before this node, in that order. When it has told all of them, it asks who comes after them, until that is
+  // nobody. Here: all children, newest first.
+  virtual std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline);
+  virtual std::vector<Ref<Node>> next_to_tell() { return {}; }
 
  private:
+  friend class StopWalk;
+
   bool has_ended() const noexcept override;
   bool has_running_child() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string_view watched_name() const noexcept override { return name_; }
   [[noreturn]] void report() override { end_process(name_); }
 
+  struct Settled {
+    std::optional<Instant> deadline;
+    bool has_changed = false;  // it is another than before
+    Ref<Node> watcher;         // who set the deadline, and counts
+  };
   // Settles by when this node must have stopped, and watches over it unless somebody above does.
-  std::optional<Instant> settle_deadline(const std::optional<Instant>& inherited);
+  Settled settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher);
+  // Has the watcher count it, if it is a thread and nobody counts it yet.
+  void be_counted(Node& watcher);
 
   const Born born_;
   const std::uint64_t id_;
@@ -195,7 +234,11 @@ class Node : public StopWatch {
   Node* parent_ ABSL_GUARDED_BY(mutex_) = nullptr;  // a counted reference
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
   std::optional<Instant> inherited_ ABSL_GUARDED_BY(mutex_);  // the earliest of those above
+  Ref<Node> watcher_ ABSL_GUARDED_BY(mutex_);            // who counts this node, if that is another
+  bool is_counted_ ABSL_GUARDED_BY(mutex_) = false;
   bool told_ ABSL_GUARDED_BY(mutex_) = false;
+  bool all_told_ ABSL_GUARDED_BY(mutex_) = false;    // those below, too
+  bool has_untold_ ABSL_GUARDED_BY(mutex_) = false;  // below it contexts have come since that nobody has told
   bool watched_ ABSL_GUARDED_BY(mutex_) = false;
   bool watch_is_over_ ABSL_GUARDED_BY(mutex_) = false;  // all of that stop have ended: who comes later has a deadline of his own
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // tells its children to stop, and those that are added
@@ -206,6 +249,10 @@ class Node : public StopWatch {
   Node* newer_ = nullptr;
   Node* newest_child_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
+  std::uint32_t depth_ = 0;  // so many are above it; fixed when it joins the tree
+  std::atomic<std::uint64_t> counted_told_{0};
+  std::atomic<std::uint64_t> counted_stopped_{0};
+
   TinyMutex left_over_mutex_;
   OsThread left_over_ ABSL_GUARDED_BY(left_over_mutex_);
 
@@ -213,8 +260,9 @@ class Node : public StopWatch {
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;
 };
 
-// Where what the current context makes belongs: its own place, or the main thread's for one that may have no children.
-Node& parent_for_new();
+// Where what the current context makes belongs: its own place, the next above for one that has ended, and runs functions of its end, or the
+// main thread's for one that may have no children.
+Ref<Node> parent_for_new();
 
 // Logs a failure that nobody takes, and counts it for the exit code. `kind` is "thread" or its like.
 void report_unclaimed_failure(std::string_view kind, const std::string& name, const std::exception_ptr& failure);

@@ -107,6 +107,7 @@ ThreadContext& ThreadContext::acquire() {
   }
   context->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
   context->spin_nanoseconds_ = kMaxSpin / 2;
+  context->set_life(++context->lives_);
   return *context;
 }
 
@@ -118,6 +119,9 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   context.host = nullptr;
   context.callbacks_running = 0;
   context.must_not_block = context.has_no_end = false;
+  context.unwind_wanted = false;
+  context.unwind_scope = nullptr;
+  context.set_life(0);
   context.os_thread_id_.store(0, std::memory_order_relaxed);
   std::lock_guard lock(pool().mutex);
   context.next_free_ = pool().free;

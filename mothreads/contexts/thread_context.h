@@ -45,6 +45,7 @@ class ThreadContext final : public Context {
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;
   ThreadContext* next_made_ = nullptr;
+  std::uint64_t lives_ = 0;
   std::uint32_t spin_nanoseconds_ = 0;
   std::uint32_t waits_ = 0;
 };

@@ -10,11 +10,12 @@
 namespace mothreads::internal {
 namespace {
 
-void fire_chain(TimerNode* node) {
+template <typename F>
+void fire_chain(TimerNode* node, F&& fire) {
   const Born here;
   while (node != nullptr) {
     TimerNode* next = node->previous;
-    node->ops->fire(*node);  // the node may be gone
+    fire(*node);  // the node may be gone
     if (here.is_left_behind()) return;  // it has called fork(): the others are the parent's
     node = next;
   }
@@ -93,14 +94,14 @@ TimerNode** TimerQueue::take_all(const TimerOps& kind, TimerNode** end) {
   return end;
 }
 
-void fire_everywhere(const TimerOps& kind) {
+void fire_everywhere(const TimerOps& kind, void (*fire_one)(TimerNode& node)) {
   TimerNode* fire = nullptr;
   {
     std::lock_guard all(registry().mutex);
     TimerNode** end = &fire;
     for (TimerQueue* queue : registry().queues) end = queue->take_all(kind, end);
   }
-  fire_chain(fire);
+  fire_chain(fire, fire_one);
 }
 
 void TimerQueue::add(TimerNode& node, std::int64_t when) {
@@ -138,7 +139,7 @@ std::int64_t TimerQueue::expire(std::int64_t now) {
       end = &node->previous;
     }
   }
-  fire_chain(fire);
+  fire_chain(fire, [](TimerNode& node) { node.ops->fire(node); });
   return next_wake;
 }
 

@@ -43,7 +43,7 @@ class TimerQueue {
  private:
   // Appends to a chain through `previous`, and returns its new end.
   TimerNode** take_all(const TimerOps& kind, TimerNode** end);
-  friend void fire_everywhere(const TimerOps& kind);
+  friend void fire_everywhere(const TimerOps& kind, void (*fire)(TimerNode& node));
 
   // Called without the mutex when a timer was added, with its time. What it throws undoes the adding.
   virtual void added(std::int64_t when) = 0;
@@ -60,7 +60,7 @@ class TimerQueue {
   TimerWheel wheel_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Fires every timer of every clock whose operations are `kind`, due or not.
-void fire_everywhere(const TimerOps& kind);
+// Fires every timer of every clock whose operations are `kind`, due or not, by `fire` in place of the kind's own.
+void fire_everywhere(const TimerOps& kind, void (*fire)(TimerNode& node));
 
 }  // namespace mothreads::internal

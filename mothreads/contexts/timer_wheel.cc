@@ -52,6 +52,11 @@ std::int64_t TimerWheel::next_wake() const noexcept {
   return static_cast<std::int64_t>(start_of(slot) << kTickBits);
 }
 
+std::int64_t TimerWheel::earliest() const noexcept {
+  const int slot = first_slot();
+  return slot < 0 ? kNever : static_cast<std::int64_t>(start_of(slot) << kTickBits);
+}
+
 std::int64_t TimerWheel::first_time() const noexcept {
   const int slot = first_slot();
   if (slot < 0) return kNever;

@@ -70,6 +70,9 @@ class TimerWheel {
   // When expire() is worth calling next: the time of the first timer, or a little earlier; kNever when there is none.
   std::int64_t next_wake() const noexcept;
 
+  // No timer comes before this; cheap. kNever when there is none.
+  std::int64_t earliest() const noexcept;
+
   // Time of the first timer, exactly; looks at every timer of one slot.
   std::int64_t first_time() const noexcept;
 

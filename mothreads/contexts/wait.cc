@@ -1,11 +1,16 @@
 #include "mothreads/contexts/wait.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/fixed_array.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
+#include "mothreads/internal/aftermath.h"
+#include "mothreads/internal/limit_signals.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -31,7 +36,8 @@ struct WaitTimer : TimerNode {
 
 // The same, kept by the waiter's host. `why` is not always the time: a limit that had come already waits for its turn, too.
 struct HostTimer : WaitTimer {
-  HostTimer(Context& of, std::uint64_t its_generation, Why its_why) : WaitTimer(kOps, of, its_generation), why(its_why) {}
+  HostTimer(const TimerOps& operations, Context& of, std::uint64_t its_generation, Why its_why)
+      : WaitTimer(operations, of, its_generation), why(its_why) {}
 
   static bool take(TimerNode& node) {
     auto& timer = static_cast<HostTimer&>(node);
@@ -46,6 +52,59 @@ struct HostTimer : WaitTimer {
   const Why why;
 };
 
+// Of a pause, on whatever clock. It is over when it is taken, under the mutex of the timers: so the waiter, which cancels it, cannot leave
+// meanwhile.
+constexpr TimerOps kPause{
+    .take =
+        [](TimerNode& node) {
+          static_cast<WaitTimer&>(node).context.nudge();
+          return false;
+        },
+    .fire = [](TimerNode&) {},
+};
+
+// The wait's places on the Signals of its limit. They are of the wait, not of the Until: that may serve several waits at a time.
+class LimitLinks {
+ public:
+  explicit LimitLinks(const LimitSignals& signals) : signals_(signals), nodes_(signals.size()) {}
+  LimitLinks(const LimitLinks&) = delete;
+  LimitLinks& operator=(const LimitLinks&) = delete;
+  ~LimitLinks() { unlink(); }
+
+  // Links the wait to each Signal; the first that has gone already is the answer.
+  std::optional<Why> link(const Wait& wait) {
+    for (; linked_ < nodes_.size(); ++linked_) {
+      SignalState& state = signals_[linked_].state();
+      if (state.is_gone()) return state.as_limit();
+      wait.context().open_wait();
+      nodes_[linked_].arm(wait, Why::stopped);
+      if (!state.link(nodes_[linked_])) return state.as_limit();
+    }
+    return std::nullopt;
+  }
+
+  // Of a wait that has ended: how the Signal counts that ended it, if one of these did. Takes the wait off all of them first, since a
+  // node says only then whether it was taken.
+  std::optional<Why> winner() {
+    const std::size_t linked = unlink();
+    for (std::size_t i = 0; i < linked; ++i) {
+      if (nodes_[i].has_won()) return signals_[i].state().as_limit();
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::size_t unlink() noexcept {
+    const std::size_t linked = std::exchange(linked_, 0);
+    for (std::size_t i = 0; i < linked; ++i) signals_[i].state().unlink(nodes_[i]);
+    return linked;
+  }
+
+  const LimitSignals& signals_;
+  absl::FixedArray<WaitNode, kLimitSignalsWithoutAllocation> nodes_;
+  std::size_t linked_ = 0;
+};
+
 }  // namespace
 
 void Wait::check_may_block() const {
@@ -56,8 +115,23 @@ void Wait::check_may_block() const {
                              "nothing may block; let the function start a thread, or add to a queue, instead",
                              what_.verb, name));
   }
-  log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
-               "a queue, instead", what_.verb, name);
+  Aftermath* const aftermath = context_.aftermath;
+  if (aftermath != nullptr && !aftermath->may_wait()) {
+    throw Misuse(fmt::format("a function given to Signal::then() {} \"{}\" inside a wait of another such function, which let its Signal "
+                             "go; let the function start a thread or a fiber, or add to a queue, instead",
+                             what_.verb, name));
+  }
+  if (context_.is_in_function()) {
+    log::warning("a function given to Signal::then() {} \"{}\" and so delays whoever called go(); let it start a thread, or add to "
+                 "a queue, instead", what_.verb, name);
+  }
+  // Where the wait may end by a function that was put off. Whoever waits looks at its condition after this.
+  if (aftermath != nullptr && reach_ == Context::Reach::everywhere) aftermath->work_before_wait(/*is_armed=*/false);
+}
+
+// On a host whoever waits has looked at its condition already, and is in the list where it will be found by what is done now.
+void Wait::finish_aftermath() const {
+  if (context_.aftermath != nullptr && reach_ == Context::Reach::host) context_.aftermath->work_before_wait(/*is_armed=*/true);
 }
 
 Why Wait::park_on_host_for_ever() {
@@ -69,78 +143,86 @@ Why Wait::park_on_host_for_ever() {
   return why;
 }
 
-Why Wait::park(const Until& until, const std::optional<Instant>& interim) {
+std::optional<Why> Wait::park(const Until& until, const std::optional<Instant>& pause) {
+  if (context_.callbacks_running >= Context::kHasAftermath) [[unlikely]] finish_aftermath();
   if (context_.is_finished()) return context_.outcome();
-  if (context_.host != nullptr && !interim && until.is_never()) return park_on_host_for_ever();
+  if (context_.host != nullptr && !pause && until.is_never()) return park_on_host_for_ever();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
-  const Clock& clock = *context_.clock;
   if (!has_deadline_) {
-    deadline_ = until.deadline(clock);
+    deadline_ = until.deadline(*context_.clock);
     has_deadline_ = true;
   }
-  std::optional<Instant> deadline = deadline_;
-  if (interim && (!deadline || *interim < *deadline)) deadline = interim;
-
-  struct Detach {
-    const Until& until;
-    ~Detach() { until.detach(); }
-  } detach{until};
-  std::optional<Why> limit = until.attach(*this);
   const bool look = context_.host == nullptr || until.may_have_expired();
-  if (!limit && deadline && look && clock.now() >= *deadline) limit = Why::timed_out;
-  if (context_.host != nullptr) return park_on_host(until, deadline, limit);
+  if (until.signals_.empty()) return park_until(pause, look, std::nullopt);
+
+  std::optional<LimitLinks> links;
+  try {
+    links.emplace(until.signals_);
+  } catch (const std::bad_alloc&) {  // of more Signals than have room here
+    if (claim_self()) throw;
+    context_.await_claimed();
+    return context_.outcome();
+  }
+  const std::optional<Why> limit = links->link(*this);
+  const std::optional<Why> why = park_until(pause, look, limit);
+  // A Till counts as time.
+  return why == Why::stopped ? links->winner().value_or(Why::stopped) : why;
+}
+
+std::optional<Why> Wait::park_until(const std::optional<Instant>& pause, bool look, std::optional<Why> limit) {
+  const Clock& clock = *context_.clock;
+  if (!limit && deadline_ && look && clock.now() >= *deadline_) limit = Why::timed_out;
+  const bool pauses = pause && (!deadline_ || *pause < *deadline_);
+  if (!limit && pauses && clock.now() >= *pause) return std::nullopt;
+  const std::optional<Instant>& wake = pauses ? pause : deadline_;
+  if (context_.host != nullptr) return park_on_host(wake, pauses, limit);
   if (limit) {
     if (claim_self()) return *limit;
     context_.await_claimed();
-    return outcome_of(until);
+    return context_.outcome();
   }
-
-  if (clock.is_real() || !deadline) {
-    if (context_.await_finish(deadline, what_, may_spin_)) return outcome_of(until);
-    if (claim_self()) return Why::timed_out;
-    context_.await_claimed();
-    return outcome_of(until);
-  }
-  WaitTimer timer(WaitTimer::kOps, context_, generation_);
-  TimerQueue& timers = context_.clock->timers();
-  timers.add(timer, deadline->time_since_epoch().count());
-  absl::Cleanup leave = [&] { timers.cancel(timer); };
-  context_.await_finish(std::nullopt, what_, may_spin_);
-  return outcome_of(until);
+  return park_on_thread(wake, pauses);
 }
 
-Why Wait::park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit) {
+std::optional<Why> Wait::park_on_thread(const std::optional<Instant>& wake, bool pauses) {
+  if (context_.clock->is_real() || !wake) {
+    if (context_.await_finish(wake, what_, may_spin_)) return context_.outcome();
+    if (pauses) return std::nullopt;
+    if (claim_self()) return Why::timed_out;
+    context_.await_claimed();
+    return context_.outcome();
+  }
+  WaitTimer timer(pauses ? kPause : WaitTimer::kOps, context_, generation_);
+  TimerQueue& timers = context_.clock->timers();
+  timers.add(timer, wake->time_since_epoch().count());
+  absl::Cleanup leave = [&] { timers.cancel(timer); };
+  if (!context_.await_finish(std::nullopt, what_, may_spin_)) return std::nullopt;
+  return context_.outcome();
+}
+
+std::optional<Why> Wait::park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit) {
   Host& host = *context_.host;
-  const auto sleep = [&] {
-    context_.await_finish(std::nullopt, what_, false);
+  const auto sleep = [&]() -> std::optional<Why> {
+    if (!context_.await_finish(std::nullopt, what_, false)) return std::nullopt;
     // A limit took nothing, so nothing is lost.
     if (context_.must_unwind() && (context_.outcome() == Why::stopped || context_.outcome() == Why::timed_out)) host.unwind(context_);
-    return outcome_of(until);
+    return context_.outcome();
   };
-  if (!deadline && !limit) return sleep();
-  HostTimer timer(context_, generation_, limit.value_or(Why::timed_out));
-  const std::int64_t when = limit ? INT64_MIN : deadline->time_since_epoch().count();
+  if (!wake && !limit) return sleep();
+  const bool only_pauses = pauses && !limit;
   if (context_.clock == &host.clock() || limit) {
-    host.add_timer(timer, when);
+    HostTimer timer(only_pauses ? kPause : HostTimer::kOps, context_, generation_, limit.value_or(Why::timed_out));
+    host.add_timer(timer, limit ? INT64_MIN : wake->time_since_epoch().count());
     absl::Cleanup leave = [&] { host.cancel_timer(timer); };
     return sleep();
   }
   // Another clock than the host's: whoever makes its time pass does so on a thread of its own.
   context_.open_wait();
-  WaitTimer elsewhere(WaitTimer::kOps, context_, generation_);
+  WaitTimer elsewhere(only_pauses ? kPause : WaitTimer::kOps, context_, generation_);
   TimerQueue& timers = context_.clock->timers();
-  timers.add(elsewhere, deadline->time_since_epoch().count());
+  timers.add(elsewhere, wake->time_since_epoch().count());
   absl::Cleanup leave = [&] { timers.cancel(elsewhere); };
   return sleep();
-}
-
-bool Wait::has_expired() const noexcept { return deadline_ && context_.clock->now() >= *deadline_; }
-
-Why Wait::outcome_of(const Until& until) const {
-  const Why why = context_.outcome();
-  if (why != Why::stopped) return why;
-  // Which of the limit's signals it was: a Till counts as time.
-  return until.has_come().value_or(Why::stopped);
 }
 
 void WaitList::push_front(WaitNode& node) noexcept {

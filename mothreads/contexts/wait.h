@@ -11,6 +11,7 @@
 // Everything lives on the waiter's stack; nothing is allocated.
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "mothreads/contexts/context.h"
@@ -25,7 +26,8 @@ namespace mothreads::internal {
 class Wait {
  public:
   // `what` must stay valid while the wait lasts. Throws Misuse when this context must not block: it runs a Signal::then()
-  // function on a thread of the library.
+  // function on a thread of the library. Inside such a function elsewhere, what the function has set off so far is done first:
+  // here, or where only code of the host can end the wait in park().
   // Who has spun already, on a condition of its own, does not spin again.
   enum class Spin : bool { no, yes };
   explicit Wait(const WaitDescription& what, Spin spin = Spin::yes, Context::Reach reach = Context::Reach::everywhere)
@@ -38,28 +40,34 @@ class Wait {
 
   // Blocks until a waker finishes the wait, or the limit of `until` comes first. Throws what unwinds a context that has been
   // cancelled; then the wait is over, and has taken nothing.
-  // `interim` is a limit of the caller's own: when it comes the wait ends `timed_out`, and may be restarted.
-  Why park(const Until& until, const std::optional<Instant>& interim = std::nullopt);
+  Why park(const Until& until) { return *park(until, std::nullopt); }
+
+  // The same, but comes back with nothing at `pause`: the wait goes on, wakers may end it, and the caller parks again.
+  std::optional<Why> park(const Until& until, const std::optional<Instant>& pause);
 
   // The same for a context with a host, and no limit.
   Why park_on_host_for_ever();
 
-  // The same wait again, after it ended by a limit that was only an interim one; its nodes are to be re-armed.
-  void restart() noexcept { generation_ = context_.begin_wait(reach_); }
+  // A duration counts from when `other` began, which has been parked with the same limit.
+  void share_deadline(const Wait& other) noexcept {
+    deadline_ = other.deadline_;
+    has_deadline_ = other.has_deadline_;
+  }
 
   // Ends the wait from the waiter's own side; false when a waker was first, whose outcome then counts.
   bool claim_self() noexcept { return context_.claim(generation_); }
-
-  // Whether the deadline of the limit, not an interim one, has passed.
-  bool has_expired() const noexcept;
 
   Context& context() const noexcept { return context_; }
   std::uint64_t generation() const noexcept { return generation_; }
 
  private:
   void check_may_block() const;
-  Why park_on_host(const Until& until, const std::optional<Instant>& deadline, const std::optional<Why>& limit);
-  Why outcome_of(const Until& until) const;
+  void finish_aftermath() const;
+  // Once it hangs on the Signals of its limit. `limit` has come already; `look` says that the time may have, too. Nothing when it
+  // pauses.
+  std::optional<Why> park_until(const std::optional<Instant>& pause, bool look, std::optional<Why> limit);
+  std::optional<Why> park_on_thread(const std::optional<Instant>& wake, bool pauses);
+  std::optional<Why> park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit);
 
   Context& context_;
   WaitDescription what_;
@@ -93,6 +101,7 @@ class WaitNode {
 
   // The same for sources that only code of the waiter's host touches.
   bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
+  bool is_claimable() const noexcept { return context_->is_claimable(generation_); }
   void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
 
   Context& context() const noexcept { return *context_; }
@@ -140,6 +149,15 @@ class WaitList {
   // Nothing when it is not linked.
   void remove(WaitNode& node) noexcept {
     if (node.is_linked()) take_out(node);
+  }
+
+  // Removes the first waiter that could be claimed and returns it, or null; takes out those before it, whose waits have ended otherwise.
+  WaitNode* claim_first() noexcept {
+    while (WaitNode* node = head_) {
+      take_out(*node);
+      if (node->claim()) return node;
+    }
+    return nullptr;
   }
 
   // Removes every waiter and returns those that could be claimed, in order.

@@ -34,14 +34,12 @@ std::string name_of_this_thread() {
   return "Unknown Thread " + std::to_string(syscall(SYS_gettid));
 }
 
-void end(Alien& alien) {
-  ThreadContext& context = alien.context;
-  Context::set_current(&context);
+// What its host still runs ends here, too.
+void give_back(ThreadContext& context) {
   if (context.host != nullptr) context.host->thread_ends();
   if (&tree_hooks != nullptr && context.node != nullptr) tree_hooks.ended(context);
   Context::set_current(nullptr);
   ThreadContext::release(context);
-  delete &alien;
 }
 
 pthread_key_t end_key();
@@ -51,7 +49,10 @@ void end_round(void* pointer) {
   ++round_of_end;
   auto* const alien = static_cast<Alien*>(pointer);
   if (round_of_end < kLastRound) pthread_setspecific(end_key(), &round_of_end);
-  if (pointer != &round_of_end) end(*alien);
+  if (pointer == &round_of_end) return;
+  Context::set_current(&alien->context);
+  give_back(alien->context);
+  delete alien;
 }
 
 // By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
@@ -69,6 +70,15 @@ pthread_key_t end_key() {
 }  // namespace
 
 void forget_alien() noexcept { pthread_setspecific(end_key(), nullptr); }
+
+LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
+  context_.name = name;
+  context_.must_not_block = true;
+  Context::set_current(&context_);
+  if (&tree_hooks != nullptr) tree_hooks.adopted(context_);
+}
+
+LibraryThread::~LibraryThread() { give_back(context_); }
 
 Context& Context::adopt_alien() {
   ThreadContext& context = ThreadContext::acquire();

@@ -1,7 +1,7 @@
 #pragma once
 
-// Threads that the library did not make get a context at their first call, and give it back when they end. What else such a
-// thread gets is for the shutdown tree to say, where a program has one.
+// Threads that the library did not make get a context at their first call, and give it back when they end; so do the threads
+// that serve the library. What else such a thread gets is for the shutdown tree to say, where a program has one.
 
 namespace mothreads::internal {
 
@@ -17,5 +17,17 @@ extern const AlienHooks tree_hooks __attribute__((weak));
 
 // In a child of fork(): the calling thread is its main thread now.
 void forget_alien() noexcept;
+
+// The calling thread serves the library, in this scope: then() functions run on it, and nothing may block it.
+class LibraryThread {
+ public:
+  explicit LibraryThread(const char* name);  // which must stay valid
+  ~LibraryThread();
+  LibraryThread(const LibraryThread&) = delete;
+  LibraryThread& operator=(const LibraryThread&) = delete;
+
+ private:
+  ThreadContext& context_;
+};
 
 }  // namespace mothreads::internal

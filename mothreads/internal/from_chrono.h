@@ -1,22 +1,51 @@
 #pragma once
 
-// Any duration of std::chrono as Abseil's. absl::FromChrono() takes those with the standard names alone.
+// Any duration of std::chrono as Abseil's. A duration that is longer than Abseil can say is infinite, in its direction.
 
 #include <chrono>
+#include <cmath>
 #include <concepts>
+#include <cstdint>
+#include <limits>
 
 #include "absl/time/time.h"
 
 namespace mothreads::internal {
 
+// Throws Misuse: a duration that is not a number says no time.
+[[noreturn]] void refuse_nan();
+
+template <std::floating_point Number>
+absl::Duration seconds_from(Number count, std::intmax_t numerator, std::intmax_t denominator) {
+  const double seconds = static_cast<double>(count) * static_cast<double>(numerator) / static_cast<double>(denominator);
+  if (std::isnan(seconds)) refuse_nan();
+  return absl::Seconds(seconds);
+}
+
+__extension__ using Wide = __int128;
+
+// `count`, a number of 64 bits, times numerator / denominator seconds.
+inline absl::Duration seconds_from(Wide count, std::int64_t numerator, std::int64_t denominator) {
+  const Wide product = count * numerator;
+  const Wide whole = product / denominator;
+  if (whole > std::numeric_limits<std::int64_t>::max()) return absl::InfiniteDuration();
+  if (whole < std::numeric_limits<std::int64_t>::min()) return -absl::InfiniteDuration();
+  const auto rest = static_cast<std::int64_t>(product % denominator);
+  // The rest is less than a second; a double says it to a fraction of a nanosecond.
+  const absl::Duration part = denominator <= 1'000'000'000 && 1'000'000'000 % denominator == 0
+                                  ? absl::Nanoseconds(rest * (1'000'000'000 / denominator))
+                                  : absl::Seconds(static_cast<double>(rest) / static_cast<double>(denominator));
+  return absl::Seconds(static_cast<std::int64_t>(whole)) + part;
+}
+
 template <typename Rep, typename Period>
 absl::Duration from_chrono(std::chrono::duration<Rep, Period> duration) {
-  if constexpr (requires { absl::FromChrono(duration); }) {
-    return absl::FromChrono(duration);
+  if constexpr (std::integral<Rep>) {
+    return seconds_from(Wide{duration.count()}, Period::num, Period::den);
   } else if constexpr (std::floating_point<Rep>) {
-    return absl::Seconds(std::chrono::duration<double>(duration).count());
-  } else {
-    return absl::Seconds(Period::num) * duration.count() / Period::den;  // infinite where it does not fit
+    return seconds_from(duration.count(), Period::num, Period::den);
+  } else {  // a class that counts
+    return seconds_from(std::chrono::duration_cast<std::chrono::duration<double>>(duration).count(), 1, 1);
   }
 }
 

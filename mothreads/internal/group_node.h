@@ -32,14 +32,22 @@ class GroupNode final : public Node {
   bool is_only_its_children() const override { return true; }
 
  private:
-  void tell_children(const std::vector<Ref<Node>>& newest_first, const std::optional<Instant>& deadline) override;
-  void tell_next(const std::optional<Instant>& deadline);
+  std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline) override;
+  std::vector<Ref<Node>> next_to_tell() override;
+
+  // Where members stop in turn: whoever has been told, the next one is told when that one has stopped. One caller at a time looks who that
+  // is; what the others want, it does for them, so that a member that has stopped by then is no reason to call deeper.
+  void tell_next();
+  std::vector<Ref<Node>> take_turn();
+  std::vector<Ref<Node>> look_for_next();
 
   const bool stop_in_turn_;
   const bool fail_fast_;
   TinyMutex failures_mutex_;
   std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
-  std::atomic<std::uint64_t> in_turn_{0};  // whose end is awaited before the next is told
+  std::atomic<std::uint32_t> turns_{0};  // looks that are wanted; whoever finds none looks
+  std::uint64_t in_turn_ = 0;            // whose end is awaited before the next is told; the looker's, as the next line
+  Ref<Node> being_told_;
 };
 
 }  // namespace mothreads::internal

@@ -2,6 +2,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spdlog/formatter.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,12 +13,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <iterator>
 #include <new>
-#include <system_error>
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/core.h>
@@ -32,14 +34,6 @@ using internal::Newlines;
 using internal::append_printable;
 
 constexpr std::array<std::string_view, 5> kLevels{"debug", "info", "warning", "error", "critical"};
-constexpr std::array<std::string_view, 5> kColours{"\033[36m", "\033[32m", "\033[33m\033[1m", "\033[31m\033[1m", "\033[1m\033[41m"};
-constexpr std::string_view kNoColour = "\033[m";
-
-bool shows_colours() {
-  const char* const terminal = std::getenv("TERM");
-  return isatty(STDERR_FILENO) != 0 && terminal != nullptr && std::string_view(terminal) != "dumb";
-}
-
 // What local time is ahead of UTC. The C library has a lock of its own around its time zone, which is never held at a fork() by this.
 class Zone {
  public:
@@ -181,67 +175,107 @@ bool write_whole(int descriptor, std::string_view text) noexcept {
   return true;
 }
 
-Outlet::Outlet() : has_colours_(shows_colours()) {}
-
-Outlet::Outlet(const Outlet& parents) : to_stderr_(parents.to_stderr_), has_colours_(parents.has_colours_) {
-  for (const File& file : parents.files_) files_.push_back({.path = file.path, .descriptor = -1, .has_failed = false});
-}
-
-Outlet::~Outlet() {
-  for (const File& file : files_) {
-    if (file.descriptor >= 0) ::close(file.descriptor);
-  }
-}
+// --- spdlog --------------------------------------------------------------------------------------------------------------
 
 namespace {
 
-int open_to_append(const std::string& path) { return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666); }
+spdlog::level::level_enum to_spdlog(Level level) {
+  switch (level) {
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warning:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
+    case Level::critical:
+      return spdlog::level::critical;
+  }
+  return spdlog::level::critical;
+}
+
+// Instead of a pattern: spdlog would ask the C library for local time, whose lock another thread may hold at a fork(). See Zone.
+class Formatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& record, spdlog::memory_buf_t& to) override {
+    std::string time;
+    append_local_time(time, std::chrono::duration_cast<std::chrono::nanoseconds>(record.time.time_since_epoch()).count());
+    append(to, time);
+    record.color_range_start = to.size();
+    append(to, kLevels[static_cast<std::size_t>(record.level - spdlog::level::debug)]);
+    record.color_range_end = to.size();
+    append(to, " ");
+    append(to, {record.payload.data(), record.payload.size()});
+    append(to, "\n");
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<Formatter>(); }
+
+ private:
+  static void append(spdlog::memory_buf_t& to, std::string_view text) { to.append(text.data(), text.data() + text.size()); }
+};
+
+template <typename Sink, typename... Args>
+std::shared_ptr<spdlog::sinks::sink> make_sink(Args&&... args) {
+  auto sink = std::make_shared<Sink>(std::forward<Args>(args)...);
+  sink->set_formatter(std::make_unique<Formatter>());
+  return sink;
+}
+
+// Without a mutex: that of the sinks for terminals is one for the process, and may be held at a fork().
+std::shared_ptr<spdlog::sinks::sink> make_stderr_sink() { return make_sink<spdlog::sinks::stderr_color_sink_st>(); }
+
+// Each line is written at once: what is in a buffer at a fork() is written twice.
+std::shared_ptr<spdlog::sinks::sink> make_file_sink(const std::string& path) {
+  spdlog::file_event_handlers handlers;
+  handlers.after_open = [](const spdlog::filename_t&, std::FILE* file) {
+    std::setvbuf(file, nullptr, _IONBF, 0);
+    fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
+  };
+  return make_sink<spdlog::sinks::basic_file_sink_st>(path, /*truncate=*/false, handlers);
+}
 
 }  // namespace
 
-void Outlet::add_file(const std::string& path) {
-  const int descriptor = open_to_append(path);
-  if (descriptor < 0) throw std::system_error(errno, std::generic_category());
-  files_.push_back({.path = path, .descriptor = descriptor, .has_failed = false});
+Outlet::Outlet() : stderr_(make_stderr_sink()) {}
+
+Outlet Outlet::remade() const {
+  Outlet made;
+  made.to_stderr_ = to_stderr_;
+  for (const auto& file : files_) made.files_.push_back(std::make_shared<File>(File{.path = file->path, .sink = nullptr}));
+  return made;
 }
 
-void Outlet::add(const Line& line) {
-  std::string& text = plain_;
-  const std::size_t begin = text.size();
-  append_local_time(text, line.unix_nanoseconds);
-  const std::size_t level = text.size() - begin;
-  const std::string_view name = kLevels[static_cast<std::size_t>(line.level)];
-  text += name;
-  text += " [";
+void Outlet::add_file(const std::string& path) {
+  try {
+    files_.push_back(std::make_shared<File>(File{.path = path, .sink = make_file_sink(path)}));
+  } catch (const spdlog::spdlog_ex& failed) {
+    throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, failed.what()));
+  }
+}
+
+void Outlet::write(const Line& line) {
+  std::string text = "[";
   append_printable(text, line.context);
   text += "] ";
   append_printable(text, line.text, Newlines::kept);
   if (!line.extras.empty()) text += ' ';
   append_extras(text, line.extras);
-  text += '\n';
-  if (!to_stderr_ || !has_colours_) return;
-  const std::string_view whole = std::string_view(text).substr(begin);
-  coloured_ += whole.substr(0, level);
-  coloured_ += kColours[static_cast<std::size_t>(line.level)];
-  coloured_ += name;
-  coloured_ += kNoColour;
-  coloured_ += whole.substr(level + name.size());
-}
-
-void Outlet::write_to(File& file) noexcept {
-  if (file.descriptor < 0) file.descriptor = open_to_append(file.path);
-  if (file.descriptor >= 0 && write_whole(file.descriptor, plain_)) return;
-  if (!std::exchange(file.has_failed, true)) {
-    std::fprintf(stderr, "mothreads: the log cannot write to \"%s\": %s\n", file.path.c_str(), std::strerror(errno));
+  const spdlog::log_clock::time_point time{
+      std::chrono::duration_cast<spdlog::log_clock::duration>(std::chrono::nanoseconds(line.unix_nanoseconds))};
+  const spdlog::details::log_msg record(time, spdlog::source_loc{}, "mothreads", to_spdlog(line.level), text);
+  if (to_stderr_) stderr_->log(record);
+  for (const auto& each : files_) {
+    File& file = *each;
+    if (file.sink == nullptr && file.has_failed) continue;
+    try {
+      if (file.sink == nullptr) file.sink = make_file_sink(file.path);
+      file.sink->log(record);
+    } catch (const spdlog::spdlog_ex& failed) {
+      if (std::exchange(file.has_failed, true)) continue;
+      std::fprintf(stderr, "mothreads: the log cannot write to \"%s\": %s\n", file.path.c_str(), failed.what());
+    }
   }
-}
-
-void Outlet::flush() noexcept {
-  if (plain_.empty()) return;
-  if (to_stderr_) write_whole(STDERR_FILENO, has_colours_ ? coloured_ : plain_);
-  for (File& file : files_) write_to(file);
-  plain_.clear();
-  coloured_.clear();
 }
 
 }  // namespace mothreads::log

@@ -1,46 +1,46 @@
 #pragma once
 
-// Where the log writes without a sink of the program's: stderr and files, and how a line looks there.
+// Where the log writes without a sink of the program's: stderr and files, by sinks of spdlog, and how a line looks there.
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mothreads/log.h"
 
+namespace spdlog::sinks {
+class sink;
+}
+
 namespace mothreads::log {
 
-// What the sink of set_sink() is not asked for: used by one thread at a time.
+// Used by one thread at a time, as its sinks are: they have no mutex. A copy has the same sinks.
 class Outlet {
  public:
-  Outlet();
-  // The same destinations, with descriptors of its own: for the child of a fork().
-  Outlet(const Outlet& parents);
-  Outlet& operator=(const Outlet&) = delete;
-  ~Outlet();
+  Outlet();  // to stderr alone
 
-  // Throws std::system_error when it cannot be opened.
+  // The same destinations, for the child of a fork(). Its sinks are new, because the parent's may have been in the middle of a line.
+  Outlet remade() const;
+
+  // Throws std::runtime_error, naming the file, when it cannot be opened.
   void add_file(const std::string& path);
   void set_stderr(bool on) { to_stderr_ = on; }
 
-  // The line goes out with flush().
-  void add(const Line& line);
-  void flush() noexcept;
+  void write(const Line& line);
 
  private:
+  // Only write() changes it.
   struct File {
-    std::string path;
-    int descriptor = -1;
-    bool has_failed = false;  // and stderr has been told
+    const std::string path;
+    std::shared_ptr<spdlog::sinks::sink> sink;  // opened with the first line, where it is null
+    bool has_failed = false;                    // and stderr has been told
   };
 
-  void write_to(File& file) noexcept;
-
-  std::vector<File> files_;
+  std::shared_ptr<spdlog::sinks::sink> stderr_;
+  std::vector<std::shared_ptr<File>> files_;
   bool to_stderr_ = true;
-  bool has_colours_ = false;
-  std::string plain_;
-  std::string coloured_;
 };
 
 // "2026-03-29 12:00:00.123 " in local time.

@@ -1,6 +1,7 @@
 #include "mothreads/internal/queue_core.h"
 
 #include <cstdio>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -29,9 +30,8 @@ QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
       silent_(options.silent),
       allow_add_after_close_(options.allow_add_after_close),
       max_(options.max),
-      name_(name),
-      closed_signal_(fmt::format("queue {} closed", name)),
-      drained_(fmt::format("queue {} closed and empty", name)) {
+      name_(name) {
+  adds_quickly_ = pops_quickly_ = !unique_;
   if (options.max == 0) throw Misuse(fmt::format("Queue \"{}\" with max = 0 could never take an item: make max at least 1", name));
 }
 
@@ -72,7 +72,7 @@ std::size_t QueueCore::positions_in_use() const noexcept {
 }
 
 void QueueCore::must_be_ready(Ended ended) const {
-  if (!ended) throw QueueClosed(fmt::format("Do not add to closed queue \"{}\"", name_));
+  if (!ended) throw QueueClosed(name_, fmt::format("Do not add to closed queue \"{}\"", name_));
 }
 
 void QueueCore::fail_not_hashable() const {
@@ -84,35 +84,46 @@ void QueueCore::fail_too_many(std::size_t count) const {
                            count, max_));
 }
 
-bool QueueCore::park_producer(Wait& wait, const Until& until, Instant& waiting_since, Why& why) const {
-  if (silent_) {
-    why = wait.park(until);
-    return true;
-  }
+Why QueueCore::park_producer(Wait& wait, const Until& until) const {
+  if (silent_) return wait.park(until);
   const Clock& clock = Clock::current();
-  const Instant now = clock.now();
-  if (waiting_since == Instant{}) waiting_since = now;
-  why = wait.park(until, now + kStallAlert);
-  if (why != Why::timed_out || wait.has_expired()) return true;
-  if (const auto limit = until.has_come()) {
-    why = *limit;
-    return true;
+  const Instant since = clock.now();
+  for (Instant now = since;; now = clock.now()) {
+    if (now != since) {
+      log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(),
+                   std::chrono::duration<double>(now - since).count());
+    }
+    if (const std::optional<Why> why = wait.park(until, now + kStallAlert)) return *why;
   }
-  const double waited = std::chrono::duration<double>(clock.now() - waiting_since).count();
-  log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(), waited);
-  return false;
 }
 
 bool QueueCore::spin_for_item() const {
-  return Context::current().spin_until([this] { return size_approx() > 0 || closed_signal_; }, kPausesBetweenLooks);
+  return Context::current().spin_until([this] { return size_approx() > 0 || is_closed(); }, kPausesBetweenLooks);
 }
 
 bool QueueCore::spin_for_room() const {
-  return Context::current().spin_until([this] { return size_approx() < max_ || closed_signal_; }, kPausesBetweenLooks);
+  return Context::current().spin_until([this] { return size_approx() < max_ || is_closed(); }, kPausesBetweenLooks);
 }
 
-void QueueCore::go_if_drained() const {
-  if (closed_signal_ && size_now() == 0) drained_.go();
+const Signal& QueueCore::closed_signal() const { return made(closed_signal_, "queue {} closed", "call close() on the queue", &QueueCore::is_closed); }
+
+const Signal& QueueCore::drained_signal() const {
+  return made(drained_, "queue {} closed and empty", "call close() on the queue, and pop() what it holds", &QueueCore::is_drained);
+}
+
+bool QueueCore::is_drained() const noexcept { return is_closed() && positions_in_use() == 0; }
+
+const Signal& QueueCore::made(Signal& signal, const char* what, const char* remedy, bool (QueueCore::*has_gone)() const noexcept) const {
+  {
+    Both both(*this);
+    if (signal != NEVER) return signal;
+  }
+  const Signal fresh(SignalState::make_owned(fmt::format(fmt::runtime(what), name_), remedy));  // not under the mutexes: it allocates
+  Both both(*this);
+  if (signal != NEVER) return signal;
+  if ((this->*has_gone)()) fresh.state().go();  // nobody has it yet
+  signal = fresh;
+  return signal;
 }
 
 WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name}; }

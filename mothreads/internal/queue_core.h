@@ -6,8 +6,13 @@
 // side keeps an older value of the other's and looks again only when that is not enough. Everything else, and every waiting,
 // is changed under both, taken in the order producers', consumers', so that holding either is enough to see that nobody waits.
 //
-//     Whenever the producers' mutex is free, no consumer waits while there are items.
-//     Whenever the consumers' mutex is free, no producer waits while there is room.
+//     Whenever the producers' mutex is free, no consumer that can be woken waits while there are items.
+//     Whenever the consumers' mutex is free, no producer that can be woken waits while there is room.
+//
+// A waiter that cannot be woken has been: by another waker, by its limit, or to be unwound. It takes itself off the list.
+//
+// Whoever learns from a call what it waited for may destroy the queue at once, while that call is still on its way out. So a call
+// wakes others last, by its own copies of the Signals, and a waiter that was woken comes back no more.
 
 #include <atomic>
 #include <cstddef>
@@ -15,10 +20,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/ended_early.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -52,6 +59,8 @@ class QueueCore {
       core.consumers_mutex_.lock();
     }
     ~Both() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      const bool quick = !core_.unique_ && !core_.is_closed() && core_.producers_.is_empty() && core_.consumers_.is_empty();
+      core_.adds_quickly_ = core_.pops_quickly_ = quick;
       core_.consumers_mutex_.unlock();
       core_.producers_mutex_.unlock();
     }
@@ -62,54 +71,77 @@ class QueueCore {
     const QueueCore& core_;
   };
 
+  // What a call does last, without the mutexes, and without the queue.
+  struct Afterwards {
+    ~Afterwards() { run(); }
+    void run() {
+      woken.finish_all();
+      std::exchange(drained, NEVER).state().go();  // go() itself is refused to everybody
+    }
+    Claimed woken;
+    Signal drained = NEVER;
+  };
+
   std::size_t size_now() const noexcept;     // as of one moment; without the mutexes
   std::size_t size_approx() const noexcept;  // too many when others pop meanwhile
   std::size_t positions_in_use() const noexcept;
+
+  // relaxed: it is changed under both mutexes; without them it is a hint.
+  bool is_closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+  const Signal& closed_signal() const;
+  const Signal& drained_signal() const;
+  // With both mutexes held: what has to go when the queue is closed and empty by now; else NEVER.
+  Signal drained_now() const noexcept { return is_drained() ? drained_ : NEVER; }
+  bool is_drained() const noexcept;
 
   // Throws QueueClosed, naming the queue.
   void must_be_ready(Ended ended) const;
   [[noreturn]] void fail_not_hashable() const;
   [[noreturn]] void fail_too_many(std::size_t count) const;
 
-  // Parks an add that finds no room; logs every 5 s that it still waits, unless silent. True when the wait is over, with `why`.
-  // False when it was only an interim end: then the wait has to be armed again.
-  bool park_producer(Wait& wait, const Until& until, Instant& waiting_since, Why& why) const;
+  // Parks an add that finds no room; logs every 5 s that it still waits, unless silent.
+  Why park_producer(Wait& wait, const Until& until) const;
 
   // Look for a short while whether the other side comes, without queueing up for it.
   bool spin_for_item() const;
   bool spin_for_room() const;
 
-  // Makes drained_ go once it is closed and empty. Without the mutexes.
-  void go_if_drained() const;
-
   static WaitDescription describe_add(const QueueCore& core);
   static WaitDescription describe_pop(const QueueCore& core);
 
-  // --- what producers change, on a cache line of its own: kept apart by room, since an alignment would bind whoever has a Queue
-  static constexpr std::size_t kCacheLine = 64;
-  char apart_from_before_[kCacheLine];
+  // The sides are on cache lines of their own, and so is the ring: kept apart by 56 bytes or more, since an alignment would bind whoever
+  // has a Queue. What is seldom used lies between.
+
+  // --- what producers change
   mutable TinyMutex producers_mutex_;
+  mutable bool adds_quickly_ = true;  // nobody waits, and it is neither closed nor unique; changed under both mutexes
   std::uint64_t popped_seen_ = kFirstPosition;  // an older value of popped_; guarded by the producers' mutex
   std::atomic<std::uint64_t> pushed_{kFirstPosition};
+  std::uint64_t room_ = 0;  // the lesser of max and the ring's capacity; changed under both mutexes
 
-  // --- what consumers change, on another
-  char apart_from_producers_[kCacheLine];
-  mutable TinyMutex consumers_mutex_;
-  std::uint64_t pushed_seen_ = kFirstPosition;  // an older value of pushed_; guarded by the consumers' mutex
-  std::atomic<std::uint64_t> popped_{kFirstPosition};
-
-  // --- what is changed under both only, and so may be read under either
-  char apart_from_consumers_[kCacheLine];
+  // --- what is changed under both, or never
   WaitList producers_;
   WaitList consumers_;
-  bool closed_flag_ = false;
+  std::atomic<bool> closed_{false};
   const bool unique_;
   const bool silent_;
   const bool allow_add_after_close_;
   const std::size_t max_;
+  mutable Signal closed_signal_ = NEVER;  // made when asked for, like the next
+  mutable Signal drained_ = NEVER;        // closed and empty
+  char apart_from_producers_[8];
+
+  // --- what consumers change
+  mutable TinyMutex consumers_mutex_;
+  mutable bool pops_quickly_ = true;  // as adds_quickly_
+  std::uint64_t pushed_seen_ = kFirstPosition;  // an older value of pushed_; guarded by the consumers' mutex
+  std::atomic<std::uint64_t> popped_{kFirstPosition};
+
   const std::string name_;
-  Signal closed_signal_;
-  Signal drained_;
+  char apart_from_consumers_[24];
+
+ private:
+  const Signal& made(Signal& signal, const char* what, const char* remedy, bool (QueueCore::*has_gone)() const noexcept) const;
 };
 
 }  // namespace mothreads::internal

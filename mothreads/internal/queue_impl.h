@@ -14,7 +14,7 @@ template <typename T>
 Queue<T>::Queue(std::string_view name, const QueueOptions& options) : QueueCore(name, options) {
   if (!unique_) return;
   if constexpr (kCanBeUnique) {
-    values_ = std::make_unique<Values>();
+    index_ = std::make_unique<internal::PositionIndex>();
   } else {
     fail_not_hashable();
   }
@@ -31,93 +31,86 @@ Queue<T>::~Queue() {
 template <typename T>
 template <typename U>
 Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
+  if (place != Place::forced) internal::Context::spend_act();
   if constexpr (std::is_same_v<U, T>) {
-    return insert_converted(place, value, until);
+    return insert_unfailing(place, std::move(value), until);
   } else {
-    T converted(std::forward<U>(value));  // the caller's value is copied, or was of another type
-    return insert_converted(place, converted, until);
+    if constexpr (std::is_nothrow_constructible_v<T, U> && !std::is_function_v<std::remove_reference_t<U>>) {
+      if (!unique_) return insert_unfailing(place, std::forward<U>(value), until);
+    }
+    T converted(std::forward<U>(value));
+    return insert_unfailing(place, std::move(converted), until);
   }
 }
 
 template <typename T>
-Ended Queue<T>::insert_converted(Place place, T& value, const Until& until) {
+template <typename U>
+Ended Queue<T>::insert_unfailing(Place place, U&& value, const Until& until) {
   if (place == Place::back) {
-    Quick quick = try_add_quickly(value);
-    if (quick == Quick::blocked && !until.has_come() && spin_for_room()) quick = try_add_quickly(value);
+    Quick quick = try_add_quickly(std::forward<U>(value));
+    if (quick == Quick::blocked && !until.has_come() && spin_for_room()) quick = try_add_quickly(std::forward<U>(value));
     if (quick == Quick::done) return Why::ready;
   }
-  return insert_slowly(place, value, until);
+  return insert_slowly(place, Source::template of<U>(value), until);
 }
 
 template <typename T>
-auto Queue<T>::try_add_quickly(T& value) -> Quick {
-  if (unique_) return Quick::ask_both;
+template <typename U>
+auto Queue<T>::try_add_quickly(U&& value) noexcept -> Quick {
   internal::TinyLock lock(producers_mutex_);
-  if (closed_flag_ || !consumers_.is_empty() || !producers_.is_empty()) return Quick::ask_both;
+  if (!adds_quickly_) return Quick::ask_both;
   const std::uint64_t end = pushed_.load(std::memory_order_relaxed);  // only changed under this mutex
-  const std::uint64_t room = std::min<std::uint64_t>(max_, ring_.capacity());
+  const std::uint64_t room = room_;
   if (end - popped_seen_ >= room) {
     popped_seen_ = popped_.load(std::memory_order_acquire);  // pairs with the release in try_pop_quickly(): the slot is free
     if (end - popped_seen_ >= room) return room < max_ ? Quick::ask_both : Quick::blocked;
   }
-  ring_.put(end, std::move(value));
+  ring_.put(end, std::forward<U>(value));
   pushed_.store(end + 1, std::memory_order_release);  // pairs with the acquire in try_pop_quickly(): the item is there
   return Quick::done;
 }
 
+// Nothing when there is no room. What it throws leaves all as it was, but for those that it has woken.
 template <typename T>
-std::optional<Why> Queue<T>::try_insert_locked(Place place, T& value, internal::Claimed& claimed) {
-  if (closed_flag_ && place != Place::forced && !allow_add_after_close_) return Why::closed;
-  if (unique_ && holds(value)) return Why::ready;
-  const bool may_exceed = place == Place::forced || closed_flag_;
-  if (!may_exceed && !(producers_.is_empty() && has_room())) return std::nullopt;
+std::optional<Why> Queue<T>::try_insert_locked(Place place, const Source& source, internal::Claimed& woken) {
+  if (is_closed() && place != Place::forced && !allow_add_after_close_) return Why::closed;
+  settle(woken);  // then nobody waits for the room that there is
+  if (unique_ && holds(*source.item)) return Why::ready;
+  const bool may_exceed = place == Place::forced || is_closed();
+  if (!may_exceed && !has_room()) return std::nullopt;
   reserve_one();
-  put_locked(place, value);
-  settle(claimed);
+  put_locked(place, source);
+  settle(woken);
   return Why::ready;
 }
 
 template <typename T>
-Ended Queue<T>::insert_slowly(Place place, T& value, const Until& until) {
-  internal::Claimed claimed;
-  absl::Cleanup let_go = [&] { claimed.finish_all(); };  // after the mutexes
+Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& until) {
+  Afterwards afterwards;
   {
     Both both(*this);
-    if (const auto why = try_insert_locked(place, value, claimed)) return *why;
+    if (const auto why = try_insert_locked(place, source, afterwards.woken)) return *why;
   }
+  afterwards.run();
   if (const auto why = until.has_come()) return *why;
 
   internal::Wait wait(describe_add(*this), internal::Wait::Spin::no);
-  Producer node;
-  node.value = &value;
-  node.place = place;
+  Producer node(source, place);
   node.arm(wait, Why::ready);
   {
     Both both(*this);
-    if (const auto why = try_insert_locked(place, value, claimed)) return *why;
+    if (const auto why = try_insert_locked(place, source, afterwards.woken)) return *why;
     producers_.push_back(node);
   }
+  afterwards.run();
+  bool was_woken = false;
   absl::Cleanup leave = [&] {
+    if (was_woken) return;  // then it is off the list, and the queue may be gone
     Both both(*this);
     producers_.remove(node);
-    try {
-      settle(claimed);  // who came later may have room now
-    } catch (const std::bad_alloc&) {
-      // Nothing has been lost: the next add or pop settles it.
-    }
   };
-  Instant waiting_since{};
-  Why why = Why::ready;
-  while (!park_producer(wait, until, waiting_since, why)) {
-    {
-      Both both(*this);
-      if (!node.is_linked()) return Why::closed;
-      wait.restart();
-      node.arm(wait, Why::ready);
-      settle(claimed);
-    }
-    claimed.finish_all();
-  }
+  const Why why = park_producer(wait, until);
+  was_woken = why == Why::ready || why == Why::closed;
   return why;
 }
 
@@ -125,56 +118,52 @@ Ended Queue<T>::insert_slowly(Place place, T& value, const Until& until) {
 
 template <typename T>
 Popped<T> Queue<T>::pop(const Until& until) {
+  internal::Context::spend_act();
   std::optional<T> item;
   Quick quick = try_pop_quickly(item);
   if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(item);
-  if (quick == Quick::done) return std::move(*item);
+  if (quick == Quick::done) return Popped<T>(std::in_place, *std::move(item));
   return pop_slowly(until);
 }
 
 template <typename T>
-auto Queue<T>::try_pop_quickly(std::optional<T>& item) -> Quick {
-  if (unique_) return Quick::ask_both;
-  bool was_last = false;
-  {
-    internal::TinyLock lock(consumers_mutex_);
-    if (!consumers_.is_empty() || !producers_.is_empty()) return Quick::ask_both;
-    const std::uint64_t begin = popped_.load(std::memory_order_relaxed);  // only changed under this mutex
-    if (begin >= pushed_seen_) {  // greater after takes that held both mutexes
-      pushed_seen_ = pushed_.load(std::memory_order_acquire);  // pairs with the release in try_add_quickly(): the item is there
-      if (begin >= pushed_seen_) return closed_flag_ ? Quick::ask_both : Quick::blocked;
-    }
-    item.emplace(ring_.take(begin));
-    popped_.store(begin + 1, std::memory_order_release);  // pairs with the acquire in try_add_quickly(): the slot is free
-    was_last = closed_flag_ && begin + 1 == pushed_.load(std::memory_order_acquire);
+auto Queue<T>::try_pop_quickly(std::optional<T>& item) noexcept -> Quick {
+  internal::TinyLock lock(consumers_mutex_);
+  if (!pops_quickly_) return Quick::ask_both;
+  const std::uint64_t begin = popped_.load(std::memory_order_relaxed);  // only changed under this mutex
+  if (begin >= pushed_seen_) {  // greater after takes that held both mutexes
+    pushed_seen_ = pushed_.load(std::memory_order_acquire);  // pairs with the release in try_add_quickly(): the item is there
+    if (ring_.is_sparse(pushed_seen_ - begin)) return Quick::ask_both;
+    if (begin >= pushed_seen_) return Quick::blocked;
   }
-  if (was_last) drained_.go();
+  item.emplace(ring_.take(begin));
+  popped_.store(begin + 1, std::memory_order_release);  // pairs with the acquire in try_add_quickly(): the slot is free
   return Quick::done;
 }
 
 template <typename T>
-std::optional<Popped<T>> Queue<T>::try_pop_locked(internal::Claimed& claimed) {
-  settle(claimed);
-  if (positions_in_use() == 0) {
-    if (closed_flag_) return Popped<T>(Why::closed);
-    return std::nullopt;
+std::optional<Popped<T>> Queue<T>::try_pop_locked(Afterwards& afterwards) noexcept {
+  settle(afterwards.woken);
+  std::optional<Popped<T>> popped;
+  if (positions_in_use() > 0) {
+    popped.emplace(std::in_place, take_locked());
+    settle(afterwards.woken);
+    afterwards.drained = drained_now();
+  } else if (is_closed()) {
+    popped.emplace(Why::closed);
   }
-  std::optional<Popped<T>> popped(take_locked());
-  settle(claimed);
+  shrink_if_sparse();
   return popped;
 }
 
 template <typename T>
 Popped<T> Queue<T>::pop_slowly(const Until& until) {
-  internal::Claimed claimed;
-  absl::Cleanup let_go = [&] {  // after the mutexes
-    claimed.finish_all();
-    go_if_drained();
-  };
+  Afterwards afterwards;
   {
     Both both(*this);
-    if (auto popped = try_pop_locked(claimed)) return std::move(*popped);
+    if (auto popped = try_pop_locked(afterwards)) return *std::move(popped);
   }
+  afterwards.run();
   if (const auto why = until.has_come()) return *why;
 
   internal::Wait wait(describe_pop(*this), internal::Wait::Spin::no);
@@ -184,57 +173,66 @@ Popped<T> Queue<T>::pop_slowly(const Until& until) {
   node.arm(wait, Why::ready);
   {
     Both both(*this);
-    if (auto popped = try_pop_locked(claimed)) return std::move(*popped);
+    if (auto popped = try_pop_locked(afterwards)) return *std::move(popped);
     consumers_.push_back(node);
   }
+  afterwards.run();
+  bool was_woken = false;
   absl::Cleanup leave = [&] {
-    if (item) return;  // unlinked by who gave it
+    if (was_woken) return;  // as in insert_slowly()
     Both both(*this);
     consumers_.remove(node);
   };
   const Why why = wait.park(until);
-  if (why == Why::ready) return std::move(*item);
+  was_woken = why == Why::ready || why == Why::closed;
+  if (why == Why::ready) return Popped<T>(std::in_place, *std::move(item));
   return why;
 }
 
 template <typename T>
 std::vector<T> Queue<T>::pop_all() {
   std::vector<T> items;
-  internal::Claimed claimed;
-  {
-    Both both(*this);
-    items.reserve(positions_in_use());
-    while (positions_in_use() > 0 && items.size() < items.capacity()) items.push_back(take_locked());
-    settle(claimed);
-  }
-  claimed.finish_all();
-  go_if_drained();
+  Afterwards afterwards;
+  Both both(*this);
+  items.reserve(positions_in_use());
+  while (positions_in_use() > 0 && items.size() < items.capacity()) items.push_back(take_locked());
+  settle(afterwards.woken);
+  shrink_if_sparse();
+  afterwards.drained = drained_now();
   return items;
 }
 
 // --- both mutexes held ---------------------------------------------------------------------------------------------------
 
 template <typename T>
-void Queue<T>::reserve_one() {
-  if (positions_in_use() < ring_.capacity()) return;
-  // Grows with its use, so that a large max costs nothing until it is needed.
-  const std::uint64_t wanted = std::max<std::uint64_t>(16, 2 * ring_.capacity());
-  ring_.grow(wanted, popped_.load(std::memory_order_relaxed), pushed_.load(std::memory_order_relaxed));
+void Queue<T>::reserve(std::size_t items) {
+  if constexpr (kCanBeUnique) {
+    if (unique_) index_->reserve(items);
+  }
+  // Doubles with its use, so that a large max costs nothing until it is needed.
+  ring_.reserve(items, popped_.load(std::memory_order_relaxed), pushed_.load(std::memory_order_relaxed));
+  room_ = std::min<std::uint64_t>(max_, ring_.capacity());
 }
 
 template <typename T>
-void Queue<T>::put_locked(Place place, T& value) noexcept {
+void Queue<T>::shrink_if_sparse() noexcept {
+  if (!ring_.is_sparse(positions_in_use())) return;
+  ring_.shrink(popped_.load(std::memory_order_relaxed), pushed_.load(std::memory_order_relaxed));
+  room_ = std::min<std::uint64_t>(max_, ring_.capacity());
+}
+
+template <typename T>
+void Queue<T>::put_locked(Place place, const Source& source) noexcept {
+  std::uint64_t position = pushed_.load(std::memory_order_relaxed);
+  if (place == Place::front) position = popped_.load(std::memory_order_relaxed) - 1;
+  source.put(ring_, position, source.value);
   if constexpr (kCanBeUnique) {
-    if (unique_) values_->insert(value);
+    if (unique_) index_->insert(std::hash<T>{}(std::as_const(ring_[position])), position);
   }
   if (place == Place::front) {
-    const std::uint64_t position = popped_.load(std::memory_order_relaxed) - 1;
-    ring_.put(position, std::move(value));
-    popped_.store(position, std::memory_order_release);
+    popped_.store(position, std::memory_order_release);  // both stores pair with the acquire in size_now()
     popped_seen_ = position;
   } else {
-    const std::uint64_t position = pushed_.load(std::memory_order_relaxed);
-    ring_.put(position, std::move(value));
     pushed_.store(position + 1, std::memory_order_release);
   }
 }
@@ -242,44 +240,45 @@ void Queue<T>::put_locked(Place place, T& value) noexcept {
 template <typename T>
 T Queue<T>::take_locked() noexcept {
   const std::uint64_t position = popped_.load(std::memory_order_relaxed);
-  T value = ring_.take(position);
-  popped_.store(position + 1, std::memory_order_release);
   if constexpr (kCanBeUnique) {
-    if (unique_) values_->erase(value);
+    if (unique_) index_->erase(std::hash<T>{}(std::as_const(ring_[position])), position);
   }
+  T value = ring_.take(position);
+  popped_.store(position + 1, std::memory_order_release);  // pairs with the acquire in size_now()
   return value;
 }
 
 template <typename T>
 bool Queue<T>::holds(const T& value) const noexcept {
   if constexpr (kCanBeUnique) {
-    return values_->contains(value);
+    return index_->contains(std::hash<T>{}(value), [&](std::uint64_t position) { return std::as_const(ring_[position]) == value; });
   } else {
     return false;
   }
 }
 
+// Allocates nothing, but where a ring without memory has to grow; then the next call does it.
 template <typename T>
-void Queue<T>::settle(internal::Claimed& claimed) {
+void Queue<T>::settle(internal::Claimed& woken) noexcept {
   bool moved = true;
   while (moved) {
     moved = false;
-    // Closed, with adds that still wait: they are allowed, and then max no longer counts.
-    while (!producers_.is_empty() && (positions_in_use() < max_ || closed_flag_)) {
-      reserve_one();  // before the claim: it may throw
-      auto* producer = static_cast<Producer*>(producers_.front());
-      // Its limit has come, or it is time to log that it waits. It settles the rest itself when it runs; nobody overtakes it.
-      if (!producer->claim()) break;
+    // Closed, with adds that still wait: they are allowed, and then max no longer counts. There is room for them: see close().
+    for (auto* node = producers_.front(); node != nullptr && (has_room() || is_closed());) {
+      auto* producer = static_cast<Producer*>(node);
+      node = producers_.after(*producer);
+      if (positions_in_use() == ring_.capacity()) break;
+      if (!producer->claim()) continue;  // its limit has come: it goes, with its value, when its thread runs
       producers_.remove(*producer);
-      if (!unique_ || !holds(*producer->value)) put_locked(producer->place, *producer->value);
-      claimed.add(*producer);
+      if (!unique_ || !holds(*producer->source.item)) put_locked(producer->place, producer->source);
+      woken.add(*producer);
       moved = true;
     }
     while (positions_in_use() > 0 && !consumers_.is_empty()) {
       auto* consumer = static_cast<Consumer*>(consumers_.claim_front());
       if (consumer == nullptr) break;
       consumer->into->emplace(take_locked());
-      claimed.add(*consumer);
+      woken.add(*consumer);
       moved = true;
     }
   }
@@ -288,9 +287,9 @@ void Queue<T>::settle(internal::Claimed& claimed) {
 // --- the rest ------------------------------------------------------------------------------------------------------------
 
 template <typename T>
-void Queue<T>::push_all(std::vector<T> values) {
+void Queue<T>::push_all(std::vector<T>&& values) {
   if (values.size() > max_) fail_too_many(values.size());
-  for (auto value = values.rbegin(); value != values.rend(); ++value) push(std::move(*value));
+  for (; !values.empty(); values.pop_back()) push(std::move(values.back()));
 }
 
 template <typename T>
@@ -302,7 +301,7 @@ class Queue<T>::Iterator {
   Iterator(Queue* queue, Signal until) : queue_(queue), until_(std::move(until)) { ++*this; }
 
   T& operator*() const { return *item_; }
-  T* operator->() const { return &*item_; }
+  T* operator->() const { return item_.operator->(); }
   Iterator& operator++() {
     item_.reset();
     if (auto popped = queue_->pop(until_)) item_.emplace(*std::move(popped));
@@ -333,23 +332,29 @@ template <typename T>
 void Queue<T>::close() {
   internal::Claimed producers;
   internal::Claimed consumers;
-  internal::Claimed allowed;
-  absl::Cleanup let_go = [&] { allowed.finish_all(); };  // after the mutexes
+  Signal closed = NEVER;
+  Afterwards afterwards;
   {
     Both both(*this);
-    if (closed_flag_) return;
-    closed_flag_ = true;
+    if (is_closed()) return;
+    if (allow_add_after_close_) {
+      std::size_t items = positions_in_use();
+      for (auto* node = producers_.front(); node != nullptr; node = producers_.after(*node)) ++items;
+      reserve(items);  // the only thing here that may throw
+    }
+    closed_.store(true, std::memory_order_relaxed);  // the mutexes publish it
     consumers = consumers_.take_claimed();
     if (allow_add_after_close_) {
-      settle(allowed);
+      settle(afterwards.woken);
     } else {
       producers = producers_.take_claimed();
     }
+    closed = closed_signal_;
+    afterwards.drained = drained_now();
   }
   producers.finish_all(Why::closed);
   consumers.finish_all(Why::closed);
-  closed_signal_.go();
-  go_if_drained();
+  closed.state().go();
 }
 
 }  // namespace mothreads

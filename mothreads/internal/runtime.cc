@@ -14,6 +14,7 @@
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/steady_timers.h"
@@ -105,6 +106,11 @@ bool MainNode::child_failed(const std::string& name, const std::exception_ptr& f
   return false;
 }
 
+void MainNode::begins_to_stop() {
+  Drain::instance().stop_begins(*this);
+  draining_.state().go();
+}
+
 std::vector<std::pair<std::string, std::exception_ptr>> MainNode::take_failures() {
   TinyLock lock(failures_mutex_);
   return std::exchange(failures_, {});
@@ -115,9 +121,16 @@ MainNode& main_node() {
   return node != nullptr ? *node : root_node();
 }
 
-Node& parent_for_new() {
-  Node& node = *Context::current().node;
-  return node.takes_children() ? node : main_node();
+Ref<Node> parent_for_new() {
+  Node& node = Context::current().node->parent_of_new();
+  return node.is_home_for_new() ? Ref<Node>(node) : node.next_above();
+}
+
+Ref<Node> Node::next_above() const {
+  for (Ref<Node> node = parent(); node; node = node->parent()) {
+    if (node->takes_children() && !node->takes_no_more()) return node;
+  }
+  return Ref<Node>(main_node());
 }
 
 void set_main_node(MainNode* node) {
@@ -140,13 +153,18 @@ void end_timers_and_log() {
 
 namespace {
 
-// Stands for a thread that called the library without saying who it is. It is in no tree: nobody can tell the thread to stop,
-// so nobody waits for it, and what it starts belongs to the main thread.
+// Stands for a thread that called the library without saying who it is, or for one of the library's own. It is in no tree:
+// nobody can tell the thread to stop, so nobody waits for it, and what it starts belongs to the main thread.
 class AlienNode final : public Node {
  public:
-  using Node::Node;
-  std::string_view kind() const override { return "unregistered thread"; }
+  AlienNode(std::string_view name, bool is_of_library)
+      : Node(name, Signal("please_stop for " + std::string(name)), Clock::steady()), is_of_library_(is_of_library) {}
+  std::string_view kind() const override { return is_of_library_ ? "thread of the library" : "unregistered thread"; }
   bool takes_children() const override { return false; }
+  Node& parent_of_new() override { return main_node(); }
+
+ private:
+  const bool is_of_library_;
 };
 
 void adopted(ThreadContext& context) {
@@ -154,8 +172,7 @@ void adopted(ThreadContext& context) {
     context.node = &root_node();
     context.name = root_node().name().c_str();
   } else {
-    const std::string name = context.name;
-    context.node = new AlienNode(name, Signal("please_stop for " + name), Clock::steady());
+    context.node = new AlienNode(context.name, context.must_not_block);
   }
   context.node->set_context(&context);
 }

@@ -15,7 +15,13 @@ class MainNode final : public Node {
   bool child_failed(const std::string& name, const std::exception_ptr& failure) override;
   std::vector<std::pair<std::string, std::exception_ptr>> take_failures();
 
+  // Goes when the stop is announced, at the latest before anybody is told to stop.
+  const Signal& draining() const { return draining_; }
+
  private:
+  void begins_to_stop() override;
+
+  const Signal draining_{SignalState::make_owned("draining", "call MainThread::drain()")};
   TinyMutex failures_mutex_;
   std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
 };

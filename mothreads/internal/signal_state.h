@@ -6,17 +6,18 @@
 // Ownership. A combination keeps its inputs, by a Relay in each input's list, which it takes out when it is dropped. Once
 // somebody has given it a then() function it must work without any handle: then the ownership of every relay is turned
 // round (keep_for_then) and the inputs keep the combination, until they go or are destroyed themselves. So there is never a
-// cycle: a chain that nobody can make go any more is freed. A Till does the same with the timers.
+// cycle: a chain that nobody can make go any more is freed. A Till does the same with the timers. When the function is taken back,
+// or what it was turned round for has gone, it is turned back (keep_no_more), and the handles count again.
 
 #include <atomic>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -31,22 +32,74 @@ class Combination;
 struct Relay {
   Combination* output = nullptr;  // constant
   Relay* previous = nullptr;
-  Relay* next = nullptr;
+  Relay* next = nullptr;  // also, once it has left that list, of go()
   bool linked = false;
   bool input_owns_output = false;
 
   // Guarded by the mutex of the output. An input that the output does not own takes itself out of here before it goes away.
   SignalState* input = nullptr;
   bool output_owns_input = true;
+
+  // For the keep() that turns it round: the input, which it still holds, whether that was turned round, too, and the next.
+  SignalState* kept = nullptr;
+  bool was_first_to_keep = false;
+  Relay* next_kept = nullptr;
 };
 
-// A function given to then().
+// A function given to then(). Its ThenIds keep the memory, so that an old one finds out that the function is over. Guarded by the
+// mutex of its state but for what says otherwise.
 struct Callback {
-  explicit Callback(absl::AnyInvocable<void()>&& function) : run(std::move(function)) {}
+  enum class Phase : std::uint8_t { waiting, running, over };
 
-  absl::AnyInvocable<void()> run;
-  std::uint64_t number = 0;
+  Callback(absl::AnyInvocable<void()>&& function, SignalState& its_state) : run(std::move(function)), state(&its_state) {}
+
+  void ref() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+  void unref() noexcept {
+    // acq_rel: the last owner's destruction comes after what the others did.
+    if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  void set_over() noexcept {
+    phase = Phase::over;
+    state.store(nullptr, std::memory_order_relaxed);  // as find() reads it
+  }
+
+  absl::AnyInvocable<void()> run;  // not guarded: of whoever has taken it out of the list, or runs it
+  Phase phase = Phase::waiting;
+  Context* runner = nullptr;  // while it runs
+  Callback* previous = nullptr;
   Callback* next = nullptr;
+  SignalState* put_off_by = nullptr;  // constant, a reference: it is in no list of a state, but in an Aftermath
+
+  // Null once it is over. Another state's remove_then() may read it, too, which finds that it is none of its own.
+  std::atomic<SignalState*> state;
+  std::atomic<std::uint32_t> references{1};  // of the list, or of who runs it, and of ThenIds; not of the room in a state
+};
+
+// What a ThenId holds.
+class CallbackId {
+ public:
+  CallbackId() = default;
+  // Takes over a reference, where there is a callback.
+  CallbackId(Callback* callback, std::uint64_t number) noexcept : callback_(callback), number_(number) {}
+  CallbackId(const CallbackId& other) noexcept : callback_(other.callback_), number_(other.number_) {
+    if (callback_ != nullptr) callback_->ref();
+  }
+  CallbackId(CallbackId&& other) noexcept : callback_(std::exchange(other.callback_, nullptr)), number_(std::exchange(other.number_, 0)) {}
+  CallbackId& operator=(CallbackId other) noexcept {
+    std::swap(callback_, other.callback_);
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~CallbackId() {
+    if (callback_ != nullptr) callback_->unref();
+  }
+  friend bool operator==(const CallbackId&, const CallbackId&) = default;
+
+ private:
+  friend class SignalState;
+  Callback* callback_ = nullptr;
+  std::uint64_t number_ = 0;  // of a function in the room of its state, which has no memory of its own: of no other in the process
 };
 
 // Room for something that is made later, or never destroyed.
@@ -69,6 +122,8 @@ class SignalState {
 
   static SignalState* make();
   static SignalState* make(std::string_view name);
+  // One that only the library lets go: go_by_user() is Misuse, whose text ends with `remedy`, a literal.
+  static SignalState* make_owned(std::string_view name, const char* remedy);
 
   SignalState(const SignalState&) = delete;
   SignalState& operator=(const SignalState&) = delete;
@@ -96,18 +151,25 @@ class SignalState {
     return (word_.load(std::memory_order_acquire) & kTimed) != 0 ? Why::timed_out : Why::stopped;
   }
 
-  bool go(std::uint32_t flags);
+  // Who is inside of a function of then() leaves the functions to whoever runs that one: see aftermath.h.
+  bool go(std::uint32_t flags = 0);
+  bool go_by_user() {
+    if (remedy_ != nullptr) [[unlikely]] refuse_go();
+    return go();
+  }
+  bool is_owned() const noexcept { return remedy_ != nullptr; }
 
   // False when it has gone: then the node is not linked.
   bool link(WaitNode& node);
   void unlink(WaitNode& node) noexcept;
 
-  std::uint64_t then(absl::AnyInvocable<void()> function);
-  bool remove_then(std::uint64_t number);
+  CallbackId then(absl::AnyInvocable<void()> function);
+  bool remove_then(const CallbackId& id);
 
   // Writes at most `size` bytes, terminated; allocates nothing.
   void write_name(char* buffer, std::size_t size) const { write_name(buffer, size, 0); }
 
+  static const char kUnnamed[];
   static constexpr std::size_t kMaxName = 100;  // longer names of combinations end in "..."
 
  protected:
@@ -120,7 +182,7 @@ class SignalState {
         never_(which == Immortal::never) {}
   virtual ~SignalState();
 
-  // Whoever destroys a state appends the states that it was the last to keep, through next_dying_, so that a chain of any
+  // Whoever destroys a state appends the states that it was the last to keep, through next_, so that a chain of any
   // length is destroyed without recursion.
   struct Dying {
     SignalState* first = nullptr;
@@ -132,8 +194,8 @@ class SignalState {
   virtual void write_name(char* buffer, std::size_t size, int depth) const;
 
   // Makes what can make this state go keep it, from now on. Called once, without the mutex. What this state kept itself and
-  // no longer does goes to `kept_before`, for the caller to let go.
-  virtual void keep_for_then(std::vector<SignalState*>& kept_before) { static_cast<void>(kept_before); }
+  // no longer does is put before `kept`, for the caller to let go. Allocates nothing that it cannot do without.
+  virtual void keep_for_then(Relay*& kept) noexcept { static_cast<void>(kept); }
 
  private:
   friend class Combination;
@@ -141,40 +203,52 @@ class SignalState {
   template <typename T>
   friend union Room;
   friend class TillState;
+  friend class Aftermath;
 
-  // What one call of go() still has to do for a state that it made go.
+  // What fire() found.
   struct Fired {
-    Callback* callback = nullptr;
-    bool held = false;
+    bool held = false;           // there were functions or relays
+    bool has_functions = false;
+    Callback* first = nullptr;   // the first function, taken, where the caller runs it at once
   };
 
   static void destroy(SignalState* state) noexcept;
+  void drop_functions() noexcept;  // of one that nobody sees any more
+  [[noreturn]] void refuse_go() const;
 
   // Turns true and releases the waiters; appends the relays to the combinations to look at next, each with a reference to
   // its output. False when it was true already. When there are functions or relays, `held` says that the state now has a
   // reference for its caller, who goes on using it: a waiter that has been released may drop all others.
-  bool fire(std::uint32_t flags, Relay**& end, Fired& fired);
-  // After it has fired: takes back what keep_for_then() left with those that could have made it go. Of these, the ones that
-  // may have been kept for it alone are appended to `left`, with a reference.
-  virtual void leave_sources(std::vector<SignalState*>& left) { static_cast<void>(left); }
-  // Does the same when nobody can see this state any more: only those that could make it go keep it, and the caller.
-  virtual void leave_if_unseen(std::vector<SignalState*>& left) { static_cast<void>(left); }
-  static void leave_the_unseen(std::vector<SignalState*>& left);
+  bool fire(std::uint32_t flags, Relay**& end, Fired& fired, Context* runner);
+  // The next of those relays: the output, with a reference, if it went and has functions; else null.
+  static SignalState* pass_on(Relay& relay, std::uint32_t flags, Relay**& end);
+  // After it has fired: takes back what keep_for_then() left with those that could have made it go.
+  virtual void leave_sources() noexcept {}
+  // Undoes keep_for_then() if no function needs it any more. The caller has a reference.
+  virtual void keep_no_more() noexcept {}
 
   // What a combination does when one of its inputs went: true when it goes itself.
   virtual bool input_went() noexcept { return true; }
 
-  void keep();
-  bool is_of_no_use() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return turned_ && callbacks_ == nullptr && running_ == 0 && relays_ == nullptr;
+  void keep() noexcept;
+  bool is_kept_for_nothing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return turned_ && !is_gone() && callbacks_ == nullptr && relays_ == nullptr;
   }
-  void run_callbacks(Callback* first);
-  Callback* start_next_callback(Context& me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Callback* take_callback(std::uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool runs_elsewhere(std::uint64_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void await_callback(std::uint64_t number);
-  void discard(Callback* callback) noexcept;
+  bool turn(Relay*& kept) noexcept;
+  void set_turned() noexcept;
+  Callback* make_callback(absl::AnyInvocable<void()>&& function, std::uint64_t& number);
+  CallbackId run_late(absl::AnyInvocable<void()>&& function);
+  static void run_put_off(Callback& callback) noexcept;
+  // Of a state that has gone; `first` has been taken already.
+  void run_functions(Callback* first) noexcept;
+  Callback* take_next(Context& me) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void unlink(Callback& callback) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void let_go(Callback& callback) noexcept;
+  Callback* find(const CallbackId& id) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static bool runs_elsewhere(const Callback& callback) noexcept;
+  void await_callback(const CallbackId& id);
   void run_one(absl::AnyInvocable<void()>& function) const noexcept;
+  void report_failure() const noexcept;
 
   // For a combination under construction: 0, or the flags of a state that has gone already.
   std::uint32_t link_relay(Relay& relay);
@@ -183,13 +257,13 @@ class SignalState {
   std::atomic<std::uint32_t> word_{0};
   std::atomic<std::uint32_t> references_{1};
   mutable TinyMutex mutex_;
-  std::atomic<const char*> name_{nullptr};  // owned, but those of the immortal
+  std::atomic<const char*> name_{nullptr};  // owned, but those of the immortal, and kUnnamed
+  const char* remedy_ = nullptr;            // constant: what to do instead of go(), where that is the library's
   const bool immortal_ = false;
   const bool never_ = false;
   const bool revivable_ = false;
   bool kept_ ABSL_GUARDED_BY(mutex_) = false;    // keep() has begun with it
-  bool turned_ ABSL_GUARDED_BY(mutex_) = false;  // and is done: its sources own it, no longer it them
-  std::uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 1;
+  bool turned_ ABSL_GUARDED_BY(mutex_) = false;  // and is done: its sources own it, no longer it them; it may be turned back
 
   WaitList waiters_ ABSL_GUARDED_BY(mutex_);
   Relay* relays_ ABSL_GUARDED_BY(mutex_) = nullptr;  // circular
@@ -199,13 +273,11 @@ class SignalState {
   // Most signals have one function at most: it needs no allocation of its own.
   std::atomic<bool> first_callback_taken_{false};
   Room<Callback> first_callback_;
+  std::uint64_t first_number_ ABSL_GUARDED_BY(mutex_) = 0;  // of the function there; 0 before it is in the list
 
-  std::uint64_t running_ ABSL_GUARDED_BY(mutex_) = 0;  // the number of the function that runs
-  Context* runner_ ABSL_GUARDED_BY(mutex_) = nullptr;
   WaitList removers_ ABSL_GUARDED_BY(mutex_);
 
-  SignalState* next_fired_ = nullptr;  // during go(), and when destroyed
-  Fired fired_;                        // during go()
+  SignalState* next_ = nullptr;  // of those that go() has still to run functions of, and when it is destroyed
 };
 
 // The states of DONE, of a Till that was due when it was made, and of NEVER.
@@ -234,9 +306,9 @@ class Combination final : public SignalState {
 
   void write_name(char* buffer, std::size_t size, int depth) const override ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void release_sources(Dying& dying) noexcept override;
-  void leave_sources(std::vector<SignalState*>& left) override;
-  void leave_if_unseen(std::vector<SignalState*>& left) override;
-  void keep_for_then(std::vector<SignalState*>& kept_before) override;
+  void leave_sources() noexcept override;
+  void keep_no_more() noexcept override;
+  void keep_for_then(Relay*& kept) noexcept override;
   bool input_went() noexcept override;
 
   const std::size_t inputs_;

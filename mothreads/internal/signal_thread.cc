@@ -18,7 +18,9 @@
 
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/sudden_end.h"
+#include "mothreads/internal/aliens.h"
 #include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/drain.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
@@ -108,17 +110,12 @@ class SignalThread {
   }
 
   void run() noexcept {
-    ThreadContext& context = ThreadContext::acquire();
-    context.name = "signals";
-    context.must_not_block = true;
-    Context::set_current(&context);
+    const LibraryThread thread("signals");
     unblock_signals();
     const Born here;
     while (serve()) {
       if (here.is_left_behind()) end_forked_process();  // a then() function has called fork(), and has returned in the child
     }
-    Context::set_current(nullptr);
-    ThreadContext::release(context);
   }
 
   // False when told to end.
@@ -143,10 +140,11 @@ class SignalThread {
       case 1:
         first_signal.store(number, std::memory_order_release);
         log::info("Stop requested by {}!  Stopping...", name_of(number));
-        request_main_stop();
+        Drain::instance().begin();
         break;
       default:  // the second: the handler does not tell of a third
-        log::critical("{} a second time; who has not stopped:{}", name_of(number), describe_unstopped(main_node(), true));
+        log::critical("{} a second time; who has not stopped:{}{}", name_of(number), describe_unstopped(main_node(), true),
+                      Drain::instance().describe());
     }
   }
 
@@ -164,7 +162,7 @@ class SignalThread {
     for (std::size_t end = line_.find('\n'); end != std::string::npos; end = line_.find('\n')) {
       if (is_exit(std::string_view(line_).substr(0, end))) {
         log::info("\"exit\" on standard input.  Stopping...");
-        request_main_stop();
+        Drain::instance().begin();
       }
       line_.erase(0, end + 1);
     }

@@ -4,7 +4,7 @@
 
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/aliens.h"
 #include "mothreads/internal/library_thread.h"
 
 namespace mothreads::internal {
@@ -58,11 +58,8 @@ void SteadyTimers::go_on_in_child() noexcept {
 }
 
 void SteadyTimers::run() noexcept {
+  const LibraryThread thread(name_);
   const Born here;
-  ThreadContext& context = ThreadContext::acquire();
-  context.name = name_;
-  context.must_not_block = true;
-  Context::set_current(&context);
   // While the thread is awake it looks again before it sleeps, so nobody needs to wake it.
   asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
   while (!ending_.load(std::memory_order_acquire)) {
@@ -81,8 +78,6 @@ void SteadyTimers::run() noexcept {
     }
     asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
   }
-  Context::set_current(nullptr);
-  ThreadContext::release(context);
 }
 
 }  // namespace mothreads::internal

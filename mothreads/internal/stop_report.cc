@@ -2,10 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -61,6 +68,17 @@ void add_own_part(std::string& text, const Node& node, const HostedContexts* hos
   if (stack.empty()) text += fmt::format("\n{}    (no stack: the thread did not answer)", indent);
 }
 
+// 1,234,567.
+std::string grouped(std::uint64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
+  return text;
+}
+
+void add_progress(std::string& text, std::string_view what, std::uint64_t told, std::uint64_t ended, const std::string& indent) {
+  if (told > 0) text += fmt::format("\n{}{}: {} of {} ended", indent, what, grouped(std::min(ended, told)), grouped(told));
+}
+
 void add_fibers(std::string& text, const std::optional<HostedContexts>& hosted, int depth, bool with_stacks) {
   const std::string indent = indent_of(depth);
   if (!hosted) {
@@ -70,32 +88,82 @@ void add_fibers(std::string& text, const std::optional<HostedContexts>& hosted, 
   for (std::size_t i = 1; i < hosted->shown.size(); ++i) {
     add_hosted(text, hosted->shown[i], depth + hosted->shown[i].depth - 1, with_stacks);
   }
-  if (hosted->left_out > 0) text += fmt::format("\n{}and {} more fibers", indent, hosted->left_out);
+  if (hosted->left_out == 0) return;
+  text += fmt::format("\n{}and {} more fibers", indent, hosted->left_out);
+  add_progress(text, "fibers", hosted->told, hosted->told - std::min(hosted->told, hosted->alive), indent);
 }
 
-void add(std::string& text, const Node& node, int depth, bool with_stacks) {
-  if (node.stopped()) return;
-  const std::string indent = indent_of(depth);
-  const std::vector<Ref<Node>> children = node.children();
-  std::optional<HostedContexts> hosted;
-  for (const Ref<Node>& child : children) {
-    if (child->is_part_of_parent()) hosted = child->look_inside();
+class Report {
+ public:
+  explicit Report(bool with_stacks) : with_stacks_(with_stacks) {}
+
+  // In a loop: the tree may be deeper than a stack.
+  void add_tree(const Node& top) {
+    add(top, nullptr, 0);
+    while (!left_.empty()) {
+      const Entry next = std::move(left_.back());
+      left_.pop_back();
+      add(*next.node, next.hosted.get(), next.depth);
+    }
   }
-  text += fmt::format("\n{}{} \"{}\"", indent, node.kind(), node.name());
-  add_own_part(text, node, hosted ? &*hosted : nullptr, indent, with_stacks);
-  for (const Ref<Node>& child : children) {
-    add(text, *child, depth + 1, with_stacks);
-    if (child->is_part_of_parent() && !child->stopped()) add_fibers(text, hosted, depth + 2, with_stacks);
+
+  std::string finish(const Node& top) {
+    if (left_out_ == 0) return text_.empty() ? "\nnobody" : std::move(text_);
+    text_ += fmt::format("\nand {} more", grouped(left_out_));
+    const StopProgress progress = top.progress();
+    add_progress(text_, "threads", progress.told, progress.stopped, "");
+    return std::move(text_);
   }
-}
+
+ private:
+  using Hosted = std::optional<HostedContexts>;
+  struct Entry {
+    Ref<Node> node;
+    std::shared_ptr<const Hosted> hosted;  // of a scheduler: its fibers
+    int depth;
+  };
+
+  void add(const Node& node, const Hosted* hosted, int depth) {
+    if (node.stopped()) return;
+    const std::vector<Ref<Node>> children = node.children();
+    const bool is_shown = shown_ < kMaxShownInReport;
+    std::shared_ptr<const Hosted> own;
+    for (const Ref<Node>& child : children) {
+      if (is_shown && child->is_part_of_parent()) own = std::make_shared<const Hosted>(child->look_inside());
+    }
+    if (is_shown) {
+      ++shown_;
+      show(node, own, hosted, depth);
+    } else if (!node.is_part_of_parent()) {
+      ++left_out_;
+    }
+    for (auto child = children.rbegin(); child != children.rend(); ++child) {
+      left_.push_back({*child, (*child)->is_part_of_parent() ? own : nullptr, depth + 1});
+    }
+  }
+
+  void show(const Node& node, const std::shared_ptr<const Hosted>& own, const Hosted* hosted, int depth) {
+    const std::string indent = indent_of(depth);
+    text_ += fmt::format("\n{}{} \"{}\"", indent, node.kind(), node.name());
+    add_own_part(text_, node, own != nullptr && *own ? &**own : nullptr, indent, with_stacks_);
+    if (!node.is_part_of_parent()) return;
+    const Hosted alone = hosted == nullptr && depth == 0 ? node.look_inside() : std::nullopt;
+    add_fibers(text_, hosted == nullptr ? alone : *hosted, depth + 1, with_stacks_);
+  }
+
+  const bool with_stacks_;
+  std::string text_;
+  std::size_t shown_ = 0;
+  std::size_t left_out_ = 0;
+  std::vector<Entry> left_;
+};
 
 }  // namespace
 
 std::string describe_unstopped(const Node& top, bool with_stacks) {
-  std::string text;
-  add(text, top, 0, with_stacks);
-  if (top.is_part_of_parent() && !top.stopped()) add_fibers(text, top.look_inside(), 1, with_stacks);
-  return text.empty() ? "\nnobody" : text;
+  Report report(with_stacks);
+  report.add_tree(top);
+  return report.finish(top);
 }
 
 void report_and_exit(std::string_view who, const Node& top) {

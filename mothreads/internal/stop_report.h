@@ -2,6 +2,7 @@
 
 // Who has not stopped, what it waits on, since when, and its stack.
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -9,7 +10,11 @@
 
 namespace mothreads::internal {
 
-// The tree from `top` down, without those that have stopped.
+// So many threads and groups a report shows, the others it counts. Of a scheduler's fibers see FiberPicture::kMaxShown.
+inline constexpr std::size_t kMaxShownInReport = 100;
+
+// The tree from `top` down, without those that have stopped: each before those below it, the newest first. Where not all are shown it
+// says how far the stop of `top` has come: "threads: 900 of 1,000 ended".
 std::string describe_unstopped(const Node& top, bool with_stacks);
 
 // Logs that report as critical, says that it was `who` who did not stop, flushes the log and ends the process with kExitDidNotStop.

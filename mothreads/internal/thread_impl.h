@@ -50,18 +50,16 @@ template <typename R>
 R ThreadHandle<R>::join(const Until& until) {
   internal::ThreadState<R>& thread = state();
   if (const Ended ended = thread.wait_stopped(until); !ended) internal::throw_timeout(thread, ended.why());
-  internal::Ref<internal::ThreadState<R>> joined = std::move(state_);
-  joined->reap();
-  joined->detach();
-  if (std::exception_ptr failure = joined->take_failure()) std::rethrow_exception(std::move(failure));
+  const internal::Ref<internal::ThreadState<R>> joined = std::move(state_);
+  std::exception_ptr failure = joined->take_failure();
+  joined->leave();
+  if (failure) std::rethrow_exception(std::move(failure));
   return joined->take_result();
 }
 
 template <typename R>
 void ThreadHandle<R>::stop_and_wait() {
-  if (!state_) return;
-  internal::stop_and_wait(*state_);
-  state_ = {};
+  if (const internal::Ref<internal::ThreadState<R>> state = std::exchange(state_, {})) internal::stop_and_wait(*state);
 }
 
 template <typename R>

@@ -11,6 +11,7 @@
 #include "absl/cleanup/cleanup.h"
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
@@ -128,8 +129,12 @@ void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
 }
 
 void ThreadNode::end() {
+  phase_ = Phase::drops_function;
   drop_function();
+  if (is_left_behind()) end_forked_process();  // what the function captured has called fork() as it was destroyed
+  phase_ = Phase::ends_children;
   end_children();
+  phase_ = Phase::leaves;
   bool released = false;
   {
     std::lock_guard lock(reap_mutex_);
@@ -141,7 +146,38 @@ void ThreadNode::end() {
     report_unclaimed_failure();
   }
   mark_stopped();
-  if (released) leave_to_parent();
+  if (is_left_behind()) end_forked_process();  // likewise its result, or a then() function of `stopped`
+  if (released || leaves_by_itself_) leave_to_parent();
+}
+
+bool ThreadNode::is_in_its_end() const {
+  const Context& me = Context::current();
+  return me.node == this && me.is_root && phase_ != Phase::runs;
+}
+
+// What it makes while its children end is told to stop, as they are.
+bool ThreadNode::is_home_for_new() const {
+  return (phase_ == Phase::runs || phase_ == Phase::ends_children) && Node::is_home_for_new();
+}
+
+void ThreadNode::step_out(const Node& group) {
+  if (!is_in_its_end() || parent().get() != &group) return;
+  bool released = false;
+  {
+    std::lock_guard lock(reap_mutex_);
+    released = released_;
+  }
+  if (released) report_unclaimed_failure();  // to the group
+  const Ref<ThreadNode> self(*this);
+  const Ref<Node> above = group.next_above();
+  detach();
+  attach_to(*above);
+}
+
+void ThreadNode::leave() {
+  if (is_in_its_end()) return release();
+  reap();
+  detach();
 }
 
 std::exception_ptr ThreadNode::take_failure() { return std::exchange(failure_, nullptr); }
@@ -156,6 +192,7 @@ void ThreadNode::report_unclaimed_failure() {
 
 void ThreadNode::release() {
   if (is_left_behind()) return;
+  const bool is_in_end = is_in_its_end();
   bool ended = false;
   {
     std::lock_guard lock(reap_mutex_);
@@ -163,6 +200,10 @@ void ThreadNode::release() {
     ended = has_ended_;
   }
   if (!ended) return;
+  if (is_in_end) {
+    leaves_by_itself_ = true;
+    return report_unclaimed_failure();
+  }
   static_cast<void>(wait_stopped(Until()));
   report_unclaimed_failure();
   reap();
@@ -205,7 +246,7 @@ Ended ThreadNode::wait_stopped(const Until& until) const {
   if (is_left_behind()) {
     throw Misuse(fmt::format("thread \"{}\" runs in the process that made this one by fork(), which alone can join it", name()));
   }
-  if (stopped()) return Why::ready;
+  if (stopped() || is_in_its_end()) return Why::ready;
   const Context& me = Context::current();
   if (me.node != nullptr && me.node->is_below(*this)) {
     throw Misuse(me.node == this ? fmt::format("thread \"{}\" waits for itself to stop: let another thread join it", name())

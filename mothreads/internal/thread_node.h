@@ -29,10 +29,19 @@ class ThreadNode : public Node {
   // Nobody will join it: its failure is logged as it ends, and its parent or the next such thread reaps it.
   void release();
 
+  // Whether this code is a function of the thread's own end: a destructor of what its function captured or returned, or a then() function of
+  // its `stopped`. For that the thread is over; it finishes by itself, as one that was released.
+  bool is_in_its_end() const;
+
+  // It has been joined: nothing of it is left but in its own end.
+  void leave();
+
   // After `stopped`: waits until the OS thread is gone.
   void reap();
   void await_end() override;
   std::string_view kind() const override { return "thread"; }
+  bool is_home_for_new() const override;
+  void step_out(const Node& group) override;
 
   // Waits until it has stopped. Throws Misuse when the caller is this thread or runs below it, which would wait for ever, and in a child of
   // fork() for a thread of the parent's.
@@ -59,6 +68,10 @@ class ThreadNode : public Node {
   void leave_to_parent();
   OsThread take_os_thread();
 
+  enum class Phase : unsigned char { runs, drops_function, ends_children, leaves };
+
+  Phase phase_ = Phase::runs;          // only the thread itself looks
+  bool leaves_by_itself_ = false;      // likewise: its handle went in its own end
   std::exception_ptr failure_;         // written before `stopped`
   Simulation* simulation_ = nullptr;  // whose thread it is, if it is none of the system's
 

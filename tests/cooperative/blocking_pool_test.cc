@@ -160,7 +160,7 @@ TEST(BlockingPoolTest, OneThatHasBegunIsAskedToStopAndAwaited) {
                      ended = true;
                    },
                    begun),
-               Timedout);
+               Stopped);
   EXPECT_TRUE(ended);
 }
 
@@ -182,7 +182,7 @@ TEST(BlockingPoolTest, OneThatTakesNoPleaseStopIsAwaited) {
   yield_until_idle();
   EXPECT_TRUE(caller.is_alive());
   go_on.go();
-  EXPECT_THROW(caller.join(), Timedout);
+  EXPECT_THROW(caller.join(), Stopped);
   EXPECT_TRUE(ended);
 }
 
@@ -197,7 +197,7 @@ TEST(BlockingPoolTest, WhatItThrowsAfterItsCallerGaveUpIsLogged) {
                      throw std::runtime_error("spilled");
                    },
                    begun),
-               Timedout);
+               Stopped);
   const auto found = lines.with("failed after its caller had given up");
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_THAT(found[0].text, HasSubstr("spilled"));

@@ -210,7 +210,7 @@ TEST(BridgeEndsTest, TheRoomOfWhoGivesUpGoesToWhoWaitsForIt) {
   yield();
   EXPECT_EQ(full.pool->waiting(), 1u);
   enough.go();
-  EXPECT_THROW(gives_up.join(), Timedout);
+  EXPECT_THROW(gives_up.join(), Stopped);
   EXPECT_EQ(full.pool->waiting(), 1u);
   full.let_go();
   waits.join();

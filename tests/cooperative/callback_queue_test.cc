@@ -1,9 +1,11 @@
 #include "cooperative/callback_queue.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -126,7 +128,7 @@ TEST(CallbackQueueTest, RefuseDoesNotWait) {
   HeldQueue queue({.max = 2, .when_full = WhenFull::refuse});
   EXPECT_EQ(queue->callback([&] { ++ran; }), Why::ready);
   EXPECT_EQ(queue->callback([&] { ++ran; }), Why::ready);
-  EXPECT_EQ(queue->callback([&] { ++ran; }), Why::timed_out);
+  EXPECT_EQ(queue->callback([&] { ++ran; }), Why::full);
   queue.let_go();
   yield_until_idle();
   EXPECT_EQ(ran, 2);
@@ -162,6 +164,40 @@ TEST(CallbackQueueTest, ACallbackThatWouldWaitForItselfIsMisuse) {
   }));
   yield_until_idle();
   EXPECT_THAT(message, HasSubstr("would wait for itself"));
+}
+
+// What overflows the default may have more, whoever calls it.
+TEST(CallbackQueueTest, CallbacksHaveTheStackThatWasAskedFor) {
+  const auto deep = [] {
+    volatile char bytes[200 * 1024];
+    for (std::size_t i = 0; i < sizeof bytes; i += 1024) bytes[i] = 1;
+    return static_cast<int>(bytes[1024]);
+  };
+  Thread::run("host", [&](Signal) {
+    const Scheduler here = Scheduler::current();
+    here.set_callback_stack_size(1024 * 1024);
+    int sum = 0;
+    Event<> done;
+    here.callback([&] {
+      sum += deep();
+      done.signal();
+    });
+    done.wait();
+    CallbackQueue of_the_schedulers(here), larger(here, {.stack_size = 512 * 1024});
+    for (CallbackQueue* queue : {&of_the_schedulers, &larger}) {
+      static_cast<void>(queue->callback([&] {
+        sum += deep();
+        done.signal();
+      }));
+      done.wait();
+    }
+    auto other = Thread::run("other", [&](Signal) {
+      EXPECT_THROW(here.set_callback_stack_size(0), Misuse);
+      return here.callback_result(deep);
+    });
+    sum += other.join();
+    EXPECT_EQ(sum, 4);
+  }).join();
 }
 
 TEST(CallbackQueueTest, AnEmptyFunctionAndNoRoomAreMisuse) {
@@ -309,7 +345,7 @@ TEST_F(CallbackQueueResultTest, AmongTheCallbacksItDoes) {
                        sleep(absl::InfiniteDuration());
                      },
                      please_stop),
-                 Timedout);
+                 Stopped);
   });
   begun.wait();
   EXPECT_THROW(queue.callback_result(RunIn::callbacks, [] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
@@ -364,6 +400,98 @@ TEST_F(CallbackQueueResultTest, ManyThreadsThatWaitForRoomLoseNothing) {
     ASSERT_THAT(of_thread, SizeIs(kEach));
     for (int i = 0; i < kEach; ++i) ASSERT_EQ(of_thread[i], i);
   }
+}
+
+// --- on the scheduler's own thread ---------------------------------------------------------------------------------------------------
+
+TEST(CallbackQueueResultHereTest, WaitsForItsTurnBehindWhatIsQueued) {
+  std::vector<std::string> order;
+  CallbackQueue queue(Scheduler::current());
+  for (const RunIn run_in : {RunIn::own_fiber, RunIn::callbacks}) {
+    order.clear();
+    queue.callback([&] {
+      yield();
+      order.push_back("queued");
+    });
+    EXPECT_EQ(queue.callback_result(run_in,
+                                    [&] {
+                                      order.push_back("asked");
+                                      return 5;
+                                    }),
+              5);
+    EXPECT_THAT(order, ElementsAre("queued", "asked"));
+  }
+}
+
+TEST(CallbackQueueResultHereTest, KeepsItsLimit) {
+  for (const RunIn run_in : {RunIn::own_fiber, RunIn::callbacks}) {
+    HeldQueue held({.max = 1});
+    EXPECT_THROW(held->callback_result(run_in, [] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+    held.let_go();
+    yield_until_idle();
+    Event<> never;
+    Signal enough;
+    EXPECT_THROW(held->callback_result(
+                     run_in,
+                     [&] {
+                       enough.go();
+                       never.wait();
+                     },
+                     enough),
+                 Timedout);
+  }
+}
+
+TEST(CallbackQueueResultHereTest, OfItsOwnQueueIsMisuseInACallback) {
+  CallbackQueue queue(Scheduler::current());
+  CallbackQueue other(Scheduler::current());
+  std::string what;
+  int result = 0;
+  queue.callback([&] {
+    try {
+      queue.callback_result([] {});
+    } catch (const Misuse& misuse) {
+      what = misuse.what();
+    }
+    result = other.callback_result([] { return 5; });
+  });
+  yield_until_idle();
+  EXPECT_THAT(what, HasSubstr("would wait for its own end"));
+  EXPECT_EQ(result, 5);
+}
+
+// --- what is refused is untouched ----------------------------------------------------------------------------------------------------
+
+TEST(CallbackQueueTest, AFunctionThatIsRefusedIsUntouched) {
+  std::optional<CallbackQueue> ended;
+  Thread::run("host", [&](Signal) { ended.emplace(Scheduler::current()); }).join();
+  HeldQueue full({.max = 1});
+  HeldQueue refuses({.max = 1, .when_full = WhenFull::refuse});
+  EXPECT_TRUE(full->callback([] {}));
+  EXPECT_TRUE(refuses->callback([] {}));
+  const auto stays = [&](auto function, auto is_there) {
+    EXPECT_EQ(ended->callback(std::move(function)).why(), Why::closed);
+    EXPECT_EQ(refuses->callback(std::move(function)).why(), Why::full);
+    EXPECT_EQ(full->callback(std::move(function), absl::ZeroDuration()).why(), Why::timed_out);
+    EXPECT_EQ(full->callback(std::move(function), mothreads::DONE).why(), Why::stopped);
+    auto cancelled = spawn("cancelled", [&] { full->callback(std::move(function)); });
+    yield();
+    EXPECT_THROW(cancelled.cancel().join(), WasCancelled);
+    EXPECT_TRUE(is_there(function));  // NOLINT(bugprone-use-after-move): whether it was moved is the question
+  };
+  stays([value = std::make_unique<int>(5)] { static_cast<void>(value); }, [](auto& function) {
+    return sizeof function == sizeof(std::unique_ptr<int>) && *reinterpret_cast<int* const*>(&function) != nullptr;
+  });
+  stays(std::function<void()>([] {}), [](auto& function) { return static_cast<bool>(function); });
+  struct Large {  // too large for the place of a call
+    void operator()() const {}
+    std::unique_ptr<int> value = std::make_unique<int>(5);
+    char more[1000] = {};
+  };
+  stays(Large(), [](auto& function) { return function.value != nullptr; });
+  full.let_go();
+  refuses.let_go();
+  yield_until_idle();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,12 +16,14 @@
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+#include "tests/support/allocations.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/fiber_waits.h"
 #include "tests/support/virtual_time.h"
@@ -33,6 +36,7 @@ using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
+using mothreads::Why;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
@@ -299,18 +303,23 @@ TEST(EventQueueTest, CloseTakesNothingFromWhoGotAValue) {
   EXPECT_THAT(ends, ElementsAre("first: 1", "second: the queue is closed, and empty"));
 }
 
-TEST(EventQueueTest, ASignalToAClosedQueueIsMisuse) {
+TEST(EventQueueTest, ASignalToAClosedQueueIsRefused) {
+  EventQueue<std::unique_ptr<int>> closed;
+  closed.close();
+  auto value = std::make_unique<int>(1);
+  EXPECT_EQ(closed.signal(std::move(value)), Why::closed);
+  EXPECT_NE(value, nullptr);  // NOLINT(bugprone-use-after-move): whether it was moved is the question
   EventQueue<int> queue;
   queue.signal(1);
   queue.close();
-  EXPECT_THAT(what_of<Misuse>([&] { queue.signal(2); }), HasSubstr("Can't write to a closed queue"));
+  EXPECT_EQ(queue.signal(2).why(), Why::closed);
   EXPECT_THAT(drained(queue), ElementsAre(1));
 }
 
 TEST(EventQueueTest, AClosedAndFullQueueSaysThatItIsClosed) {
   EventQueue<int> queue(0);
   queue.close();
-  EXPECT_THROW(queue.signal(1), Misuse);
+  EXPECT_EQ(queue.signal(1).why(), Why::closed);
 }
 
 TEST(EventQueueTest, ClosingAgainChangesNothing) {
@@ -330,7 +339,7 @@ TEST(EventQueueTest, ResetDoesNotOpenItAgain) {
   queue.reset();
   EXPECT_TRUE(queue.is_closed());
   EXPECT_THROW(queue.wait(), Closed);
-  EXPECT_THROW(queue.signal(2), Misuse);
+  EXPECT_EQ(queue.signal(2).why(), Why::closed);
 }
 
 TEST(EventQueueTest, AWaitThatIsClosedLetsNobodyRunAndDoesNotTimeOut) {
@@ -568,6 +577,120 @@ TEST(EventQueueTest, AValueThatIsRefusedIsTheCallersStill) {
   auto value = std::make_unique<int>(1);
   EXPECT_FALSE(queue.signal(std::move(value)));
   EXPECT_NE(value, nullptr);
+}
+
+// --- what is refused, and what throws ------------------------------------------------------------------------------------------
+
+struct ThrowsWhenMoved {
+  explicit ThrowsWhenMoved(int its_number) : number(its_number) {}
+  ThrowsWhenMoved(ThrowsWhenMoved&& other) : number(other.number) {
+    if (moves_until_it_throws-- == 0) throw std::runtime_error("a move");
+    other.number = 0;
+  }
+  int number;
+  static inline int moves_until_it_throws = -1;
+};
+
+// A fiber that waits for the queue, whose limit has come, and which has not had its turn since.
+template <typename T>
+class GivenUp {
+ public:
+  explicit GivenUp(EventQueue<T>& queue) : fiber_(spawn("gives up", [this, &queue] { EXPECT_FALSE(queue.next(limit_)); })) {
+    yield();
+    limit_.go();
+  }
+  void join() { fiber_.join(); }
+
+ private:
+  Signal limit_;
+  Fiber<void> fiber_;
+};
+
+// The value was moved into the queue, and destroyed there, when somebody was still in the list whose limit had come.
+TEST(EventQueueTest, AValueThatIsRefusedIsUntouched) {
+  for (const std::size_t max : {0, 1}) {
+    EventQueue<std::unique_ptr<int>> queue(max);
+    GivenUp<std::unique_ptr<int>> first(queue);
+    if (max == 1) {
+      EXPECT_TRUE(queue.signal(std::make_unique<int>(1)));
+    }
+    auto value = std::make_unique<int>(2);
+    EXPECT_EQ(queue.signal(std::move(value)).why(), Why::full);
+    EXPECT_NE(value, nullptr);  // NOLINT(bugprone-use-after-move): whether it was moved is the question
+    first.join();
+    EXPECT_EQ(queue.size(), max);
+  }
+}
+
+TEST(EventQueueTest, AValueWhoseMoveMayThrowThatIsRefusedIsUntouched) {
+  for (const std::size_t max : {0, 1}) {
+    EventQueue<ThrowsWhenMoved> queue(max);
+    GivenUp<ThrowsWhenMoved> first(queue);
+    if (max == 1) {
+      EXPECT_TRUE(queue.signal(ThrowsWhenMoved(1)));
+    }
+    ThrowsWhenMoved value(2);
+    EXPECT_EQ(queue.signal(std::move(value)).why(), Why::full);
+    EXPECT_EQ(value.number, 2);  // NOLINT(bugprone-use-after-move)
+    first.join();
+  }
+}
+
+TEST(EventQueueTest, AnUnbufferedOneTakesWhatSomebodyWaitsFor) {
+  EventQueue<ThrowsWhenMoved> queue(0);
+  EXPECT_EQ(queue.signal(ThrowsWhenMoved(1)).why(), Why::full);
+  auto waiter = spawn("waiter", [&] { return queue.wait().number; });
+  yield();
+  EXPECT_TRUE(queue.signal(ThrowsWhenMoved(2)));
+  EXPECT_EQ(waiter.join(), 2);
+}
+
+// In whatever step a move throws, the queue goes on: nobody waits for ever, and it holds what it says.
+TEST(EventQueueTest, AMoveThatThrowsLeavesItSound) {
+  for (const bool waits : {false, true}) {
+    for (int moves = 0; moves < 8; ++moves) {
+      EventQueue<ThrowsWhenMoved> queue;
+      std::optional<Fiber<int>> waiter;
+      if (waits) waiter.emplace(spawn("waiter", [&] { return queue.wait().number; }));
+      yield();
+      ThrowsWhenMoved::moves_until_it_throws = moves;
+      int taken = 0;
+      for (int i = 1; i <= 3; ++i) {
+        try {
+          queue.signal(ThrowsWhenMoved(i));
+        } catch (const std::runtime_error&) {
+        }
+      }
+      while (!queue.empty()) {
+        try {
+          taken += queue.wait().number > 0 ? 1 : 0;
+        } catch (const std::runtime_error&) {
+        }
+      }
+      ThrowsWhenMoved::moves_until_it_throws = -1;
+      queue.signal(ThrowsWhenMoved(9));
+      queue.close();
+      if (waits) {
+        try {
+          EXPECT_GT(waiter->join(), 0);
+        } catch (const std::runtime_error&) {
+        }
+      }
+      if (!waits || !queue.empty()) {
+        EXPECT_EQ(queue.wait().number, 9);
+      }
+      EXPECT_THROW(queue.wait(), Closed);
+      EXPECT_LE(taken, 3);
+    }
+  }
+}
+
+TEST(EventQueueTest, AnEmptyOneTakes200BytesAtMostAndAllocatesNothing) {
+  static_assert(sizeof(EventQueue<int>) <= 200 && sizeof(EventQueue<std::string>) <= 200);
+  Scheduler::current();
+  const auto before = mothreads::testing::allocations_here();
+  EventQueue<std::string> queue;
+  EXPECT_EQ(mothreads::testing::allocations_here() - before, 0U);
 }
 
 }  // namespace

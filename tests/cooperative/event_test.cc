@@ -417,7 +417,7 @@ TEST(EventTest, AnExpiredLimitStillLetsOthersRunOnce) {
       EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Timed out waiting for event");
     };
     const auto is_stopped = [&](const Until& until) {
-      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Stopped waiting for event");
+      EXPECT_EQ(what_of<Stopped>([&] { event.wait(until); }), "Stopped waiting for event");
     };
     expect_one_round(times_out, absl::ZeroDuration());
     expect_one_round(times_out, -absl::Hours(1));
@@ -658,6 +658,33 @@ TEST(EventTest, SignalOfAVectorsSizeMakesOneOfThatSize) {
 
 TEST(EventTest, AManualOneOfWhatCannotBeCopiedIsMisuse) {
   EXPECT_THROW(Event<std::unique_ptr<int>>{Reset::manual}, mothreads::Misuse);
+}
+
+// A copy that threw left those before it woken, those behind it asleep, and the event there.
+TEST(EventTest, ACopyThatThrowsHalfWayWakesNobodyAndLosesNoWakeUp) {
+  struct Copied {
+    explicit Copied(int its_copies) : copies(its_copies) {}
+    Copied(Copied&&) noexcept = default;
+    Copied(const Copied& other) : copies(other.copies) {
+      if (--other.copies < 0) throw std::runtime_error("a copy");
+    }
+    mutable int copies;
+  };
+  Event<Copied> event(Reset::manual);
+  const auto wait = [&] { return event.wait().copies; };
+  auto first = spawn("first", wait);
+  auto second = spawn("second", wait);
+  auto third = spawn("third", wait);
+  yield();
+  EXPECT_THROW(event.signal(1), std::runtime_error);
+  yield();
+  EXPECT_TRUE(first.is_alive() && second.is_alive() && third.is_alive());
+  EXPECT_FALSE(static_cast<bool>(event));
+  event.signal(3);
+  EXPECT_EQ(first.join(), 3);
+  EXPECT_EQ(second.join(), 2);
+  EXPECT_EQ(third.join(), 1);
+  EXPECT_TRUE(static_cast<bool>(event));
 }
 
 }  // namespace

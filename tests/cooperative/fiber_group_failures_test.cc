@@ -102,7 +102,7 @@ TEST_F(FiberGroupFailuresTest, AJoinThatGivesUpLeavesItToTheHandle) {
     end.wait();
     fails();
   });
-  EXPECT_THROW(cook.join(mothreads::DONE), Timedout);
+  EXPECT_THROW(cook.join(mothreads::DONE), Stopped);
   end.signal();
   EXPECT_EQ(told_by(group), "");
   EXPECT_THROW(cook.join(), std::runtime_error);

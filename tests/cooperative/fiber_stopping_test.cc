@@ -219,7 +219,7 @@ TEST_F(FiberStoppingTest, ARootIsNotCancelledWhateverItWaitsIn) {
               in_order);
   EXPECT_THAT(ends_in_order([&](const Signal& please_stop) {
                 Event<int> event;
-                EXPECT_THROW(event.wait(please_stop), Timedout);
+                EXPECT_THROW(event.wait(please_stop), Stopped);
                 yield_until_idle();
               }),
               in_order);
@@ -477,6 +477,34 @@ TEST_F(FiberReportDeathTest, AFiberThatBlocksItsThreadIsNamedAndThoseThatItKeeps
       "\n      fiber \"unborn\" has not begun(.|\n)*The process ends with exit code 113");
 }
 
+TEST_F(FiberReportDeathTest, OfManyFibersItNamesSomeAndSaysHowFarTheStopCame) {
+  EXPECT_EXIT(
+      {
+        Signal ready;
+        auto host = Thread::run("host", [&](Signal) {
+          for (int i = 0; i < 1200; ++i) spawn("polite", [](const Signal& please_stop) { please_stop.wait(); }).release();
+          for (int i = 0; i < 150; ++i) {
+            spawn("stubborn", [&](const Signal&) {
+              const NoCancel whole;
+              never.wait();
+            }).release();
+          }
+          yield();
+          ready.go();
+          never.wait();
+        });
+        ready.wait();
+        host.stop();
+        mothreads::testing::await([&] {
+          const auto fibers = look_inside(host.thread());
+          return fibers && fibers->told == 1350 && fibers->alive == 150;
+        });
+        clock.advance(kDefaultStopDeadline);
+        clock.advance(kUnwindGrace);
+      },
+      ExitedWithCode(kExitDidNotStop), "\n    and 51 more fibers\n    fibers: 1,200 of 1,350 ended\n");
+}
+
 TEST_F(FiberReportDeathTest, AFibersOwnStopIsReportedUnderItsName) {
   EXPECT_EXIT(
       {
@@ -568,7 +596,7 @@ TEST_F(FiberStoppingTest, AReportNamesWhatEachKindOfWaitIsFor) {
     Event<int> event;
     auto a = spawn("a", [&] { (end | Signal("other")).wait(); });
     auto b = spawn("b", [&] { static_cast<void>(queue.pop(end)); });
-    auto c = spawn("c", [&] { EXPECT_THROW(event.wait(end), Timedout); });
+    auto c = spawn("c", [&] { EXPECT_THROW(event.wait(end), Stopped); });
     auto d = spawn("d", [&] { a.join(); });
     auto e = spawn("e", [&] {
       while (!end) yield();

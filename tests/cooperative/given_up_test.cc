@@ -72,19 +72,15 @@ TEST_F(GivenUpTest, BesideTheFirstFailureItIsLogged) {
   EXPECT_THROW(in_parallel(std::ref(function), [] { throw std::out_of_range("too far"); }), std::out_of_range);
 }
 
-TEST_F(GivenUpTest, BesideATimeoutItIsLogged) { EXPECT_THROW(with_timeout(function.begun, std::ref(function)), Timedout); }
+TEST_F(GivenUpTest, BesideATimeoutItIsLogged) { EXPECT_THROW(with_timeout(function.begun, std::ref(function)), Stopped); }
 
 TEST_F(GivenUpTest, SoIsThatOfABlockingCall) {
   BlockingPool pool("pool");
-  EXPECT_THROW(pool.call([&](const Signal& please_stop) { function.until_told(please_stop); }, function.begun), Timedout);
+  EXPECT_THROW(pool.call([&](const Signal& please_stop) { function.until_told(please_stop); }, function.begun), Stopped);
 }
 
 TEST_F(GivenUpTest, WithACancelledCallerItIsUnclaimed) {
   cancel_caller_of([&] { in_parallel(std::ref(function)); });
-}
-
-TEST_F(GivenUpTest, SoItIsWithATimeout) {
-  cancel_caller_of([&] { with_timeout(absl::InfiniteDuration(), std::ref(function)); });
 }
 
 // The limit has come, but its caller is not told so.

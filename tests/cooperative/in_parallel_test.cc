@@ -166,7 +166,7 @@ TEST(WithTimeoutTest, GivesTheResultOrThrowsWhatItThrew) {
   static_assert(std::is_void_v<decltype(with_timeout(absl::Hours(1), [] {}))>);
   EXPECT_EQ(what_of<std::out_of_range>([] { with_timeout(absl::Hours(1), [] { throw std::out_of_range("too far"); }); }), "too far");
   // A Timedout of the function's own is not mistaken for this one.
-  EXPECT_EQ(what_of<Timedout>([] { with_timeout(absl::Hours(1), [] { throw Timedout("inner"); }); }), "inner");
+  EXPECT_EQ(what_of<Timedout>([] { with_timeout(absl::Hours(1), [] { throw Timedout("inner", "inner"); }); }), "inner");
 }
 
 TEST(WithTimeoutTest, WhenTheLimitComesFirstTheFunctionIsCancelledAndAwaited) {
@@ -189,7 +189,7 @@ TEST(WithTimeoutTest, ASignalMayBeTheLimit) {
   Names order;
   Signal enough;
   auto other = spawn("other", [&] { enough.go(); });
-  EXPECT_THROW(with_timeout(enough, slow_to_leave(order, "function")), Timedout);
+  EXPECT_THROW(with_timeout(enough, slow_to_leave(order, "function")), Stopped);
   EXPECT_THAT(order, ElementsAre("function"));
   other.join();
 }
@@ -234,7 +234,7 @@ TEST(WithTimeoutTest, MayBeNested) {
     yield();
     enough.go();
   });
-  EXPECT_THROW(with_timeout(enough, [&] { with_timeout(absl::InfiniteDuration(), slow_to_leave(order, "innermost")); }), Timedout);
+  EXPECT_THROW(with_timeout(enough, [&] { with_timeout(absl::InfiniteDuration(), slow_to_leave(order, "innermost")); }), Stopped);
   EXPECT_THAT(order, ElementsAre("innermost"));
   other.join();
 }

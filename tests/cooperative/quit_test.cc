@@ -78,7 +78,7 @@ TEST_F(QuitTest, ItStays) {
 TEST_F(QuitTest, ALimitThatComesFirstIsTimedout) {
   MainThread::run([](const Signal& please_stop) {
     EXPECT_EQ(what_of<Timedout>([] { wait_for_quit(absl::ZeroDuration()); }), "Timed out waiting for quit");
-    EXPECT_EQ(what_of<Timedout>([] { wait_for_quit(DONE); }), "Stopped waiting for quit");
+    EXPECT_EQ(what_of<Stopped>([] { wait_for_quit(DONE); }), "Stopped waiting for quit");
     EXPECT_FALSE(please_stop);
   });
 }

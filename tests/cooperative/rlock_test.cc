@@ -311,9 +311,10 @@ TEST(RLockTest, AnExpiredLimitStillLetsOthersRunOnce) {
     });
     yield();
     const auto times_out = [&](const Until& until) { EXPECT_THROW(lock.acquire(until), Timedout); };
+    const auto is_stopped = [&](const Until& until) { EXPECT_THROW(lock.acquire(until), Stopped); };
     expect_one_round(times_out, absl::ZeroDuration());
     expect_one_round(times_out, -absl::Hours(1));
-    expect_one_round(times_out, DONE);
+    expect_one_round(is_stopped, DONE);
     leave.signal();
     holder.join();
   });

@@ -319,6 +319,61 @@ TEST(CallbackResultTest, OnItsOwnThreadItIsACall) {
   EXPECT_TRUE(ran);
 }
 
+TEST(CallbackResultTest, AmongTheCallbacksItKeepsTheOrderAndItsLimitOnItsOwnThreadToo) {
+  const Scheduler here = Scheduler::current();
+  std::vector<int> order;
+  here.callback([&] {
+    yield();
+    order.push_back(1);
+  });
+  EXPECT_EQ(here.callback_result(RunIn::callbacks,
+                                 [&] {
+                                   order.push_back(2);
+                                   return 5;
+                                 }),
+            5);
+  EXPECT_THAT(order, ElementsAre(1, 2));
+  Signal never;
+  Signal enough;
+  EXPECT_THROW(here.callback_result(
+                   RunIn::callbacks,
+                   [&] {
+                     enough.go();
+                     never.wait();
+                   },
+                   enough),
+               Timedout);
+  here.callback([&] { never.wait(); });
+  EXPECT_THROW(here.callback_result(RunIn::callbacks, [&] { ADD_FAILURE() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+  never.go();
+  yield_until_idle();
+}
+
+TEST(CallbackResultTest, AmongTheCallbacksItIsMisuseInACallback) {
+  const Scheduler here = Scheduler::current();
+  std::string what;
+  int result = 0;
+  here.callback([&] {
+    try {
+      here.callback_result(RunIn::callbacks, [] {});
+    } catch (const mothreads::Misuse& misuse) {
+      what = misuse.what();
+    }
+    result = here.callback_result([] { return 5; });
+  });
+  yield_until_idle();
+  EXPECT_THAT(what, ::testing::HasSubstr("would wait for its own end"));
+  EXPECT_EQ(result, 5);
+}
+
+TEST(CallbackTest, AFunctionThatIsRefusedIsUntouched) {
+  std::optional<Scheduler> ended;
+  Thread::run("host", [&](Signal) { ended.emplace(Scheduler::current()); }).join();
+  std::function<void()> function = [] {};
+  EXPECT_EQ(ended->callback(std::move(function)).why(), mothreads::Why::closed);
+  EXPECT_TRUE(static_cast<bool>(function));  // NOLINT(bugprone-use-after-move): whether it was moved is the question
+}
+
 TEST(CallbackResultTest, OneThatHasBegunIsCancelledAndAwaited) {
   Host host;
   bool unwound = false;
@@ -333,7 +388,7 @@ TEST(CallbackResultTest, OneThatHasBegunIsCancelledAndAwaited) {
                      sleep(absl::InfiniteDuration());
                    },
                    begun),
-               Timedout);
+               Stopped);
   EXPECT_TRUE(unwound);
 }
 
@@ -350,7 +405,7 @@ TEST(CallbackResultTest, ACallbackThatWaitsDoesNotDelayTheCancelling) {
                      sleep(absl::InfiniteDuration());
                    },
                    begun),
-               Timedout);
+               Stopped);
   go_on.go();
   host.scheduler().callback_result([] {});
 }

@@ -1,6 +1,7 @@
 #include "cooperative/sleep.h"
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,57 @@ TEST(SleepTest, WithoutFibersItBlocksTheThread) {
   clock.await_timers(1);
   clock.advance(absl::Minutes(1));
   sleeper.join();
+}
+
+// A fiber that yields is as ready as any: who sleeps comes back behind it, whatever form has come already.
+TEST(SleepTest, ALimitThatHasComeLetsWhoYieldsRunFirst) {
+  Signal gone;
+  gone.go();
+  const mothreads::Instant past = mothreads::Clock::current().now() - std::chrono::seconds(1);
+  const std::vector<std::function<void()>> sleeps = {
+      [] { sleep(absl::ZeroDuration()); },
+      [] { sleep(-absl::Seconds(1)); },
+      [] { sleep(-absl::InfiniteDuration()); },
+      [=] { sleep(past); },
+      [=] { sleep_until(past); },
+      [] { sleep(absl::UnixEpoch()); },
+      [=] { sleep(gone); },
+      [=] { sleep(gone | absl::Hours(1)); },
+  };
+  for (const auto& sleeps_not : sleeps) {
+    std::string order;
+    auto other = spawn("other", [&] {
+      for (const char turn : {'1', '2', '3'}) {
+        order += turn;
+        yield();
+      }
+    });
+    for (int i = 0; i < 3; ++i) {
+      sleeps_not();
+      order += 'r';
+    }
+    other.join();
+    EXPECT_EQ(order, "1r2r3r");
+  }
+}
+
+// The time comes while the sleeper itself looks for who is next.
+TEST(SleepTest, ATimeThatComesAtOnceLetsWhoYieldsRunFirst) {
+  int turns = 0;
+  bool done = false;
+  auto other = spawn("other", [&] {
+    while (!done) {
+      ++turns;
+      yield();
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    const int before = turns;
+    sleep(absl::Nanoseconds(1));
+    EXPECT_GT(turns, before);
+  }
+  done = true;
+  other.join();
 }
 
 TEST(SleepTest, YieldUntilIdleEndsAtItsLimit) {

@@ -1,5 +1,6 @@
 // Stops of whole trees of fibers: the order in which they are told, however deep they are, and whatever happens meanwhile.
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
+#include "cooperative/internal/scheduler_core.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
@@ -308,6 +310,78 @@ TEST(StopOrderTest, WhatIsMadeAtAFibersEndIsNotUnderWhatHasEnded) {
   spawn("another", [] {}).join();  // in the place of the first
   go_on.signal();
   EXPECT_EQ(next.join(), 1);
+}
+
+// --- each is told once -----------------------------------------------------------------------------------------------------------
+
+// Each that ended told all below it once more: the square of the depth.
+TEST_P(DeepStopTest, WhoEndsAfterAStopTellsNobodyTwice) {
+  spawn("stops them", [&] {
+    Chain chain(kDepth, GetParam());
+    const std::uint64_t before = internal::SchedulerCore::current().tells();
+    auto top = spawn("top", [&](const Signal& please_stop) { chain(please_stop); });
+    chain.await();
+    top.stop().join();
+    EXPECT_EQ(chain.ended.size(), static_cast<std::size_t>(kDepth));
+    EXPECT_LE(internal::SchedulerCore::current().tells() - before, 6U * kDepth);
+  }).join();
+}
+
+TEST(StopOrderTest, OneThatCameBelowSomebodyWhoWasToldIsToldByTheNextStop) {
+  Names told;
+  Signal go_on;
+  Signal late_is_there;
+  Signal end;
+  auto top = spawn("top", [&](const Signal& please_stop) {
+    auto told_before = spawn("told before", [&](const Signal&) {
+      go_on.wait();
+      auto late = spawn("late", [&](const Signal& stop) {
+        late_is_there.go();
+        stop.wait();
+        told.push_back("late");
+      });
+      end.wait();
+      late.join();
+    });
+    please_stop.wait();
+    told_before.join();
+  });
+  yield();
+  top.stop();
+  go_on.go();
+  late_is_there.wait();
+  yield();
+  EXPECT_THAT(told, IsEmpty());
+  top.stop();
+  end.go();
+  top.join();
+  EXPECT_THAT(told, ElementsAre("late"));
+}
+
+TEST(StopOrderTest, OneThatAThreadMakesAfterItsStopIsToldByTheNextOfAnyAboveIt) {
+  Signal made;
+  Signal told;
+  auto above = Thread::run("above", [&](const Signal& please_stop) {
+    auto thread = Thread::run("thread", [&](const Signal& stop) {
+      auto early = spawn("early", [](const Signal& its) { its.wait(); });
+      stop.wait();
+      early.join();  // all fibers that there were have been told
+      auto late = spawn("late", [&](const Signal& its) {
+        made.go();
+        its.wait();
+        told.go();
+      });
+      late.join();
+    });
+    please_stop.wait();
+    thread.join();
+  });
+  above.stop();
+  made.wait();
+  EXPECT_FALSE(told);
+  above.stop();
+  told.wait();
+  above.join();
 }
 
 }  // namespace

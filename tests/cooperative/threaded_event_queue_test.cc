@@ -15,7 +15,9 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/support/allocations.h"
 #include "tests/support/descriptors.h"
+#include "tests/support/scripted_context.h"
 
 namespace cooperative {
 namespace {
@@ -23,6 +25,7 @@ namespace {
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::testing::is_readable;
+using mothreads::testing::ScriptedContext;
 using ::testing::ElementsAre;
 
 TEST(ThreadedEventQueueTest, GivesWhatIsInItInOrder) {
@@ -173,7 +176,7 @@ TEST(ThreadedEventQueueTest, CloseDrainsThenEnds) {
   queue.signal(1);
   queue.close();
   queue.close();
-  EXPECT_THROW(queue.signal(2), mothreads::Misuse);
+  EXPECT_EQ(queue.signal(2).why(), mothreads::Why::closed);
   EXPECT_EQ(queue.wait(), 1);
   EXPECT_THROW(queue.wait(), Closed);
 }
@@ -258,6 +261,44 @@ TEST(ThreadedEventQueueTest, ACancelledFiberLeavesItsValueToTheNext) {
   queue.signal(6);
   EXPECT_THROW(first.join(), WasCancelled);
   EXPECT_EQ(second.join(), 6);
+}
+
+// --- who destroys it, and what is refused ------------------------------------------------------------------------------------------
+
+// The one who waits runs at once when it is woken, in the waker's place, and destroys the queue: AddressSanitizer sees what is touched
+// after that.
+TEST(ThreadedEventQueueTest, WhoeverIsWokenMayDestroyItAtOnce) {
+  for (const bool closes : {false, true}) {
+    auto owned = std::make_unique<ThreadedEventQueue<int>>();
+    ThreadedEventQueue<int>& queue = *owned;
+    ScriptedContext& waiter = ScriptedContext::make("waiter");
+    waiter.on_resume = [&] { owned.reset(); };
+    waiter.script({[&] {
+      if (closes) {
+        queue.close();
+      } else {
+        queue.signal(1);
+      }
+    }});
+    waiter.run([&] { EXPECT_EQ(queue.next().has_value(), !closes); });
+    EXPECT_EQ(owned, nullptr);
+    waiter.on_resume = nullptr;
+  }
+}
+
+TEST(ThreadedEventQueueTest, AValueThatIsRefusedIsUntouched) {
+  ThreadedEventQueue<std::unique_ptr<int>> queue;
+  queue.close();
+  auto value = std::make_unique<int>(1);
+  EXPECT_EQ(queue.signal(std::move(value)).why(), mothreads::Why::closed);
+  EXPECT_NE(value, nullptr);  // NOLINT(bugprone-use-after-move): whether it was moved is the question
+}
+
+TEST(ThreadedEventQueueTest, AnEmptyOneTakes200BytesAtMostAndAllocatesNothing) {
+  static_assert(sizeof(ThreadedEventQueue<int>) <= 200);
+  const auto before = mothreads::testing::allocations_here();
+  ThreadedEventQueue<std::unique_ptr<int>> queue;
+  EXPECT_EQ(mothreads::testing::allocations_here() - before, 0U);
 }
 
 }  // namespace

@@ -1,14 +1,17 @@
 #include "cooperative/timer.h"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
@@ -250,9 +253,72 @@ TEST_F(TimerTest, WhatIsSetDuringACallIsActedUponAfterIt) {
     }, {.reuse = true});
     pass(absl::Milliseconds(20));
     timer.reset(absl::Milliseconds(30));
+    pass(absl::Milliseconds(300));
+  });
+  EXPECT_THAT(calls, ElementsAre(10, 140));  // 30 from the end of the call, as in cothread
+}
+
+TEST_F(TimerTest, ADurationThatIsGivenInACallCountsFromTheCallsEnd) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
+      note();
+      if (calls.size() == 1) timer->reset(absl::Milliseconds(30), Repeat::no);
+      sleep(absl::Milliseconds(100));
+    }, TimerOptions{.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(300));
+  });
+  EXPECT_THAT(calls, ElementsAre(10, 140));
+}
+
+TEST_F(TimerTest, AnInstantThatIsGivenInACallIsThatInstant) {
+  on_clock([&] {
+    std::unique_ptr<Timer> timer;
+    timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
+      note();
+      if (calls.size() == 1) timer->reset(start + std::chrono::milliseconds(60));
+      sleep(absl::Milliseconds(20));
+    }, TimerOptions{.reuse = true});
     pass(absl::Milliseconds(200));
   });
-  EXPECT_THAT(calls, ElementsAre(10, 110));
+  EXPECT_THAT(calls, ElementsAre(10, 60));
+}
+
+// cothread: reset() is for timers that were made with retrigger, too.
+TEST_F(TimerTest, OneThatWasMadeToRepeatCanAlwaysBeReset) {
+  on_clock([&] {
+    Timer timer(absl::Milliseconds(10), [&] { note(); }, {.repeat = Repeat::after_each_call});
+    pass(absl::Milliseconds(10));
+    timer.reset(absl::Milliseconds(10), Repeat::no);
+    pass(absl::Milliseconds(50));
+    timer.reset(absl::Milliseconds(10));
+    pass(absl::Milliseconds(50));
+    timer.reset(absl::Milliseconds(10), Repeat::at_fixed_rate);
+    pass(absl::Milliseconds(20));
+  });
+  EXPECT_THAT(calls, ElementsAre(10, 20, 70, 120, 130));
+}
+
+TEST_F(TimerTest, TakesEveryFormOfTime) {
+  on_clock([&] {
+    Timer duration(absl::Milliseconds(10), [&] { note(); });
+    Timer chrono(std::chrono::milliseconds(20), [&] { note(); });
+    Timer of_floats(std::chrono::duration<double>(0.03), [&] { note(); });
+    Timer instant(start + std::chrono::milliseconds(40), [&] { note(); });
+    Timer passed(start - std::chrono::milliseconds(40), [&] { note(); });
+    Timer never(Instant::max(), [&] { note(); });
+    Timer wall_clock(absl::Now() - absl::Hours(1), [&] { note(); });
+    Timer far_away(absl::Now() + absl::Hours(1), [&] { note(); });
+    Timer again(absl::InfiniteDuration(), [&] { note(); });
+    again.reset(std::chrono::milliseconds(50));
+    pass(absl::Milliseconds(10));
+    never.reset(start + std::chrono::milliseconds(60));
+    pass(absl::Milliseconds(100));
+    static_assert(!std::is_convertible_v<int, TimerTime>);
+    EXPECT_THROW(Timer(start, [] {}, {.repeat = Repeat::at_fixed_rate}), Misuse);
+    EXPECT_THROW(again.reset(start, Repeat::after_each_call), Misuse);
+  });
+  EXPECT_THAT(calls, ElementsAre(10, 10, 10, 20, 30, 40, 50, 60));
 }
 
 TEST_F(TimerTest, ItsTimeIsThatOfTheClockOfWhoMadeIt) {

@@ -420,7 +420,7 @@ TEST(WaitAnyTest, LeavesNothingBehindHoweverItEnds) {
     Pulse pulse;  // its end is fatal while somebody waits
     const auto wait = [&](const auto&... limit) { wait_any(std::tie(event, queue, from_threads, signal, pulse, fiber), limit...); };
     EXPECT_EQ(what_of<Timedout>([&] { wait(absl::ZeroDuration()); }), "Timed out waiting for the first of several");
-    EXPECT_EQ(what_of<Timedout>([&] { wait(DONE); }), "Stopped waiting for the first of several");
+    EXPECT_EQ(what_of<Stopped>([&] { wait(DONE); }), "Stopped waiting for the first of several");
     auto cancelled = spawn("cancelled", [&] { wait(); });
     yield();
     EXPECT_THROW(cancelled.cancel().join(), WasCancelled);

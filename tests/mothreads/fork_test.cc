@@ -119,6 +119,14 @@ TEST(ForkTest, AChildMayRunAnotherProgram) { EXPECT_EQ(output_of("exec"), "execu
 
 TEST(ForkTest, NoMutexOfTheLibraryStaysLockedInAChild) { EXPECT_EQ(output_of("busy"), "40 of 40 children were good\n"); }
 
+TEST(ForkTest, HoldsOfTheParentDoNotHoldUpTheDrainOfAChild) {
+  EXPECT_EQ(output_of("drain"), "draining\nnot told to stop\ntold to stop\nchild: exit 0\nnot draining\n");
+}
+
+TEST(ForkTest, FunctionsOfAThreadsEndMayFork) {
+  EXPECT_EQ(output_of("thread's end"), "in the child\nchild: exit 0\nin the child\nchild: exit 0\nthe parent goes on\n");
+}
+
 TEST(ForkTest, AStopDeadlineOfTheParentIsNoneInTheChildWhichHasItsOwn) {
   EXPECT_THAT(output_of("deadline"), AllOf(HasSubstr("\"stuck\" was told to stop and did not"), HasSubstr("child: exit 113\n"),
                                            Not(HasSubstr("\"slow\" was told to stop"))));

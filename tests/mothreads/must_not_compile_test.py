@@ -107,13 +107,6 @@ class MustNotCompileTest(unittest.TestCase):
             "deleted",
         )
 
-    def test_a_limit_that_would_borrow_what_is_gone(self):
-        self.check(
-            "const Until given(absl::Seconds(5)); const Until limit = given.from_now();",
-            "const Until limit = Until(absl::Seconds(5)).from_now();",
-            "deleted",
-        )
-
 
 if __name__ == "__main__":
     xml_report.main()

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -269,6 +270,24 @@ TEST_F(StoppingDeathTest, TheReportShowsTheTreeAndWhoWasNotTold) {
       "\n  thread \"patient\" waits for signal never, [^\n]*; please_stop was not given\n");
 }
 
+TEST_F(StoppingDeathTest, OfManyThreadsTheReportNamesSomeAndSaysHowFarTheStopCame) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        testing::VirtualClock clock;
+        const UseClock use(clock);
+        const Signal never("never");
+        ThreadGroup group("workers");
+        std::vector<Thread> polite;
+        for (int i = 0; i < 40; ++i) polite.push_back(group.run("polite", [](Signal please_stop) { please_stop.wait(); }));
+        for (int i = 0; i < 110; ++i) group.run("stubborn", [&](Signal) { never.wait(); });
+        group.stop();
+        for (const Thread& thread : polite) thread.stopped().wait();
+        clock.advance(kDefaultStopDeadline);
+      },
+      ExitedWithCode(kExitDidNotStop), "\nand 11 more\nthreads: 40 of 150 ended\nThe process ends");
+}
+
 // --- whole programs -------------------------------------------------------------------------------------------------------
 
 class ProgramTest : public testing::NothingLeft {};
@@ -331,6 +350,66 @@ TEST_F(ProgramTest, TheSecondSignalReportsAndTheThirdEndsIt) {
     program.send_signal(last);
     EXPECT_EQ(program.wait(), 128 + last) << program.output();
   }
+}
+
+TEST_F(ProgramTest, TheFirstSignalAnnouncesTheStopAndTheEndOfTheWorkBringsIt) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    Program program("run_program", {"drains"});
+    program.await_output("waiting\n");
+    program.send_signal(number);
+    program.await_output("draining, not stopped\n");
+    program.close_input();
+    EXPECT_EQ(program.wait(), 0) << program.output();
+    EXPECT_THAT(program.output(), HasSubstr("work done, not stopped\nEXIT DETECTED\n"));
+  }
+}
+
+TEST_F(ProgramTest, ADrainThatTakesTooLongEndsWithItsTime) {
+  Program program("run_program", {"drains, short"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  EXPECT_THAT(program.output(), HasSubstr("the drain was not done in 10ms; 1 hold: job 17.  Stopping..."));
+  EXPECT_THAT(program.output(), HasSubstr("EXIT DETECTED\n"));
+}
+
+// The second changes nothing but that it reports.
+TEST_F(ProgramTest, DuringADrainTheSecondSignalNamesItsHolds) {
+  Program program("run_program", {"drains"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  program.await_output("draining, not stopped\n");
+  program.send_signal(SIGTERM);
+  program.await_output("SIGTERM a second time; who has not stopped:");
+  program.await_output("the drain waits for 1 hold: job 17");
+  program.close_input();
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  EXPECT_THAT(program.output(), HasSubstr("work done, not stopped\nEXIT DETECTED\n"));
+}
+
+TEST_F(ProgramTest, DuringADrainTheThirdSignalEndsTheProgram) {
+  Program program("run_program", {"drains"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  program.await_output("draining, not stopped\n");
+  program.send_signal(SIGTERM);
+  program.await_output("the drain waits for 1 hold: job 17");
+  program.send_signal(SIGINT);
+  EXPECT_EQ(program.wait(), 128 + SIGINT) << program.output();
+}
+
+// Counted over both: the second signal comes during the drain, the third after it.
+TEST_F(ProgramTest, AThirdSignalAfterTheDrainEndsTheProgram) {
+  Program program("run_program", {"drains, then hangs"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  program.await_output("draining, not stopped\n");
+  program.send_signal(SIGTERM);
+  program.await_output("the drain waits for 1 hold: job 17");
+  program.close_input();
+  program.await_output("EXIT DETECTED\n");
+  program.send_signal(SIGTERM);
+  EXPECT_EQ(program.wait(), 128 + SIGTERM) << program.output();
 }
 
 // Defect T16.

@@ -109,8 +109,9 @@ TEST_F(ThreadGroupTest, AJoinThatGivesUpLeavesTheMembersRunning) {
   try {
     group.join(enough);
     FAIL() << "join() did not throw";
-  } catch (const ThreadTimeout& timeout) {
-    EXPECT_THAT(timeout.what(), HasSubstr("the join was stopped"));
+  } catch (const Stopped& stopped) {
+    EXPECT_THAT(stopped.what(), HasSubstr("the join was stopped"));
+    EXPECT_EQ(stopped.object(), "workers");
   }
   EXPECT_TRUE(b.is_alive());
   EXPECT_THAT(names_of(group.members()), ElementsAre("a", "b"));
@@ -276,7 +277,7 @@ TEST_F(ThreadGroupTest, StopTellsTheNewestFirst) {
   group.stop();
   group.stop();
   EXPECT_THAT(told, ElementsAre("c", "b", "a", "group"));
-  group.join();
+  group.stop().join();
 }
 
 TEST_F(ThreadGroupTest, AMemberOfAStoppedGroupIsToldAtOnce) {

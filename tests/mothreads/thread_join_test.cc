@@ -185,7 +185,7 @@ TEST_F(ThreadTest, JoinEndsByASignal) {
   auto thread = Thread::run("waiter", until_stopped);
   Signal enough;
   auto impatient = Thread::run("impatient", [&](Signal) { enough.go(); });
-  EXPECT_EQ(what_of<ThreadTimeout>([&] { thread.join(enough); }),
+  EXPECT_EQ(what_of<Stopped>([&] { thread.join(enough); }),
             "Thread waiter timeout: the join was stopped before the thread had stopped");
   EXPECT_TRUE(thread.owns());
   thread.stop().join();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -184,6 +185,30 @@ TEST_F(ThreadTest, TheStackIsAsLargeAsWasAskedFor) {
   };
   constexpr std::size_t kAsked = std::size_t{48} << 20;  // more than the default
   EXPECT_GE(Thread::run(ThreadOptions{.name = "deep", .stack_size = kAsked}, stack_size).join(), kAsked);
+}
+
+// On the least stack the library's part of a thread's end has room, with all that can be part of it.
+TEST_F(ThreadTest, TheLeastStackIsEnoughForTheEndOfAThread) {
+  LogLines log;
+  Thread::run(ThreadOptions{.name = "small", .stack_size = kLeastThreadStack}, [](Signal) {
+    Thread::run("child", until_stopped).release();
+    Thread::run("fails", [](Signal) { throw std::runtime_error("out of paper"); }).release();
+    throw std::runtime_error("out of ink");
+  }).release();
+  for (const Thread& child : Thread::current().children()) child.stopped().wait();
+  EXPECT_EQ(testing::take_unclaimed_failures(), 2);
+  EXPECT_THAT(log.with("which nobody joined: out of ink"), SizeIs(1));
+}
+
+TEST_F(ThreadTest, LessThanTheLeastStackIsRefused) {
+  try {
+    static_cast<void>(Thread::run(ThreadOptions{.name = "tiny", .stack_size = kLeastThreadStack - 1}, until_stopped));
+    FAIL() << "it was granted";
+  } catch (const std::system_error& refused) {
+    EXPECT_EQ(refused.code(), std::errc::invalid_argument);
+    EXPECT_THAT(refused.what(), HasSubstr("cannot start thread \"tiny\" with a stack of 65535 bytes: the least is 65536, kLeastThreadStack"));
+  }
+  EXPECT_THAT(Thread::current().children(), IsEmpty());
 }
 
 TEST_F(ThreadTest, ANameIsMandatory) {

@@ -1,5 +1,7 @@
 #include "mothreads/thread.h"
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -350,6 +352,40 @@ TEST_F(ThreadTest, AThreadMayStopItself) {
     return static_cast<bool>(please_stop);
   });
   EXPECT_TRUE(thread.join());
+}
+
+// --- deep trees -------------------------------------------------------------------------------------------------------------
+
+constexpr int kLevels = 1000;
+
+void descend(int levels, Signal& deepest, std::atomic<int>& ended, Signal please_stop) {
+  if (levels > 0) {
+    Thread::run(ThreadOptions{.name = "level", .stack_size = kLeastThreadStack}, descend, levels - 1, std::ref(deepest), std::ref(ended)).release();
+  } else {
+    deepest.go();
+  }
+  please_stop.wait();
+  ++ended;
+}
+
+// It was told by calls inside calls, on stacks that this overflowed.
+TEST_F(ThreadTest, ADeepTreeOfThreadsWithTheLeastStacksStops) {
+  Signal deepest;
+  std::atomic<int> ended{0};
+  auto top = Thread::run(ThreadOptions{.name = "top", .stack_size = kLeastThreadStack}, descend, kLevels, std::ref(deepest), std::ref(ended));
+  deepest.wait();
+  top.stop().join();
+  EXPECT_EQ(ended, kLevels + 1);
+}
+
+TEST_F(ThreadTest, ADeepTreeOfThreadsThatEndByThemselvesStops) {
+  Signal deepest;
+  std::atomic<int> ended{0};
+  Thread::run(ThreadOptions{.name = "top", .stack_size = kLeastThreadStack}, [&](Signal) {
+    Thread::run(ThreadOptions{.name = "level", .stack_size = kLeastThreadStack}, descend, kLevels, std::ref(deepest), std::ref(ended)).release();
+    deepest.wait();
+  }).join();
+  EXPECT_EQ(ended, kLevels + 1);
 }
 
 // --- with Tills and Signals -----------------------------------------------------------------------------------------------

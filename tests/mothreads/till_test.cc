@@ -7,6 +7,7 @@
 #include <chrono>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -282,6 +283,63 @@ TEST_F(TillTest, AtAStopThoseThatExistGoEarlyOnceAndCountAsAStop) {
   EXPECT_EQ(NEVER.wait(first).why(), Why::stopped);
   clock.advance(absl::Hours(1));
   EXPECT_EQ(runs, 2);
+}
+
+TEST_F(TillTest, SaysWhetherItsTimeCameOrItWentEarly) {
+  const Till early(absl::Hours(1));
+  const Till in_time(absl::Seconds(1));
+  const Till by_hand(absl::Hours(1));
+  const Till past(absl::ZeroDuration());
+  EXPECT_FALSE(early.went_early());
+  EXPECT_FALSE(past.went_early());
+  by_hand.go();
+  EXPECT_TRUE(by_hand.went_early());
+  clock.advance(absl::Seconds(1));
+  EXPECT_FALSE(in_time.went_early());
+  internal::send_tills_early();
+  EXPECT_TRUE(early.went_early());
+  EXPECT_FALSE(in_time.went_early());
+}
+
+// `cancel | Till(60 s)` ended at the stop as if the time had passed.
+TEST_F(TillTest, WhatItIsCombinedWithSaysTheSameAsALimit) {
+  const Signal cancel;
+  const Till till(absl::Minutes(1));
+  const Signal either = cancel | till;
+  const Signal both = till & DONE;
+  internal::send_tills_early();
+  EXPECT_TRUE(till.went_early());
+  for (const Signal& limit : {either, both, cancel | till, cancel | either}) {
+    EXPECT_TRUE(limit);
+    EXPECT_EQ(NEVER.wait(limit).why(), Why::stopped);
+  }
+}
+
+// A function of a Till that goes early may make the time of another pass.
+TEST_F(TillTest, OneThatIsDueWhileOthersAreSentEarlyIsNotEarly) {
+  const Till sent(absl::Seconds(1));
+  std::optional<Till> made_meanwhile;
+  sent.then([&] {
+    made_meanwhile.emplace(absl::Seconds(1));
+    clock.advance(absl::Seconds(1));
+  });
+  internal::send_tills_early();
+  EXPECT_TRUE(sent.went_early());
+  EXPECT_TRUE(*made_meanwhile);
+  EXPECT_FALSE(made_meanwhile->went_early());
+}
+
+TEST_F(TillTest, OfWhichAFunctionWasTakenBackLeavesTheTimersWithItsHandle) {
+  const auto before = live_allocations();
+  {
+    const Till till(absl::Hours(1));
+    EXPECT_TRUE(till.remove_then(till.then([] {})));
+    const Signal either = Signal() | Till(absl::Hours(1));
+    EXPECT_TRUE(either.remove_then(either.then([] {})));
+    EXPECT_EQ(clock.timers(), 2U);
+  }
+  EXPECT_EQ(clock.timers(), 0U);
+  EXPECT_EQ(live_allocations(), before);
 }
 
 // L6: after the shutdown had begun every Till was true, and loops over Tills spun.

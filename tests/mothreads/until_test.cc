@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <ratio>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -13,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
+#include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
@@ -56,6 +61,38 @@ TEST(UntilTest, IsNotMadeFromANumberWithoutAUnit) {
   static_assert(!std::is_constructible_v<Until, double>);
   static_assert(!std::is_constructible_v<Until, const char*>);
   static_assert(!std::is_constructible_v<Until, std::nullptr_t>);
+}
+
+TEST(UntilTest, IsMadeFromAPointOfEveryClock) {
+  static_assert(std::is_convertible_v<std::chrono::steady_clock::time_point, Until>);
+  static_assert(std::is_convertible_v<std::chrono::time_point<std::chrono::steady_clock, std::chrono::duration<double>>, Until>);
+  static_assert(std::is_convertible_v<std::chrono::time_point<std::chrono::steady_clock, std::chrono::hours>, Until>);
+  static_assert(std::is_convertible_v<std::chrono::system_clock::time_point, Until>);
+  static_assert(std::is_convertible_v<std::chrono::sys_seconds, Until>);
+  static_assert(std::is_convertible_v<std::chrono::file_clock::time_point, Until>);
+}
+
+template <typename A, typename B>
+concept MakesALimit = requires(A a, B b) {
+  { a | b } -> std::same_as<Until>;
+};
+
+TEST(UntilTest, IsMadeOfTwoLimitsInBothOrders) {
+  const auto both_orders = []<typename A, typename B>(A*, B*) { return MakesALimit<A, B> && MakesALimit<B, A>; };
+  const auto with_all = [&]<typename A>(A* a) {
+    return both_orders(a, static_cast<absl::Duration*>(nullptr)) && both_orders(a, static_cast<std::chrono::milliseconds*>(nullptr)) &&
+           both_orders(a, static_cast<Instant*>(nullptr)) && both_orders(a, static_cast<absl::Time*>(nullptr)) &&
+           both_orders(a, static_cast<std::chrono::system_clock::time_point*>(nullptr));
+  };
+  EXPECT_TRUE(with_all(static_cast<Signal*>(nullptr)));
+  EXPECT_TRUE(with_all(static_cast<Till*>(nullptr)));
+  EXPECT_TRUE(with_all(static_cast<const Until*>(nullptr)));
+  EXPECT_TRUE((MakesALimit<const Until, const Until> && MakesALimit<const Until, Signal> && MakesALimit<Signal, const Until>));
+  // Two Signals make a Signal, and two times say no unit of what they are together.
+  static_assert(std::same_as<decltype(Signal() | Signal()), Signal>);
+  static_assert(std::same_as<decltype(Signal() | Till(absl::Seconds(1))), Signal>);
+  static_assert(!MakesALimit<absl::Duration, absl::Duration>);
+  static_assert(!MakesALimit<Signal, int> && !MakesALimit<Signal, double> && !MakesALimit<int, Signal>);
 }
 
 TEST(UntilTest, CannotBeStored) {
@@ -120,6 +157,62 @@ TEST(UntilTest, OfTwoLimitsEitherCanHaveCome) {
   EXPECT_EQ(((far | pending) | DONE).has_come(), Why::stopped);
 }
 
+// --- the ends of what chrono can say -------------------------------------------------------------------------------------
+
+template <typename Duration>
+void the_largest_is_for_ever_and_the_least_at_once() {
+  EXPECT_EQ(Until(Duration::max()).has_come(), kNotYet);
+  EXPECT_EQ((Signal() | Duration::max()).has_come(), kNotYet);
+  if constexpr (std::is_signed_v<typename Duration::rep>) {
+    EXPECT_EQ(Until(Duration::min()).has_come(), Why::timed_out);
+  }
+}
+
+TEST(UntilRangeTest, TheLargestDurationsDoNotWrap) {
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::nanoseconds>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::hours>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::years>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::int8_t>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::int64_t, std::exa>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::uint8_t>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::uint32_t, std::ratio<1, 3>>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::uint64_t>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::uint64_t, std::nano>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<std::int64_t, std::ratio<1'000'000'007, 1'000'000'009>>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<float>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<double, std::exa>>();
+  the_largest_is_for_ever_and_the_least_at_once<std::chrono::duration<long double>>();
+  EXPECT_EQ(Until(std::chrono::duration<double>(HUGE_VAL)).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::duration<double>(-HUGE_VAL)).has_come(), Why::timed_out);
+}
+
+TEST(UntilRangeTest, TheLargestPointsDoNotWrap) {
+  EXPECT_EQ(Until(std::chrono::time_point<std::chrono::steady_clock, std::chrono::hours>::max()).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::time_point<std::chrono::steady_clock, std::chrono::hours>::min()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(std::chrono::system_clock::time_point::max()).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::system_clock::time_point::min()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(std::chrono::sys_time<std::chrono::hours>::max()).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::sys_time<std::chrono::hours>::min()).has_come(), Why::timed_out);
+  EXPECT_EQ(Until(std::chrono::file_clock::time_point::max()).has_come(), kNotYet);
+  EXPECT_EQ(Until(std::chrono::file_clock::time_point::min()).has_come(), Why::timed_out);
+}
+
+TEST(UntilRangeTest, ExactRatiosStayExact) {
+  using Ticks = std::chrono::duration<std::int64_t, std::ratio<1'000'000'007, 1'000'000'009>>;
+  EXPECT_EQ(Until(Ticks(1'000'000'009)).only_duration(), absl::Seconds(1'000'000'007));
+  EXPECT_EQ(Until(std::chrono::duration<std::int64_t, std::nano>(-1)).only_duration(), absl::Nanoseconds(-1));
+  EXPECT_EQ(Until(std::chrono::duration<std::int64_t, std::ratio<1, 3>>(-4)).only_duration(), absl::Seconds(-1) - absl::Seconds(1) / 3);
+  EXPECT_EQ(Until(std::chrono::duration<std::uint64_t, std::nano>(UINT64_MAX)).only_duration(),
+            absl::Seconds(18'446'744'073) + absl::Nanoseconds(709'551'615));
+}
+
+TEST(UntilRangeTest, NaNIsMisuse) {
+  EXPECT_THROW(static_cast<void>(Until(std::chrono::duration<double>(std::nan("")))), Misuse);
+  EXPECT_THROW(static_cast<void>(Until(std::chrono::duration<float, std::milli>(std::nanf("")))), Misuse);
+  EXPECT_THROW(static_cast<void>(Signal() | std::chrono::duration<long double>(std::nanl(""))), Misuse);
+  EXPECT_THROW(Till{std::chrono::duration<double>(std::nan(""))}, Misuse);
+}
+
 // --- as the limit of a wait ----------------------------------------------------------------------------------------------
 
 // Waits for NEVER with the limit that `make` makes, while the clock goes from timer to timer, and says how long that took.
@@ -165,6 +258,31 @@ TEST(UntilWaitTest, EveryDurationOfChronoWillDo) {
   EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::duration<int, std::ratio<1, 3>>(3)).why(); }), a_second);
   EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(stop | std::chrono::duration<double>(1)).why(); }), a_second);
   EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(std::chrono::days(1)).why(); }), (Waited{Why::timed_out, std::chrono::days(1)}));
+}
+
+TEST(UntilWaitTest, EveryPointOfAClockWillDo) {
+  VirtualClock clock;
+  const Waited a_second{Why::timed_out, kSecond};
+  using Seconds = std::chrono::duration<double>;
+  EXPECT_EQ(wait_on(clock, [&] { return NEVER.wait(std::chrono::time_point_cast<std::chrono::microseconds>(clock.now()) + kSecond).why(); }).why,
+            Why::timed_out);
+  EXPECT_NEAR(static_cast<double>(wait_on(clock, [&] { return NEVER.wait(clock.now() + Seconds(1)).why(); }).lasted.count()), 1e9, 1e3);
+  const Waited by_wall = wait_on(clock, [] { return NEVER.wait(std::chrono::system_clock::now() + std::chrono::hours(1)).why(); });
+  EXPECT_EQ(by_wall.why, Why::timed_out);
+  EXPECT_GT(by_wall.lasted, std::chrono::minutes(59));
+  EXPECT_LE(by_wall.lasted, std::chrono::hours(1));
+  EXPECT_EQ(wait_on(clock, [] { return NEVER.wait(absl::Seconds(1) | Signal()).why(); }), a_second);
+}
+
+// A wall-clock time is a point: the second wait with it does not begin anew.
+TEST(UntilWaitTest, AWallClockTimeIsTheSamePointForEveryWait) {
+  VirtualClock clock;
+  ScriptedContext& maker = ScriptedContext::make("maker", clock);
+  maker.run([&] {
+    const Until limit = absl::Now() + absl::Hours(1);
+    clock.advance(absl::Hours(2));
+    EXPECT_EQ(NEVER.wait(limit).why(), Why::timed_out);
+  });
 }
 
 TEST(UntilWaitTest, AWallClockTimeIsConvertedAtTheCall) {
@@ -275,6 +393,71 @@ TEST(UntilFromNowTest, WhatIsAddedAfterwardsStillCounts) {
   const Until fixed = hour.from_now();
   const Waited waited = wait_on(clock, [&] { return NEVER.wait(fixed | absl::Seconds(1)).why(); });
   EXPECT_EQ(waited, (Waited{Why::timed_out, kSecond}));
+}
+
+// --- one limit, several waits --------------------------------------------------------------------------------------------
+
+// The limit of three threads' waits at a time: all end, each for the reason that came.
+void serves_three_waits(const std::function<void(const Signal& stop, const std::function<void(const Until&)>& use)>& with_limit) {
+  for (const Why why : {Why::stopped, Why::timed_out}) {
+    VirtualClock clock;
+    UseClock use(clock);
+    const Signal stop;
+    with_limit(stop, [&](const Until& limit) {
+      std::vector<ThreadHandle<Why>> waiters;
+      for (int i = 0; i < 3; ++i) waiters.push_back(Thread::run("waiter", [&](Signal) { return NEVER.wait(limit).why(); }));
+      for (const auto& waiter : waiters) testing::await_sleeping(waiter.thread(), "NEVER");
+      why == Why::stopped ? static_cast<void>(stop.go()) : clock.advance(absl::Seconds(1));
+      for (auto& waiter : waiters) EXPECT_EQ(waiter.join(), why);
+    });
+  }
+}
+
+TEST(UntilSharedTest, OneLimitServesSeveralWaitsAtATime) {
+  serves_three_waits([](const Signal& stop, const auto& use) { use(stop | absl::Seconds(1)); });
+  serves_three_waits([](const Signal& stop, const auto& use) { use(stop | Till(absl::Seconds(1)) | absl::Hours(1)); });
+  serves_three_waits([](const Signal& stop, const auto& use) { use((stop | absl::Seconds(1)).from_now()); });
+  serves_three_waits([](const Signal& stop, const auto& use) { use(Signal() | (Signal() | (absl::Seconds(1) | stop))); });
+  serves_three_waits([](const Signal& stop, const auto& use) {
+    const Till till(absl::Seconds(1));
+    use(stop | till);  // a Signal of two
+  });
+}
+
+TEST(UntilSharedTest, ALimitOwnsTemporaries) {
+  VirtualClock clock;
+  UseClock use(clock);
+  const auto live_before = live_allocations();
+  {
+    const Signal held;
+    std::optional<Signal> dropped(std::in_place);
+    const auto temporary = [&] { return *dropped; };
+    const auto limit = temporary() | absl::Seconds(5);
+    const auto longer = absl::Hours(1) | (temporary() | held);  // a combination
+    const auto whole = limit | Till(absl::Hours(2)) | longer.from_now();
+    dropped.reset();
+    EXPECT_EQ(limit.has_come(), kNotYet);
+    EXPECT_EQ(whole.has_come(), kNotYet);
+    held.go();
+    EXPECT_EQ(longer.has_come(), Why::stopped);
+    EXPECT_EQ(whole.has_come(), Why::stopped);
+    EXPECT_EQ(limit.has_come(), kNotYet);
+  }
+  EXPECT_EQ(live_allocations(), live_before);
+}
+
+TEST(UntilSharedTest, MoreSignalsThanHaveRoomEndAWaitToo) {
+  VirtualClock clock;
+  for (std::size_t which = 0; which < 5; ++which) {
+    const std::vector<Signal> signals(5);
+    ScriptedContext& waiter = ScriptedContext::make("waiter", clock);
+    waiter.script({[&] { signals[which].go(); }});
+    waiter.run([&] {
+      const Until limit = absl::Seconds(1) | signals[0] | signals[1] | signals[2] | signals[3] | signals[4];
+      EXPECT_EQ(NEVER.wait(limit).why(), Why::stopped);
+    });
+    for (const Signal& signal : signals) signal.go();
+  }
 }
 
 // Waits with every form of limit, one after the other, allocate nothing and leave nothing on what they borrowed.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -26,6 +27,47 @@ struct Shape {
   int producers;
   int consumers;
 };
+
+class QueueDestructionStressTest : public ::testing::TestWithParam<std::string> {};
+
+// Whoever learns what it waited for destroys the queue, while the call that did it may be on its way out: for AddressSanitizer.
+TEST_P(QueueDestructionStressTest, WhoLearnsOfItMayDestroyTheQueue) {
+  const std::string how = GetParam();
+  Queue<std::function<void()>> jobs("jobs");
+  auto helper = Thread::run("helper", [&](Signal) {
+    while (auto job = jobs.pop()) (*job)();
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    auto owned = std::make_unique<Queue<int>>("results", QueueOptions{.max = 1, .silent = true});
+    Queue<int>* const queue = owned.get();
+    if (how == "Add" || how == "LastPop" || how == "Room") queue->add(1);
+    if (how == "LastPop") queue->close();
+    jobs.add([queue, how] {
+      if (how == "LastPop" || how == "Room") {
+        static_cast<void>(queue->pop());
+      } else if (how == "Item") {
+        queue->add(1);
+      } else {
+        queue->close();
+      }
+    });
+    if (how == "Pop") {
+      while (queue->pop()) {
+      }
+    }
+    if (how == "Item") static_cast<void>(queue->pop());
+    if (how == "Join" || how == "LastPop") queue->join();
+    if (how == "Closed") queue->closed().wait();
+    if (how == "Add" || how == "Room") static_cast<void>(queue->add(2, absl::InfiniteDuration()));
+    owned.reset();
+  }
+  jobs.close();
+  helper.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, QueueDestructionStressTest,
+                         ::testing::Values("Pop", "Item", "Join", "Closed", "Add", "Room", "LastPop"),
+                         [](const auto& info) { return info.param; });
 
 class QueueStressTest : public ::testing::TestWithParam<Shape> {};
 

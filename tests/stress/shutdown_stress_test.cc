@@ -258,7 +258,7 @@ TEST_F(ShutdownStressTest, ALimitRacesWithTheEnd) {
       std::unique_ptr<int> result;
       try {
         result = thread.join(give_up);
-      } catch (const ThreadTimeout&) {
+      } catch (const EndedEarly&) {
         ASSERT_TRUE(thread.owns());
         result = thread.join();
       }

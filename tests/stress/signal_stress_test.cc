@@ -204,6 +204,82 @@ TEST(SignalStressTest, SharedCombinationsAreLeftWhileTheyGo) {
   }
 }
 
+// Functions are given to shared combinations and taken back, which turns round who keeps whom, while the inputs go or are dropped.
+// One that was taken back never runs, none runs twice, and in the end nothing is left.
+TEST(SignalStressTest, FunctionsAreTakenBackWhileCombinationsGoAndDie) {
+  const auto held = std::make_shared<int>(0);
+  for (int round = 0; round < kRounds; ++round) {
+    std::optional<Signal> a(std::in_place), b(std::in_place);
+    std::optional<Signal> either = *a | *b;
+    const Signal deep = (*either & (*a | Signal())) | (*either & *b);
+    std::atomic<int> ran{0};
+    std::atomic<int> taken_back{0};
+    Barrier start(4);
+    std::vector<ThreadHandle<void>> threads;
+    for (int number = 0; number < 3; ++number) {
+      threads.push_back(Thread::run("giver", [&, number, mine = number == 0 ? deep : *either, input = *a](Signal) mutable {
+        start.arrive_and_wait();
+        for (int i = 0; i < 20; ++i) {
+          std::atomic<bool> has_run{false};
+          const Signal made = number == 2 ? mine | input : mine;
+          const ThenId id = made.then([&has_run, &ran, held] {
+            EXPECT_FALSE(has_run.exchange(true));
+            ++ran;
+          });
+          if (made.remove_then(id)) {
+            EXPECT_FALSE(has_run);
+            ++taken_back;
+          } else {
+            EXPECT_TRUE(has_run);
+          }
+        }
+      }));
+    }
+    threads.push_back(Thread::run("goer", [&, signal = round % 2 == 0 ? *a : *b](Signal) {
+      start.arrive_and_wait();
+      if (round % 3 == 0) either.reset();
+      a.reset();
+      if (round % 4 < 3) signal.go();
+      b.reset();
+    }));
+    join_all(threads);
+    EXPECT_EQ(ran + taken_back, 60);
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+// Two threads let Signals go inside functions that are on the other's list, too, while a third takes functions back.
+TEST(SignalStressTest, WhatWasPutOffRunsOnceOrIsTakenBack) {
+  for (int round = 0; round < kRounds; ++round) {
+    const Signal a, b;
+    std::vector<Signal> next(10);
+    std::vector<ThenId> ids;
+    std::atomic<int> ran{0};
+    std::atomic<int> taken_back{0};
+    for (const Signal& signal : next) {
+      a.then([signal] { signal.go(); });
+      b.then([signal] { signal.go(); });
+      for (int i = 0; i < 3; ++i) ids.push_back(signal.then([&ran] { ++ran; }));
+    }
+    Barrier start(3);
+    std::vector<ThreadHandle<void>> threads;
+    for (const Signal& signal : {a, b}) {
+      threads.push_back(Thread::run("goer", [&, signal](Signal) {
+        start.arrive_and_wait();
+        signal.go();
+      }));
+    }
+    threads.push_back(Thread::run("remover", [&](Signal) {
+      start.arrive_and_wait();
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (next[i / 3].remove_then(ids[i])) ++taken_back;
+      }
+    }));
+    join_all(threads);
+    EXPECT_EQ(ran + taken_back, 30);
+  }
+}
+
 // L1: late by less than a millisecond on an idle machine. Here others compete for the processors, so it is the best that
 // counts; the typical lateness is measured by the benchmarks.
 TEST(TillStressTest, IsNeverEarlyAndCanBePunctualL1) {

@@ -25,6 +25,16 @@ namespace mothreads::testing {
 std::uint64_t allocations_here() noexcept { return made_here; }
 std::int64_t live_allocations() noexcept { return live.load(std::memory_order_relaxed); }
 
+constinit thread_local std::int64_t allocation_fails_after = -1;
+constinit thread_local bool allocation_has_failed = false;
+
+bool is_to_fail() noexcept {
+  if (allocation_fails_after < 0) return false;
+  const bool fails = allocation_fails_after-- == 0;
+  if (fails) allocation_has_failed = true;
+  return fails;
+}
+
 }  // namespace mothreads::testing
 
 #ifdef MOTHREADS_TESTS_SANITIZED
@@ -53,9 +63,13 @@ void* count(void* block) noexcept {
   return block;
 }
 
-void* allocate(std::size_t size) noexcept { return count(std::malloc(size == 0 ? 1 : size)); }
+void* allocate(std::size_t size) noexcept {
+  if (mothreads::testing::is_to_fail()) return nullptr;
+  return count(std::malloc(size == 0 ? 1 : size));
+}
 
 void* allocate(std::size_t size, std::align_val_t alignment) noexcept {
+  if (mothreads::testing::is_to_fail()) return nullptr;
   const auto align = static_cast<std::size_t>(alignment);
   return count(std::aligned_alloc(align, (size + align - 1) / align * align));
 }

@@ -186,12 +186,34 @@ def rows_have_tests(tree):
     ]
 
 
+def one_file_knows_spdlog(tree):
+    """Its header is some 77,000 lines; one .cc hides it from all others."""
+    users = [
+        path for path in tree.cpp() if any(included.startswith("spdlog/") for _, _, included in includes(tree, path))
+    ]
+    headers = [f"{path}: a header includes spdlog" for path in users if path.endswith(".h")]
+    sources = [path for path in users if path.endswith(".cc")]
+    return headers + ([f"more than one file includes spdlog: {', '.join(sources)}"] if len(sources) > 1 else [])
+
+
 def headers_guard_themselves(tree):
     return [
         f"{path}: no #pragma once"
         for path in tree.files(".h")
         if not re.search(r"^#pragma once$", without_comments(tree.text(path)), re.MULTILINE)
     ]
+
+
+def sources_include_their_header_first(tree):
+    """That proves that the header compiles alone; mo_library compiles alone only the others."""
+    headers = set(tree.files(".h"))
+    complaints = []
+    for path in tree.files(".cc"):
+        header = path[: -len(".cc")] + ".h"
+        first = next(iter(includes(tree, path)), (1, '"', header))
+        if header in headers and first[2] != header:
+            complaints.append(f"{path}:{first[0]}: includes {first[2]} before its own header")
+    return complaints
 
 
 def public_headers_have_tests(tree):
@@ -248,11 +270,13 @@ def documented_examples_run(tree):
 RULES = [
     documented_examples_run,
     headers_guard_themselves,
+    sources_include_their_header_first,
     internal_is_private,
     layers,
     named_tests_exist,
     no_flaky_tests,
     no_real_sleeps,
+    one_file_knows_spdlog,
     public_headers_have_tests,
     readme_shows_the_consumer,
     rows_have_tests,

@@ -181,10 +181,33 @@ class NamedTestsTest(RulesTest):
         self.assert_complains(rules.rows_have_tests, "from_them.md:1: a row without a test", docs__from_them_md="| a | `b` | |\n")
 
 
+class SpdlogTest(RulesTest):
+    def test_one_source(self):
+        self.assert_fine(rules.one_file_knows_spdlog, mothreads__log_cc="#include <spdlog/spdlog.h>\n#include <spdlog/async.h>\n")
+
+    def test_two_sources(self):
+        include = '#include "spdlog/spdlog.h"\n'
+        self.assert_complains(
+            rules.one_file_knows_spdlog, "mothreads/log.cc, tests/log_test.cc", mothreads__log_cc=include, tests__log_test_cc=include
+        )
+
+    def test_header(self):
+        self.assert_complains(rules.one_file_knows_spdlog, "a header", mothreads__log_h="#include <spdlog/fwd.h>\n")
+
+
 class HeadersTest(RulesTest):
     def test_guard(self):
         self.assert_fine(rules.headers_guard_themselves, mothreads__a_h="// Contract.\n#pragma once\n")
         self.assert_complains(rules.headers_guard_themselves, "a.h: no #pragma once", mothreads__a_h="// #pragma once\n")
+
+    def test_a_source_begins_with_its_header(self):
+        rule = rules.sources_include_their_header_first
+        own = '#include "mothreads/a.h"\n'
+        self.assert_fine(rule, mothreads__a_h="", mothreads__a_cc="// Says.\n" + own + "#include <vector>\n")
+        self.assert_fine(rule, mothreads__b_cc="#include <vector>\n" + own)
+        about = "mothreads/a.cc:1: includes vector before its own header"
+        self.assert_complains(rule, about, mothreads__a_h="", mothreads__a_cc="#include <vector>\n" + own)
+        self.assert_complains(rule, about, mothreads__a_h="", mothreads__a_cc="#include <vector>\n")
 
     def test_tests_of_public_headers(self):
         headers = {"mothreads__a_h": "", "mothreads__internal__b_h": "", "tests__c_h": "", "catools__d_h": ""}

@@ -46,6 +46,14 @@ def mothreads_deps():
     _unless_defined(system_abseil, "com_google_absl")
     _unless_defined(
         system_library,
+        "com_github_gabime_spdlog",
+        debian_package = "libspdlog-dev",
+        defines = ["SPDLOG_COMPILED_LIB", "SPDLOG_FMT_EXTERNAL", "SPDLOG_SHARED_LIB"],
+        targets = {"spdlog": "-lspdlog"},
+        deps = ["@fmt"],
+    )
+    _unless_defined(
+        system_library,
         "fmt",
         debian_package = "libfmt-dev",
         targets = {"fmt": "-lfmt"},

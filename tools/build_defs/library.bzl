@@ -51,8 +51,9 @@ def mo_library(name, hdrs = [], srcs = [], internal_hdrs = [], deps = [], copts 
     """A library of one concept.
 
     Args:
-      name: the target; `<name>_headers_alone` beside it, built by `//...` but not by who depends on this, proves that
-        every header compiles by itself.
+      name: the target; `<name>_headers_alone` beside it, built by `//...` but not by a target that depends on this one,
+        proves that every header compiles by itself. A header with a .cc of its name needs no such proof: the .cc
+        includes it before anything else (tests/tidy checks that).
       hdrs: what others may include.
       srcs: the .cc files.
       internal_hdrs: headers for this target's own files.
@@ -72,7 +73,7 @@ def mo_library(name, hdrs = [], srcs = [], internal_hdrs = [], deps = [], copts 
         deps = deps,
         **kwargs
     )
-    headers = hdrs + internal_hdrs
+    headers = [header for header in hdrs + internal_hdrs if header[:-len(".h")] + ".cc" not in srcs]
     if headers:
         _lone_header_sources(
             name = name + "_lone_headers",
@@ -126,6 +127,27 @@ def mo_test(name, srcs, deps = [], copts = [], size = "small", own_main = False,
             "@com_google_googletest//:gtest" if own_main else "@com_google_googletest//:gtest_main",
         ],
         **kwargs
+    )
+
+def mo_test_cases(name, srcs, deps = [], copts = []):
+    """The compiled files of a test that more than one program runs.
+
+    Args:
+      name: the target.
+      srcs: as for mo_test.
+      deps: likewise.
+      copts: likewise.
+    """
+    cc_library(
+        name = name,
+        testonly = True,
+        srcs = srcs,
+        copts = _WARNINGS + copts,
+        linkstatic = True,
+        # GoogleTest finds the cases when the program starts; nothing refers to them.
+        alwayslink = True,
+        visibility = ["//visibility:private"],
+        deps = deps + ["@com_google_googletest//:gtest"],
     )
 
 def mo_binary(name, srcs, deps = [], copts = [], **kwargs):

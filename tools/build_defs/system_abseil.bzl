@@ -32,8 +32,8 @@ _TARGETS = {
     "utility": ["utility"],
 }
 
-def _pkg_config_folder(ctx):
-    listed = ctx.execute(["dpkg-query", "-L", "libabsl-dev"]).stdout.split("\n")
+def _pkg_config_folder(ctx, package):
+    listed = ctx.execute(["dpkg-query", "-L", package]).stdout.split("\n")
     return [line for line in listed if line.endswith("/pkgconfig")][0]
 
 def _module(modules, package, target):
@@ -60,10 +60,10 @@ def _module_target(ctx, path):
     )
 
 def _system_abseil_impl(ctx):
-    require_package(ctx, "libabsl-dev")
+    package = require_package(ctx, "libabsl-dev")
     files = {
         path.basename[:-len(".pc")]: path
-        for path in ctx.path(_pkg_config_folder(ctx)).readdir()
+        for path in ctx.path(_pkg_config_folder(ctx, package)).readdir()
         if path.basename.startswith("absl_")
     }
     ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)

@@ -12,13 +12,21 @@ def require_package(ctx, package):
     Args:
       ctx: the repository_ctx.
       package: the name of the Debian package.
+
+    Returns:
+      The name by which dpkg-query knows the package of this machine's architecture, where others are installed beside it.
     """
-    query = ctx.which("dpkg-query")
-    found = ctx.execute([query, "-W", "-f=${db:Status-Status} ${Version}", package]).stdout if query else ""
-    if not found.startswith("installed "):
-        fail(("@%s is taken from the Debian package %s, which is not installed. Run `apt-get install %s`, or define a " +
-              "repository of this name before mothreads_deps().") % (ctx.name, package, package))
-    ctx.file("package.version", found + "\n")
+    native = _output(ctx, ["dpkg", "--print-architecture"]).strip()
+    for line in _output(ctx, ["dpkg-query", "-W", "-f=${db:Status-Status} ${Architecture} ${Version}\\n", package]).split("\n"):
+        fields = line.split(" ")
+        if fields[0] == "installed" and fields[1] in (native, "all"):
+            ctx.file("package.version", line + "\n")
+            return package if fields[1] == "all" else package + ":" + native
+    fail(("@%s is taken from the Debian package %s, which is not installed. Run `apt-get install %s`, or define a " +
+          "repository of this name before mothreads_deps().") % (ctx.name, package, package))
+
+def _output(ctx, command):
+    return ctx.execute(command).stdout if ctx.which(command[0]) else ""
 
 def library_target(name, linkopts = [], defines = [], deps = []):
     """The text of a cc_library for headers and libraries of the system, as they stand in a BUILD file."""

@@ -3,11 +3,11 @@
 
 packages_for() {
   case $1 in
-    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libssl-dev liburing-dev ;;
+    build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libssl-dev liburing-dev ;;
     examples) echo libcli11-dev ;;
-    test) echo chromium curl gdb libgmock-dev libunwind-dev openssl wrk ;;
+    test) echo chromium curl gdb libgmock-dev libunwind-dev openssl valgrind wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
-    clang) echo clang-14 libclang-rt-14-dev llvm ;;
+    clang) echo clang-14 libclang-rt-14-dev lld-14 llvm ;;
     bench) echo curl findutils golang-go libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev nginx-light openssl strace util-linux wrk ;;
     *) echo "packages_for: no purpose named $1" >&2; return 1 ;;
   esac
@@ -16,10 +16,13 @@ packages_for() {
 missing_packages() {
   # Any bazel will do; where there is none, Debian's.
   command -v bazel >/dev/null || echo bazel-bootstrap
-  local purpose package
+  local native purpose package
+  native=$(dpkg --print-architecture 2>/dev/null || true)
   for purpose; do
     for package in $(packages_for "$purpose"); do
-      [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+      # A package of another architecture may be installed beside it, or instead.
+      dpkg-query -W -f='${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+        grep -qxE "installed ($native|all)" || echo "$package"
     done
   done
 }

@@ -220,8 +220,8 @@ void WebSocketFrames::fail(std::uint16_t code, std::string_view why) {
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
 void WebSocketFrames::check_open() const {
-  if (is_broken_) throw Closed(fmt::format("{}: a message was cut short: nothing can follow it", stream_.name()));
-  if (close_sent_ || has_ended_) throw Closed(fmt::format("{}: the WebSocket is closed", stream_.name()));
+  if (is_broken_) throw Closed(stream_.name(), fmt::format("{}: a message was cut short: nothing can follow it", stream_.name()));
+  if (close_sent_ || has_ended_) throw Closed(stream_.name(), fmt::format("{}: the WebSocket is closed", stream_.name()));
 }
 
 void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const Until& given) {
@@ -308,7 +308,8 @@ void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const U
       }
     }
   }
-  if (why != Why::closed) throw Timedout(fmt::format("{}: {} before the other side had closed", stream_.name(), to_string(why)));
+  if (why == Why::closed) return;
+  mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before the other side had closed", stream_.name(), to_string(why)));
 }
 
 }  // namespace cooperative::internal

@@ -45,7 +45,7 @@ struct Site {
 
 void talk(const Site& site, co::Stream& client, const Signal& please_stop) {
   co::HttpOptions http;
-  http.drain = please_stop;
+  http.draining = please_stop;
   if (!site.options.is_quiet) http.on_answer = Site::log_answer;
   if (site.options.bytes_per_second) {
     ThrottledStream slower(client, *site.options.bytes_per_second);

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <system_error>
 
@@ -19,10 +21,10 @@ void must_work(int result) {
   if (result != 1) throw std::runtime_error("OpenSSL cannot compute SHA-256");
 }
 
-ssize_t read_some(int file, std::vector<unsigned char>& buffer) {
+ssize_t read_some(int file, std::span<unsigned char> into) {
   ssize_t got = 0;
   do {
-    got = ::read(file, buffer.data(), buffer.size());
+    got = ::read(file, into.data(), into.size());
   } while (got < 0 && errno == EINTR);
   return got;
 }
@@ -49,14 +51,21 @@ const char* name_of_file_type(mode_t type) {
   }
 }
 
+struct FileHasher::Block {
+  static constexpr std::size_t kPage = 4096;
+  alignas(kPage) std::array<unsigned char, kBlock> bytes;
+};
+
 FileHasher::FileHasher(std::optional<FileId> left_out)
     : left_out_(left_out),
       algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)),
       context_(EVP_MD_CTX_new()),
-      buffer_(kBlock),
+      buffer_(new Block),
       no_atime_(O_NOATIME) {
   must_work(algorithm_ != nullptr && context_ != nullptr);
 }
+
+FileHasher::~FileHasher() = default;
 
 int FileHasher::open(const std::string& path) {
   // Whatever has come to this place since the scan: opening it must not block, and not lead elsewhere.
@@ -85,14 +94,14 @@ std::optional<Digest> FileHasher::hash(const std::string& path, absl::FunctionRe
   const auto size = static_cast<std::uint64_t>(status.st_size);
   std::uint64_t done = 0;
   do {
-    const ssize_t got = read_some(file, buffer_);
+    const ssize_t got = read_some(file, buffer_->bytes);
     if (got < 0) {
       throw std::system_error(errno, std::generic_category(),
                               fmt::format("{}: cannot read on at byte {}", escaped(path), done));
     }
     if (got == 0) break;
     const auto bytes = static_cast<std::size_t>(got);
-    must_work(EVP_DigestUpdate(context_.get(), buffer_.data(), bytes));
+    must_work(EVP_DigestUpdate(context_.get(), buffer_->bytes.data(), bytes));
     done += bytes;
     if (!on_block(bytes)) return std::nullopt;
   } while (done != size);  // with all of it seen, a read that only says so is saved

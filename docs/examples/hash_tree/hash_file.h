@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include <openssl/evp.h>
 
@@ -33,6 +32,7 @@ class FileHasher {
 
   // `left_out` is never hashed: the file that the checksums go to.
   explicit FileHasher(std::optional<FileId> left_out = std::nullopt);
+  ~FileHasher();
 
   // Calls on_block(bytes) after each block, to count and to ask whether to go on: when it says false, or for the file that
   // is left out, there is no result. Throws std::runtime_error, naming the file, when it is no regular file or cannot be
@@ -45,12 +45,16 @@ class FileHasher {
     void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
   };
 
+  // Begins at a page: some processors copy from the page cache three times as slowly to an address a few bytes behind one, which is
+  // what malloc gives for so much (docs/performance.md).
+  struct Block;
+
   int open(const std::string& path);
 
   const std::optional<FileId> left_out_;
   const std::unique_ptr<EVP_MD, Free> algorithm_;  // fetched once, since looking it up takes longer than a small file
   const std::unique_ptr<EVP_MD_CTX, Free> context_;
-  std::vector<unsigned char> buffer_;
+  std::unique_ptr<Block> buffer_;
   int no_atime_;  // O_NOATIME as long as it is permitted
 };
 

@@ -55,7 +55,7 @@ class FaultsTest : public NothingLeft {
     mothreads::testing::on_clock(clock, [&] {
       auto server = serve_tcp(Address::loopback(0), [](Socket& client, const Signal& please_stop) {
         HttpOptions options;
-        options.drain = please_stop;
+        options.draining = please_stop;
         serve_http_connection(client, respond, options);
       });
       body(server);

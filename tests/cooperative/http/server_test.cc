@@ -550,7 +550,7 @@ TEST_F(HttpServerTest, AnAnswerThatNobodyTakesIsLogged) {
 TEST_F(HttpServerTest, WhatCameBeforeADrainIsAnsweredOnce) {
   Signal drain("drain");
   drain.go();
-  const HttpOptions options{.drain = drain};
+  const HttpOptions options{.draining = drain};
   const Served one = serve(kGet, say_hello, options);
   EXPECT_THAT(one.statuses(), ElementsAre(200));
   EXPECT_THAT(one.output, HasSubstr("Connection: close\r\n"));
@@ -563,7 +563,7 @@ TEST_F(HttpServerTest, WhatCameBeforeADrainIsAnsweredOnce) {
 TEST_F(HttpServerTest, DrainingEndsIdleConnectionsAndLetsTheResponseUnderWayGo) {
   const Signal drain;
   const Signal go_on;
-  with_server({.drain = drain}, [&](HttpRequest&) {
+  with_server({.draining = drain}, [&](HttpRequest&) {
     go_on.wait();
     return HttpResponse::text(200, "done");
   }, [&](Socket& client, VirtualClock&) {
@@ -578,7 +578,7 @@ TEST_F(HttpServerTest, DrainingEndsIdleConnectionsAndLetsTheResponseUnderWayGo) 
     EXPECT_EQ(*client.read_all(1000), "") << "the second request came too late";
   });
   const Signal idle;
-  with_server({.drain = idle}, say_hello, [&](Socket& client, VirtualClock&) {
+  with_server({.draining = idle}, say_hello, [&](Socket& client, VirtualClock&) {
     yield_until_idle();
     idle.go();
     EXPECT_EQ(*client.read_all(1000), "");

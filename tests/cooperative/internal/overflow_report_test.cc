@@ -15,11 +15,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/time/time.h"
+#include "cooperative/callback_queue.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/in_parallel.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/stacks.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
+#include "cooperative/timer.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/support/sanitized.h"
@@ -89,6 +94,39 @@ TEST_F(OverflowDeathTest, NamesTheFiberAndTheRemedy) {
 TEST_F(OverflowDeathTest, SaysTheSizeThatWasAskedFor) {
   EXPECT_EXIT(spawn({.name = "big", .stack_size = 1'000'000}, overflow).join(), died_of_the_fault,
               says_overflow("fiber \"big\" overflowed its 980 KiB stack"));
+}
+
+// Each kind of fiber has an option of its own.
+TEST_F(OverflowDeathTest, NamesTheOptionThatExists) {
+  EXPECT_EXIT(in_parallel(overflow), died_of_the_fault, says_overflow("by ParallelOptions::stack_size"));
+  EXPECT_EXIT(
+      {
+        const Timer timer(absl::ZeroDuration(), overflow);
+        sleep(absl::InfiniteDuration());
+      },
+      died_of_the_fault, says_overflow("by TimerOptions::stack_size"));
+  EXPECT_EXIT(
+      {
+        Scheduler::current().callback(overflow);
+        sleep(absl::InfiniteDuration());
+      },
+      died_of_the_fault, says_overflow("by Scheduler::set_callback_stack_size()"));
+  EXPECT_EXIT(
+      {
+        const Scheduler here = Scheduler::current();
+        auto other = Thread::run("other", [&](Signal) { here.callback_result(overflow); });
+        sleep(absl::InfiniteDuration());
+      },
+      died_of_the_fault, says_overflow("by Scheduler::set_callback_stack_size()"));
+  EXPECT_EXIT(
+      {
+        CallbackQueue queue(Scheduler::current());
+        static_cast<void>(queue.callback(overflow));
+        sleep(absl::InfiniteDuration());
+      },
+      died_of_the_fault, says_overflow("by CallbackQueueOptions::stack_size"));
+  EXPECT_EXIT(with_timeout(absl::Hours(1), [] { spawn("in with_timeout", [] { with_timeout(absl::Hours(1), overflow); }).join(); }),
+              died_of_the_fault, says_overflow("by FiberOptions::stack_size"));
 }
 
 TEST_F(OverflowDeathTest, OfAFiberOnAnyThread) {

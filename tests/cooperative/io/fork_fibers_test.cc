@@ -74,6 +74,19 @@ TEST(ForkFibersTest, PoolsQueuesAndTimersStayBehind) {
             "1 call\n");
 }
 
+TEST(ForkFibersTest, FunctionsOfAFibersEndMayFork) {
+  EXPECT_EQ(output_of({"fiber's end"}), "in the child\nchild: exit 0\nin the child\nchild: exit 0\nthe parent goes on\n");
+}
+
+TEST(ForkFibersTest, AFiberOnItsWayIntoALockDoesNotKeepTheChildOut) {
+  EXPECT_EQ(output_of({"lock"}), "the child is inside\nchild: exit 0\nthe parent's fiber is inside\n");
+}
+
+TEST(ForkFibersTest, TheSchedulerOfAnotherThreadHasEndedInTheChild) {
+  EXPECT_EQ(output_of({"other scheduler"}),
+            "ended\ncallback_result() on a scheduler that has ended\nchild: exit 0\n1 result\n");
+}
+
 TEST(ForkFibersTest, ParentAndChildrenWaitForDescriptorsOfTheirOwn) {
   EXPECT_EQ(output_of({"both"}),
             "the parent has used fibers\n"

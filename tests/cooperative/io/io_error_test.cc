@@ -10,6 +10,7 @@
 namespace cooperative {
 namespace {
 
+using mothreads::Why;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
@@ -20,12 +21,14 @@ TEST(IoErrorTest, NamesTheObjectTheVerbAndTheReason) {
   EXPECT_EQ(error.code().value(), ECONNREFUSED);
 }
 
-TEST(IoErrorTest, AWriteThatTimedOutIsATimedoutThatSaysHowMuch) {
+TEST(IoErrorTest, AWriteThatTimedOutEndedEarlyAndSaysHowMuch) {
   try {
-    throw WriteTimedout("slow", 7);
-  } catch (const Timedout& timed_out) {
-    EXPECT_EQ(dynamic_cast<const WriteTimedout&>(timed_out).written(), 7u);
-    EXPECT_STREQ(timed_out.what(), "slow");
+    throw WriteTimedout(WriteTimedout("slow", Why::stopped, 7, 9), 20);
+  } catch (const EndedEarly& early) {
+    EXPECT_EQ(dynamic_cast<const WriteTimedout&>(early).written(), 27u);
+    EXPECT_EQ(early.why(), Why::stopped);
+    EXPECT_EQ(early.object(), "slow");
+    EXPECT_STREQ(early.what(), "slow: stopped after 7 of 9 bytes were written");
   }
 }
 

@@ -446,7 +446,7 @@ TEST_F(ProcessTest, WhatALimitInterruptsGoesOn) {
   EXPECT_EQ(*told.read_line(), "ready");
   for (int i = 0; i < 3; ++i) yield();  // what was written before has been read
   limit.go();
-  EXPECT_THROW(talk.join(), Timedout);
+  EXPECT_THROW(talk.join(), Stopped);
   gate.write_all("two\n");
   const auto [out, err, end] = process.communicate();
   EXPECT_EQ(out, "one\ntwo\n");
@@ -462,7 +462,7 @@ TEST_F(ProcessTest, InputThatALimitInterruptsIsFedToItsEnd) {
   auto talk = spawn("talk", [&] { process.communicate(text, limit); });
   for (int i = 0; i < 5; ++i) yield();  // the pipe is full
   limit.go();
-  EXPECT_THROW(talk.join(), Timedout);
+  EXPECT_THROW(talk.join(), Stopped);
   EXPECT_THAT(what_of<Misuse>([&] { process.communicate("more"); }), HasSubstr("has not all been read"));
   gate.write_all("go\n");
   EXPECT_EQ(process.communicate().out, text);

@@ -129,7 +129,7 @@ TEST_F(ResolveTest, ALookupThatNobodyAnswersEndsByItsLimits) {
     auto stopped = spawn("stopped", [&] { resolve(options, "host.test", 1, stop); });
     yield_until_idle();
     stop.go();
-    EXPECT_THROW(stopped.join(), Timedout);
+    EXPECT_THROW(stopped.join(), Stopped);
     auto cancelled = spawn("cancelled", [&] { resolve(options, "host.test", 1); });
     yield_until_idle();
     cancelled.cancel();

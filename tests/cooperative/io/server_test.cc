@@ -26,6 +26,8 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/pulse.h"
 #include "cooperative/sleep.h"
+#include "mothreads/drain_hold.h"
+#include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
@@ -178,6 +180,87 @@ TEST_F(ServerTest, WhatHasNotEndedAfterTheDrainIsCancelledAndSaid) {
     EXPECT_EQ(log.with("echo: tcp socket " + server.address().to_string() + " to " + client.local_address().to_string() + " was cancelled").size(), 1U);
     time.join();
   });
+}
+
+// It threw WasCancelled, as if the server had failed.
+TEST_F(ServerTest, AJoinReturnsWhenADeadlineCutsTheDrain) {
+  on_thread([this] {
+    auto server = serve_tcp(kAnywhere, echo_lines, {.name = "echo", .drain = absl::InfiniteDuration()});
+    Socket client = connect(server.address());
+    EXPECT_EQ(ask(client, "one"), "one");
+    server.stop();
+    auto time = Thread::run("advancer", [this](const Signal&) {
+      clock.await_timers(1);
+      clock.advance(mothreads::kDefaultStopDeadline);
+    });
+    server.join();
+    EXPECT_EQ(server.statistics().cancelled, 1U);
+    EXPECT_EQ(server.statistics().connections, 0U);
+    time.join();
+  });
+}
+
+// --- a stop that is announced ----------------------------------------------------------------------------------------------------
+
+TEST_F(ServerTest, WhenTheStopIsAnnouncedItTakesNoMoreAndTellsNobody) {
+  on_thread([] {
+    const Signal draining("draining");
+    Signal told;
+    auto server = serve_tcp(
+        kAnywhere,
+        [&](Socket& client, const Signal& please_stop) {
+          please_stop.then([told] { told.go(); });
+          echo_lines(client);
+        },
+        {.draining = draining});
+    Socket client = connect(server.address());
+    EXPECT_EQ(ask(client, "one"), "one");
+    draining.go();
+    yield_until_idle();
+    EXPECT_THROW(connect(server.address()), IoError);
+    EXPECT_EQ(ask(client, "two"), "two");
+    EXPECT_FALSE(told);
+    EXPECT_FALSE(server.stopped());
+    server.stop();
+    yield();
+    EXPECT_TRUE(told);
+    client.close();
+    server.join();
+    EXPECT_EQ(server.statistics().cancelled, 0U);
+  });
+}
+
+TEST_F(ServerTest, AnAnnouncedStopEndsItWhenItsLastConnectionEnds) {
+  on_thread([] {
+    const Signal draining("draining");
+    auto server = serve_tcp(kAnywhere, echo_lines, {.draining = draining});
+    Socket client = connect(server.address());
+    EXPECT_EQ(ask(client, "one"), "one");
+    draining.go();
+    client.close();
+    server.join();
+    EXPECT_EQ(server.statistics().cancelled, 0U);
+  });
+}
+
+TEST_F(ServerTest, TheProgramsAnnouncementIsTheDefault) {
+  const int code = mothreads::MainThread::run(
+      [](const Signal& please_stop) {
+        auto server = serve_tcp(kAnywhere, echo_lines);
+        auto deaf = serve_tcp(kAnywhere, echo_lines, {.draining = mothreads::NEVER});
+        {
+          const mothreads::DrainHold hold("the test");
+          mothreads::MainThread::drain();
+          server.join();
+          connect(deaf.address()).close();
+          EXPECT_FALSE(please_stop);
+        }
+        EXPECT_TRUE(please_stop);
+        deaf.stop().join();
+        return 0;
+      },
+      {.drain = absl::InfiniteDuration()});
+  EXPECT_EQ(code, 0);
 }
 
 TEST_F(ServerTest, ItsDestructorStopsIt) {

@@ -381,7 +381,7 @@ TEST_F(SocketWaitTest, EachWaitHasItsLimit) {
     expect_timeout([&] { EXPECT_THROW(datagrams.recv_from(room_of(into)), Timedout); });
     const Signal stop;
     stop.go();
-    EXPECT_THAT(what_of<Timedout>([&] { listener.accept(stop); }), HasSubstr("stopped before it could accept"));
+    EXPECT_THAT(what_of<Stopped>([&] { listener.accept(stop); }), HasSubstr("stopped before it could accept"));
   });
 }
 
@@ -401,7 +401,7 @@ TEST_F(SocketWaitTest, AFullBacklogOfAUnixSocketIsWaitedForWithinTheLimit) {
     auto stopped = spawn("stopped", [&] { second.connect(address, stop); });
     yield_until_idle();
     stop.go();  // no time passes
-    EXPECT_THROW(stopped.join(), Timedout);
+    EXPECT_THROW(stopped.join(), Stopped);
     second.set_timeout(absl::Seconds(1));
     auto of_object = spawn("of object", [&] { second.connect(address); });
     yield_until_idle();

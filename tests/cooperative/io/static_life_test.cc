@@ -37,7 +37,7 @@ TEST(StaticLifeTest, AfterMainWhatCannotBeAnyMoreIsRefused) {
 
 TEST(StaticLifeTest, AFiberOfAnEndedThreadIsRefusedAsThat) {
   EXPECT_EQ(output_of("static fiber"),
-            "a join after main(): fiber \"kept\" was used after the end of the thread that ran it: join it before, as a static object cannot\n");
+            "a join after main(): fiber \"kept\" was used after the end of its thread: join or release it there before\n");
 }
 
 TEST(StaticLifeTest, DestructorsOfThreadLocalsMayUseFibers) {

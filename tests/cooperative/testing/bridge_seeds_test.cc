@@ -215,6 +215,39 @@ TEST(CallbackQueueSeedsTest, PostsMayBeInterrupted) {
 
 // --- callbacks for signal handlers -------------------------------------------------------------------------------------------------
 
+// For AddressSanitizer: who posts it is still inside callback() when it runs.
+TEST(CallbackQueueSeedsTest, ACallbackMayDestroyItsQueueAndTheHandlesOfItsPoster) {
+  for_each_seed(
+      100,
+      [](World& world) {
+        world.run([&] {
+          std::unique_ptr<CallbackQueue> queue;
+          std::unique_ptr<Scheduler> handle;
+          const Signal ready;
+          auto host = Thread::run("host", [&](const Signal&) {
+            handle = std::make_unique<Scheduler>(Scheduler::current());
+            queue = std::make_unique<CallbackQueue>(*handle, CallbackQueueOptions{.max = 1, .when_full = WhenFull::drop_oldest});
+            ready.go();
+            while (queue != nullptr || handle != nullptr) sleep(absl::Seconds(1));
+          });
+          auto poster = Thread::run("poster", [&](const Signal&) {
+            ready.wait();
+            CallbackQueue& its_queue = *queue;
+            if (chance(world, 2)) its_queue.callback([] {});
+            its_queue.callback([&] { queue.reset(); });
+          });
+          auto other = Thread::run("other", [&](const Signal&) {
+            ready.wait();
+            handle->callback([&] { handle.reset(); });
+          });
+          poster.join();
+          other.join();
+          host.join();
+        });
+      },
+      kInterrupted);
+}
+
 TEST(SignalCallbackSeedsTest, PostsMayBeInterrupted) {
   expect_that_posts_may_be_interrupted([](const Scheduler& scheduler, bool& ran, bool& ran_at_once) {
     SignalCallback callback(scheduler, [&] { ran = true; });

@@ -19,6 +19,7 @@
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "mothreads/thread_group.h"
 #include "mothreads/till.h"
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
@@ -30,6 +31,7 @@ using mothreads::Lock;
 using mothreads::Queue;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::ThreadGroup;
 using mothreads::Till;
 using mothreads::Why;
 
@@ -552,6 +554,61 @@ TEST(ThreadsSeedsTest, AStopReachesEverybody) {
     });
     EXPECT_EQ(ended, 4);
     EXPECT_LT(world.elapsed(), absl::Seconds(1));
+  });
+}
+
+// A tree whose threads are stopped from all sides while it grows and ends: everybody is told, or the stop's deadline ends the test.
+class RandomTree {
+ public:
+  explicit RandomTree(World& world) : world_(world) {}
+
+  void grow(int levels, const Signal& please_stop) {
+    ++made_;
+    ThreadGroup in_turn(mothreads::ThreadGroupOptions{.name = "in turn", .stop_in_turn = true});
+    for (int i = static_cast<int>(world_.random(3)); levels > 0 && i > 0; --i) {
+      const auto next = [this, levels](Signal stop) { grow(levels - 1, stop); };
+      if (chance(world_, 3)) {
+        threads_.push_back(in_turn.run("member", next));
+      } else {
+        auto thread = Thread::run("thread", next);
+        threads_.push_back(thread.thread());
+        thread.release();
+      }
+      wander(world_);
+    }
+    if (chance(world_, 2)) wait_in_a_fiber();
+    if (!threads_.empty() && chance(world_, 3)) threads_[world_.random(threads_.size())].stop();
+    if (!chance(world_, 4)) please_stop.wait();
+    if (chance(world_, 3)) wait_in_a_fiber();  // that comes after the others have been told
+    wander(world_);
+    ++ended_;
+  }
+
+  void add(const Thread& thread) { threads_.push_back(thread); }
+  void expect_all_ended() const { EXPECT_EQ(ended_, made_); }
+
+ private:
+  void wait_in_a_fiber() {
+    spawn("fiber", [](Signal stop) { stop.wait(); }).release();
+    yield();
+  }
+
+  World& world_;
+  std::vector<Thread> threads_;
+  int made_ = 0;
+  int ended_ = 0;
+};
+
+TEST(ThreadsSeedsTest, StopsOfATreeFromAllSidesTellEverybody) {
+  for_many_seeds([](World& world) {
+    RandomTree tree(world);
+    world.run([&] {
+      auto top = Thread::run("top", [&](Signal stop) { tree.grow(3, stop); });
+      tree.add(top.thread());
+      wander(world);
+      top.stop().join();
+    });
+    tree.expect_all_ended();
   });
 }
 

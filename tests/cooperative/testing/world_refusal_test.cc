@@ -310,6 +310,7 @@ TEST(WorldRefusalTest, NothingRealInside) {
   world.run([&] {
     ThreadedEventQueue<int> queue;
     EXPECT_THROW(queue.wait_descriptor(), Misuse);
+    EXPECT_THROW(mothreads::MainThread::drain(), Misuse);
     EXPECT_THROW(mothreads::MainThread::run([](Signal) { return 0; }), Misuse);
     EXPECT_THROW(mothreads::RegisterThread("main"), Misuse);
     EXPECT_THROW(quit(), Misuse);

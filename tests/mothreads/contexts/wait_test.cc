@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,21 +81,6 @@ TEST(WaitTest, ALateWakeOfAnEarlierWaitFails) {
   });
 }
 
-TEST(WaitTest, ARestartedWaitNeedsItsNodesArmedAgain) {
-  ScriptedContext::make("waiter").run([] {
-    Wait wait(kSomething);
-    WaitNode node(wait, Why::ready);
-    EXPECT_TRUE(wait.claim_self());
-    wait.context().finish(Why::timed_out);
-    wait.restart();
-    EXPECT_FALSE(node.claim());
-    node.arm(wait, Why::ready);
-    EXPECT_TRUE(node.claim());
-    node.finish();
-    EXPECT_EQ(wait.park(Until()), Why::ready);
-  });
-}
-
 TEST(WaitTest, AContextThatDoesNotSleepIsNotResumed) {
   ScriptedContext& context = ScriptedContext::make("waiter");
   context.run([] {
@@ -126,7 +112,7 @@ TEST(WaitParkTest, WaitsForAWakerThatHasClaimedIt) {
   EXPECT_EQ(context.sleeps(), 1);
 }
 
-TEST(WaitParkTest, AnInterimLimitEndsItEarlyAndItCanGoOn) {
+TEST(WaitParkTest, APauseComesBackEarlyAndTheWaitGoesOn) {
   VirtualClock clock;
   ScriptedContext& context = ScriptedContext::make("waiter", clock);
   const Instant start = clock.now();
@@ -134,15 +120,69 @@ TEST(WaitParkTest, AnInterimLimitEndsItEarlyAndItCanGoOn) {
   context.script({pass_time, pass_time});
   context.run([&] {
     Wait wait(kSomething);
-    EXPECT_EQ(wait.park(absl::Seconds(3), start + std::chrono::seconds(1)), Why::timed_out);
-    EXPECT_FALSE(wait.has_expired());
-    wait.restart();
+    EXPECT_EQ(wait.park(absl::Seconds(3), start + std::chrono::seconds(1)), std::nullopt);
+    EXPECT_EQ(clock.now() - start, std::chrono::seconds(1));
     // The duration counts from the first park().
     EXPECT_EQ(wait.park(absl::Seconds(3), start + std::chrono::seconds(9)), Why::timed_out);
-    EXPECT_TRUE(wait.has_expired());
   });
   EXPECT_EQ(clock.now() - start, std::chrono::seconds(3));
   EXPECT_EQ(clock.timers(), 0U);
+}
+
+TEST(WaitParkTest, APauseThatHasComeDoesNotSleep) {
+  VirtualClock clock;
+  ScriptedContext& context = ScriptedContext::make("waiter", clock);
+  context.run([&] {
+    {
+      Wait wait(kSomething);
+      EXPECT_EQ(wait.park({}, clock.now()), std::nullopt);
+      EXPECT_TRUE(wait.claim_self());
+      wait.context().finish(Why::timed_out);
+    }
+    Wait without_time(kSomething);
+    EXPECT_EQ(without_time.park(absl::ZeroDuration(), clock.now() + std::chrono::seconds(1)), Why::timed_out);
+  });
+  EXPECT_EQ(context.sleeps(), 0);
+}
+
+// In each place where a waker may come: it is neither lost nor doubled.
+TEST(WaitParkTest, AWakerEndsAWaitThatPauses) {
+  for (const bool comes_first : {true, false}) {
+    VirtualClock clock;
+    ScriptedContext& context = ScriptedContext::make("waiter", clock);
+    context.run([&] {
+      Wait wait(kSomething);
+      WaitNode node(wait, Why::ready);
+      const auto wake = [&] {
+        EXPECT_TRUE(node.claim());
+        node.finish();
+      };
+      const auto pause = [&] { clock.advance(absl::Seconds(1)); };
+      context.script({[&] {
+        if (comes_first) wake();
+        pause();
+        if (!comes_first) wake();
+      }});
+      EXPECT_EQ(wait.park({}, clock.now() + std::chrono::seconds(1)), Why::ready);
+    });
+    EXPECT_EQ(context.resumes(), 1) << comes_first;
+  }
+}
+
+TEST(WaitParkTest, AWakerEndsAWaitAfterItsPause) {
+  VirtualClock clock;
+  ScriptedContext& context = ScriptedContext::make("waiter", clock);
+  context.script({[&] { clock.advance(absl::Seconds(1)); }});
+  context.run([&] {
+    Wait wait(kSomething);
+    WaitNode node(wait, Why::ready);
+    EXPECT_EQ(wait.park({}, clock.now() + std::chrono::seconds(1)), std::nullopt);
+    EXPECT_TRUE(node.claim());
+    node.finish();
+    EXPECT_EQ(wait.park({}), Why::ready);
+  });
+  EXPECT_EQ(context.sleeps(), 1);
+  EXPECT_EQ(context.resumes(), 1);  // by the pause
 }
 
 TEST(WaitParkTest, AllocatesNothing) {

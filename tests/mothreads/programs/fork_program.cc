@@ -9,13 +9,17 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "mothreads/drain_hold.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
@@ -309,6 +313,49 @@ int forks_while_others_are_busy() {
   return 0;
 }
 
+// The parent's holds are not the child's, nor is the parent's drain.
+int has_a_drain_of_its_own_in_the_child() {
+  std::optional<mothreads::DrainHold> of_parent("of the parent");
+  mothreads::DrainHold another_of_parent("another of the parent");
+  say_end_of(fork_and([&] {
+    return MainThread::run(
+        [&](const Signal& please_stop) {
+          {
+            mothreads::DrainHold own("of the child");
+            of_parent.reset();
+            MainThread::drain();
+            say(MainThread::draining() ? "draining" : "not draining");
+            say(please_stop ? "told to stop" : "not told to stop");
+          }
+          please_stop.wait();
+          say("told to stop");
+          return 0;
+        },
+        {.drain = absl::Hours(1)});
+  }));
+  say(MainThread::draining() ? "draining" : "not draining");
+  return 0;
+}
+
+// What the function had, destroyed at its end, and a function of `stopped`.
+int forks_in_functions_of_a_threads_end() {
+  const auto forks = [] {
+    const pid_t child = fork();
+    if (child != 0) return say_end_of(child);
+    limit_child();
+    say("in the child");
+  };
+  std::shared_ptr<void> at_end(nullptr, [forks](void*) { forks(); });
+  Thread::run("drops", [at_end = std::move(at_end)](Signal) {}).join();
+  Signal begin;
+  auto thread = Thread::run("stops", [begin](Signal) { begin.wait(); });
+  thread.stopped().then(forks);
+  begin.go();
+  thread.join();
+  say("the parent goes on");
+  return 0;
+}
+
 int keeps_a_stop_deadline_to_itself() {
   mothreads::set_stop_deadline(absl::Milliseconds(1));
   Signal end;
@@ -345,6 +392,8 @@ const std::map<std::string_view, std::function<int()>>& scenarios() {
       {"exec", runs_another_program},
       {"busy", forks_while_others_are_busy},
       {"deadline", keeps_a_stop_deadline_to_itself},
+      {"drain", has_a_drain_of_its_own_in_the_child},
+      {"thread's end", forks_in_functions_of_a_threads_end},
   };
   return all;
 }

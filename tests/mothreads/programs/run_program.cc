@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "mothreads/drain_hold.h"
 #include "mothreads/lock.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
@@ -25,6 +26,7 @@
 
 namespace {
 
+using mothreads::DrainHold;
 using mothreads::Lock;
 using mothreads::MainOptions;
 using mothreads::MainThread;
@@ -178,6 +180,31 @@ int watches_its_input() {
   return waits_for_shutdown_signal({.allow_exit = true});
 }
 
+// The work is done when the input has ended.
+int drains(const Signal& please_stop) {
+  auto job = std::make_unique<DrainHold>("job 17");
+  say("waiting");
+  MainThread::draining().wait();
+  say(please_stop ? "draining, and stopped" : "draining, not stopped");
+  const auto work = Thread::run("work", [&](Signal stop) {
+    char byte = 0;
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    while (!stop && (poll(&input, 1, 1) == 0 || read(STDIN_FILENO, &byte, 1) > 0)) {
+    }
+    if (!please_stop) say("work done, not stopped");
+    job.reset();
+  });
+  please_stop.wait();
+  say("EXIT DETECTED");
+  return 0;
+}
+
+int drains_then_hangs(const Signal& please_stop) {
+  drains(please_stop);
+  Signal("never").wait();
+  return 0;
+}
+
 using Main = std::function<int(Signal)>;
 
 struct Scenario {
@@ -204,6 +231,9 @@ const std::map<std::string_view, Scenario>& scenarios() {
       {"exits", {[](const Signal&) { return exits_with_a_child(); }}},
       {"worker exits", {has_a_worker_that_exits}},
       {"worker stops", {[](const Signal&) { return is_told_by_a_worker(); }}},
+      {"drains", {drains, {.drain = absl::InfiniteDuration()}}},
+      {"drains, short", {drains, {.drain = absl::Milliseconds(10)}}},
+      {"drains, then hangs", {drains_then_hangs, {.drain = absl::InfiniteDuration(), .stop_deadline = absl::InfiniteDuration()}}},
       {"does not take signals", {waits, {.take_signals = false}}},
   };
   return all;

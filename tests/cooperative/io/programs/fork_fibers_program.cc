@@ -8,13 +8,16 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/blocking_pool.h"
 #include "cooperative/callback_queue.h"
+#include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
@@ -27,6 +30,7 @@
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/timer.h"
+#include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
@@ -270,6 +274,73 @@ int leaves_pools_queues_and_timers_behind() {
   return 0;
 }
 
+// What the function had, destroyed at its end, and a function of `stopped`.
+int forks_in_functions_of_a_fibers_end() {
+  const auto forks = [] {
+    const pid_t child = fork();
+    if (child != 0) return say_end_of(child);
+    limit_child();
+    say("in the child");
+  };
+  std::shared_ptr<void> at_end(nullptr, [forks](void*) { forks(); });
+  co::spawn("drops", [at_end = std::move(at_end)] {}).join();
+  auto fiber = co::spawn("stops", [] {});
+  fiber.stopped().then(forks);
+  fiber.join();
+  say("the parent goes on");
+  return 0;
+}
+
+// In the parent a fiber has been woken to enter, and has not come yet.
+int forks_with_a_fiber_on_its_way_into_a_lock() {
+  mothreads::Lock lock("lock");
+  co::Fiber<void> next;
+  {
+    auto held = lock.enter();
+    next = co::spawn("next", [&] {
+      auto inside = lock.enter();
+      say("the parent's fiber is inside");
+    });
+    co::yield();
+  }
+  const pid_t child = fork();
+  if (child == 0) {
+    limit_child();
+    auto held = lock.enter();
+    say("the child is inside");
+    return 0;
+  }
+  say_end_of(child);
+  next.join();
+  return 0;
+}
+
+// In the child the other thread's fibers and its scheduler have ended.
+int leaves_the_scheduler_of_another_thread_behind() {
+  std::optional<co::Scheduler> scheduler;
+  Signal is_there;
+  auto worker = Thread::run("worker", [&](Signal please_stop) {
+    scheduler.emplace(co::Scheduler::current());
+    is_there.go();
+    please_stop.wait();
+  });
+  is_there.wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    limit_child();
+    say(scheduler->has_ended() ? "ended" : "not ended");
+    try {
+      scheduler->callback_result([] {});
+    } catch (const co::Closed& closed) {
+      say(closed.what());
+    }
+    return 0;
+  }
+  say_end_of(child);
+  say(std::to_string(scheduler->callback_result([] { return 1; })) + " result");
+  return 0;
+}
+
 int waits_for_descriptors_in_both() {
   use_fibers("the parent");
   const pid_t child = fork();
@@ -305,6 +376,9 @@ int main(int count, char** arguments) {
       {"process", leaves_a_process_to_its_parent},
       {"left behind", leaves_pools_queues_and_timers_behind},
       {"both", waits_for_descriptors_in_both},
+      {"fiber's end", forks_in_functions_of_a_fibers_end},
+      {"lock", forks_with_a_fiber_on_its_way_into_a_lock},
+      {"other scheduler", leaves_the_scheduler_of_another_thread_behind},
   };
   const auto found = scenarios.find(count == 2 ? arguments[1] : "");
   if (found == scenarios.end()) {

@@ -1,0 +1,33 @@
+#include "mothreads/drain_hold.h"
+
+#include <memory>
+
+#include "mothreads/contexts/context.h"
+#include "mothreads/internal/drain.h"
+#include "mothreads/misuse.h"
+
+namespace mothreads {
+
+using internal::Drain;
+using internal::Hold;
+
+DrainHold::DrainHold(std::string_view name) : hold_(nullptr) {
+  if (name.empty()) throw Misuse("a DrainHold needs a name: give one that says what the drain waits for");
+  auto hold = std::make_unique<Hold>(Hold{.name = std::string(name)});
+  Drain::instance().add(*hold);
+  hold_ = hold.release();
+}
+
+DrainHold::~DrainHold() {
+  const std::unique_ptr<Hold> hold(hold_);
+  if (hold == nullptr) return;
+  const internal::NoUnwind whole;
+  Drain::instance().remove(*hold);
+}
+
+const std::string& DrainHold::name() const {
+  static const std::string& none = *new std::string;
+  return hold_ == nullptr ? none : hold_->name;
+}
+
+}  // namespace mothreads

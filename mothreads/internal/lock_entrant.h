@@ -1,0 +1,22 @@
+#pragma once
+
+// Who wants to enter a Lock, while it queues, and while it is on the way: woken, but not there yet. On its stack.
+
+#include <cstdint>
+
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/wait.h"
+#include "mothreads/lock.h"
+
+namespace mothreads {
+
+struct Lock::Entrant : internal::WaitNode {
+  explicit Entrant(internal::Host* its_host) : host(its_host) {}
+
+  const internal::Born born;    // in a child of fork() those of the parent's never come
+  internal::Host* const host;   // null for a thread to itself
+  std::uint64_t came_at = 0;    // so often the lock had been taken
+  bool is_urgent = false;       // nobody barges in before it any more
+};
+
+}  // namespace mothreads
