@@ -14,6 +14,7 @@ void throw_ended_early(Why why, std::string_view object, const std::string& what
     case Why::timed_out: throw Timedout(object, what);
     case Why::stopped: throw Stopped(object, what);
     case Why::closed: throw Closed(object, what);
+    case Why::full:
     case Why::ready: break;
   }
   throw Misuse(fmt::format("throw_ended_early: a wait for \"{}\" that ended {} is no error", object, to_string(why)));

@@ -90,8 +90,8 @@ void stop_and_wait(ThreadNode& thread) noexcept {
     try {
       static_cast<void>(thread.wait_stopped(Until()));
     } catch (const Misuse& misuse) {
-      fatal_misuse(fmt::format("the handle of thread \"{}\" was destroyed where it cannot be waited for: {}; or release() the handle",
-                               thread.name(), misuse.what()));
+      fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}; or release() the handle",
+                               misuse.what()));
     }
   }
   thread.reap();

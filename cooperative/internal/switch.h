@@ -102,20 +102,20 @@ inline ParkedFrame parked_frame(const void* parked) noexcept {
 // How floating-point numbers are computed: rounding, which exceptions trap, denormals. It belongs to a stack, as to a thread.
 struct FloatingPoint {
   std::uint32_t mxcsr = 0x1f80;
-  std::uint32_t x87 = 0x037f;  // the control word
+  std::uint16_t x87 = 0x037f;  // the control word
 
   // That of the code that calls it.
   [[gnu::always_inline]] void take() noexcept {
     asm volatile("stmxcsr %0" : "=m"(mxcsr));
-    asm volatile("fnstcw %0" : "=m"(reinterpret_cast<std::uint16_t&>(x87)));
+    asm volatile("fnstcw %0" : "=m"(x87));
   }
   // Makes it that of the code that calls it. Loading is slow, and so done only where there is something else.
   void load() const noexcept {
     FloatingPoint now;
     now.take();
-    if (((now.mxcsr ^ mxcsr) & 0xffc0) == 0 && static_cast<std::uint16_t>(now.x87 ^ x87) == 0) return;
+    if (((now.mxcsr ^ mxcsr) & 0xffc0) == 0 && now.x87 == x87) return;
     asm volatile("ldmxcsr %0" : : "m"(mxcsr));
-    asm volatile("fldcw %0" : : "m"(reinterpret_cast<const std::uint16_t&>(x87)));
+    asm volatile("fldcw %0" : : "m"(x87));
   }
 };
 

@@ -72,6 +72,7 @@ class WorldCore::Root final : public Node {
  public:
   using Node::Node;
   std::string_view kind() const override { return "world"; }
+  bool is_only_its_children() const override { return true; }  // which it stops at the end of each run()
 };
 
 // As the library's own thread "timers" has outside: in no tree, and what it starts belongs to the world.

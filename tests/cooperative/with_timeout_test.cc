@@ -269,7 +269,7 @@ TEST(WithTimeoutTest, ACancellationThatComesWithTheLimitIsNoTimeout) {
   auto caller = spawn("caller", [&] {
     try {
       with_timeout(enough, sleep_for_ever);
-    } catch (const Timedout&) {
+    } catch (const EndedEarly&) {
       timed_out = true;
     }
   });
@@ -358,14 +358,14 @@ TEST(WithTimeoutTest, ASignalOfAnotherThreadMayBeTheLimit) {
   EXPECT_THROW(with_timeout(enough | absl::Hours(1), [&] {
     begun.go();
     sleep_for_ever();
-  }), Timedout);
+  }), Stopped);
   other.join();
 }
 
 // Those below a fiber are told to stop before it is: what watches the limit must outlive that.
 TEST(WithTimeoutTest, ItsPleaseStopMayBeTheLimit) {
   auto caller = spawn("caller", [](const Signal& please_stop) {
-    EXPECT_THROW(with_timeout(please_stop, sleep_for_ever), Timedout);
+    EXPECT_THROW(with_timeout(please_stop, sleep_for_ever), Stopped);
     return 3;
   });
   yield();
