@@ -114,10 +114,7 @@ SchedulerCore& SchedulerCore::make_for_this_thread() {
 
 SchedulerCore& SchedulerCore::take_recycled() {
   std::lock_guard lock(recycled().mutex);
-  if (recycled().cores.empty()) {
-    recycled().made.reserve(recycled().made.size() + 1);
-    return *recycled().made.emplace_back(new SchedulerCore);
-  }
+  if (recycled().cores.empty()) return *recycled().made.emplace_back(new SchedulerCore);
   SchedulerCore& core = *recycled().cores.back();
   recycled().cores.pop_back();
   return core;
