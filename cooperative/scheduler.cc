@@ -177,7 +177,9 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
     return result;
   }();
   if (posted.why() == Why::closed) throw Closed("callback_result", "callback_result() on a scheduler that has ended");
-  if (!posted) throw_wait_ended("room for a callback", posted.why(), ": the function was not called");
+  // A queue that refuses when it is full has waited for no time at all.
+  const Why why = posted.why() == Why::full ? Why::timed_out : posted.why();
+  if (!posted) throw_wait_ended("room for a callback", why, ": the function was not called");
   Ended awaited = Why::ready;
   try {
     awaited = state.done.wait(limit);

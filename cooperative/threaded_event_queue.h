@@ -21,6 +21,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
+#include "cooperative/internal/home.h"
 #include "cooperative/internal/ready_descriptor.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/host.h"

@@ -23,18 +23,17 @@ void internal::refuse_nan() {
   throw Misuse("a duration or time of NaN seconds says no time: check the calculation that it comes from");
 }
 
-Until::Until(absl::Time time) : Until(after(time - absl::Now())) {}
+std::optional<Instant> Until::instant_of(absl::Time time) { return after(time - absl::Now()); }
 
-Until Until::after(absl::Duration from_now) {
-  if (from_now == absl::InfiniteDuration()) return Until();
-  const std::optional<Instant> instant = sum(Clock::current().now(), from_now);
-  return instant ? Until(*instant) : Until();
+std::optional<Instant> Until::after(absl::Duration from_now) {
+  if (from_now == absl::InfiniteDuration()) return std::nullopt;
+  return sum(Clock::current().now(), from_now);
 }
 
-Until Until::at_steady(absl::Duration since_epoch) {
-  if (since_epoch == absl::InfiniteDuration()) return Until();
+std::optional<Instant> Until::at_steady(absl::Duration since_epoch) {
+  if (since_epoch == absl::InfiniteDuration()) return std::nullopt;
   // The nearest number there is: a point that the clock cannot count is its last or its first.
-  return Until(Instant(std::chrono::nanoseconds(absl::ToInt64Nanoseconds(since_epoch))));
+  return Instant(std::chrono::nanoseconds(absl::ToInt64Nanoseconds(since_epoch)));
 }
 
 void Until::include(const Until& other) {

@@ -44,8 +44,10 @@ class Until {
   Until(std::chrono::duration<Rep, Period> duration) : Until(internal::from_chrono(duration)) {}
   Until(Instant instant) : instant_(instant), is_limited_(true) {}
   template <typename AnyClock, typename Duration>
-  Until(std::chrono::time_point<AnyClock, Duration> point) : Until(point_of(point)) {}
-  Until(absl::Time time);
+  Until(std::chrono::time_point<AnyClock, Duration> point) {
+    include(instant_of(point));
+  }
+  Until(absl::Time time) { include(instant_of(time)); }
   Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) { include(signal); }
   Until(const Signal&& signal) { include(std::move(signal)); }
   template <std::integral Number>
@@ -107,19 +109,25 @@ class Until {
   }
   void include(const Until& other);
 
+  void include(const std::optional<Instant>& instant) {
+    if (instant) include(*instant);
+  }
+
+  // Nothing for a point that never comes.
   template <typename AnyClock, typename Duration>
-  static Until point_of(std::chrono::time_point<AnyClock, Duration> point) {
+  static std::optional<Instant> instant_of(std::chrono::time_point<AnyClock, Duration> point) {
     const absl::Duration since_epoch = internal::from_chrono(point.time_since_epoch());
     if constexpr (std::is_same_v<AnyClock, std::chrono::steady_clock>) {
       return at_steady(since_epoch);
     } else if constexpr (std::is_same_v<AnyClock, std::chrono::system_clock>) {
-      return Until(absl::UnixEpoch() + since_epoch);
+      return instant_of(absl::UnixEpoch() + since_epoch);
     } else {
       return after(since_epoch - internal::from_chrono(AnyClock::now().time_since_epoch()));
     }
   }
-  static Until at_steady(absl::Duration since_epoch);
-  static Until after(absl::Duration from_now);
+  static std::optional<Instant> instant_of(absl::Time time);
+  static std::optional<Instant> at_steady(absl::Duration since_epoch);
+  static std::optional<Instant> after(absl::Duration from_now);
 
   // The earliest time it names, on `clock`, counted from now.
   std::optional<Instant> deadline(const Clock& clock) const;

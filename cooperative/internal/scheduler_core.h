@@ -163,6 +163,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
   void interrupt(mothreads::internal::Context& context) noexcept;  // which something wants to unwind
+  // Its unwind_wanted is another: while it is true the next verb unwinds it, whatever is ready.
+  void unwinding_changed(mothreads::internal::Context& context) noexcept;
   void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);

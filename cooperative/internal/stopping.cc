@@ -189,11 +189,16 @@ void SchedulerCore::cancel(FiberBlock& fiber) {
   interrupt(fiber);
 }
 
+void SchedulerCore::unwinding_changed(Context& context) noexcept {
+  Runnable& runnable = runnable_of(context);
+  set_acts(runnable);
+  if (&runnable == running_) begin_turn(runnable);
+}
+
 // Ends the wait that it is in, if what wants to unwind it may.
 void SchedulerCore::interrupt(Context& context) noexcept {
-  Runnable& runnable = runnable_of(context);
-  runnable.acts = 0;  // its next verb unwinds it, whatever is ready
-  if (&runnable == running_) begin_turn(runnable);
+  unwinding_changed(context);
+  const Runnable& runnable = runnable_of(context);
   // One that runs the others' timers at its wait's end is as parked as any.
   const unsigned int unwinding = &runnable == running_ ? eh_globals_->uncaught_exceptions : runnable.uncaught_exceptions;
   if (runnable.has_begun && context.may_unwind(static_cast<int>(unwinding))) context.interrupt_on_host();

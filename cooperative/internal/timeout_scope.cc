@@ -1,6 +1,7 @@
 #include "cooperative/internal/timeout_scope.h"
 
 #include <chrono>
+#include <utility>
 
 #include "cooperative/errors.h"
 #include "cooperative/in_parallel.h"
@@ -36,8 +37,7 @@ TimeoutScope::TimeoutScope(const Until& until)
   }
   context_.unwind_scope = this;
   if (const std::optional<Why> why = until.has_come()) {
-    why_ = *why;
-    has_come = context_.unwind_wanted = true;
+    come(*why);
   } else if (const std::optional<Instant> time = until.only_time(*context_.clock); time && context_.clock == &core_.clock()) {
     core_.add_timer(*this, time->time_since_epoch().count());
   } else {
@@ -80,7 +80,7 @@ void TimeoutScope::leave() noexcept {
   }
   bool wanted = context_.is_cancelled;
   for (const UnwindScope* scope = outer; scope != nullptr; scope = scope->outer) wanted |= scope->has_come;
-  context_.unwind_wanted = wanted;
+  if (std::exchange(context_.unwind_wanted, wanted) != wanted) core_.unwinding_changed(context_);
 }
 
 void TimeoutScope::left_by_exception() {

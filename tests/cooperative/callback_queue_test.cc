@@ -438,7 +438,7 @@ TEST(CallbackQueueResultHereTest, KeepsItsLimit) {
                        never.wait();
                      },
                      enough),
-                 Timedout);
+                 Stopped);
   }
 }
 

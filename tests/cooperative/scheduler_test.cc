@@ -342,7 +342,7 @@ TEST(CallbackResultTest, AmongTheCallbacksItKeepsTheOrderAndItsLimitOnItsOwnThre
                      never.wait();
                    },
                    enough),
-               Timedout);
+               Stopped);
   here.callback([&] { never.wait(); });
   EXPECT_THROW(here.callback_result(RunIn::callbacks, [&] { ADD_FAILURE() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
   never.go();

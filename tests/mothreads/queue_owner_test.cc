@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(All, QueueOwnerTest,
                                            Woken{"JoinByPop", kFillAndClose, kJoin, kPop},
                                            Woken{"JoinByPopAll", kFillAndClose, kJoin, kPopAll},
                                            Woken{"ClosedByClose", kFill, kClosed, kClose}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& instance) { return instance.param.name; });
 
 // Two wait, and the first to be woken destroys it while the other is still on its way out.
 TEST(QueueOwnerTest, TheOtherWaitersThatWereWokenComeBackNoMore) {

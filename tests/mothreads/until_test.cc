@@ -210,7 +210,7 @@ TEST(UntilRangeTest, NaNIsMisuse) {
   EXPECT_THROW(static_cast<void>(Until(std::chrono::duration<double>(std::nan("")))), Misuse);
   EXPECT_THROW(static_cast<void>(Until(std::chrono::duration<float, std::milli>(std::nanf("")))), Misuse);
   EXPECT_THROW(static_cast<void>(Signal() | std::chrono::duration<long double>(std::nanl(""))), Misuse);
-  EXPECT_THROW(Till{std::chrono::duration<double>(std::nan(""))}, Misuse);
+  EXPECT_THROW(static_cast<void>(Till{std::chrono::duration<double>(std::nan(""))}), Misuse);
 }
 
 // --- as the limit of a wait ----------------------------------------------------------------------------------------------

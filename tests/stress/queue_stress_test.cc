@@ -67,7 +67,7 @@ TEST_P(QueueDestructionStressTest, WhoLearnsOfItMayDestroyTheQueue) {
 
 INSTANTIATE_TEST_SUITE_P(All, QueueDestructionStressTest,
                          ::testing::Values("Pop", "Item", "Join", "Closed", "Add", "Room", "LastPop"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 class QueueStressTest : public ::testing::TestWithParam<Shape> {};
 

@@ -10,6 +10,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
 #include "docs/examples/relay/sensor.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
@@ -66,6 +67,7 @@ void Run::collect(const Signal&) {
 
 void Run::show(const Signal& please_stop) {
   for (int shown = 0; !please_stop.wait(begin_ + absl::ToChronoNanoseconds(absl::Seconds(shown + 1) + kUnderWay)); ++shown) {
+    while (readings_.size() > 0) co::yield();  // what has come is counted first: the collector has a turn for each
     try {
       while (const auto second = seconds_.take(elapsed() - kUnderWay)) screen_.show(*second);
     } catch (const std::system_error& problem) {

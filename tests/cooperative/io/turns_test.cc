@@ -144,7 +144,7 @@ const Verb kVerbs[] = {
 
 class TurnsTest : public IoTest, public ::testing::WithParamInterface<Verb> {};
 
-INSTANTIATE_TEST_SUITE_P(All, TurnsTest, ::testing::ValuesIn(kVerbs), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, TurnsTest, ::testing::ValuesIn(kVerbs), [](const auto& instance) { return std::string(instance.param.name); });
 
 // A sibling that counts its turns.
 class Sibling {

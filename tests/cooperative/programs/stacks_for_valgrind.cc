@@ -23,7 +23,7 @@ int main() {
         volatile char deep[8000] = {};
         for (int turn = 0; turn < 3; ++turn) {
           deep[turn] = 1;
-          ++turns;
+          turns += deep[turn];
           co::yield();
         }
         try {
