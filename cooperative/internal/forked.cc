@@ -105,7 +105,6 @@ void SchedulerCore::leave_fibers_behind() noexcept {
 // Nothing of it is destroyed: only its block may be used again, by the end of its handle.
 void SchedulerCore::leave_behind(FiberBlock& fiber) noexcept {
   fiber.leave_behind();
-  fiber.set_life(0);
   fiber.state = FiberBlock::State::ended;
   fiber.outcome = FiberBlock::Outcome::left_behind;
   fiber.job = nullptr;

@@ -188,6 +188,7 @@ class Context {
     unwind_wanted = is_cancelled = must_not_block = false;
     unwind_scope = nullptr;
     waits_for_ = nullptr;
+    set_life(0);
   }
 
   // Whether there is more to a wait than to sleep: a check, or an exception.
