@@ -322,8 +322,8 @@ int drain() {
   // [drain]
   int code = MainThread::run([&](Signal please_stop) {
     Queue<std::string> jobs("jobs");
-    auto worker = Thread::run("worker", [&](Signal) {
-      const DrainHold busy("jobs that were taken");   // the report of a drain that takes too long names its holds
+    // The hold is there before the first job; it goes with the function. A drain that takes too long names its holds.
+    auto worker = Thread::run("worker", [&, busy = DrainHold("jobs that were taken")](Signal) {
       while (auto job = jobs.pop()) ++performed;      // until the queue is closed, and empty
       was_stopped = static_cast<bool>(please_stop);
     });

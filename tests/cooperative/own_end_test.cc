@@ -82,7 +82,7 @@ std::vector<Act> acts() {
       {"joins_with_a_limit_that_has_come", [](Scene& scene) { scene.result = scene.fiber.join(absl::ZeroDuration()); }, 7},
       {"waits_for_it_among_others", [](Scene& scene) { scene.result = std::get<0>(wait_any(std::tie(scene.fiber))); }, 7},
       {"releases", [](Scene& scene) { scene.fiber.release(); }},
-      {"destroys", [](Scene& scene) { Fiber<int>(std::move(scene.fiber)); }},
+      {"destroys", [](Scene& scene) { static_cast<void>(Fiber<int>(std::move(scene.fiber))); }},
       {"moves", [](Scene& scene) { scene.other = std::move(scene.fiber); }},
       {"replaces", [=](Scene& scene) { scene.fiber = successor(); }},
       {"starts_another", [=](Scene& scene) { scene.other = successor(); }},
@@ -97,7 +97,7 @@ std::vector<Act> acts() {
       {"yields", [](Scene&) { yield(); }},
       {"destroys_and_yields",
        [](Scene& scene) {
-         Fiber<int>(std::move(scene.fiber));
+         static_cast<void>(Fiber<int>(std::move(scene.fiber)));
          yield();
        }},
   };
@@ -272,7 +272,7 @@ TEST(OwnEndTest, TheResultsDestructorMayStartASuccessor) {
       });
     });
     if (in_then) {
-      fiber.stopped().then([&] { Fiber<AtEnd>(std::move(fiber)); });
+      fiber.stopped().then([&] { static_cast<void>(Fiber<AtEnd>(std::move(fiber))); });
     } else {
       fiber.release();
     }
@@ -408,8 +408,8 @@ TEST(EndedOwnerTest, AFiberHandleOfAnEndedThreadIsRefusedOnAnother) {
     spawn("has a scheduler", [] {}).join();
     EXPECT_THAT(what_of<Misuse>([&] { fiber.join(); }), ::testing::HasSubstr("after the end of its thread"));
     EXPECT_THROW(fiber.stop(), Misuse);
-    EXPECT_THROW(spawn({.name = "below", .parent = fiber}, [] {}), Misuse);
-    Fiber<int>(std::move(fiber));  // nothing runs any more
+    EXPECT_THROW(static_cast<void>(spawn({.name = "below", .parent = fiber}, [] {})), Misuse);
+    static_cast<void>(Fiber<int>(std::move(fiber)));  // nothing runs any more
     expect_blocks_of_their_own();
   }).join();
 }

@@ -252,7 +252,7 @@ TEST_F(DrainHoldTest, ManyThreadsLetGoAtATime) {
   }
 }
 
-TEST_F(DrainHoldTest, ANameIsMandatory) { EXPECT_THROW(DrainHold(""), Misuse); }
+TEST_F(DrainHoldTest, ANameIsMandatory) { EXPECT_THROW(static_cast<void>(DrainHold("")), Misuse); }
 
 // --- what a drain leaves alone --------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ std::vector<Act> acts() {
       {"joins", [](Scene& scene) { scene.result = scene.thread.join(); }, 7},
       {"joins_with_a_limit_that_has_come", [](Scene& scene) { scene.result = scene.thread.join(absl::ZeroDuration()); }, 7},
       {"releases", [](Scene& scene) { scene.thread.release(); }},
-      {"destroys", [](Scene& scene) { ThreadHandle<int>(std::move(scene.thread)); }},
+      {"destroys", [](Scene& scene) { static_cast<void>(ThreadHandle<int>(std::move(scene.thread))); }},
       {"moves", [](Scene& scene) { scene.other = std::move(scene.thread); }},
       {"replaces", [](Scene& scene) { scene.thread = successor(); }},
       {"starts_another", [](Scene& scene) { scene.other = successor(); }},
