@@ -1,6 +1,9 @@
 #include "cooperative/blocking_pool.h"
 
+#include <cxxabi.h>
+
 #include <cstdio>
+#include <stdexcept>
 
 #include <fmt/core.h>
 
@@ -9,6 +12,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
@@ -53,6 +57,9 @@ class BlockingPoolState {
 
   void close();
 
+  // In a child of fork().
+  bool is_left_behind() const noexcept { return born_.is_left_behind(); }
+
   std::size_t threads() const {
     const TinyLock lock(mutex_);
     return threads_;
@@ -88,6 +95,7 @@ class BlockingPoolState {
   // The caller goes: takes the call back, or asks it to stop and waits for its end.
   void abandon(BlockingCall& call);
   void perform(BlockingCall& call, const Signal& please_stop) const;
+  void thread_goes();
   [[noreturn]] void throw_closed() const { throw Closed(name_, fmt::format("the pool \"{}\" was stopped", name_)); }
   static void write_name(const void* self, char* buffer, std::size_t size) {
     std::snprintf(buffer, size, "%s", static_cast<const BlockingPoolState*>(self)->name_.c_str());
@@ -96,6 +104,7 @@ class BlockingPoolState {
   const std::string name_;
   const BlockingPoolOptions options_;
 
+  const mothreads::internal::Born born_;
   mutable TinyMutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   BlockingCall* first_ ABSL_GUARDED_BY(mutex_) = nullptr;  // those that wait for a thread
@@ -244,10 +253,19 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
   return nullptr;
 }
 
-void BlockingPoolState::work(const Signal& please_stop) {
+// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
+__attribute__((no_sanitize("null"))) void BlockingPoolState::work(const Signal& please_stop) {
   while (BlockingCall* call = next(please_stop)) {
     const Signal ended = call->ended_;  // the caller goes when it has gone
-    perform(*call, please_stop);
+    try {
+      perform(*call, please_stop);
+    } catch (abi::__forced_unwind&) {
+      call->failure_ = std::make_exception_ptr(
+          std::runtime_error(fmt::format("a call of the pool \"{}\" was ended by pthread_exit() or pthread_cancel(): let it return", name_)));
+      thread_goes();
+      ended.go();
+      throw;
+    }
     {
       const TinyLock lock(mutex_);
       ++looking_;
@@ -256,7 +274,16 @@ void BlockingPoolState::work(const Signal& please_stop) {
   }
 }
 
-void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) const {
+// In the middle of a call. Calls that wait for a thread get another with the next that comes, or fail where this was the only one.
+void BlockingPoolState::thread_goes() {
+  {
+    const TinyLock lock(mutex_);
+    ++looking_;
+  }
+  no_thread(std::make_exception_ptr(Closed(name_, fmt::format("the last thread of the pool \"{}\" was ended by pthread_exit()", name_))));
+}
+
+__attribute__((no_sanitize("null"))) void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) const {
   try {
     if (call.please_stop_) {
       const Signal either = *call.please_stop_ | please_stop;
@@ -264,6 +291,8 @@ void BlockingPoolState::perform(BlockingCall& call, const Signal& please_stop) c
     } else {
       call.perform(nullptr);
     }
+  } catch (abi::__forced_unwind&) {
+    throw;
   } catch (...) {
     call.failure_ = std::current_exception();
   }
@@ -342,6 +371,10 @@ void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
     throw mothreads::Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another "
                                         "pool", name()));
   }
+  if (state_->is_left_behind()) {
+    throw Misuse(fmt::format("the pool \"{}\" was made in the process that made this one by fork(), where its threads are: make another here",
+                             name()));
+  }
   const auto state = state_;  // the pool may go while this waits
   const Until limit = until.from_now();
   if (group_.please_stop()) state->close();
@@ -356,6 +389,7 @@ void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
 }
 
 void BlockingPool::stop() {
+  if (state_->is_left_behind()) return;  // its threads are the parent's
   state_->close();
   group_.stop();
 }

@@ -11,6 +11,7 @@
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/under_way.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/log.h"
@@ -44,6 +45,7 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
 
   // The queue goes.
   void close() {
+    if (born_.is_left_behind()) return;  // what waits in it is the parent's
     withdraw();
     under_way_.close();
   }
@@ -116,6 +118,7 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   const CallbackQueueOptions options_;
   internal::UnderWay under_way_;
 
+  const mothreads::internal::Born born_;
   mutable TinyMutex mutex_;
   Calls waiting_ ABSL_GUARDED_BY(mutex_);
   std::size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -157,6 +160,7 @@ CallbackQueue::State::Put CallbackQueue::State::drop_oldest_and_put(Call& call, 
 
 Posted CallbackQueue::State::post(Call& call, const Until& until) {
   SchedulerCore::check_caller(*mailbox_, "CallbackQueue::callback()");
+  if (born_.is_left_behind()) return Why::closed;
   // Kept where it will be looked at again after the call, which may destroy this queue.
   const std::shared_ptr<const internal::Mailbox> world = mailbox_->conductor() == nullptr ? nullptr : mailbox_;
   StarterCall* starter = nullptr;

@@ -43,6 +43,9 @@ void throw_not_joined(const FiberBlock& fiber, Why why) {
 void rethrow(FiberBlock& fiber) {
   fiber.failed_in.reset();
   if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
+  if (fiber.outcome == FiberBlock::Outcome::left_behind) {
+    throw Misuse(fmt::format("fiber \"{}\" runs in the process that made this one by fork(), which alone can join it", fiber.own_name));
+  }
   throw WasCancelled(fmt::format("fiber \"{}\" was cancelled: it has no result", fiber.own_name));
 }
 

@@ -42,6 +42,7 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
 }
 
 FiberGroup::~FiberGroup() {
+  if (place_->born.is_left_behind() && !place_->core->is_its_thread()) return;  // its thread is the parent's, and so are its failures
   if (place_->block != nullptr) {
     if (!place_->core->is_its_thread()) {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed on another thread than its members': let the "

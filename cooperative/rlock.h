@@ -9,6 +9,7 @@
 
 #include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -47,6 +48,7 @@ class RLock {
   std::string_view holder() const;
 
   internal::Home home_;
+  const mothreads::internal::Born born_;  // in a child of fork() the parent's holder may be left behind
   mothreads::internal::Context* owner_ = nullptr;
   std::uint64_t owner_id_ = 0;
   std::size_t depth_ = 0;

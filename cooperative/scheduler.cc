@@ -1,7 +1,10 @@
 #include "cooperative/scheduler.h"
 
+#include <cxxabi.h>
+
 #include <exception>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 
 #include "cooperative/internal/fiber_job.h"
@@ -58,13 +61,16 @@ class AwaitedCallTurn {
     if (state_) end();
   }
 
-  void take_in(FiberBlock& fiber) {
+  __attribute__((no_sanitize("null"))) void take_in(FiberBlock& fiber) {
     state_->fiber = &fiber;
     has_begun_ = true;
     try {
       call_->perform();
     } catch (const FiberCancelled&) {
       state_->was_cancelled = true;
+      throw;
+    } catch (abi::__forced_unwind&) {
+      state_->failure = std::make_exception_ptr(std::runtime_error("the function of a callback_result() was ended by pthread_exit() or pthread_cancel(): let it return"));
       throw;
     } catch (...) {
       state_->failure = std::current_exception();

@@ -1,5 +1,7 @@
 #include "cooperative/timer.h"
 
+#include <cxxabi.h>
+
 #include <chrono>
 #include <exception>
 #include <limits>
@@ -56,7 +58,7 @@ struct Timer::Call {
   Call(Timer& its_timer, FiberBlock& its_fiber) : timer(&its_timer), fiber(&its_fiber) {}
 
   // Nothing any more when the timer has other plans meanwhile.
-  void run() {
+  __attribute__((no_sanitize("null"))) void run() {
     if (awaits_time) return await_time();
     if (timer == nullptr) return;
     has_begun = true;
@@ -65,6 +67,8 @@ struct Timer::Call {
       function();
     } catch (const FiberCancelled&) {
       throw;
+    } catch (abi::__forced_unwind&) {
+      throw;  // pthread_exit()
     } catch (...) {
       mothreads::log::error("Timer callback raised uncaught exception: {}", mothreads::log::describe(std::current_exception()));
     }
@@ -127,8 +131,10 @@ Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOpt
   arm();
 }
 
-void Timer::refuse_to_go() noexcept {
-  mothreads::internal::fatal_misuse("a Timer was destroyed on another thread than its own, or after its scheduler's end: let its own thread destroy it before");
+// After the end of its scheduler's life, as a static one: that has taken it from the wheel, and has ended its call.
+void Timer::go_late() noexcept {
+  if (home_.has_ended()) return;
+  mothreads::internal::fatal_misuse("a Timer was destroyed on another thread than its own: let its own thread destroy it");
 }
 
 void Timer::await_call() noexcept {

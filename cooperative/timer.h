@@ -68,9 +68,12 @@ class Timer : private mothreads::internal::TimerNode {
   // and no point in time, else throws mothreads::Misuse.
   Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
   ~Timer() {
-    if (!home_.is_here()) [[unlikely]] refuse_to_go();
-    disarm();
-    if (call_ != nullptr) [[unlikely]] await_call();
+    if (!home_.is_here()) [[unlikely]] {
+      go_late();
+    } else {
+      disarm();
+      if (call_ != nullptr) [[unlikely]] await_call();
+    }
   }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
@@ -94,7 +97,7 @@ class Timer : private mothreads::internal::TimerNode {
   // What few timers have: the common one shall be small.
   struct Extras {
     mothreads::Clock* clock = nullptr;  // the maker's; null for the scheduler's
-    std::shared_ptr<const std::string> log_extras = nullptr;
+    std::shared_ptr<const mothreads::internal::LogExtras> log_extras = nullptr;
     std::int64_t period = 0;  // nanoseconds; of one that repeats
     std::size_t stack_size = 0;
   };
@@ -114,7 +117,7 @@ class Timer : private mothreads::internal::TimerNode {
   }
   void drop_call() noexcept;
   void await_call() noexcept;
-  [[noreturn]] static void refuse_to_go() noexcept;
+  void go_late() noexcept;
   void start_call() noexcept;
   void start(internal::FiberBlock* parent, bool awaits_time) noexcept;
   bool was_made_before_the_stop() const;

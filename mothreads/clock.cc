@@ -35,6 +35,9 @@ Clock& Clock::steady() {
   return instance;
 }
 
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (Clock::steady(), true);
+
 Clock& Clock::current() { return *internal::Context::current().clock; }
 
 UseClock::UseClock(Clock& clock) : before_(std::exchange(internal::Context::current().clock, &clock)) {}

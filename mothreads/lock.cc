@@ -28,6 +28,7 @@ struct Lock::Waiter : internal::WaitNode {
 };
 
 Lock::~Lock() {
+  if (born_.is_left_behind()) return;  // whoever is inside or waits may be the parent's
   internal::TinyLock lock(mutex_);
   const std::uint32_t word = word_.load(std::memory_order_relaxed);
   const bool none_queues = next_ == nullptr && guest_ == nullptr && entering_.is_empty() && late_.is_empty();

@@ -41,6 +41,7 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -123,6 +124,7 @@ class ABSL_LOCKABLE Lock {
   bool may_take(const internal::Context& me, const Entrant* entrant) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool comes_after_its_own(const internal::Host* host) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool has_waited_long(const Entrant& entrant) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void forget_left_behind() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // who was on the way in the parent of a fork()
   void has_come(const Entrant& entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Entrant* choose_next(const internal::Host* host) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Entrant* choose_of(const internal::Host* host) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -141,6 +143,7 @@ class ABSL_LOCKABLE Lock {
   std::uint32_t overtakings_ ABSL_GUARDED_BY(mutex_) = 0;  // in a row
   bool was_late_ ABSL_GUARDED_BY(mutex_) = false;          // who was chosen last
   internal::WaitList waiting_ ABSL_GUARDED_BY(mutex_);  // in the order of the changes that they have looked at
+  const internal::Born born_;
   std::uint64_t change_ ABSL_GUARDED_BY(mutex_) = 0;  // counts the changes that waiters are to look at
   const std::string name_;
 };

@@ -47,7 +47,14 @@ void Lock::has_come(const Entrant& entrant) noexcept {
   if (guest_ == &entrant) guest_ = nullptr;
 }
 
+void Lock::forget_left_behind() noexcept {
+  for (Entrant** one : {&next_, &guest_}) {
+    if (*one != nullptr && (*one)->born.is_left_behind()) *one = nullptr;
+  }
+}
+
 bool Lock::take(internal::Context& me, Entrant* entrant) noexcept {
+  forget_left_behind();
   std::uint32_t word = word_.load(std::memory_order_relaxed);
   while ((word & kHeld) == 0 && may_take(me, entrant)) {
     if (!word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // as lock()
@@ -109,6 +116,7 @@ Lock::Entrant* Lock::choose_next(const internal::Host* host) noexcept {
 
 internal::Claimed Lock::free_and_choose(const internal::Host* host) {
   internal::Claimed chosen;
+  forget_left_behind();
   if (next_ == nullptr) {
     next_ = choose_next(host);
     if (next_ != nullptr) chosen.add(*next_);

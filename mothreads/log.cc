@@ -1,29 +1,38 @@
 #include "mothreads/log.h"
 
 #include <concurrentqueue/blockingconcurrentqueue.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cxxabi.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
+#include <utility>
 
+#include <fmt/core.h>
+
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/library_thread.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/log_outlet.h"
 #include "mothreads/internal/log_thread.h"
 
 namespace mothreads::log {
@@ -33,42 +42,16 @@ namespace {
 constexpr std::int64_t kMaxWaiting = 100'000;
 constexpr std::size_t kBatch = 256;
 
-spdlog::level::level_enum to_spdlog(Level level) {
-  switch (level) {
-    case Level::debug:
-      return spdlog::level::debug;
-    case Level::info:
-      return spdlog::level::info;
-    case Level::warning:
-      return spdlog::level::warn;
-    case Level::error:
-      return spdlog::level::err;
-    case Level::critical:
-      return spdlog::level::critical;
-  }
-  return spdlog::level::critical;
-}
-
 using Sink = std::function<void(const Line&)>;
-
-class Central;
-Central& central();
 
 // The lines on their way, and who writes them. Producers only enqueue. One drainer at a time writes: the log's thread while
 // there is one, else whoever enqueued and finds no drainer. So no lock is held while a sink runs, and a sink may log.
 class Central {
  public:
-  Central() {
-    // A forked child has no such thread: there who logs writes.
-    pthread_atfork(nullptr, nullptr, [] {
-      central().thread_runs_.store(false, std::memory_order_relaxed);
-      central().direct_.store(true, std::memory_order_relaxed);
-    });
-    spdlog_ = std::make_shared<spdlog::logger>("mothreads", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-    spdlog_->set_level(spdlog::level::trace);
-    spdlog_->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-    spdlog_->set_error_handler([](const std::string& text) { std::fprintf(stderr, "mothreads: the log failed: %s\n", text.c_str()); });
-  }
+  Central() : outlet_(std::make_shared<Outlet>()) {}
+  // In the child of a fork(): its destinations are the parent's.
+  explicit Central(const Central& parents) : sink_(parents.sink_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
+  Central& operator=(const Central&) = delete;
 
   void add(std::optional<Line> line) {
     waiting_.fetch_add(1, std::memory_order_relaxed);  // a count that only limits memory
@@ -92,7 +75,6 @@ class Central {
         }
       }
     }
-    spdlog_->flush();
   }
 
   void end_thread() {
@@ -121,15 +103,22 @@ class Central {
     flush();  // nobody is in the old one any more
   }
 
-  void to_file(const std::string& path) {
+  void to_file(const std::string& path, bool also_to_stderr) {
     flush();
-    auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-    file->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+    std::shared_ptr<Outlet> replaced;
+    {
+      std::lock_guard lock(sink_mutex_);
+      replaced = std::make_shared<Outlet>(*outlet_);
+    }
+    replaced->add_file(path);
+    replaced->set_stderr(also_to_stderr);
     std::lock_guard lock(sink_mutex_);
-    auto replaced = std::make_shared<spdlog::logger>(*spdlog_);
-    replaced->sinks().push_back(std::move(file));
-    spdlog_ = std::move(replaced);
+    outlet_ = std::move(replaced);
   }
+
+  // Around a fork(): the two pointers are then whole in the child.
+  void hold_sink() noexcept { sink_mutex_.lock(); }
+  void leave_sink() noexcept { sink_mutex_.unlock(); }
 
  private:
   bool drainer_is_me() const { return drainer_.load(std::memory_order_relaxed) == pthread_self(); }
@@ -167,6 +156,7 @@ class Central {
         count = queue_.wait_dequeue_bulk(lines.begin(), kBatch);
       }
       write(lines, count);
+      if (born_.is_left_behind()) internal::end_forked_process();  // a sink has called fork(), and has returned in the child
       if (left != SIZE_MAX) left -= std::min(left, count);
     }
     seen_empty();
@@ -180,7 +170,10 @@ class Central {
       // acq_rel: a drainer that has just ended sees, by its own exchange, what was enqueued before this one.
       if (draining_.exchange(true, std::memory_order_acq_rel)) return;
       drainer_.store(pthread_self(), std::memory_order_relaxed);
-      while (const std::size_t count = queue_.try_dequeue_bulk(lines.begin(), kBatch)) write(lines, count);
+      while (const std::size_t count = queue_.try_dequeue_bulk(lines.begin(), kBatch)) {
+        write(lines, count);
+        if (born_.is_left_behind()) return;
+      }
       seen_empty();
       drainer_.store(0, std::memory_order_relaxed);
       draining_.exchange(false, std::memory_order_acq_rel);
@@ -204,36 +197,33 @@ class Central {
 
   void write(std::array<std::optional<Line>, kBatch>& lines, std::size_t count) {
     std::shared_ptr<const Sink> sink;
-    std::shared_ptr<spdlog::logger> logger;
+    std::shared_ptr<Outlet> outlet;
     {
       std::lock_guard lock(sink_mutex_);
       sink = sink_;
-      logger = spdlog_;
+      outlet = outlet_;
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (!lines[i]) continue;
-      write_one(*lines[i], sink.get(), *logger);
+      write_one(*lines[i], sink.get(), *outlet);
+      if (born_.is_left_behind()) return;  // a sink has called fork(): the other lines are the parent's
       lines[i].reset();
     }
-    if (sink == nullptr) logger->flush();
     waiting_.fetch_sub(static_cast<std::int64_t>(count), std::memory_order_relaxed);
     batches_.fetch_add(1, std::memory_order_release);  // pairs with the acquire in wait_while_behind()
     internal::futex_wake(&batches_, INT_MAX);
   }
 
-  static void write_one(const Line& line, const Sink* sink, spdlog::logger& logger) {
+  static void write_one(const Line& line, const Sink* sink, Outlet& outlet) {
     try {
       if (sink != nullptr) {
         (*sink)(line);
-        return;
+      } else {
+        outlet.write(line);
       }
-      const spdlog::log_clock::time_point time{
-          std::chrono::duration_cast<spdlog::log_clock::duration>(std::chrono::nanoseconds(line.unix_nanoseconds))};
-      logger.log(time, spdlog::source_loc{}, to_spdlog(line.level),
-                 fmt::format("[{}] {}{}{}", line.context, line.text, line.extras.empty() ? "" : " ", line.extras));
     } catch (...) {
-      std::fprintf(stderr, "mothreads: a log sink failed (%s) on: %s\n", describe(std::current_exception()).c_str(),
-                   line.text.c_str());
+      std::fprintf(stderr, "mothreads: a log sink failed (%s) on: %s\n", internal::printable(describe(std::current_exception())).c_str(),
+                   internal::printable(line.text).c_str());
     }
   }
 
@@ -250,14 +240,58 @@ class Central {
   std::atomic<bool> ending_{false};
   std::atomic<bool> direct_{false};
 
+  const internal::Born born_;
   std::mutex sink_mutex_;  // guards the two pointers, not the sinks
   std::shared_ptr<const Sink> sink_;
-  std::shared_ptr<spdlog::logger> spdlog_;
+  std::shared_ptr<Outlet> outlet_;
 };
 
+// Outlives every thread. In the child of a fork() it is another, made when the first line comes: the queue, and whoever drained it, are the
+// parent's.
+constinit std::atomic<Central*> instance{nullptr};
+constinit Central* parents = nullptr;  // whose destinations are the child's, too; guarded by the mutex
+constinit internal::TinyMutex making;
+
+constinit internal::ForkPart part{
+    .prepare =
+        []() noexcept {
+          making.lock();
+          if (Central* const here = instance.load(std::memory_order_relaxed)) here->hold_sink();
+        },
+    .in_parent =
+        []() noexcept {
+          if (Central* const here = instance.load(std::memory_order_relaxed)) here->leave_sink();
+          making.unlock();
+        },
+    .in_child =
+        []() noexcept {
+          if (Central* const here = instance.exchange(nullptr, std::memory_order_relaxed)) {
+            here->leave_sink();
+            parents = here;
+          }
+          new (&making) internal::TinyMutex;  // who slept on it is not here: nobody is to be woken
+        },
+};
+constinit bool takes_part = false;  // guarded by the mutex
+
+Central& make_central() {
+  {
+    const internal::TinyLock lock(making);
+    Central* made = instance.load(std::memory_order_relaxed);
+    if (made == nullptr) {
+      made = parents == nullptr ? new Central : new Central(*parents);
+      // release: pairs with the acquire in central().
+      instance.store(made, std::memory_order_release);
+    }
+    if (std::exchange(takes_part, true)) return *made;
+  }
+  internal::take_part_in_forks(part);
+  return *instance.load(std::memory_order_relaxed);
+}
+
 Central& central() {
-  static Central& instance = *new Central;  // outlives every thread
-  return instance;
+  Central* const made = instance.load(std::memory_order_acquire);
+  return made != nullptr ? *made : make_central();
 }
 
 std::atomic<Level> level{Level::info};
@@ -286,17 +320,29 @@ void write(Level at, std::string text) {
   const internal::Context* context = internal::Context::current_or_null();
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   central().add(Line{at, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), context_name(context),
-                     context != nullptr && context->log_extras ? *context->log_extras : std::string(), std::move(text)});
+                     context != nullptr && context->log_extras ? *context->log_extras : Extras(), std::move(text)});
 }
 
 void set_sink(Sink sink) { central().set_sink(std::move(sink)); }
 
-void to_file(const std::string& path) {
-  try {
-    central().to_file(path);
-  } catch (const spdlog::spdlog_ex& failed) {
-    throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, failed.what()));
-  }
+void to_file(const std::string& path, ToStderr to_stderr) {
+  central().to_file(path, to_stderr == ToStderr::yes);
+}
+
+Sink json_lines(const std::string& path) {
+  if (path.empty()) return [](const Line& line) { write_whole(STDERR_FILENO, to_json(line)); };
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, std::generic_category().message(errno)));
+  struct Owned {
+    explicit Owned(int its) : descriptor(its) {}
+    ~Owned() { ::close(descriptor); }
+    Owned(const Owned&) = delete;
+    Owned& operator=(const Owned&) = delete;
+    const int descriptor;
+  };
+  return [path, file = std::make_shared<const Owned>(descriptor)](const Line& line) {
+    if (!write_whole(file->descriptor, to_json(line))) throw std::system_error(errno, std::generic_category(), path);
+  };
 }
 
 void flush() { central().flush(); }
@@ -304,8 +350,9 @@ void flush() { central().flush(); }
 Extra::Extra(std::string_view key, std::string_view value) {
   auto& extras = internal::Context::current().log_extras;
   before_ = extras;
-  extras = std::make_shared<const std::string>(before_ ? fmt::format("{} {}={}", *before_, key, value)
-                                                       : fmt::format("{}={}", key, value));
+  Extras more = before_ ? *before_ : Extras();
+  more.emplace_back(key, value);
+  extras = std::make_shared<const Extras>(std::move(more));
 }
 
 Extra::~Extra() { internal::Context::current().log_extras = before_; }

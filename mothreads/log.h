@@ -5,7 +5,12 @@
 // A line is formatted by its caller and written by the log's own thread. It carries the name of the thread or fiber that
 // logged it and the extras in force there. Nothing is lost: a caller that finds 100,000 lines waiting blocks its OS thread
 // until the log has caught up. MainThread::run flushes and ends the log's thread when it ends; afterwards each line is
-// written by whoever logs it.
+// written by whoever logs it. A child of fork() has a log of its own, with the same sink and files: what waits in the parent at the fork() is
+// written there.
+//
+// What stderr and the files get is one record for each line, whatever is in it: control characters, and bytes that are no UTF-8, become \n,
+// \t, \x1b. Only in the text a newline stays one; the line behind it begins with "    | ", which no record does. A value of an extra with
+// spaces is quoted. Sinks get everything as it was logged.
 //
 // Thread safety: every function may be called from any thread or fiber.
 
@@ -15,6 +20,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -49,12 +56,16 @@ void critical(fmt::format_string<Args...> format, Args&&... args) {
   write(Level::critical, fmt::vformat(format, fmt::make_format_args(args...)));
 }
 
+// The pairs in force, the innermost last.
+using Extras = std::vector<std::pair<std::string, std::string>>;
+std::string to_string(const Extras& extras);  // key=value key="a value with spaces"
+
 // What a line says, as a sink gets it.
 struct Line {
   Level level;
   std::int64_t unix_nanoseconds;
   std::string context;  // the name of the thread or fiber
-  std::string extras;   // "key=value key=value"
+  Extras extras;
   std::string text;
 };
 
@@ -62,15 +73,21 @@ struct Line {
 // library held; it should not throw, and what it throws is reported on stderr. An empty function restores the default.
 void set_sink(std::function<void(const Line&)> sink);
 
-// Appends to a file as well, or instead of stderr. Throws std::runtime_error, naming the file, when it cannot be opened.
-void to_file(const std::string& path);
+// For set_sink(): each line is one of JSON, appended to the file, or written to stderr for an empty path.
+//     {"time":"2026-03-29T10:00:00.123456789Z","level":"info","context":"main","text":"it's\nhere","extras":{"client":"17"}}
+// Throws std::runtime_error, naming the file, when it cannot be opened.
+std::function<void(const Line&)> json_lines(const std::string& path = {});
+
+// Appends to a file as well, or instead of stderr. Each call adds a file. Throws std::runtime_error, naming the file, when it cannot be opened.
+enum class ToStderr : bool { no, yes };
+void to_file(const std::string& path, ToStderr to_stderr = ToStderr::yes);
 
 // Blocks until everything logged before the call is written.
 void flush();
 
 // Adds "key=value" to the lines of the calling thread or fiber within a scope. Threads and fibers started inside it inherit
 // a copy; what they add does not come back.
-class Extra {
+class [[nodiscard]] Extra {
  public:
   Extra(std::string_view key, std::string_view value);
   ~Extra();
@@ -78,7 +95,7 @@ class Extra {
   Extra& operator=(const Extra&) = delete;
 
  private:
-  std::shared_ptr<const std::string> before_;
+  std::shared_ptr<const Extras> before_;
 };
 
 // What an exception says, with those nested in it: "outer: inner"; its type where it is no std::exception.

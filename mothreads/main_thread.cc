@@ -1,5 +1,7 @@
 #include "mothreads/main_thread.h"
 
+#include <cxxabi.h>
+
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -25,9 +27,18 @@ void refuse_in_simulation(const char* what) {
   throw Misuse(std::string(what) + " in a testing::World is about the program outside, which is real: stop the world's own threads, instead");
 }
 
+// The function has called fork(), and has ended in the child: what it started there ends as in any run.
+int end_run_in_child(int code) {
+  internal::main_node().end_children();
+  internal::end_signal_thread();
+  internal::end_timers_and_log();
+  return code == 0 && unclaimed_failures() > 0 ? kExitUnclaimedFailure : code;
+}
+
 }  // namespace
 
-int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const MainOptions& options) {
+// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
+__attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const MainOptions& options) {
   internal::Context& context = internal::Context::current();
   internal::MainNode& root = internal::main_node();
   if (context.node != &root || root.parent()) {
@@ -55,12 +66,17 @@ int MainThread::run_function(absl::AnyInvocable<int(Signal)> function, const Mai
   int code = EXIT_FAILURE;
   try {
     code = function(node->please_stop());
+  } catch (abi::__forced_unwind&) {
+    // Nothing would end the process any more: exit() does what is left to do.
+    log::error("the main thread's function was ended by pthread_exit() or pthread_cancel(): let it return");
+    std::exit(EXIT_FAILURE);
   } catch (...) {
     log::error("the main thread failed: {}", log::describe(std::current_exception()));
   }
   function = nullptr;
 
   internal::request_main_stop();
+  if (node->is_left_behind()) return end_run_in_child(code);
   node->end_children();
   internal::end_signal_thread();
   node->set_context(nullptr);

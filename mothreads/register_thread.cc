@@ -38,6 +38,7 @@ RegisterThread::RegisterThread(std::string_view name) {
 }
 
 RegisterThread::~RegisterThread() {
+  if (node_->is_left_behind()) return;  // in a child of fork(), where the thread is the main thread
   internal::Context& context = internal::Context::current();
   node_->end_children();
   node_->set_context(nullptr);

@@ -97,6 +97,7 @@ ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
 }
 
 ThreadGroup::~ThreadGroup() {
+  if (node_->is_left_behind()) return;  // its members are not in this process
   internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed by one of its own members, which it would wait for: let "
@@ -115,6 +116,10 @@ ThreadGroup::~ThreadGroup() {
 }
 
 void ThreadGroup::join(const Until& until) {
+  if (node_->is_left_behind()) {
+    throw Misuse(fmt::format("ThreadGroup \"{}\" was made in the process that made this one by fork(), where its members are: join it there",
+                             name()));
+  }
   internal::Context::current().node->step_out(*node_);
   if (internal::Context::current().node->is_below(*node_)) {
     throw Misuse(fmt::format("ThreadGroup \"{}\" is joined by one of its own members, which it would wait for: let the thread that "

@@ -2,6 +2,7 @@
 
 // What other threads ring when the scheduler's own thread is in somebody else's poll().
 
+#include <new>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
@@ -33,6 +34,12 @@ class Bell {
     if (!mutex_.try_lock()) return;
     if (descriptor_) descriptor_->set(true);
     mutex_.unlock();
+  }
+
+  // In the child of a fork(), whose parent goes on with it; another thread may have been at it.
+  void leave_behind() noexcept {
+    new (&mutex_) mothreads::internal::TinyMutex;
+    take_down();
   }
 
  private:

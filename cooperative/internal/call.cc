@@ -1,9 +1,13 @@
 #include "cooperative/internal/call.h"
 
+#include <cxxabi.h>
+
 #include <exception>
+#include <new>
 
 #include "absl/base/thread_annotations.h"
 #include "cooperative/errors.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/log.h"
 
@@ -31,6 +35,11 @@ class Spares {
     return true;
   }
 
+  // Around a fork().
+  void hold() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.lock(); }
+  void leave() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.unlock(); }
+  void make_anew() noexcept { new (&mutex_) mothreads::internal::TinyMutex; }
+
  private:
   static constexpr int kMax = 4096;
 
@@ -40,6 +49,12 @@ class Spares {
 };
 
 constinit Spares spares;
+constinit mothreads::internal::ForkPart part{
+    .prepare = []() noexcept { spares.hold(); },
+    .in_parent = []() noexcept { spares.leave(); },
+    .in_child = []() noexcept { spares.make_anew(); },
+};
+[[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(part), true);
 
 }  // namespace
 
@@ -47,11 +62,13 @@ void CallBlock::give_back(CallBlock& block) noexcept {
   if (!spares.put(block)) delete &block;
 }
 
-void run_callback(Call& call, SpentCalls& spent) {
+__attribute__((no_sanitize("null"))) void run_callback(Call& call, SpentCalls& spent) {
   try {
     call.kind->act(call, Call::What::run, spent);
   } catch (const FiberCancelled&) {
     throw;
+  } catch (abi::__forced_unwind&) {
+    throw;  // pthread_exit()
   } catch (...) {
     mothreads::log::error("Asynchronous callback raised uncaught exception: {}", mothreads::log::describe(std::current_exception()));
   }

@@ -37,7 +37,7 @@ class FiberBlock final : public mothreads::internal::Context {
   // `returned`: what the function captured is destroyed. `ending`: its children are told to stop, and awaited. `leaving`: its result, where
   // nobody takes it, is destroyed. `ended`: the functions of its `stopped` may still run, on it.
   enum class State : std::uint8_t { fresh, begun, returned, ending, leaving, ended };
-  enum class Outcome : std::uint8_t { none, returned, threw, cancelled };
+  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, left_behind };  // the last in a child of fork()
 
   FiberBlock() : runnable(*this) {
     is_root = false;

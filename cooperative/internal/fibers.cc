@@ -1,9 +1,12 @@
 #include "cooperative/internal/scheduler_core.h"
 
+#include <cxxabi.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -113,7 +116,8 @@ void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
   if (job.free != nullptr) job.free(fiber.job_self);
 }
 
-void SchedulerCore::run(FiberBlock& fiber) noexcept {
+// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
+__attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
   if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
   if (fiber.failure) [[unlikely]] {
@@ -126,11 +130,30 @@ void SchedulerCore::run(FiberBlock& fiber) noexcept {
       fiber.outcome = FiberBlock::Outcome::returned;
     } catch (const FiberCancelled&) {
       fiber.outcome = FiberBlock::Outcome::cancelled;
+    } catch (abi::__forced_unwind&) {
+      end_forced(fiber);
     } catch (...) {
       fiber.outcome = FiberBlock::Outcome::threw;
       fiber.failure = std::current_exception();
     }
   }
+  end_function(fiber);
+}
+
+// pthread_exit(), or a pthread_cancel() that has met a cancellation point. The C library wants to unwind the whole thread, and ends the program
+// when the exception is not thrown on. Whose stack it was is unwound; the thread is the others', too, so the handler is left for good.
+void SchedulerCore::end_forced(FiberBlock& fiber) noexcept {
+  fiber.outcome = FiberBlock::Outcome::threw;
+  fiber.failure = std::make_exception_ptr(std::runtime_error(
+      fmt::format("fiber \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", fiber.own_name)));
+  end_function(fiber);
+  Stack& stack = *fiber.runnable.stack;
+  finish(fiber);
+  Runnable* const next = batch_.pop_front();
+  leave_forced(stack, next != nullptr ? *next : next_round());
+}
+
+void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
   // What it does from here on is the library's: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
   fiber.state = FiberBlock::State::returned;
@@ -152,6 +175,7 @@ void SchedulerCore::mark_stack(const FiberBlock& fiber) noexcept {
 
 // Code of users, which may use the fiber's handle and its group, runs last: by then the library has let go of everything else.
 void SchedulerCore::finish(FiberBlock& fiber) noexcept {
+  if (fiber.is_root) [[unlikely]] end_forked_fiber();  // what its function captured, or returned, has called fork() as it was destroyed
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
@@ -183,6 +207,7 @@ void SchedulerCore::tell_of_end(FiberBlock& fiber, const ParentRef& parent, cons
     const Signal stopped = *fiber.stopped;
     stopped.state().go();
   }
+  if (fiber.is_root) [[unlikely]] end_forked_fiber();  // one of the functions has called fork()
   if (group != nullptr) member_ended(*group, failed);
   if (!fiber.has_handle) drop_job(fiber);
   --finishing_;

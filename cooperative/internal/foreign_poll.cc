@@ -63,8 +63,14 @@ void ForeignPoll::abandon() noexcept {
   core_ = nullptr;
 }
 
+void ForeignPoll::leave_behind() noexcept {
+  alarm_.reset();  // it has left its queue, or was about to ring in the parent
+  core_->foreign_poll_ = nullptr;
+  core_ = nullptr;
+}
+
 std::optional<Instant> ForeignPoll::run_due(const Until& until) {
-  if (core_ == nullptr) throw Misuse("ForeignLoop::run_due() was called after the end of its scheduler: let its thread make another");
+  if (core_ == nullptr) throw Misuse("ForeignLoop::run_due() was called after the end of its scheduler, or in a child of fork(): let its thread make another");
   if (!core_->is_its_thread()) {
     throw Misuse("ForeignLoop::run_due() was called on another thread than its own: post a callback to its scheduler, instead");
   }

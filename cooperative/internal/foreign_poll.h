@@ -25,6 +25,8 @@ class ForeignPoll {
 
   // The scheduler ends.
   void abandon() noexcept;
+  // The same in the child of a fork().
+  void leave_behind() noexcept;
 
  private:
   struct Call;

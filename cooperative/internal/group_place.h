@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cooperative/internal/fiber_block.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/signal.h"
 
@@ -20,6 +21,7 @@ struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
 
   const std::string name;
   const mothreads::Signal please_stop;
+  const mothreads::internal::Born born{};
   bool stop_in_turn = false;  // a member is told when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
   SchedulerCore* core = nullptr;

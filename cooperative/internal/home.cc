@@ -8,7 +8,7 @@
 namespace cooperative::internal {
 
 void Home::refuse(const char* what) const {
-  if (!core_->lives(life_)) {
+  if (has_ended()) {
     throw mothreads::Misuse(fmt::format("{} was used after the end of the thread that it belongs to, on whose scheduler it was made: make "
                                         "it on a thread that outlives its use", what));
   }
@@ -22,7 +22,11 @@ void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_v
 }
 
 void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {
-  if (waiters.is_empty()) return;
+  bool has_waiter = false;
+  for (const mothreads::internal::WaitNode* node = waiters.front(); node != nullptr && !has_waiter; node = waiters.after(*node)) {
+    has_waiter = node->is_of_this_process();
+  }
+  if (!has_waiter) return;
   mothreads::internal::fatal_misuse(fmt::format("{} was destroyed while a fiber waits for it: let it outlive who waits", what));
 }
 

@@ -23,6 +23,8 @@ class Home {
 
   // Whether this is its thread. Not the pointer says so: cores are recycled.
   bool is_here() const noexcept { return SchedulerCore::is_current(life_); }
+  // Any thread may ask.
+  bool has_ended() const noexcept { return !core_->lives(life_); }
   SchedulerCore& core() const { return *core_; }
 
  private:

@@ -58,6 +58,9 @@ class Mailbox {
     errands.append(taken_errands);
   }
 
+  // In the child of a fork(): takes no more, and what others had posted stays where it is.
+  void leave_behind() noexcept { newest_.store(closed(), std::memory_order_relaxed); }
+
   // On the scheduler's thread: takes no more, and drops what is left; gives how many that were, but for errands.
   std::size_t close() noexcept {
     Call* newest = newest_.exchange(closed(), std::memory_order_acq_rel);

@@ -1,5 +1,6 @@
 #include "cooperative/internal/poller.h"
 
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -7,7 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <system_error>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -164,7 +167,7 @@ void Readiness::close(int descriptor) noexcept {
 }
 
 void Readiness::forget() noexcept {
-  if (poller_ == nullptr) return;
+  if (poller_ == nullptr || (!is_its_thread() && leave_lost_poller())) return;
   if (interest_ != 0) poller_->remove(descriptor_);
   interest_ = 0;
   descriptor_ = -1;
@@ -174,6 +177,23 @@ void Readiness::forget() noexcept {
   poller_ = nullptr;
   previous_ = next_ = nullptr;
   ready_[0] = ready_[1] = true;
+}
+
+void Readiness::leave_behind() noexcept {
+  for (WaitList& list : waiters_) new (&list) WaitList;
+  new (&close_waiters_) WaitList;
+  turns_[0] = turns_[1] = nullptr;
+}
+
+bool Readiness::leave_lost_poller() noexcept {
+  if (poller_ == nullptr || !poller_->is_left_behind()) return false;
+  leave_behind();
+  interest_ = 0;
+  descriptor_ = -1;
+  poller_ = nullptr;
+  previous_ = next_ = nullptr;
+  ready_[0] = ready_[1] = true;
+  return true;
 }
 
 // --- all of a scheduler's ----------------------------------------------------------------------------------------------------
@@ -198,8 +218,13 @@ Poller::Poller(SchedulerCore& core) : core_(core), events_(std::make_unique<Even
 Poller::~Poller() {
   while (first_ != nullptr) first_->forget();
   lent_.reset();
-  ::close(epoll_);
+  if (epoll_ >= 0) ::close(epoll_);
   core_.take_down_bell();
+}
+
+void Poller::leave_behind() noexcept {
+  for (Readiness* readiness = first_; readiness != nullptr; readiness = readiness->next_) readiness->leave_behind();
+  ::close(std::exchange(epoll_, -1));  // a change of the list by this copy would be one by the parent
 }
 
 LentWaits& Poller::lent_waits() {
@@ -255,7 +280,11 @@ int Poller::wait(epoll_event* events, int room, std::optional<absl::Duration> ti
 
 void Poller::poll(std::optional<absl::Duration> timeout) noexcept {
   epoll_event* const events = events_->of;
+  // A pthread_cancel() is for one of the fibers, not for whichever happens to wait for them all.
+  int cancel_state = PTHREAD_CANCEL_ENABLE;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
   const int count = wait(events, Events::kAtOnce, timeout);
+  pthread_setcancelstate(cancel_state, nullptr);
   if (count < 0) {
     if (errno == EINTR) return;
     mothreads::internal::fatal_misuse(fmt::format(

@@ -17,6 +17,7 @@
 
 #include "absl/time/time.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
@@ -86,8 +87,13 @@ class Readiness {
   // The same where nobody may wait.
   void forget() noexcept;
 
+  // In the child of a fork(): those who wait are the parent's.
+  void leave_behind() noexcept;
+  // The same where its scheduler is one of another thread's. False when that is none that was left behind.
+  bool leave_lost_poller() noexcept;
+
   // Throws mothreads::Misuse on another thread than that of the scheduler it belongs to, if it does.
-  void check_thread(const char* what) const;
+  void check_thread(const char* what);
   [[noreturn]] static void refuse_thread(const char* what);
   bool is_registered() const noexcept { return poller_ != nullptr; }
   bool is_its_thread() const noexcept;
@@ -161,6 +167,12 @@ class Poller {
   static void begin_wait(SchedulerCore& core) noexcept { ++core.io_waits_; }
   static void end_wait(SchedulerCore& core) noexcept { --core.io_waits_; }
 
+  // In the child of a fork(), before it goes: nobody waits any more, and the kernel's list of the parent's stays as it is.
+  void leave_behind() noexcept;
+
+  // Of a thread that a child of fork() does not have.
+  bool is_left_behind() const noexcept { return born_.is_left_behind(); }
+
   SchedulerCore& core() const noexcept { return core_; }
 
  private:
@@ -173,6 +185,7 @@ class Poller {
   int wait(epoll_event* events, int room, std::optional<absl::Duration> timeout) noexcept;
 
   SchedulerCore& core_;
+  const mothreads::internal::Born born_;
   int epoll_ = -1;
   Readiness* first_ = nullptr;
   std::unique_ptr<LentWaits> lent_;
@@ -189,8 +202,9 @@ inline void check_world(SchedulerCore& core) {
 
 inline bool Readiness::is_its_thread() const noexcept { return poller_ == nullptr || poller_->core().is_its_thread(); }
 
-inline void Readiness::check_thread(const char* what) const {
-  if (!is_its_thread()) [[unlikely]] refuse_thread(what);
+inline void Readiness::check_thread(const char* what) {
+  if (is_its_thread()) [[likely]] return;
+  if (!leave_lost_poller()) refuse_thread(what);
 }
 
 }  // namespace cooperative::internal

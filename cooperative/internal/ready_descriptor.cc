@@ -1,5 +1,6 @@
 #include "cooperative/internal/ready_descriptor.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,6 +29,14 @@ int ReadyDescriptor::get(bool is_ready) {
 }
 
 void ReadyDescriptor::change(bool is_ready) noexcept {
+  // In the child of a fork() it would change the parent's: another takes its place under the same number, which somebody may poll.
+  if (born_.is_left_behind()) {
+    const int own = eventfd(is_ready_ ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (own < 0) return;
+    dup3(own, descriptor_, O_CLOEXEC);
+    close(own);
+    born_ = {};
+  }
   is_ready_ = is_ready;
   // Neither can fail: the counter goes between 0 and 1.
   eventfd_t count = 1;

@@ -2,6 +2,8 @@
 
 // A descriptor that poll() finds readable while something is ready. Not thread-safe.
 
+#include "mothreads/contexts/fork.h"
+
 namespace cooperative::internal {
 
 class ReadyDescriptor {
@@ -22,6 +24,7 @@ class ReadyDescriptor {
  private:
   void change(bool is_ready) noexcept;
 
+  mothreads::internal::Born born_;
   int descriptor_ = -1;
   bool is_ready_ = false;
 };

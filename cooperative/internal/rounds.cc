@@ -19,7 +19,6 @@ using mothreads::Instant;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Context;
-using mothreads::internal::ThreadContext;
 using mothreads::internal::TimerNode;
 using mothreads::internal::TimerOps;
 using mothreads::internal::TimerWheel;
@@ -231,9 +230,8 @@ void SchedulerCore::sleep() noexcept {
   std::optional<Instant> deadline;
   if (const std::int64_t when = wheel_->next_wake(); when != TimerWheel::kNever) deadline = Instant(std::chrono::nanoseconds(when));
   if (io_waits_ != 0) return sleep_in_poller(deadline);
-  auto& thread = static_cast<ThreadContext&>(*root_->context);
   if (clock_->is_real()) {
-    if (thread.spin([this] { return inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->has_calls(); }, 1)) return;
+    if (spinner_->spin([this] { return inbox_.load(std::memory_order_relaxed) != nullptr || mailbox_->has_calls(); }, 1)) return;
   }
   Posted* nothing = nullptr;
   // seq_cst: who posts to the mailbox looks here afterwards, and this looks there.
@@ -365,6 +363,11 @@ inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept
   }
   void* nowhere = nullptr;
   switch_stack(&nowhere, to->stack_pointer);
+  __builtin_unreachable();
+}
+
+void SchedulerCore::leave_forced(Stack& stack, Runnable& next) noexcept {
+  leave_for_good(stack, next);
   __builtin_unreachable();
 }
 

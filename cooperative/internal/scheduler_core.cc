@@ -13,6 +13,8 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -24,6 +26,7 @@ using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
+using mothreads::internal::ThreadContext;
 using mothreads::internal::WaitNode;
 
 namespace {
@@ -31,12 +34,34 @@ namespace {
 struct Recycled {
   std::mutex mutex;
   std::vector<SchedulerCore*> cores;
+  std::vector<SchedulerCore*> made;  // all there are
+};
+
+Recycled& recycled();
+
+constinit mothreads::internal::ForkPart part{
+    .rank = mothreads::internal::ForkPart::Rank::schedulers,
+    .prepare = []() noexcept { recycled().mutex.lock(); },
+    .in_parent = []() noexcept { recycled().mutex.unlock(); },
+    .in_child =
+        []() noexcept {
+          recycled().mutex.unlock();
+          for (SchedulerCore* core : recycled().made) core->leave_if_others();
+          SchedulerCore::go_on_in_child();
+        },
 };
 
 Recycled& recycled() {
-  static Recycled& instance = *new Recycled;  // outlives every thread
+  static Recycled& instance = *[] {
+    auto* const made = new Recycled;  // outlives every thread
+    mothreads::internal::take_part_in_forks(part);
+    return made;
+  }();
   return instance;
 }
+
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (recycled(), true);
 
 std::string_view name_of(FiberBlock::StackOption option) noexcept {
   switch (option) {
@@ -67,26 +92,32 @@ SchedulerCore& SchedulerCore::make_for_this_thread() {
   thread_local AtThreadEnd at_end;
   static_cast<void>(at_end);
   Context& root = Context::current();
+  if (root.has_no_end) {
+    throw mothreads::Misuse(fmt::format("\"{}\" cannot have fibers any more: its thread has ended, and nothing would end them; use them before "
+                                        "the last destructor of the thread's", root.name));
+  }
   if (root.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
-  if (root.node->takes_no_more()) {
+  if (root.node->takes_no_more() && !root.node->next_above()->takes_no_more()) {  // else all has ended: see add_node()
     throw mothreads::Misuse(fmt::format("thread \"{}\" has ended, and a function of its end cannot have fibers: let it start a thread, or "
                                         "post to a scheduler", root.name));
   }
   SchedulerCore& core = take_recycled();
-  core.begin(nullptr);
+  try {
+    core.begin(nullptr);
+  } catch (...) {
+    core.stacks_.reset();
+    core.recycle();
+    throw;
+  }
   return core;
 }
 
 SchedulerCore& SchedulerCore::take_recycled() {
-  {
-    std::lock_guard lock(recycled().mutex);
-    if (!recycled().cores.empty()) {
-      SchedulerCore& core = *recycled().cores.back();
-      recycled().cores.pop_back();
-      return core;
-    }
-  }
-  return *new SchedulerCore;
+  std::lock_guard lock(recycled().mutex);
+  if (recycled().cores.empty()) return *recycled().made.emplace_back(new SchedulerCore);
+  SchedulerCore& core = *recycled().cores.back();
+  recycled().cores.pop_back();
+  return core;
 }
 
 void SchedulerCore::begin(Conductor* conductor) {
@@ -122,15 +153,23 @@ void SchedulerCore::begin(Conductor* conductor) {
   max_fibers_ = kDefaultMaxFibers;
   switches_ = rounds_ = sleeps_ = 0;
   wakes_.store(0, std::memory_order_relaxed);
-  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", context.name), *this, *clock_));
-  const Ref<mothreads::internal::Node> thread(*context.node);  // also while what its function captured is destroyed
-  node->attach_to(thread->takes_children() ? *thread : *thread->next_above());
-  node_ = node.take();
+  spinner_ = static_cast<ThreadContext*>(&context);
+  add_node();
   context.host = this;
   set_current(this);
   signal_stack_.enter();
   report_overflows();
 }
+
+void SchedulerCore::add_node() {
+  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", root_->context->name), *this, *clock_));
+  const Ref<mothreads::internal::Node> thread(*root_->context->node);  // also while what its function captured is destroyed
+  node->attach_to(thread->takes_children() ? *thread : *thread->next_above());
+  node_ = node.take();
+}
+
+// To the end: in a test world, and in a child of fork() whose root is a fiber, on a stack that is the scheduler's.
+bool SchedulerCore::carries_its_thread() const noexcept { return conductor_ != nullptr || root_->stack != nullptr; }
 
 void SchedulerCore::end() {
   NoUnwind whatever;
@@ -157,16 +196,16 @@ void SchedulerCore::end() {
   for (std::unique_ptr<Service>& service : services_) service.reset();
   delete std::exchange(poller_, nullptr);
   give_back_ended();
-  const bool carries_its_thread = conductor_ != nullptr;  // to the end, in a test world
+  const bool carries = carries_its_thread();
   const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
-  if (carries_its_thread) {
+  if (carries) {
     max_fibers_ = 0;
   } else {
     leave_thread();
   }
   node->mark_stopped();
   node->detach();
-  if (!carries_its_thread) recycle();
+  if (!carries) recycle();
 }
 
 Poller& SchedulerCore::make_poller() {
@@ -193,6 +232,7 @@ void SchedulerCore::recycle() {
 
 // Of a fiber that has ended only the result and the failure are left.
 void SchedulerCore::let_go_after_end(FiberBlock& fiber) noexcept {
+  if (fiber.state != FiberBlock::State::ended) return;  // in a child of fork(): the parent has it, and nothing of it is destroyed here
   if (const std::exception_ptr failure = std::exchange(fiber.failure, nullptr)) {
     mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
   }

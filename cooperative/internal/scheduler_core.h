@@ -40,6 +40,10 @@
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
+namespace mothreads::internal {
+class ThreadContext;
+}
+
 namespace cooperative::internal {
 
 class ForeignPoll;
@@ -292,6 +296,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void cancel_timer(mothreads::internal::TimerNode& timer) noexcept override { wheel_->remove(timer); }
   const mothreads::Clock& clock() const noexcept override { return *clock_; }
   [[noreturn]] void unwind(mothreads::internal::Context& context) override;
+  void thread_ends() noexcept override { end(); }
   mothreads::internal::Simulation* simulation() noexcept override {
     return conductor_ == nullptr ? nullptr : &conductor_->simulation();
   }
@@ -327,6 +332,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away.
   void end();
 
+  // In the child of a fork() that the calling thread has made: forked.cc. The first for each core, before the second.
+  void leave_if_others() noexcept;
+  static void go_on_in_child() noexcept;
+  [[noreturn]] static void end_forked_fiber() noexcept;
+
   SchedulerCounts counts() const noexcept;
   const SchedulerNode* node() const noexcept { return node_; }
 
@@ -347,8 +357,14 @@ class SchedulerCore final : public mothreads::internal::Host {
   static SchedulerCore& make_for_this_thread();
   static SchedulerCore& take_recycled();
   void begin(Conductor* conductor);
+  void add_node();
+  bool carries_its_thread() const noexcept;
   void leave_thread() noexcept;
   void recycle();
+  void leave_fibers_behind() noexcept;
+  static void leave_behind(FiberBlock& fiber) noexcept;
+  void leave_parents_things() noexcept;
+  void become_root() noexcept;
   void take_late_blocks() noexcept;
 
   // Never ready at a time; taken out of the inbox in order.
@@ -413,6 +429,9 @@ class SchedulerCore final : public mothreads::internal::Host {
   }
   static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
+  void end_function(FiberBlock& fiber) noexcept;
+  [[noreturn]] void end_forced(FiberBlock& fiber) noexcept;
+  [[noreturn]] void leave_forced(Stack& stack, Runnable& next) noexcept;
   void finish(FiberBlock& fiber) noexcept;
   void recycle(FiberBlock& fiber) noexcept;
   bool prepare(FiberBlock& fiber) noexcept;
@@ -529,6 +548,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   SignalStack signal_stack_;
   alignas(64) std::byte root_room_[sizeof(Runnable)];
   Runnable* root_ = nullptr;
+  mothreads::internal::ThreadContext* spinner_ = nullptr;  // the root's context, but for a fiber that is the root of a fork()'s child
   const void* root_lowest_ = nullptr;  // for the sanitizers
   std::size_t root_size_ = 0;
   void* root_tsan_fiber_ = nullptr;

@@ -1,31 +1,30 @@
 #include "cooperative/internal/scheduler_node.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "cooperative/internal/picture.h"
 #include "mothreads/contexts/interrupt.h"
-#include "mothreads/contexts/thread_context.h"
 
 namespace cooperative::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;
-using mothreads::internal::Context;
 using mothreads::internal::HostedContext;
 using mothreads::internal::HostedContexts;
 using mothreads::internal::Interrupted;
 using mothreads::internal::Node;
 using mothreads::internal::Ref;
-using mothreads::internal::ThreadContext;
 
 namespace {
 
 // None in a test world, where threads are contexts of one.
-std::uint64_t os_thread_of(Context& root) {
-  const auto* thread = dynamic_cast<const ThreadContext*>(&root);
-  return thread == nullptr ? 0 : thread->os_thread_id();
+std::uint64_t os_thread_of(SchedulerCore& core) {
+  return core.simulation() != nullptr ? 0 : static_cast<std::uint64_t>(syscall(SYS_gettid));
 }
 
 // What a picture is asked for with.
@@ -71,7 +70,7 @@ SchedulerNode::SchedulerNode(std::string_view name, SchedulerCore& core, mothrea
     : Node(name, Signal("please_stop for " + std::string(name)), clock),
       core_(core),
       mailbox_(core.mailbox()),
-      os_thread_id_(os_thread_of(Context::current())) {}
+      os_thread_id_(os_thread_of(core)) {}
 
 void SchedulerNode::await_end() {
   if (SchedulerCore::current_or_null() == &core_) {

@@ -31,11 +31,13 @@ void UnderWay::end() noexcept {
 }
 
 bool UnderWay::is_here() const noexcept {
+  if (born_.is_left_behind()) return false;
   const TinyLock lock(mutex_);
   return who_ != nullptr && who_ == Context::current_or_null();
 }
 
 void UnderWay::close() noexcept {
+  if (born_.is_left_behind()) return;  // whoever runs it is the parent's
   const NoUnwind whole;
   {
     const TinyLock lock(mutex_);

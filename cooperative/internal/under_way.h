@@ -4,6 +4,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 
@@ -22,6 +23,7 @@ class UnderWay {
   void close() noexcept;
 
  private:
+  const mothreads::internal::Born born_;
   mutable mothreads::internal::TinyMutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   const mothreads::internal::Context* who_ ABSL_GUARDED_BY(mutex_) = nullptr;  // runs it

@@ -46,6 +46,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 
 Descriptor::~Descriptor() {
   if (descriptor_ < 0) return;
+  if (!readiness_->is_its_thread()) readiness_->leave_lost_poller();
   if (readiness_->has_waiters()) {
     mothreads::internal::fatal_misuse(
         fmt::format("descriptor {} was destroyed while a fiber waits for it: close() it first, or wait for that fiber", descriptor_));

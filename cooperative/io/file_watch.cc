@@ -97,7 +97,13 @@ std::string FileWatch::name() const {
   return fmt::format("watch over {}", paths.empty() ? "nothing" : fmt::format("{}", fmt::join(paths, ", ")));
 }
 
+// The parent has the same inotify: a change to it here, or one that is read here, would be the parent's loss.
+void FileWatch::check_process(const char* what) const {
+  if (born_.is_left_behind()) throw Misuse(fmt::format("a FileWatch of the process that made this one by fork() was to {}: make another here", what));
+}
+
 void FileWatch::add(const std::string& path, Changed what) {
+  check_process("watch over more");
   if (!any(what & kAnyChange)) throw Misuse(fmt::format("a watch over \"{}\" needs something to watch for", path));
   descriptor_.check_open({"a FileWatch", [this] { return name(); }, "watch over more"});
   const std::string object = fmt::format("file \"{}\"", path);
@@ -120,6 +126,7 @@ void FileWatch::add(const std::string& path, Changed what) {
 }
 
 void FileWatch::remove(const std::string& path) {
+  check_process("watch over less");
   const auto found = std::find_if(watched_.begin(), watched_.end(), [&](const auto& entry) { return entry.second.path == path; });
   if (found == watched_.end()) throw Misuse(fmt::format("\"{}\" is not watched: remove() takes the path that add() was given", path));
   const int number = found->first;
@@ -134,6 +141,7 @@ void FileWatch::forget(std::map<int, Watched>::iterator watched) {
 }
 
 FileWatch::Next FileWatch::next(const Until& until) {
+  check_process("wait for a change");
   const auto its_name = [this] { return name(); };
   const auto [taken, why] = descriptor_.until_done(Side::read, {"a FileWatch", its_name, "wait for a change"}, until, [this]() -> ssize_t {
     while (changes_.empty()) {

@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "cooperative/io/descriptor.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
@@ -98,10 +99,12 @@ class FileWatch {
     int file;  // kept open: what is removed then still says that it has no name; -1 for a folder
   };
 
+  void check_process(const char* what) const;
   bool read_more();
   void take(int watch, std::uint32_t mask, std::uint32_t cookie, const char* name);
   void forget(std::map<int, Watched>::iterator watched);
 
+  mothreads::internal::Born born_;
   Descriptor descriptor_;
   std::map<int, Watched> watched_;  // by inotify's number
   std::deque<std::pair<int, FileChange>> changes_;

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <new>
 
 #include <fmt/core.h>
 
@@ -36,15 +37,9 @@ struct Registration {
 
 constinit TinyMutex registering;
 std::array<Registration, NSIG> registrations;
-constinit std::atomic<pid_t> owner{0};  // not a child that was forked, whose signals are its own
 
 void handle(int number) {
   const int saved = errno;
-  if (owner.load(std::memory_order_relaxed) != getpid()) {
-    signal(number, SIG_DFL);
-    raise(number);
-    return;
-  }
   Registration& registration = registrations[static_cast<std::size_t>(number)];
   // seq_cst, both: pairs with end(), which takes the descriptor away and then looks for handlers. One of the two sees the other.
   registration.handlers.fetch_add(1, std::memory_order_seq_cst);
@@ -88,7 +83,6 @@ void begin(int number, int eventfd) {
                  " is handled by something else in this process already: let one OsSignal be shared, and leave SIGINT and SIGTERM to "
                  "MainThread's please_stop, or run it with {.take_signals = false}");
   }
-  owner.store(getpid(), std::memory_order_relaxed);
   registration.before = now;
   registration.eventfd.store(eventfd, std::memory_order_seq_cst);
   struct sigaction action {};
@@ -110,6 +104,19 @@ void end(int number) noexcept {
   while (registration.handlers.load(std::memory_order_seq_cst) != 0) sched_yield();
 }
 
+// The parent's eventfds are not to hear of the child's signals, which do there what they did before.
+void go_on_in_child() noexcept {
+  new (&registering) TinyMutex;
+  for (std::size_t number = 1; number < registrations.size(); ++number) {
+    Registration& registration = registrations[number];
+    registration.handlers.store(0, std::memory_order_relaxed);
+    if (registration.eventfd.load(std::memory_order_relaxed) >= 0) end(static_cast<int>(number));
+  }
+}
+
+constinit mothreads::internal::ForkPart part{.in_child = go_on_in_child};
+[[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(part), true);
+
 }  // namespace
 
 OsSignal::OsSignal(int number) : number_(number) {
@@ -122,19 +129,22 @@ OsSignal::OsSignal(int number) : number_(number) {
 }
 
 OsSignal::~OsSignal() {
-  if (descriptor_.is_open()) end(number_);
+  if (descriptor_.is_open() && !born_.is_left_behind()) end(number_);
 }
 
 void OsSignal::close() {
   if (!descriptor_.is_open()) return;
   descriptor_.check_thread("an OsSignal");
-  end(number_);
+  if (!born_.is_left_behind()) end(number_);
   descriptor_.close();
 }
 
 std::string OsSignal::name() const { return described(number_); }
 
 Ended OsSignal::wait(const Until& until) {
+  if (born_.is_left_behind()) {
+    throw Misuse(described(number_) + " was to be waited for by an OsSignal of the process that made this one by fork(): make another here");
+  }
   const auto its_name = [this] { return name(); };
   const auto [taken, why] = descriptor_.until_done(Side::read, {"an OsSignal", its_name, "wait for it"}, until, [this] {
     std::uint64_t one = 0;

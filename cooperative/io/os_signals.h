@@ -19,6 +19,7 @@
 #include <string>
 
 #include "cooperative/io/descriptor.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
@@ -45,6 +46,7 @@ class OsSignal {
   Descriptor& descriptor() { return descriptor_; }
 
  private:
+  mothreads::internal::Born born_;
   int number_;
   Descriptor descriptor_;
 };

@@ -85,7 +85,7 @@ int Pipe::release() {
   }
   if (mode_ != nullptr) {
     mode_.reset();
-  } else if (const int flags = fcntl(native(), F_GETFL); flags >= 0) {
+  } else if (const int flags = fcntl(native(), F_GETFL); flags >= 0 && !born_.is_left_behind()) {
     fcntl(native(), F_SETFL, flags & ~O_NONBLOCK);
   }
   return descriptor_.release();

@@ -73,6 +73,7 @@ class Pipe final : public Stream {
 
   int access() const;
 
+  mothreads::internal::Born born_;
   std::unique_ptr<internal::SharedMode> mode_;  // of one that was adopted; before the descriptor, which closes it
   Descriptor descriptor_;
   internal::QuietWriter writer_;

@@ -24,6 +24,7 @@
 #include "cooperative/io/internal/children.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -102,6 +103,11 @@ class Attributes {
     sigemptyset(&signals);
     posix_spawnattr_setsigmask(&attributes_, &signals);
     std::memset(&signals, 0xff, sizeof signals);  // sigfillset() leaves out two of glibc's own, and those it would make the process ignore
+    // What nohup, or a shell in the background, has had this program ignore is not for its children either.
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT}) {
+      struct sigaction now {};
+      if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) sigdelset(&signals, number);
+    }
     posix_spawnattr_setsigdefault(&attributes_, &signals);
     posix_spawnattr_setpgroup(&attributes_, 0);
     const int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (own_group ? POSIX_SPAWN_SETPGROUP : 0);
@@ -177,6 +183,7 @@ Redirect Redirect::take(Pipe pipe) {
 
 struct Process::State {
   std::string program;
+  const mothreads::internal::Born born;
   pid_t pid = -1;
   bool own_group = false;
   absl::Duration grace;
@@ -337,6 +344,9 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
 
 Process::State& Process::state(const char* what) const {
   if (state_ == nullptr) throw Misuse(fmt::format("a Process that owns none was to {}: it has been moved from, or none was started", what));
+  if (state_->born.is_left_behind()) {
+    throw Misuse(fmt::format("{} was to {} in a child of fork(): it is the parent's, which started it", state_->name(), what));
+  }
   state_->pidfd.check_thread("a process");
   return *state_;
 }
@@ -376,6 +386,7 @@ void Process::stop() {
 
 void Process::stop_if_any() noexcept {
   if (state_ == nullptr) return;
+  if (state_->born.is_left_behind()) return state_.reset();  // it goes on with the parent
   if (!state_->pidfd.readiness().is_its_thread()) {
     mothreads::internal::fatal_misuse(
         fmt::format("{} was destroyed on another thread than that whose fibers have waited for it: destroy it there", state_->name()));

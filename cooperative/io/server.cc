@@ -1,5 +1,6 @@
 #include "cooperative/io/server.h"
 
+#include <cxxabi.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -56,6 +57,10 @@ class Server::Serving {
     statistics.connections = under_way_.size();
     return statistics;
   }
+
+  // In a child of fork(), where no fiber serves: its connections are the parent's, and so is its path.
+  bool is_left_behind() const noexcept { return born_.is_left_behind(); }
+  void leave() noexcept { socket_.close(); }
 
   void run(const Signal& please_stop) {
     FiberGroup group(FiberGroupOptions{.name = options_.name + "'s connections"});
@@ -116,6 +121,7 @@ class Server::Serving {
 
   bool has_room() const { return under_way_.size() < options_.max_connections; }
   void remove_path() const {
+    if (is_left_behind()) return;
     if (const std::string path = address_.path(); !path.empty() && path.front() != '\0') ::unlink(path.c_str());
   }
 
@@ -135,7 +141,7 @@ class Server::Serving {
            .parent = FiberParent(*group_).ref(),
            .starts_at_once = true},
           [this, place = Place(*this), serve = std::forward<Serve>(serve),
-           describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
+           describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable __attribute__((no_sanitize("null"))) {
             place.begins();
             try {
               serve(please_stop);
@@ -149,6 +155,9 @@ class Server::Serving {
               ++statistics_.cancelled;
               log::warning("{}: {} was cancelled: it had not ended in time", options_.name, describe());
               throw;
+            } catch (abi::__forced_unwind&) {
+              ++statistics_.failed;
+              throw;  // pthread_exit()
             } catch (...) {
               ++statistics_.failed;
               log::error("{}: {} failed: {}", options_.name, describe(), log::describe(std::current_exception()));
@@ -219,6 +228,7 @@ class Server::Serving {
     group.join();
   }
 
+  const mothreads::internal::Born born_;
   std::list<FiberBlock*> under_way_;  // null for one that has not begun
   Pulse ended_;
   FiberGroup* group_ = nullptr;
@@ -338,7 +348,22 @@ Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber) : serving_(s
 const Address& Server::address() const { return serving_->address(); }
 ServerStatistics Server::statistics() const { return serving_->statistics(); }
 
+Server& Server::operator=(Server&& other) noexcept {
+  if (this == &other) return *this;
+  leave_in_child();
+  fiber_ = std::move(other.fiber_);
+  serving_ = std::move(other.serving_);
+  return *this;
+}
+
+Server::~Server() { leave_in_child(); }
+
+void Server::leave_in_child() noexcept {
+  if (serving_ != nullptr && serving_->is_left_behind()) serving_->leave();
+}
+
 Server& Server::stop() {
+  leave_in_child();
   fiber_.stop();
   return *this;
 }

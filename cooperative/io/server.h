@@ -82,8 +82,9 @@ using DatagramHandler = absl::AnyInvocable<void(DatagramRequest&, const mothread
 class Server {
  public:
   Server(Server&&) noexcept = default;
-  Server& operator=(Server&&) = default;
-  ~Server() = default;
+  Server& operator=(Server&& other) noexcept;
+  // In a child of fork() only its copy of the listening socket is closed.
+  ~Server();
 
   // Where it listens, with the port that the system chose.
   const Address& address() const;
@@ -103,6 +104,8 @@ class Server {
   Server(std::shared_ptr<Serving> serving, Fiber<void> fiber);
 
  private:
+  void leave_in_child() noexcept;
+
   std::shared_ptr<Serving> serving_;
   Fiber<void> fiber_;
 };

@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -40,6 +41,9 @@ class Aftermath;
 class Host;
 class Node;
 class Simulation;
+
+// Pairs of names and values: log::Extras.
+using LogExtras = std::vector<std::pair<std::string, std::string>>;
 
 // What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
 struct WaitDescription {
@@ -106,6 +110,11 @@ class Context {
   // True for the one caller who wins wait `generation`; it must call finish() soon, whatever happens.
   bool claim(std::uint64_t generation) noexcept;
 
+  // Whether that is the last wait that it has begun.
+  bool is_in_wait(std::uint64_t generation) const noexcept {
+    return word_.load(std::memory_order_relaxed) >> kGenerationShift == generation;
+  }
+
   // Lets the claimed wait end with `why`. Everything the caller did before is seen by the waiter.
   void finish(Why why) noexcept;
 
@@ -169,6 +178,19 @@ class Context {
   std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
   void set_life(std::uint64_t number) noexcept { life_.store(number, std::memory_order_relaxed); }
 
+  // In the child of a fork(), for a context that does not exist there: its wait is over, and no waker of it succeeds any more.
+  void leave_behind() noexcept {
+    const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+    word_.store(generation << kGenerationShift | kDone, std::memory_order_relaxed);
+    reach_ = Reach::everywhere;
+    callbacks_running = unwind_deferred = 0;
+    aftermath = nullptr;
+    unwind_wanted = is_cancelled = must_not_block = false;
+    unwind_scope = nullptr;
+    waits_for_ = nullptr;
+    set_life(0);
+  }
+
   // Whether there is more to a wait than to sleep: a check, or an exception.
   bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
 
@@ -204,7 +226,7 @@ class Context {
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
-  std::shared_ptr<const std::string> log_extras;  // "key=value key=value", what its log lines carry
+  std::shared_ptr<const LogExtras> log_extras;  // what its log lines carry
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
   Aftermath* aftermath = nullptr;           // what those have put off
@@ -212,6 +234,7 @@ class Context {
   bool unwind_wanted = false;               // its waits end by an exception that unwinds it, or a part: see Host::unwind()
   bool is_cancelled = false;                // all of it is to be unwound
   UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
+  bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
   bool is_root = true;                      // a thread's own, not a fiber's
 

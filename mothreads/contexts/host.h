@@ -29,6 +29,9 @@ class Host {
   // Throws what unwinds the current context.
   [[noreturn]] virtual void unwind(Context& context) = 0;
 
+  // The thread that runs it ends, after all else that its contexts do.
+  virtual void thread_ends() noexcept {}
+
   // The running context has spent all its acts of this turn, or is to be looked at before the next: see Context::spend_act(). Lets others
   // have a turn where that is due, and unwinds a context that has been cancelled where that is allowed. The act counts for the new turn.
   virtual void end_turn(std::int32_t acts, Unwinds unwinds) = 0;

@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <chrono>
 #include <mutex>
+#include <new>
 
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
 
 namespace mothreads::internal {
@@ -33,6 +35,12 @@ struct Request {
 
 constinit Request request;
 constinit std::mutex asking;
+
+constinit ForkPart part{.in_child = []() noexcept {
+  new (&asking) std::mutex;  // whoever asked is not here
+  request.word.store(kWithdrawn, std::memory_order_relaxed);
+}};
+[[maybe_unused]] const bool takes_part = (take_part_in_forks(part), true);
 
 int signal_number() { return SIGRTMIN + 5; }
 

@@ -54,6 +54,10 @@ void Node::attach_to(Node& parent) {
   bool told = false;
   std::optional<Instant> deadline;
   Ref<Node> watcher;
+  if (parent.is_left_behind()) {
+    throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which runs in the process that made this one by fork(): start it under "
+                             "MainThread::thread(), or in a group that is made here", name_, parent.name_));
+  }
   {
     TinyLock lock(parent.mutex_);
     if (parent.ended_) {
@@ -88,6 +92,7 @@ void Node::attach_to(Node& parent) {
 }
 
 void Node::detach() {
+  if (is_left_behind()) return;
   Node* parent = nullptr;
   {
     TinyLock lock(mutex_);
@@ -110,12 +115,14 @@ void Node::detach() {
 }
 
 Ref<Node> Node::parent() const {
+  if (is_left_behind()) return {};
   TinyLock lock(mutex_);
   return parent_ == nullptr ? Ref<Node>() : Ref<Node>(*parent_);
 }
 
 std::vector<Ref<Node>> Node::children() const {
   std::vector<Ref<Node>> children;
+  if (is_left_behind()) return children;
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {
     do {
@@ -127,11 +134,13 @@ std::vector<Ref<Node>> Node::children() const {
 }
 
 bool Node::takes_no_more() const {
+  if (is_left_behind()) return true;
   TinyLock lock(mutex_);
   return ended_;
 }
 
 Ref<Node> Node::newest_running_child() const {
+  if (is_left_behind()) return {};
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {
     do {
@@ -152,17 +161,20 @@ bool Node::is_below(const Node& ancestor) const {
 }
 
 bool Node::was_told_to_stop() const {
+  if (is_left_behind()) return false;
   TinyLock lock(mutex_);
   return told_;
 }
 
 std::optional<Instant> Node::deadline() const {
+  if (is_left_behind()) return std::nullopt;
   TinyLock lock(mutex_);
   return deadline_;
 }
 
 // Who has been noted is below somebody who has, or who is just being told and will come by.
 void Node::note_untold() {
+  if (is_left_behind()) return;
   for (Ref<Node> node(*this); node; node = node->parent()) {
     TinyLock lock(node->mutex_);
     if (std::exchange(node->has_untold_, true)) return;
@@ -253,7 +265,9 @@ void Node::stop_children() {
   reap_left_over();
 }
 
-void Node::reap_left_over() { exchange_left_over({}).join(); }
+void Node::reap_left_over() {
+  if (!is_left_behind()) exchange_left_over({}).join();
+}
 
 OsThread Node::exchange_left_over(OsThread ended) {
   TinyLock lock(left_over_mutex_);
@@ -261,6 +275,7 @@ OsThread Node::exchange_left_over(OsThread ended) {
 }
 
 void Node::end_children() {
+  if (is_left_behind()) return;
   for (bool ended = false; !ended;) {
     {
       TinyLock lock(mutex_);
@@ -272,9 +287,10 @@ void Node::end_children() {
   reap_left_over();
 }
 
-void Node::await_end() { stopped_.wait(); }
+void Node::await_end() { stopped().wait(); }
 
 void Node::mark_stopped() {
+  if (is_left_behind()) return;
   Ref<Node> counts_this;
   {
     TinyLock lock(mutex_);
@@ -282,6 +298,7 @@ void Node::mark_stopped() {
   }
   if (counts_this) counts_this->counted_stopped_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
   stopped_.state().go();  // go() itself is refused to everybody
+  if (is_left_behind()) return;  // a function of it has called fork()
   bool watched = false;
   {
     TinyLock lock(mutex_);

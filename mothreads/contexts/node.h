@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/os_thread.h"
 #include "mothreads/contexts/stop_watch.h"
 #include "mothreads/contexts/tiny_mutex.h"
@@ -102,7 +103,10 @@ class Node : public StopWatch {
 
   const std::string& name() const { return name_; }
   const Signal& please_stop() const { return please_stop_; }
-  const Signal& stopped() const { return stopped_; }
+  // Also gone in a child of fork() that has been left nothing but the name: see contexts/fork.h.
+  const Signal& stopped() const { return is_left_behind() ? DONE : stopped_; }
+  // In a child of fork() it is none of those that run there: it tells nobody, and nobody waits for it.
+  bool is_left_behind() const noexcept { return born_.is_left_behind(); }
   using StopWatch::clock;
   std::uint64_t id() const { return id_; }
 
@@ -155,6 +159,7 @@ class Node : public StopWatch {
     if (context_ != nullptr) f(*context_);
   }
   void set_context(Context* context) {
+    if (is_left_behind()) return;  // somebody else may have been at the mutex
     TinyLock lock(context_mutex_);
     context_ = context;
   }
@@ -219,6 +224,7 @@ class Node : public StopWatch {
   // Has the watcher count it, if it is a thread and nobody counts it yet.
   void be_counted(Node& watcher);
 
+  const Born born_;
   const std::uint64_t id_;
   const std::string name_;
   const Signal please_stop_;

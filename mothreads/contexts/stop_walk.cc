@@ -45,7 +45,7 @@ void StopWalk::tell(Node& top, std::vector<Ref<Node>> next) {
 // True when the node had not been told.
 bool StopWalk::enter(Node& node, const StopOrder& order) {
   steps_taken.fetch_add(1, std::memory_order_relaxed);  // orders nothing
-  if (node.stopped_) return false;
+  if (node.stopped()) return false;
   std::optional<Instant> deadline = order.deadline;
   // Each clock has a time of its own: what is left of it counts.
   if (deadline && order.clock != &node.clock()) deadline = node.clock().now() + (*deadline - order.clock->now());

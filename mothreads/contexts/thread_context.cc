@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <mutex>
+#include <new>
+#include <utility>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
 #include "mothreads/contexts/spin.h"
+#include "mothreads/internal/library_thread.h"
 
 namespace mothreads::internal {
 namespace {
@@ -36,17 +40,58 @@ int max_spinners() {
 
 constinit std::atomic<int> spinners{0};
 
-struct Pool {
+}  // namespace
+
+// All there are. Goes on in the child of a fork(), where the contexts of the other threads stay behind: they are not used again.
+struct ThreadContexts {
   std::mutex mutex;
   ThreadContext* free = nullptr;
+  ThreadContext* made = nullptr;  // all
+  static ForkPart part;
 };
 
-Pool& pool() {
-  static Pool& instance = *new Pool;  // outlives every thread
+namespace {
+
+ThreadContexts& pool() {
+  static ThreadContexts& instance = *[] {
+    auto* const made = new ThreadContexts;  // outlives every thread
+    take_part_in_forks(ThreadContexts::part);
+    return made;
+  }();
   return instance;
 }
 
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (pool(), true);
+
 }  // namespace
+
+constinit ForkPart ThreadContexts::part{
+    .rank = ForkPart::Rank::contexts,
+    .prepare = []() noexcept { pool().mutex.lock(); },
+    .in_parent = []() noexcept { pool().mutex.unlock(); },
+    .in_child =
+        []() noexcept {
+          pool().mutex.unlock();
+          ThreadContext::go_on_in_child();
+        },
+};
+
+void ThreadContext::go_on_in_child() noexcept {
+  Context* const here = Context::current_or_null();
+  for (ThreadContext* context = pool().made; context != nullptr; context = context->next_made_) {
+    new (&context->description_mutex_) TinyMutex;  // another thread may have been at it
+    if (context != here) context->leave_behind();
+  }
+  spinners.store(0, std::memory_order_relaxed);
+  if (here == nullptr) return;
+  // The thread is the child's main thread now, also when it was one of the library's.
+  here->must_not_block = false;
+  if (const sigset_t* const mask = std::exchange(makers_mask, nullptr)) pthread_sigmask(SIG_SETMASK, mask, nullptr);
+  if (ThreadContext* const thread = of(*here); thread != nullptr && thread->os_thread_id() != 0) {
+    thread->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
+  }
+}
 
 ThreadContext& ThreadContext::acquire() {
   ThreadContext* context = nullptr;
@@ -55,7 +100,11 @@ ThreadContext& ThreadContext::acquire() {
     context = pool().free;
     if (context != nullptr) pool().free = context->next_free_;
   }
-  if (context == nullptr) context = new ThreadContext;
+  if (context == nullptr) {
+    context = new ThreadContext;
+    std::lock_guard lock(pool().mutex);
+    context->next_made_ = std::exchange(pool().made, context);
+  }
   context->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
   context->spin_nanoseconds_ = kMaxSpin / 2;
   context->set_life(++context->lives_);
@@ -69,7 +118,7 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   context.log_extras.reset();
   context.host = nullptr;
   context.callbacks_running = 0;
-  context.must_not_block = false;
+  context.must_not_block = context.has_no_end = false;
   context.unwind_wanted = false;
   context.unwind_scope = nullptr;
   context.set_life(0);

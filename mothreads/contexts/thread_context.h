@@ -14,6 +14,9 @@ class ThreadContext final : public Context {
   static ThreadContext& acquire();
   static void release(ThreadContext& context) noexcept;
 
+  // Whether it is one: the context of an OS thread, and no fiber's.
+  static ThreadContext* of(Context& context) noexcept { return context.is_root ? dynamic_cast<ThreadContext*>(&context) : nullptr; }
+
   std::uint64_t os_thread_id() const noexcept { return os_thread_id_.load(std::memory_order_relaxed); }
 
   // It is that of a simulated thread, which no signal reaches.
@@ -27,6 +30,8 @@ class ThreadContext final : public Context {
 
  private:
   ThreadContext() = default;
+  static void go_on_in_child() noexcept;
+  friend struct ThreadContexts;
 
   void describe(const WaitDescription& what) noexcept override;
   void undescribe() noexcept override;
@@ -39,6 +44,7 @@ class ThreadContext final : public Context {
 
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;
+  ThreadContext* next_made_ = nullptr;
   std::uint64_t lives_ = 0;
   std::uint32_t spin_nanoseconds_ = 0;
   std::uint32_t waits_ = 0;

@@ -10,6 +10,8 @@
 #include <system_error>
 #include <vector>
 
+#include "mothreads/contexts/fork.h"
+
 namespace mothreads::internal {
 namespace {
 
@@ -36,10 +38,25 @@ struct Kept {
   std::vector<char*> stacks;
 };
 
+Kept& kept();
+
+constinit ForkPart part{
+    .prepare = []() noexcept { kept().mutex.lock(); },
+    .in_parent = []() noexcept { kept().mutex.unlock(); },
+    .in_child = []() noexcept { kept().mutex.unlock(); },
+};
+
 Kept& kept() {
-  static Kept& instance = *new Kept;  // outlives every thread
+  static Kept& instance = *[] {
+    auto* const made = new Kept;  // outlives every thread
+    take_part_in_forks(part);
+    return made;
+  }();
   return instance;
 }
+
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (kept(), true);
 
 char* take_kept() {
   std::lock_guard lock(kept().mutex);

@@ -23,6 +23,9 @@ class ThreadStack {
   }
   ~ThreadStack();
 
+  // It stays as it is, for ever: waiters that a child of fork() has left behind are on it.
+  void leave_behind() noexcept { lowest_ = nullptr; }
+
   // The usable part, without the guard.
   void* lowest() const { return lowest_; }
   std::size_t size() const { return size_; }

@@ -2,31 +2,74 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <vector>
+
+#include "mothreads/contexts/fork.h"
 
 namespace mothreads::internal {
 namespace {
 
 template <typename F>
 void fire_chain(TimerNode* node, F&& fire) {
+  const Born here;
   while (node != nullptr) {
     TimerNode* next = node->previous;
     fire(*node);  // the node may be gone
+    if (here.is_left_behind()) return;  // it has called fork(): the others are the parent's
     node = next;
   }
 }
 
-struct Registry {
+}  // namespace
+
+struct TimerQueues {
   std::mutex mutex;
   std::vector<TimerQueue*> queues;
+  static ForkPart part;
 };
 
-Registry& registry() {
-  static Registry& instance = *new Registry;
+namespace {
+
+TimerQueues& registry() {
+  static TimerQueues& instance = *[] {
+    auto* const made = new TimerQueues;
+    take_part_in_forks(TimerQueues::part);
+    return made;
+  }();
   return instance;
 }
 
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (registry(), true);
+
 }  // namespace
+
+constinit ForkPart TimerQueues::part{
+    .prepare = []() noexcept { TimerQueue::hold_all(); },
+    .in_parent = []() noexcept { TimerQueue::leave_all(); },
+    .in_child = []() noexcept { TimerQueue::empty_all_in_child(); },
+};
+
+// From prepare() to one of the other two, which the analysis cannot see; the registry's mutex first, as always.
+void TimerQueue::hold_all() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  registry().mutex.lock();
+  for (TimerQueue* queue : registry().queues) queue->mutex_.lock();
+}
+
+void TimerQueue::leave_all() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  for (TimerQueue* queue : registry().queues) queue->mutex_.unlock();
+  registry().mutex.unlock();
+}
+
+void TimerQueue::empty_all_in_child() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  for (TimerQueue* queue : registry().queues) {
+    queue->wheel_.for_each([queue](TimerNode& node) ABSL_NO_THREAD_SAFETY_ANALYSIS { queue->wheel_.remove(node); });
+    new (&queue->mutex_) TinyMutex;  // who slept on it is not here: nobody is to be woken
+    queue->go_on_in_child();
+  }
+  registry().mutex.unlock();
+}
 
 TimerQueue::TimerQueue(std::int64_t now) : wheel_(now) {
   std::lock_guard lock(registry().mutex);

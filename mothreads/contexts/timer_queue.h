@@ -47,6 +47,14 @@ class TimerQueue {
 
   // Called without the mutex when a timer was added, with its time. What it throws undoes the adding.
   virtual void added(std::int64_t when) = 0;
+  // In the child of a fork(), where nothing waits any more.
+  virtual void go_on_in_child() noexcept {}
+
+  // No timer of the parent's fires in the child of a fork(): each leaves its queue.
+  static void hold_all() noexcept;
+  static void leave_all() noexcept;
+  static void empty_all_in_child() noexcept;
+  friend struct TimerQueues;
 
   mutable TinyMutex mutex_;
   TimerWheel wheel_ ABSL_GUARDED_BY(mutex_);

@@ -106,6 +106,9 @@ class WaitNode {
 
   Context& context() const noexcept { return *context_; }
 
+  // False for a waiter that a child of fork() has left behind.
+  bool is_of_this_process() const noexcept { return context_->is_in_wait(generation_); }
+
   bool is_linked() const noexcept { return next != nullptr; }
 
   // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once it is over and the node unlinked.

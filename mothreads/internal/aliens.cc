@@ -5,16 +5,20 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "mothreads/contexts/host.h"
 #include "mothreads/contexts/thread_context.h"
 
 namespace mothreads::internal {
 namespace {
 
-constinit AlienHooks hooks;
+// So often the C library calls the destructors of a thread's keys, as long as they set some again.
+constexpr int kLastRound = PTHREAD_DESTRUCTOR_ITERATIONS;
+constinit thread_local int round_of_end = 0;
 
 struct Alien {
   ThreadContext& context;
@@ -30,22 +34,33 @@ std::string name_of_this_thread() {
   return "Unknown Thread " + std::to_string(syscall(SYS_gettid));
 }
 
+// What its host still runs ends here, too.
 void give_back(ThreadContext& context) {
-  if (hooks.ended != nullptr && context.node != nullptr) hooks.ended(context);
-  if (Context::current_or_null() == &context) Context::set_current(nullptr);
+  if (context.host != nullptr) context.host->thread_ends();
+  if (&tree_hooks != nullptr && context.node != nullptr) tree_hooks.ended(context);
+  Context::set_current(nullptr);
   ThreadContext::release(context);
 }
 
+pthread_key_t end_key();
+
+// A round of the end. The key is set again each time, so that the rounds are counted.
+void end_round(void* pointer) {
+  ++round_of_end;
+  auto* const alien = static_cast<Alien*>(pointer);
+  if (round_of_end < kLastRound) pthread_setspecific(end_key(), &round_of_end);
+  if (pointer == &round_of_end) return;
+  Context::set_current(&alien->context);
+  give_back(alien->context);
+  delete alien;
+}
+
 // By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
-// library. For the main thread it is not called.
+// library, as may the functions of other keys. For the main thread it is not called.
 pthread_key_t end_key() {
   static const pthread_key_t key = [] {
     pthread_key_t made{};
-    const int error = pthread_key_create(&made, [](void* pointer) {
-      auto* alien = static_cast<Alien*>(pointer);
-      give_back(alien->context);
-      delete alien;
-    });
+    const int error = pthread_key_create(&made, end_round);
     if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
     return made;
   }();
@@ -54,13 +69,13 @@ pthread_key_t end_key() {
 
 }  // namespace
 
-void set_alien_hooks(const AlienHooks& installed) { hooks = installed; }
+void forget_alien() noexcept { pthread_setspecific(end_key(), nullptr); }
 
 LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
   context_.name = name;
   context_.must_not_block = true;
   Context::set_current(&context_);
-  if (hooks.adopted != nullptr) hooks.adopted(context_);
+  if (&tree_hooks != nullptr) tree_hooks.adopted(context_);
 }
 
 LibraryThread::~LibraryThread() { give_back(context_); }
@@ -73,9 +88,10 @@ Context& Context::adopt_alien() {
   } else {
     auto* alien = new Alien{context, name_of_this_thread()};
     context.name = alien->name.c_str();
+    context.has_no_end = round_of_end >= kLastRound;
     pthread_setspecific(end_key(), alien);
   }
-  if (hooks.adopted != nullptr) hooks.adopted(context);
+  if (&tree_hooks != nullptr) tree_hooks.adopted(context);
   return context;
 }
 

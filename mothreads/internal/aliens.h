@@ -8,11 +8,15 @@ namespace mothreads::internal {
 class ThreadContext;
 
 struct AlienHooks {
-  void (*adopted)(ThreadContext& context) = nullptr;  // it has a name already
-  void (*ended)(ThreadContext& context) = nullptr;    // not called for the main thread
+  void (*adopted)(ThreadContext& context);  // it has a name already
+  void (*ended)(ThreadContext& context);    // not called for the main thread
 };
 
-void set_alien_hooks(const AlienHooks& hooks);
+// The tree's, where a program has one: a weak symbol, since static objects of the program's may be made before any of the library's.
+extern const AlienHooks tree_hooks __attribute__((weak));
+
+// In a child of fork(): the calling thread is its main thread now.
+void forget_alien() noexcept;
 
 // The calling thread serves the library, in this scope: then() functions run on it, and nothing may block it.
 class LibraryThread {

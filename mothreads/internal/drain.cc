@@ -1,21 +1,42 @@
 #include "mothreads/internal/drain.h"
 
+#include <new>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/till.h"
 
 namespace mothreads::internal {
 
+namespace {
+
+constinit ForkPart part{.in_child = []() noexcept { Drain::instance().go_on_in_child(); }};
+
+}  // namespace
+
 Drain& Drain::instance() {
-  static Drain& drain = *new Drain;  // holds may be static objects
+  static Drain& drain = *[] {
+    auto* const made = new Drain;  // holds may be static objects
+    take_part_in_forks(part);
+    return made;
+  }();
   return drain;
 }
+
+namespace {
+
+// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
+[[maybe_unused]] const bool made_early = (Drain::instance(), true);
+
+}  // namespace
+
+void Drain::go_on_in_child() noexcept { new (this) Drain; }
 
 void Drain::add(Hold& hold) noexcept {
   TinyLock lock(mutex_);
@@ -26,6 +47,7 @@ void Drain::add(Hold& hold) noexcept {
 }
 
 void Drain::remove(Hold& hold) {
+  if (hold.born.is_left_behind()) return;
   {
     TinyLock lock(mutex_);
     (hold.older == nullptr ? oldest_ : hold.older->newer) = hold.newer;

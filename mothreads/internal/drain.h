@@ -10,15 +10,17 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
 namespace mothreads::internal {
 
 class MainNode;
 
-// What a drain waits for.
+// What a drain waits for. In a child of fork() one of the parent's holds up nothing.
 struct Hold {
   const std::string name;
+  const Born born{};
   Hold* older = nullptr;
   Hold* newer = nullptr;
 };
@@ -36,6 +38,9 @@ class Drain {
   void begin();
   // Called by the main node, before anybody is told to stop.
   void stop_begins(const MainNode& main);
+
+  // In the child of a fork(): the holds, and a drain that is under way, are the parent's.
+  void go_on_in_child() noexcept;
 
   // "\nthe drain waits for 2 holds: job 1, job 2", or nothing when there is no drain.
   std::string describe() const;

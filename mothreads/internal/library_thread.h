@@ -12,6 +12,10 @@
 
 namespace mothreads::internal {
 
+// On a thread of the library: the signals that its maker had blocked. What the program starts there is to have that mask, not the thread's
+// own. Null on all other threads.
+inline constinit thread_local const sigset_t* makers_mask = nullptr;
+
 // A thread in which no signal handler runs: those are for the program's own threads. `name` has at most 15 bytes. Throws
 // std::system_error, naming the thread, when the system refuses one.
 template <typename F>
@@ -24,7 +28,8 @@ std::thread start_without_signals(const char* name, F&& function) {
     ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
   } restore{before};
   try {
-    return std::thread([name, f = std::forward<F>(function)]() mutable {
+    return std::thread([name, mask = makers_mask != nullptr ? *makers_mask : before, f = std::forward<F>(function)]() mutable {
+      makers_mask = &mask;
       pthread_setname_np(pthread_self(), name);
       f();
     });

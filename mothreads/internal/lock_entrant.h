@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/lock.h"
 
@@ -12,6 +13,7 @@ namespace mothreads {
 struct Lock::Entrant : internal::WaitNode {
   explicit Entrant(internal::Host* its_host) : host(its_host) {}
 
+  const internal::Born born;    // in a child of fork() those of the parent's never come
   internal::Host* const host;   // null for a thread to itself
   std::uint64_t came_at = 0;    // so often the lock had been taken
   bool is_urgent = false;       // nobody barges in before it any more

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
@@ -25,15 +26,16 @@
 namespace mothreads::internal {
 namespace {
 
+MainNode& root_node();
+
 constinit std::atomic<MainNode*> in_force{nullptr};
-pid_t owner = 0;
+constinit std::atomic<MainNode*> root{nullptr};
 
 bool on_os_main_thread() { return syscall(SYS_gettid) == getpid(); }
 
 // At exit(): what main() left running is stopped in order, and a failure that nobody took shows in the exit code.
-void end_process(int status, void* root_pointer) {
-  auto& root = *static_cast<MainNode*>(root_pointer);
-  if (getpid() != owner) return;  // a forked child has none of the threads
+void end_process(int status, void*) {
+  MainNode& the_root = root_node();
   const Context& context = Context::current();
   MainNode& main = main_node();  // another than the root when MainThread::run's function called exit()
   if (context.node != &main || !context.is_root) {
@@ -47,10 +49,10 @@ void end_process(int status, void* root_pointer) {
   if (!main.children().empty()) request_main_stop();
   main.end_children();
   main.mark_stopped();
-  if (&main != &root) {
+  if (&main != &the_root) {
     main.detach();
-    root.end_children();
-    root.mark_stopped();
+    the_root.end_children();
+    the_root.mark_stopped();
   }
   end_signal_thread();
   end_timers_and_log();
@@ -60,14 +62,39 @@ void end_process(int status, void* root_pointer) {
   }
 }
 
+MainNode& make_root() {
+  auto& node = *new MainNode("main", Signal("please_stop for main"), Clock::steady());
+  // release: pairs with the acquire in root_node().
+  root.store(&node, std::memory_order_release);
+  return node;
+}
+
+void go_on_in_child() noexcept;
+constinit ForkPart part{.rank = ForkPart::Rank::tree, .in_child = go_on_in_child};
+
 MainNode& root_node() {
-  static MainNode& root = []() -> MainNode& {
-    auto& node = *new MainNode("main", Signal("please_stop for main"), Clock::steady());
-    owner = getpid();
-    on_exit(end_process, &node);
+  static MainNode& first = []() -> MainNode& {
+    MainNode& node = make_root();
+    take_part_in_forks(part);
+    on_exit(end_process, nullptr);
     return node;
   }();
-  return root;
+  static_cast<void>(first);
+  return *root.load(std::memory_order_acquire);
+}
+
+// The root of a tree of its own, with nobody below it yet, is whoever called fork().
+void go_on_in_child() noexcept {
+  in_force.store(nullptr, std::memory_order_relaxed);
+  MainNode& node = make_root();
+  static_cast<void>(take_unclaimed_failures());  // they count in the parent
+  set_tills_ended(false);
+  forget_alien();
+  Context* const here = Context::current_or_null();
+  if (here == nullptr || here->simulation() != nullptr) return;
+  here->node = &node;
+  here->name = node.name().c_str();
+  node.set_context(here);
 }
 
 }  // namespace
@@ -156,15 +183,8 @@ void ended(ThreadContext& context) {
   node->mark_stopped();
 }
 
-// A program that has no more of the library than signals has no tree. Nobody makes threads before this is done but static
-// initialisers; the main thread may have been adopted by one.
-[[maybe_unused]] const bool installed = [] {
-  set_alien_hooks({.adopted = adopted, .ended = ended});
-  auto* here = static_cast<ThreadContext*>(Context::current_or_null());
-  if (here != nullptr && here->node == nullptr) adopted(*here);
-  return true;
-}();
-
 }  // namespace
+
+constinit const AlienHooks tree_hooks{.adopted = adopted, .ended = ended};
 
 }  // namespace mothreads::internal

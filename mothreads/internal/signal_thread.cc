@@ -9,11 +9,14 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
 
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/internal/aliens.h"
 #include "mothreads/contexts/thread_context.h"
@@ -35,7 +38,7 @@ constexpr std::array kSignals{SIGINT, SIGTERM};
 constinit std::atomic<int> pipe_in{-1};
 constinit std::atomic<int> first_signal{0};
 constinit std::atomic<int> signals_taken{0};
-constinit std::atomic<pid_t> owner{0};  // not a child that was forked and has neither the thread nor a pipe of its own
+constinit std::array<int, 2> pipe_ends{-1, -1};  // made once: a handler that was interrupted may still write there much later
 
 void tell(unsigned char what) {
   // A full pipe (64 KiB of signals) loses nothing that matters.
@@ -44,11 +47,6 @@ void tell(unsigned char what) {
 
 void handle(int number) {
   const int saved = errno;
-  if (owner.load(std::memory_order_relaxed) != getpid()) {
-    signal(number, SIG_DFL);
-    raise(number);
-    return;
-  }
   // Counted here, because the thread may be busy with the first.
   if (signals_taken.fetch_add(1, std::memory_order_relaxed) >= 2) end_suddenly(128 + number);
   tell(static_cast<unsigned char>(number));
@@ -58,30 +56,51 @@ void handle(int number) {
 class SignalThread {
  public:
   SignalThread() {
-    // One pipe for the life of the process: a handler that was interrupted may still write to it much later.
-    static const std::array<int, 2> ends = make_pipe();
-    pipe_out_ = ends[0];
-    pipe_in.store(ends[1], std::memory_order_release);
-    owner.store(getpid(), std::memory_order_relaxed);
+    if (pipe_ends[0] < 0) pipe_ends = make_pipe();
+    pipe_out_ = pipe_ends[0];
+    pipe_in.store(pipe_ends[1], std::memory_order_release);
     first_signal.store(0, std::memory_order_relaxed);
     signals_taken.store(0, std::memory_order_relaxed);
     thread_ = start_without_signals("signals", [this] { run(); });
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      is_taken_[i] = !is_to_stay_ignored(kSignals[i], before_[i]);
+      if (!is_taken_[i]) continue;
       struct sigaction action {};
       action.sa_handler = handle;
       action.sa_flags = SA_RESTART;
       sigemptyset(&action.sa_mask);
-      sigaction(kSignals[i], &action, &before_[i]);
+      sigaction(kSignals[i], &action, nullptr);
     }
   }
 
   ~SignalThread() {
-    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+    restore_handlers();
     tell(kEnd);
     thread_.join();
   }
 
+  void restore_handlers() noexcept {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) {
+      if (is_taken_[i]) sigaction(kSignals[i], &before_[i], nullptr);
+    }
+  }
+
  private:
+  // nohup, and a shell that runs a program in the background, ignore SIGINT so that a Ctrl-C for others leaves the program alone. SIGTERM is
+  // for this program, whoever has ignored it.
+  static bool is_to_stay_ignored(int number, const struct sigaction& before) {
+    return number == SIGINT && (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
+  }
+
+  // All other threads may have inherited a mask that blocks them.
+  static void unblock_signals() {
+    sigset_t taken;
+    sigemptyset(&taken);
+    for (const int number : kSignals) sigaddset(&taken, number);
+    pthread_sigmask(SIG_UNBLOCK, &taken, nullptr);
+  }
+
   static std::array<int, 2> make_pipe() {
     std::array<int, 2> ends;
     if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
@@ -91,8 +110,11 @@ class SignalThread {
   }
 
   void run() noexcept {
-    const LibraryThread here("signals");
+    const LibraryThread thread("signals");
+    unblock_signals();
+    const Born here;
     while (serve()) {
+      if (here.is_left_behind()) end_forked_process();  // a then() function has called fork(), and has returned in the child
     }
   }
 
@@ -160,11 +182,27 @@ class SignalThread {
   bool watches_stdin_ = false;
   std::string line_;
   std::array<struct sigaction, kSignals.size()> before_{};
+  std::array<bool, kSignals.size()> is_taken_{};
   std::thread thread_;
 };
 
 constinit std::mutex life;
 constinit SignalThread* instance = nullptr;
+
+// A signal to the child is none to the parent: it does there what it did before the library took it.
+void go_on_in_child() noexcept {
+  new (&life) std::mutex;
+  if (SignalThread* const parents = std::exchange(instance, nullptr)) parents->restore_handlers();
+  pipe_in.store(-1, std::memory_order_relaxed);
+  for (int& end : pipe_ends) {
+    if (end >= 0) close(std::exchange(end, -1));
+  }
+  first_signal.store(0, std::memory_order_relaxed);
+  signals_taken.store(0, std::memory_order_relaxed);
+}
+
+constinit ForkPart part{.in_child = go_on_in_child};
+[[maybe_unused]] const bool takes_part = (take_part_in_forks(part), true);
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// SIGINT and SIGTERM, taken on a thread of the library's own. The handler only writes the signal's number into a pipe.
+// SIGINT and SIGTERM, taken on a thread of the library's own. The handler only writes the signal's number into a pipe. It runs on that
+// thread where all others block the signals. A SIGINT that is ignored when this begins stays ignored; SIGTERM is always taken.
 //
 //     first    the stop is announced (internal/drain.h): without a drain the main node is asked to stop at once
 //     second   a report says who has not stopped, and during a drain what holds it

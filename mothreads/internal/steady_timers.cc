@@ -1,5 +1,8 @@
 #include "mothreads/internal/steady_timers.h"
 
+#include <new>
+
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
 #include "mothreads/internal/aliens.h"
 #include "mothreads/internal/library_thread.h"
@@ -45,12 +48,23 @@ void SteadyTimers::end_thread() {
   running_.store(false, std::memory_order_release);
 }
 
+// The thread is not there, and may have been about to start or to end.
+void SteadyTimers::go_on_in_child() noexcept {
+  new (&thread_mutex_) std::mutex;
+  new (&thread_) std::thread;
+  running_.store(false, std::memory_order_relaxed);
+  ending_.store(false, std::memory_order_relaxed);
+  asleep_until_.store(0, std::memory_order_relaxed);
+}
+
 void SteadyTimers::run() noexcept {
-  const LibraryThread here(name_);
+  const LibraryThread thread(name_);
+  const Born here;
   // While the thread is awake it looks again before it sleeps, so nobody needs to wake it.
   asleep_until_.store(INT64_MIN, std::memory_order_seq_cst);
   while (!ending_.load(std::memory_order_acquire)) {
     const std::int64_t next = expire(steady_now());
+    if (here.is_left_behind()) end_forked_process();  // a then() function has called fork(), and has returned in the child
     const std::uint32_t word = wake_word_.load(std::memory_order_acquire);
     asleep_until_.store(next, std::memory_order_seq_cst);
     // A timer added since expire() looked may not have seen that store: look once more.

@@ -23,6 +23,7 @@ class SteadyTimers final : public TimerQueue {
 
  private:
   void added(std::int64_t when) override;
+  void go_on_in_child() noexcept override;
   void start_thread();
   void run() noexcept;
 

@@ -11,6 +11,8 @@
 #include "absl/cleanup/cleanup.h"
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/runtime.h"
@@ -36,7 +38,7 @@ namespace {
 // What a new thread takes over from the one that makes it.
 struct Inherited {
   Ref<ThreadNode> node;
-  std::shared_ptr<const std::string> log_extras;
+  std::shared_ptr<const LogExtras> log_extras;
 };
 
 }  // namespace
@@ -89,12 +91,13 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
     context.set_simulated();
     node->simulation_->begin_thread(context);
   } else {
-    pthread_setname_np(pthread_self(), node->name().substr(0, 15).c_str());  // the kernel takes 15 bytes
+    pthread_setname_np(pthread_self(), kernel_name(node->name()).data());
   }
   node->set_context(&context);
   try {
     node->call();
   } catch (abi::__forced_unwind&) {
+    if (node->is_left_behind()) throw;  // the child's only thread: the C library ends the process
     // pthread_exit or pthread_cancel: the C library insists on going on, after the thread has ended as any other.
     node->failure_ = std::make_exception_ptr(std::runtime_error(
         fmt::format("thread \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", node->name())));
@@ -103,8 +106,15 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   } catch (...) {
     node->failure_ = std::current_exception();
   }
+  if (node->is_left_behind()) node->end_in_child();
   finish(std::move(node), context);
   return nullptr;
+}
+
+// Its function has called fork(), and has ended in the child.
+void ThreadNode::end_in_child() {
+  if (failure_) internal::report_unclaimed_failure(kind(), name(), failure_);
+  end_forked_process();
 }
 
 void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
@@ -121,6 +131,7 @@ void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
 void ThreadNode::end() {
   phase_ = Phase::drops_function;
   drop_function();
+  if (is_left_behind()) end_forked_process();  // what the function captured has called fork() as it was destroyed
   phase_ = Phase::ends_children;
   end_children();
   phase_ = Phase::leaves;
@@ -135,6 +146,7 @@ void ThreadNode::end() {
     report_unclaimed_failure();
   }
   mark_stopped();
+  if (is_left_behind()) end_forked_process();  // likewise its result, or a then() function of `stopped`
   if (released || leaves_by_itself_) leave_to_parent();
 }
 
@@ -171,6 +183,7 @@ void ThreadNode::leave() {
 std::exception_ptr ThreadNode::take_failure() { return std::exchange(failure_, nullptr); }
 
 void ThreadNode::report_unclaimed_failure() {
+  if (is_left_behind()) return;
   const std::exception_ptr failure = take_failure();
   if (!failure) return;
   if (const Ref<Node> responsible = parent(); responsible && responsible->child_failed(name(), failure)) return;
@@ -178,6 +191,7 @@ void ThreadNode::report_unclaimed_failure() {
 }
 
 void ThreadNode::release() {
+  if (is_left_behind()) return;
   const bool is_in_end = is_in_its_end();
   bool ended = false;
   {
@@ -210,6 +224,7 @@ void ThreadNode::leave_to_parent() {
 }
 
 void ThreadNode::reap() {
+  if (is_left_behind()) return;
   // Not joined under the mutex: the thread itself takes it on its way out.
   OsThread mine = take_os_thread();
   // A then() function of its own `stopped` may join it: then somebody else has to.
@@ -228,6 +243,9 @@ OsThread ThreadNode::take_os_thread() {
 }
 
 Ended ThreadNode::wait_stopped(const Until& until) const {
+  if (is_left_behind()) {
+    throw Misuse(fmt::format("thread \"{}\" runs in the process that made this one by fork(), which alone can join it", name()));
+  }
   if (stopped() || is_in_its_end()) return Why::ready;
   const Context& me = Context::current();
   if (me.node != nullptr && me.node->is_below(*this)) {

@@ -43,7 +43,8 @@ class ThreadNode : public Node {
   bool is_home_for_new() const override;
   void step_out(const Node& group) override;
 
-  // Waits until it has stopped. Throws Misuse when the caller is this thread or runs below it, which would wait for ever.
+  // Waits until it has stopped. Throws Misuse when the caller is this thread or runs below it, which would wait for ever, and in a child of
+  // fork() for a thread of the parent's.
   Ended wait_stopped(const Until& until) const;
 
  protected:
@@ -59,6 +60,7 @@ class ThreadNode : public Node {
  private:
   static void* entry(void* node);
   static void finish(Ref<ThreadNode> node, ThreadContext& context);
+  [[noreturn]] void end_in_child();
   void end();
 
   // A thread that nobody joins cannot join itself: as its last act it leaves its OS thread to its parent and joins the one that it

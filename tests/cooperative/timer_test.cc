@@ -452,7 +452,7 @@ TEST_F(TimerTest, WhoResetsItLeavesNoLogExtrasWithIt) {
     pass(absl::Milliseconds(10));
   });
   ASSERT_THAT(lines.with("called"), SizeIs(1));
-  EXPECT_EQ(lines.with("called")[0].extras, "");
+  EXPECT_EQ(mothreads::log::to_string(lines.with("called")[0].extras), "");
 }
 
 TEST_F(TimerTest, ACallMayLeaveItsDestructionToAFiberOfItsOwn) {
@@ -490,7 +490,7 @@ TEST_F(TimerTest, ItsCallsCarryTheLogExtrasAndTheStackOfWhoMadeIt) {
     pass(absl::Milliseconds(20));
   });
   ASSERT_THAT(lines.with("called"), SizeIs(1));
-  EXPECT_EQ(lines.with("called")[0].extras, "port=7");
+  EXPECT_EQ(mothreads::log::to_string(lines.with("called")[0].extras), "port=7");
 }
 
 TEST_F(TimerTest, AnotherThreadIsRefusedBeforeAnythingChanges) {

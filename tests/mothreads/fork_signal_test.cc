@@ -11,7 +11,7 @@
 namespace mothreads {
 namespace {
 
-TEST(Fork, SignalToTheChildDoesNotStopTheParent) {
+TEST(ForkSignalTest, SignalToTheChildDoesNotStopTheParent) {
   const int code = MainThread::run([](Signal please_stop) {
     const pid_t child = fork();
     if (child == 0) {

@@ -1,18 +1,26 @@
-// A forked child has none of the library's threads: it ends as if there were no library, and leaves its parent alone.
+// What a child of fork() may do: everything, from a clean state. docs/process_edges.md has the contract.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string>
 
 #include "absl/time/time.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "tests/support/program.h"
 
 namespace mothreads {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Program;
 
 int status_of(pid_t child) {
   int status = 0;
@@ -20,7 +28,7 @@ int status_of(pid_t child) {
   return status;
 }
 
-TEST(Fork, ChildMayExitWhileThreadsRun) {
+TEST(ForkTest, ChildMayExitWhileThreadsRun) {
   Till pending(absl::Hours(1));  // so that there is a timer thread, too
   Signal running;
   auto thread = Thread::run("busy", [&](Signal please_stop) {
@@ -34,6 +42,94 @@ TEST(Fork, ChildMayExitWhileThreadsRun) {
   const int status = status_of(child);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+// What the program said, when it has ended well.
+std::string output_of(const char* scenario) {
+  Program program("fork_program", {scenario});
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  return program.output();
+}
+
+int times(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(ForkTest, AChildMayRunAServiceAfterItsParentHasLogged) {
+  EXPECT_THAT(output_of("service"), AllOf(HasSubstr("[main] in the child\n"), HasSubstr("child: exit 0\n")));
+}
+
+TEST(ForkTest, ALineOfAChildIsFlushed) {
+  const std::string output = output_of("flush");
+  EXPECT_THAT(output, AllOf(HasSubstr("] in the child\n"), HasSubstr("child: exit 0\n")));
+  EXPECT_EQ(times(output, "starting"), 1);
+}
+
+TEST(ForkTest, ATillOfAChildGoes) {
+  EXPECT_THAT(output_of("till"), AllOf(HasSubstr("the till has gone\n"), HasSubstr("child: exit 0\n")));
+}
+
+// Joined there, it says why not; stopped, released or destroyed, nothing is waited for.
+TEST(ForkTest, HandlesThatGoOutOfScopeInAChildWaitForNobody) {
+  EXPECT_EQ(output_of("handles"),
+            "not alive\n"
+            "thread \"thread\" runs in the process that made this one by fork(), which alone can join it\n"
+            "child: exit 0\n"
+            "alive\n");
+}
+
+TEST(ForkTest, AnExceptionInAChildPassesTheParentsHandles) { EXPECT_EQ(output_of("throws"), "in the child\nchild: exit 5\n"); }
+
+// The thread that forks is the child's main thread; with its function the child ends, in order.
+TEST(ForkTest, AThreadThatForksIsTheChildsMainThread) {
+  EXPECT_EQ(output_of("thread"), "main has 0 children\ntold to stop\nchild: exit 0\n");
+}
+
+TEST(ForkTest, AThreadThatForksAndThrowsInTheChildGivesItAnExitCode) {
+  EXPECT_THAT(output_of("thread throws"),
+              AllOf(HasSubstr("Problem in thread \"worker\", which nobody joined: no bread\n"), HasSubstr("child: exit 111\n")));
+}
+
+TEST(ForkTest, AThreadThatTheLibraryDoesNotKnowMayFork) { EXPECT_THAT(output_of("unknown thread"), HasSubstr("child: exit 3\n")); }
+
+TEST(ForkTest, AThenFunctionOnAThreadOfTheLibraryMayFork) {
+  EXPECT_THAT(output_of("then"), AllOf(HasSubstr("SIGTERM is not blocked\n"), HasSubstr("the child logs\n"), HasSubstr("child: exit 0\n")));
+}
+
+TEST(ForkTest, ASinkOfTheLogMayFork) { EXPECT_THAT(output_of("sink"), HasSubstr("child: exit 0\n")); }
+
+TEST(ForkTest, InsideRunAChildEndsWithTheFunction) { EXPECT_EQ(output_of("inside run"), "child: exit 4\nnot told to stop\n"); }
+
+TEST(ForkTest, AChildIsStoppedBySigtermAndItsParentIsNot) {
+  EXPECT_THAT(output_of("SIGTERM"), AllOf(HasSubstr("the child stops\n"), HasSubstr("child: exit 6\nnot told to stop\n")));
+}
+
+TEST(ForkTest, AChildMayForkAgain) {
+  const std::string output = output_of("grandchild");
+  EXPECT_THAT(output, HasSubstr("child: exit 2\n"));
+  EXPECT_THAT(output, HasSubstr("child: exit 1\n"));
+  for (const char* line : {"the parent logs", "the child logs", "the grandchild logs", "the child again logs", "the parent again logs"}) {
+    EXPECT_EQ(times(output, line), 1) << line << "\n" << output;
+  }
+}
+
+TEST(ForkTest, AChildMayRunAnotherProgram) { EXPECT_EQ(output_of("exec"), "executed\nchild: exit 9\n"); }
+
+TEST(ForkTest, NoMutexOfTheLibraryStaysLockedInAChild) { EXPECT_EQ(output_of("busy"), "40 of 40 children were good\n"); }
+
+TEST(ForkTest, HoldsOfTheParentDoNotHoldUpTheDrainOfAChild) {
+  EXPECT_EQ(output_of("drain"), "draining\nnot told to stop\ntold to stop\nchild: exit 0\nnot draining\n");
+}
+
+TEST(ForkTest, FunctionsOfAThreadsEndMayFork) {
+  EXPECT_EQ(output_of("thread's end"), "in the child\nchild: exit 0\nin the child\nchild: exit 0\nthe parent goes on\n");
+}
+
+TEST(ForkTest, AStopDeadlineOfTheParentIsNoneInTheChildWhichHasItsOwn) {
+  EXPECT_THAT(output_of("deadline"), AllOf(HasSubstr("\"stuck\" was told to stop and did not"), HasSubstr("child: exit 113\n"),
+                                           Not(HasSubstr("\"slow\" was told to stop"))));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -36,6 +37,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 
 // --- lines ---------------------------------------------------------------------------------------------------------------
 
@@ -52,7 +54,7 @@ TEST(LogTest, ALineSaysWhatWasLoggedByWhomAndWhen) {
   EXPECT_EQ(logged[0].level, log::Level::warning);
   EXPECT_EQ(logged[0].text, "3 loaves of bread");
   EXPECT_EQ(logged[0].context, "baker");
-  EXPECT_EQ(logged[0].extras, "");
+  EXPECT_THAT(logged[0].extras, IsEmpty());
   EXPECT_GE(logged[0].unix_nanoseconds, before);
   EXPECT_LE(logged[0].unix_nanoseconds, after);
 }
@@ -278,6 +280,93 @@ TEST(LogFileTest, LinesAreAppended) {
   std::remove(path.c_str());
 }
 
+std::string content_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// What the child of a death test logged to a file, and whether stderr got it, too.
+template <typename Act>
+std::string logged_to_file(const std::string& name, log::ToStderr to_stderr, const char* on_stderr, Act act) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const std::string path = ::testing::TempDir() + name;
+  if (!::testing::internal::InDeathTestChild()) std::remove(path.c_str());  // the child runs these lines, too
+  EXPECT_EXIT(
+      {
+        log::to_file(path, to_stderr);
+        act();
+        log::flush();
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(0), on_stderr);
+  std::string content = content_of(path);
+  std::remove(path.c_str());
+  return content;
+}
+
+TEST(LogFileTest, AFileInsteadOfStderrLeavesThatEmpty) {
+  EXPECT_THAT(logged_to_file("log_test_instead.txt", log::ToStderr::no, "^$", [] { log::info("quiet"); }), HasSubstr("] quiet\n"));
+  EXPECT_THAT(logged_to_file("log_test_also.txt", log::ToStderr::yes, "loud", [] { log::info("loud"); }), HasSubstr("] loud\n"));
+}
+
+// One record is one line, and what is behind a newline of a text cannot be taken for another.
+TEST(LogFileTest, WhateverIsLoggedARecordStaysOne) {
+  const std::string content = logged_to_file("log_test_forged.txt", log::ToStderr::no, "^$", [] {
+    Thread::run("a\nname\x1b[2J", [](Signal) {
+      log::Extra extra("k\ney", "2026-01-01 00:00:00.000 error [main] forged\n");
+      log::Extra quoted("said", "\"yes\" = no");
+      log::Extra plain("plain", "17");
+      log::info("first\n2026-01-01 00:00:00.000 error [main] forged\rtab\there\x07 caf\xc3\xa9 cut \xc3");
+    }).join();
+  });
+  EXPECT_THAT(content, ::testing::EndsWith(" info [a\\nname\\x1b[2J] first\n"
+                                           "    | 2026-01-01 00:00:00.000 error [main] forged\\rtab\\there\\x07 caf\xc3\xa9 cut \\xc3"
+                                           " k\\ney=\"2026-01-01 00:00:00.000 error [main] forged\\n\" said=\"\\\"yes\\\" = no\" plain=17\n"));
+  EXPECT_EQ(std::count(content.begin(), content.end(), '\n'), 2);
+}
+
+TEST(LogFileTest, ASinkGetsEverythingAsItWasLogged) {
+  LogLines lines;
+  log::Extra extra("k", "a\nb");
+  log::info("c\nd");
+  const auto logged = lines.take();
+  ASSERT_EQ(logged.size(), 1U);
+  EXPECT_EQ(logged[0].text, "c\nd");
+  EXPECT_THAT(logged[0].extras, ElementsAre(Pair("k", "a\nb")));
+}
+
+// --- JSON ----------------------------------------------------------------------------------------------------------------
+
+TEST(LogJsonTest, EachLineIsOneOfJson) {
+  const std::string path = ::testing::TempDir() + "log_test_lines.json";
+  std::remove(path.c_str());
+  log::set_sink(log::json_lines(path));
+  {
+    log::Extra outer("client", "17");
+    log::Extra inner("client", "\"18\"\n");
+    log::Extra other("path", "C:\\tmp");
+    log::warning("it's\nhere\x01 caf\xc3\xa9 cut \xc3");
+  }
+  log::info("second");
+  log::set_sink({});
+  const std::string content = content_of(path);
+  std::remove(path.c_str());
+  EXPECT_THAT(content, ::testing::MatchesRegex(
+      "\\{\"time\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z\",\"level\":\"warning\",\"context\":\"[^\"]*\","
+      "\"text\":\"it's\\\\nhere\\\\u0001 caf\xc3\xa9 cut \\\\ufffd\","
+      "\"extras\":\\{\"client\":\"\\\\\"18\\\\\"\\\\n\",\"path\":\"C:\\\\\\\\tmp\"\\}\\}\n"
+      "\\{\"time\":[^\n]*\"text\":\"second\",\"extras\":\\{\\}\\}\n"));
+}
+
+TEST(LogJsonTest, AFileThatCannotBeOpenedIsNamed) {
+  try {
+    static_cast<void>(log::json_lines("/proc/no such folder/log.json"));
+    FAIL() << "it was opened";
+  } catch (const std::runtime_error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("/proc/no such folder/log.json"));
+  }
+}
+
 // --- what it waits for ---------------------------------------------------------------------------------------------------
 
 char state_of(long thread_id) {
@@ -331,7 +420,7 @@ TEST(LogExtraTest, ThreadsInheritACopyAndWhatTheyAddDoesNotComeBack) {
   }
   log::info("parent, outside");
   std::map<std::string, std::string> extras;
-  for (const log::Line& line : lines.take()) extras[line.text] = line.extras;
+  for (const log::Line& line : lines.take()) extras[line.text] = log::to_string(line.extras);
   EXPECT_EQ(extras["child, before"], "request=17");
   EXPECT_EQ(extras["child, inside"], "request=17 step=2");
   EXPECT_EQ(extras["parent, inside"], "request=17");
@@ -348,8 +437,8 @@ TEST(LogExtraTest, TheyNest) {
   log::info("outer");
   const auto logged = lines.take();
   ASSERT_EQ(logged.size(), 2U);
-  EXPECT_EQ(logged[0].extras, "a=1 b=2");
-  EXPECT_EQ(logged[1].extras, "a=1");
+  EXPECT_THAT(logged[0].extras, ElementsAre(Pair("a", "1"), Pair("b", "2")));
+  EXPECT_THAT(logged[1].extras, ElementsAre(Pair("a", "1")));
 }
 
 TEST(LogExtraTest, AChildKeepsItsCopyWhenTheParentsScopeHasEnded) {
@@ -367,7 +456,7 @@ TEST(LogExtraTest, AChildKeepsItsCopyWhenTheParentsScopeHasEnded) {
   child.join();
   const auto logged = lines.take();
   ASSERT_EQ(logged.size(), 1U);
-  EXPECT_EQ(logged[0].extras, "a=1");
+  EXPECT_THAT(logged[0].extras, ElementsAre(Pair("a", "1")));
 }
 
 // The original's test_context_loggers: the extras of two threads never mix.
@@ -385,7 +474,7 @@ TEST(LogExtraTest, ThoseOfTwoThreadsNeverMix) {
   join_all(threads);
   const auto logged = lines.take();
   EXPECT_EQ(logged.size(), 200U);
-  for (const log::Line& line : logged) EXPECT_EQ(line.extras, "who=" + line.context);
+  for (const log::Line& line : logged) EXPECT_EQ(log::to_string(line.extras), "who=" + line.context);
 }
 
 // --- what an exception says ----------------------------------------------------------------------------------------------

@@ -382,7 +382,7 @@ TEST_F(ThreadTest, LogExtrasAreInheritedAsACopy) {
   const auto line = [&](std::string_view text) {
     const auto lines = log.with(text);
     EXPECT_THAT(lines, SizeIs(1)) << text;
-    return lines.empty() ? std::string() : lines[0].context + ": " + lines[0].extras;
+    return lines.empty() ? std::string() : lines[0].context + ": " + log::to_string(lines[0].extras);
   };
   EXPECT_EQ(line("in the child"), "child: request=7 part=a");
   EXPECT_EQ(line("in the parent"), "main: request=7");

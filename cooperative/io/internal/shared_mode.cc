@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <new>
 
 #include <fmt/core.h>
 
@@ -22,6 +23,12 @@ constexpr int kAreSame = 1024 + 3;
 
 constinit TinyMutex list_mutex;
 constinit SharedMode* all = nullptr;  // of the process; guarded by the mutex
+constinit mothreads::internal::ForkPart part{
+    .prepare = []() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { list_mutex.lock(); },
+    .in_parent = []() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { list_mutex.unlock(); },
+    .in_child = []() noexcept { new (&list_mutex) TinyMutex; },
+};
+[[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(part), true);
 
 // Whether both are of one open(). Where the kernel does not say: of one file.
 bool share_flags(int a, int b) {
@@ -49,7 +56,7 @@ SharedMode::~SharedMode() {
   SharedMode** place = &all;
   while (*place != this) place = &(*place)->next_;
   *place = next_;
-  if (!restores_) return;
+  if (!restores_ || born_.is_left_behind()) return;  // the parent is still at it, and gives it back
   for (SharedMode* other = all; other != nullptr; other = other->next_) {
     if (!share_flags(descriptor_, other->descriptor_)) continue;
     other->restores_ = true;

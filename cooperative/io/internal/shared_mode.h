@@ -3,6 +3,8 @@
 // O_NONBLOCK of a descriptor that others may have, too: a terminal or a pipe that was inherited. The flag belongs to what was opened, not
 // to the descriptor, so that it shows in a parent, in a shell, and in whatever else has it.
 
+#include "mothreads/contexts/fork.h"
+
 namespace cooperative::internal {
 
 class SharedMode {
@@ -16,6 +18,7 @@ class SharedMode {
   SharedMode& operator=(const SharedMode&) = delete;
 
  private:
+  const mothreads::internal::Born born_;
   const int descriptor_;
   bool restores_ = false;  // guarded by the mutex of the list
   SharedMode* next_ = nullptr;  // likewise
