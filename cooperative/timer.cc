@@ -189,14 +189,14 @@ void Timer::set(std::int64_t nanoseconds) {
   } else if (nanoseconds == kForEver) {
     when = kNever;
   } else {
-    when = after(nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
+    when = after(core().now_for(nanoseconds), nanoseconds);
   }
 }
 
 void Timer::set_with_extras(std::int64_t nanoseconds) {
   extras().period = nanoseconds;
   const bool is_cores = &clock() == &core().clock();
-  when = nanoseconds == kForEver ? kNever : after(!is_cores ? clock().now() : nanoseconds > 0 ? core().not_before_now() : core().not_after_now(), nanoseconds);
+  when = nanoseconds == kForEver ? kNever : after(is_cores ? core().now_for(nanoseconds) : clock().now(), nanoseconds);
 }
 
 const mothreads::Clock& Timer::clock() const {

@@ -59,10 +59,10 @@ bool SchedulerCore::set_limit(RoomForLimit& room, WaitNode& node, const Until& u
   const std::optional<absl::Duration> duration = until.only_duration();
   if (!duration || *duration <= absl::ZeroDuration() || running_->context->clock != clock_) return false;
   std::int64_t when = 0;
-  const std::int64_t now = not_before_now().time_since_epoch().count();
-  if (__builtin_add_overflow(now, absl::ToInt64Nanoseconds(*duration), &when)) return false;
+  const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(*duration);
+  if (__builtin_add_overflow(now_for(nanoseconds).time_since_epoch().count(), nanoseconds, &when)) return false;
   wheel_->add(*new (&room.limit) TimeLimit(node), when);
-  if (when - now < kSoon) [[unlikely]] expect_soon(when);
+  if (nanoseconds < kSoon) [[unlikely]] expect_soon(when);
   return true;
 }
 

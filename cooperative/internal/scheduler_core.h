@@ -234,8 +234,15 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool lives(std::uint64_t life) const noexcept { return this->life() == life; }
   // The time of its clock, or a little later.
   mothreads::Instant not_before_now() noexcept { return near_clock_.not_before_now(*clock_); }
-  // A time that has come already, for what is due at its call.
-  mothreads::Instant not_after_now() const noexcept { return near_clock_.not_after_now(*clock_); }
+  // From where a limit, or a timer, of so many nanoseconds counts. What is due at its call counts from a time that has come already. What is
+  // due soon counts from the clock itself: the near clock may be late by more than that.
+  mothreads::Instant now_for(std::int64_t nanoseconds) noexcept {
+    if (nanoseconds <= 0) return near_clock_.not_after_now(*clock_);
+    if (nanoseconds >= kSoon) [[likely]] return not_before_now();
+    const mothreads::Instant now = clock_->now();
+    not_before_now();  // add_near_timer() compares with the latest of these
+    return now;
+  }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
   // comes. `node` need not be armed. `verb` is a literal.

@@ -9,6 +9,8 @@
 // A part either takes its mutex before the fork() and gives it back in both processes, or makes the mutex anew in the child. The first is for
 // what goes on in the child and is guarded by short sections in which no foreign code runs; the second for everything else.
 
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -40,6 +42,10 @@ struct ForkPart {
 
 // `part` lives for ever. Called while static objects are made, or at the first use of what the part keeps.
 void take_part_in_forks(ForkPart& part);
+
+// From before the first part is told until after the last, the calling thread blocks all signals: a handler of the library that ran in the child
+// earlier would tell the parent. This is the mask that the child's thread has then, instead of the one that it had. For in_child() only.
+void set_mask_of_child(const sigset_t& mask) noexcept;
 
 // In a child: what called fork() has returned to the library, which ends the process in order. `status` as for exit().
 [[noreturn]] void end_forked_process(int status = 0);

@@ -87,7 +87,7 @@ void ThreadContext::go_on_in_child() noexcept {
   if (here == nullptr) return;
   // The thread is the child's main thread now, also when it was one of the library's.
   here->must_not_block = false;
-  if (const sigset_t* const mask = std::exchange(makers_mask, nullptr)) pthread_sigmask(SIG_SETMASK, mask, nullptr);
+  if (const sigset_t* const mask = std::exchange(makers_mask, nullptr)) set_mask_of_child(*mask);
   if (ThreadContext* const thread = of(*here); thread != nullptr && thread->os_thread_id() != 0) {
     thread->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
   }

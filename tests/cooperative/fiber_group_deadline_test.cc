@@ -241,12 +241,12 @@ TEST_F(FiberGroupReportDeathTest, NamesTheMemberThatStillDoesNotEnd) {
       },
       ExitedWithCode(kExitDidNotStop),
       "not yet\n(.|\n)*\"workers\" was told to stop and did not by its deadline; who did not stop:\n"
-      "thread \"host\" waits for the end of group workers; please_stop was not given\n"
-      "    #0 (.|\n)*"
-      "\n  scheduler \"scheduler of host\"; please_stop was not given\n"
-      "    fiber \"workers\" is a FiberGroup\n"
-      "      fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given; it was cancelled\n"
-      "          #0 (.|\n)* waits_for_an_answer\n");
+      "    \\| thread \"host\" waits for the end of group workers; please_stop was not given\n"
+      "    \\|     #0 (.|\n)*"
+      "\n    \\|   scheduler \"scheduler of host\"; please_stop was not given\n"
+      "    \\|     fiber \"workers\" is a FiberGroup\n"
+      "    \\|       fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given; it was cancelled\n"
+      "    \\|           #0 (.|\n)* waits_for_an_answer\n");
 }
 
 }  // namespace

@@ -440,13 +440,13 @@ TEST_F(FiberReportDeathTest, WhoStillDoesNotEndIsNamedWithItsWaitAndItsStack) {
       },
       ExitedWithCode(kExitDidNotStop),
       "not yet\n(.|\n)*\"host\" was told to stop and did not by its deadline; who did not stop:\n"
-      "thread \"host\" waits for the end of fiber parent; please_stop was given\n"
-      "    #0 (.|\n)*"
-      "\n  scheduler \"scheduler of host\"; please_stop was given\n"
-      "    fiber \"parent\" waits for the end of fiber stubborn; please_stop was given; it was cancelled\n"
-      "        #0 (.|\n)*"
-      "\n      fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given; it was cancelled\n"
-      "          #0 (.|\n)* waits_for_what_never_comes\n");
+      "    \\| thread \"host\" waits for the end of fiber parent; please_stop was given\n"
+      "    \\|     #0 (.|\n)*"
+      "\n    \\|   scheduler \"scheduler of host\"; please_stop was given\n"
+      "    \\|     fiber \"parent\" waits for the end of fiber stubborn; please_stop was given; it was cancelled\n"
+      "    \\|         #0 (.|\n)*"
+      "\n    \\|       fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given; it was cancelled\n"
+      "    \\|           #0 (.|\n)* waits_for_what_never_comes\n");
 }
 
 TEST_F(FiberReportDeathTest, AFiberThatBlocksItsThreadIsNamedAndThoseThatItKeepsWaiting) {
@@ -470,10 +470,10 @@ TEST_F(FiberReportDeathTest, AFiberThatBlocksItsThreadIsNamedAndThoseThatItKeeps
       },
       ExitedWithCode(kExitDidNotStop),
       "thread \"host\" waits for the end of fiber blocks; please_stop was given\n"
-      "    #0 (.|\n)*"
-      "\n    fiber \"yields\" (has not begun|is ready to run)(.|\n)*"
-      "\n    fiber \"blocks\" runs; please_stop was not given\n"
-      "        #0 (.|\n)* blocks_its_thread\n(.|\n)*"
+      "    \\|     #0 (.|\n)*"
+      "\n    \\|     fiber \"yields\" (has not begun|is ready to run)(.|\n)*"
+      "\n    \\|     fiber \"blocks\" runs; please_stop was not given\n"
+      "    \\|         #0 (.|\n)* blocks_its_thread\n(.|\n)*"
       "\n      fiber \"unborn\" has not begun(.|\n)*The process ends with exit code 113");
 }
 
@@ -502,7 +502,7 @@ TEST_F(FiberReportDeathTest, OfManyFibersItNamesSomeAndSaysHowFarTheStopCame) {
         clock.advance(kDefaultStopDeadline);
         clock.advance(kUnwindGrace);
       },
-      ExitedWithCode(kExitDidNotStop), "\n    and 51 more fibers\n    fibers: 1,200 of 1,350 ended\n");
+      ExitedWithCode(kExitDidNotStop), "\n    \\|     and 51 more fibers\n    \\|     fibers: 1,200 of 1,350 ended\n");
 }
 
 TEST_F(FiberReportDeathTest, AFibersOwnStopIsReportedUnderItsName) {
@@ -522,8 +522,8 @@ TEST_F(FiberReportDeathTest, AFibersOwnStopIsReportedUnderItsName) {
       },
       ExitedWithCode(kExitDidNotStop),
       "\"stubborn\" was told to stop and did not by its deadline; who did not stop:\n"
-      "thread \"host\" waits for the end of fiber stubborn; please_stop was not given\n(.|\n)*"
-      "\n    fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given");
+      "    \\| thread \"host\" waits for the end of fiber stubborn; please_stop was not given\n(.|\n)*"
+      "\n    \\|     fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given");
 }
 
 TEST_F(FiberReportDeathTest, WhoSwallowsEveryCancellationIsReported) {
@@ -545,7 +545,7 @@ TEST_F(FiberReportDeathTest, WhoSwallowsEveryCancellationIsReported) {
         clock.advance(kDefaultStopDeadline);
         clock.advance(kUnwindGrace);
       },
-      ExitedWithCode(kExitDidNotStop), "\n    fiber \"swallows\" runs; it was cancelled\n");
+      ExitedWithCode(kExitDidNotStop), "\n    \\|     fiber \"swallows\" runs; it was cancelled\n");
 }
 
 TEST_F(FiberReportDeathTest, TheEndOfTheMainThreadHasADeadlineToo) {
@@ -567,7 +567,7 @@ TEST_F(FiberReportDeathTest, TheEndOfTheMainThreadHasADeadlineToo) {
       },
       ExitedWithCode(kExitDidNotStop),
       "\"scheduler of main\" was told to stop(.|\n)*"
-      "\n  fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given");
+      "\n    \\|   fiber \"stubborn\" waits for signal the answer that never comes; please_stop was given");
 }
 
 TEST_F(FiberStoppingTest, AReportShowsAHundredAndCountsTheRest) {

@@ -314,12 +314,13 @@ TEST_F(MainThreadTest, TheSignalsHandlersAreRestored) {
     sigaction(number, nullptr, &action);
     return action.sa_handler;
   };
-  signal(SIGINT, SIG_IGN);
+  const auto own_handler = [](int) {};
+  signal(SIGINT, own_handler);
   MainThread::run([&](Signal) {
-    EXPECT_NE(handler_of(SIGINT), SIG_IGN);
+    EXPECT_NE(handler_of(SIGINT), static_cast<sighandler_t>(own_handler));
     EXPECT_NE(handler_of(SIGTERM), SIG_DFL);
   });
-  EXPECT_EQ(handler_of(SIGINT), SIG_IGN);
+  EXPECT_EQ(handler_of(SIGINT), static_cast<sighandler_t>(own_handler));
   EXPECT_EQ(handler_of(SIGTERM), SIG_DFL);
   MainThread::run([&](Signal) { EXPECT_EQ(handler_of(SIGTERM), SIG_DFL); }, {.take_signals = false});
   signal(SIGINT, SIG_DFL);

@@ -266,8 +266,8 @@ TEST_F(StoppingDeathTest, TheReportShowsTheTreeAndWhoWasNotTold) {
       },
       ExitedWithCode(kExitDidNotStop),
       "group \"workers\"; please_stop was given\n"
-      "  thread \"blocks the others\" waits for signal never, [^\n]*; please_stop was given\n(.|\n)*"
-      "\n  thread \"patient\" waits for signal never, [^\n]*; please_stop was not given\n");
+      "    \\|   thread \"blocks the others\" waits for signal never, [^\n]*; please_stop was given\n(.|\n)*"
+      "\n    \\|   thread \"patient\" waits for signal never, [^\n]*; please_stop was not given\n");
 }
 
 TEST_F(StoppingDeathTest, OfManyThreadsTheReportNamesSomeAndSaysHowFarTheStopCame) {
@@ -285,7 +285,7 @@ TEST_F(StoppingDeathTest, OfManyThreadsTheReportNamesSomeAndSaysHowFarTheStopCam
         for (const Thread& thread : polite) thread.stopped().wait();
         clock.advance(kDefaultStopDeadline);
       },
-      ExitedWithCode(kExitDidNotStop), "\nand 11 more\nthreads: 40 of 150 ended\nThe process ends");
+      ExitedWithCode(kExitDidNotStop), "\n    \\| and 11 more\n    \\| threads: 40 of 150 ended\n    \\| The process ends");
 }
 
 // --- whole programs -------------------------------------------------------------------------------------------------------
@@ -422,9 +422,9 @@ TEST_F(ProgramTest, WhoIgnoresPleaseStopIsNamedWithItsWaitAndItsStack) {
   program.send_signal(SIGTERM);
   EXPECT_EQ(program.wait(), kExitDidNotStop) << program.output();
   EXPECT_THAT(program.output(), HasSubstr("\"main\" was told to stop and did not by its deadline"));
-  EXPECT_THAT(program.output(), HasSubstr("\n  thread \"parent\" waits for signal stopped of stubborn, for "));
+  EXPECT_THAT(program.output(), HasSubstr("\n    |   thread \"parent\" waits for signal stopped of stubborn, for "));
   EXPECT_THAT(program.output(),
-              ContainsRegex("\n    thread \"stubborn\" waits for signal the answer that never comes, for [0-9.]+ s; "
+              ContainsRegex("\n    \\|     thread \"stubborn\" waits for signal the answer that never comes, for [0-9.]+ s; "
                             "please_stop was given\n"));
   EXPECT_THAT(program.output(), HasSubstr(" ignores_please_stop()\n"));
   EXPECT_THAT(program.output(), HasSubstr("The process ends with exit code 113"));

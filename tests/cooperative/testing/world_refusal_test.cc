@@ -172,10 +172,10 @@ TEST(WorldDeathTest, TheReportOfAStopNamesWhatEveryFiberWaitsOn) {
       },
       ::testing::ExitedWithCode(mothreads::kExitDidNotStop),
       "World seed 42\n(.|\n)*"
-      "thread \"server\" waits for the end of fiber stubborn; please_stop was given\n +#0 0x(.|\n)*"
-      "thread \"child of server\" pops from queue numbers; please_stop was given\n +#0 0x(.|\n)*"
-      "fiber \"stubborn\" waits for the end of fiber below; it was cancelled\n +#0 0x(.|\n)*"
-      "fiber \"below\" waits for signal saved; please_stop was given; it was cancelled\n +#0 0x");
+      "thread \"server\" waits for the end of fiber stubborn; please_stop was given\n    \\| +#0 0x(.|\n)*"
+      "thread \"child of server\" pops from queue numbers; please_stop was given\n    \\| +#0 0x(.|\n)*"
+      "fiber \"stubborn\" waits for the end of fiber below; it was cancelled\n    \\| +#0 0x(.|\n)*"
+      "fiber \"below\" waits for signal saved; please_stop was given; it was cancelled\n    \\| +#0 0x");
 }
 
 TEST(WorldDeathTest, AThreadFromOutsideThatWakesOneInsideIsRefused) {
