@@ -474,7 +474,7 @@ TEST_F(FiberReportDeathTest, AFiberThatBlocksItsThreadIsNamedAndThoseThatItKeeps
       "\n    \\|     fiber \"yields\" (has not begun|is ready to run)(.|\n)*"
       "\n    \\|     fiber \"blocks\" runs; please_stop was not given\n"
       "    \\|         #0 (.|\n)* blocks_its_thread\n(.|\n)*"
-      "\n      fiber \"unborn\" has not begun(.|\n)*The process ends with exit code 113");
+      "\n    \\|       fiber \"unborn\" has not begun(.|\n)*The process ends with exit code 113");
 }
 
 TEST_F(FiberReportDeathTest, OfManyFibersItNamesSomeAndSaysHowFarTheStopCame) {
