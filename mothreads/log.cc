@@ -252,26 +252,26 @@ constinit std::atomic<Central*> instance{nullptr};
 constinit Central* parents = nullptr;  // whose destinations are the child's, too; guarded by the mutex
 constinit internal::TinyMutex making;
 
-constinit internal::ForkPart part{
-    .prepare =
-        []() noexcept {
-          making.lock();
-          if (Central* const here = instance.load(std::memory_order_relaxed)) here->hold_sink();
-        },
-    .in_parent =
-        []() noexcept {
-          if (Central* const here = instance.load(std::memory_order_relaxed)) here->leave_sink();
-          making.unlock();
-        },
-    .in_child =
-        []() noexcept {
-          if (Central* const here = instance.exchange(nullptr, std::memory_order_relaxed)) {
-            here->leave_sink();
-            parents = here;
-          }
-          new (&making) internal::TinyMutex;  // who slept on it is not here: nobody is to be woken
-        },
-};
+// Held from prepare() to one of the other two, which the analysis cannot see.
+void prepare_fork() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  making.lock();
+  if (Central* const here = instance.load(std::memory_order_relaxed)) here->hold_sink();
+}
+
+void go_on_in_parent() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (Central* const here = instance.load(std::memory_order_relaxed)) here->leave_sink();
+  making.unlock();
+}
+
+void go_on_in_child() noexcept {
+  if (Central* const here = instance.exchange(nullptr, std::memory_order_relaxed)) {
+    here->leave_sink();
+    parents = here;
+  }
+  new (&making) internal::TinyMutex;  // who slept on it is not here: nobody is to be woken
+}
+
+constinit internal::ForkPart part{.prepare = prepare_fork, .in_parent = go_on_in_parent, .in_child = go_on_in_child};
 constinit bool takes_part = false;  // guarded by the mutex
 
 Central& make_central() {

@@ -22,6 +22,8 @@ inline constinit std::atomic<std::uint32_t> fork_generation{0};
 // In which process an object was made.
 class Born {
  public:
+  Born() noexcept {}  // written out, so that a constant member may be one
+
   // True in a child, for what was made before the fork().
   bool is_left_behind() const noexcept { return generation_ != fork_generation.load(std::memory_order_relaxed); }
 
