@@ -24,6 +24,7 @@ def _precompiled_headers_impl(ctx):
         cc_toolchain = toolchain,
         source_file = _MAIN_FILE,
         output_file = output.path,
+        use_pic = True,
         user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ctx.attr.copts + includes + [
             "-fmodules-strict-decluse",
             "-fpch-instantiate-templates",
