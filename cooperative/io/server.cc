@@ -141,7 +141,7 @@ class Server::Serving {
            .parent = FiberParent(*group_).ref(),
            .starts_at_once = true},
           [this, place = Place(*this), serve = std::forward<Serve>(serve),
-           describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable __attribute__((no_sanitize("null"))) {
+           describe = std::forward<Describe>(describe)](const Signal& please_stop) mutable {
             place.begins();
             try {
               serve(please_stop);

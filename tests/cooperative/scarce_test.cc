@@ -10,7 +10,7 @@
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
-#include "tests/support/scarce_memory.h"
+#include "tests/support/failing_allocations.h"
 
 // Each allocation of each verb that takes a value fails in turn: it throws and nothing has happened, or it is done.
 

@@ -7,8 +7,8 @@
 
 #include "mothreads/queue.h"
 #include "mothreads/thread.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/queue_waits.h"
-#include "tests/support/scarce_memory.h"
 
 // Each allocation of each verb fails in turn: it throws and nothing has happened, or it is done.
 

@@ -40,11 +40,13 @@ void* __real__Znam(std::size_t size);
 void* __real__ZnwmRKSt9nothrow_t(std::size_t size, const std::nothrow_t& tag);
 void* __real__ZnamRKSt9nothrow_t(std::size_t size, const std::nothrow_t& tag);
 void* __real__ZnwmSt11align_val_t(std::size_t size, std::align_val_t align);
+void* __real__ZnamSt11align_val_t(std::size_t size, std::align_val_t align);
 void* __wrap__Znwm(std::size_t size);
 void* __wrap__Znam(std::size_t size);
 void* __wrap__ZnwmRKSt9nothrow_t(std::size_t size, const std::nothrow_t& tag);
 void* __wrap__ZnamRKSt9nothrow_t(std::size_t size, const std::nothrow_t& tag);
 void* __wrap__ZnwmSt11align_val_t(std::size_t size, std::align_val_t align);
+void* __wrap__ZnamSt11align_val_t(std::size_t size, std::align_val_t align);
 
 void* __wrap__Znwm(std::size_t size) {
   if (is_to_fail()) throw std::bad_alloc();
@@ -63,6 +65,10 @@ void* __wrap__ZnamRKSt9nothrow_t(std::size_t size, const std::nothrow_t& tag) {
 void* __wrap__ZnwmSt11align_val_t(std::size_t size, std::align_val_t align) {
   if (is_to_fail()) throw std::bad_alloc();
   return __real__ZnwmSt11align_val_t(size, align);
+}
+void* __wrap__ZnamSt11align_val_t(std::size_t size, std::align_val_t align) {
+  if (is_to_fail()) throw std::bad_alloc();
+  return __real__ZnamSt11align_val_t(size, align);
 }
 
 }  // extern "C"

@@ -3,6 +3,7 @@
 // Makes operator new of the calling thread throw std::bad_alloc, to see what a verb leaves behind when memory runs out.
 //
 //     fail_each_allocation([&] { signal.then(f); }, [&] { EXPECT_FALSE(signal); })
+//     with_each_allocation_failing([&](Scarce scarce) { Queue<int> queue; if (scarce([&] { queue.add(1); })) EXPECT_TRUE(queue.empty()); })
 //
 // What libraries that are linked dynamically allocate, the C++ library among them, and exceptions, do not fail.
 
@@ -45,6 +46,28 @@ inline std::uint64_t fail_each_allocation(absl::FunctionRef<void()> attempt, abs
     }
     left();
     if (!has_failed) return number;
+  }
+}
+
+// The same for what has to be made anew each time. `attempt` makes all that it uses, and calls `scarce` with what is to be tried: that gives
+// whether it threw std::bad_alloc. It may be called more than once, each time with the same allocation failing.
+using Scarce = absl::FunctionRef<bool(absl::FunctionRef<void()>)>;
+inline void with_each_allocation_failing(absl::FunctionRef<void(Scarce scarce)> attempt) {
+  for (std::uint64_t number = 0;; ++number) {
+    SCOPED_TRACE(::testing::Message() << "allocation " << number << " fails");
+    bool has_failed = false;
+    attempt([&](absl::FunctionRef<void()> verb) {
+      bool has_thrown = false;
+      FailAllocation failure(number);
+      try {
+        verb();
+      } catch (const std::bad_alloc&) {
+        has_thrown = true;
+      }
+      has_failed = failure.has_failed() || has_failed;
+      return has_thrown;
+    });
+    if (!has_failed || ::testing::Test::HasFailure()) return;
   }
 }
 

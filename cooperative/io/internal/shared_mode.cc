@@ -24,8 +24,8 @@ constexpr int kAreSame = 1024 + 3;
 constinit TinyMutex list_mutex;
 constinit SharedMode* all = nullptr;  // of the process; guarded by the mutex
 constinit mothreads::internal::ForkPart part{
-    .prepare = []() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { list_mutex.lock(); },
-    .in_parent = []() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { list_mutex.unlock(); },
+    .prepare = []() ABSL_NO_THREAD_SAFETY_ANALYSIS noexcept { list_mutex.lock(); },
+    .in_parent = []() ABSL_NO_THREAD_SAFETY_ANALYSIS noexcept { list_mutex.unlock(); },
     .in_child = []() noexcept { new (&list_mutex) TinyMutex; },
 };
 [[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(part), true);
