@@ -117,8 +117,6 @@ TEST(ForkTest, AChildMayForkAgain) {
 
 TEST(ForkTest, AChildMayRunAnotherProgram) { EXPECT_EQ(output_of("exec"), "executed\nchild: exit 9\n"); }
 
-TEST(ForkTest, NoMutexOfTheLibraryStaysLockedInAChild) { EXPECT_EQ(output_of("busy"), "40 of 40 children were good\n"); }
-
 TEST(ForkTest, HoldsOfTheParentDoNotHoldUpTheDrainOfAChild) {
   EXPECT_EQ(output_of("drain"), "draining\nnot told to stop\ntold to stop\nchild: exit 0\nnot draining\n");
 }
