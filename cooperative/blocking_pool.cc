@@ -260,11 +260,16 @@ __attribute__((no_sanitize("null"))) void BlockingPoolState::work(const Signal& 
     try {
       perform(*call, please_stop);
     } catch (abi::__forced_unwind&) {
+      if (born_.is_left_behind()) throw;
       call->failure_ = std::make_exception_ptr(
           std::runtime_error(fmt::format("a call of the pool \"{}\" was ended by pthread_exit() or pthread_cancel(): let it return", name_)));
       thread_goes();
       ended.go();
       throw;
+    }
+    if (born_.is_left_behind()) {  // the call has called fork(), and has ended in the child: all other calls are the parent's
+      if (call->failure_) mothreads::internal::report_unclaimed_failure("call of the pool", name_, call->failure_);
+      return;
     }
     {
       const TinyLock lock(mutex_);

@@ -260,7 +260,7 @@ bool CallbackQueue::State::run_next(internal::SpentCalls& spent) {
   if (call == nullptr) return false;
   SchedulerCore::may_be_interrupted(*mailbox_);
   internal::run_callback(*call, spent);
-  return true;
+  return !born_.is_left_behind();  // it has called fork(), and has ended in the child: all other calls are the parent's
 }
 
 // Cancelled with a callback, it leaves the rest to another, unless the scheduler ends.

@@ -64,6 +64,9 @@ FiberGroup::~FiberGroup() {
 }
 
 void FiberGroup::join(const mothreads::Until& until) {
+  if (place_->born.is_left_behind()) {
+    throw Misuse(fmt::format("FiberGroup \"{}\" was made before a fork(), and its members are in the parent: join it there", name()));
+  }
   SchedulerCore* its = core();
   if (its != nullptr) its->step_out(*place_);
   if (its != nullptr && its->runs_below(*place_->block)) {

@@ -24,6 +24,7 @@
 #include "cooperative/internal/home.h"
 #include "cooperative/internal/ready_descriptor.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/ring.h"
 #include "mothreads/contexts/tiny_mutex.h"
@@ -44,6 +45,7 @@ class ThreadedEventQueue {
   ThreadedEventQueue() = default;
   // Nobody may wait for it any more, or be about to leave a wait.
   ~ThreadedEventQueue() {
+    if (born_.is_left_behind()) return;  // a thread of the parent may be inside, or wait
     mothreads::internal::TinyLock lock(mutex_);
     if (waiters_.is_empty()) return;
     mothreads::internal::fatal_misuse("a ThreadedEventQueue was destroyed while somebody waits for it: let it outlive who waits");
@@ -210,6 +212,7 @@ class ThreadedEventQueue {
 
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  const mothreads::internal::Born born_;
   mothreads::internal::RingQueue<T> values_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
   internal::ReadyDescriptor descriptor_ ABSL_GUARDED_BY(mutex_);

@@ -50,7 +50,8 @@ class Central {
  public:
   Central() : outlet_(std::make_shared<Outlet>()) {}
   // In the child of a fork(): its destinations are the parent's.
-  explicit Central(const Central& parents) : sink_(parents.sink_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
+  explicit Central(const Central& parents)
+      : direct_(parents.direct_.load(std::memory_order_relaxed)), sink_(parents.sink_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
   Central& operator=(const Central&) = delete;
 
   void add(std::optional<Line> line) {
@@ -105,6 +106,7 @@ class Central {
 
   void to_file(const std::string& path, bool also_to_stderr) {
     flush();
+    const std::lock_guard one_at_a_time(changing_);
     std::shared_ptr<Outlet> replaced;
     {
       std::lock_guard lock(sink_mutex_);
@@ -241,6 +243,7 @@ class Central {
   std::atomic<bool> direct_{false};
 
   const internal::Born born_;
+  std::mutex changing_;    // held while a file is opened
   std::mutex sink_mutex_;  // guards the two pointers, not the sinks
   std::shared_ptr<const Sink> sink_;
   std::shared_ptr<Outlet> outlet_;
@@ -272,21 +275,24 @@ void go_on_in_child() noexcept {
 }
 
 constinit internal::ForkPart part{.prepare = prepare_fork, .in_parent = go_on_in_parent, .in_child = go_on_in_child};
-constinit bool takes_part = false;  // guarded by the mutex
+
+// Before there is anything that a child could miss.
+void take_part_in_forks() {
+  static const bool takes_part = (internal::take_part_in_forks(part), true);
+  static_cast<void>(takes_part);
+}
+[[maybe_unused]] const bool takes_part_early = (take_part_in_forks(), true);  // another's static object may have come first
 
 Central& make_central() {
-  {
-    const internal::TinyLock lock(making);
-    Central* made = instance.load(std::memory_order_relaxed);
-    if (made == nullptr) {
-      made = parents == nullptr ? new Central : new Central(*parents);
-      // release: pairs with the acquire in central().
-      instance.store(made, std::memory_order_release);
-    }
-    if (std::exchange(takes_part, true)) return *made;
+  take_part_in_forks();
+  const internal::TinyLock lock(making);
+  Central* made = instance.load(std::memory_order_relaxed);
+  if (made == nullptr) {
+    made = parents == nullptr ? new Central : new Central(*parents);
+    // release: pairs with the acquire in central().
+    instance.store(made, std::memory_order_release);
   }
-  internal::take_part_in_forks(part);
-  return *instance.load(std::memory_order_relaxed);
+  return *made;
 }
 
 Central& central() {

@@ -14,6 +14,7 @@
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/log.h"
 
 namespace cooperative {
@@ -103,7 +104,9 @@ HttpConnection::Next HttpConnection::serve_one() {
   if (const int status = check_head(); status != 0) return refuse(status, "a request that is not taken");
   prepare_body();
   if (options_.on_answer) asked_ = Clock::current().now();
+  const mothreads::internal::Born here;
   HttpResponse response = ask_handler();
+  if (here.is_left_behind()) mothreads::internal::end_forked_process();  // the handler has called fork(): the connection is the parent's
   return answer(response);
 }
 

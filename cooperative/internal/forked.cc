@@ -50,6 +50,7 @@ void SchedulerCore::end_forked_fiber() noexcept {
 void SchedulerCore::leave_if_others() noexcept {
   if (this == current_ || conductor_ != nullptr) return;
   life_.store(0, std::memory_order_relaxed);
+  is_left_behind = true;
   if (mailbox_ != nullptr) mailbox_->leave_behind();
 }
 
@@ -91,13 +92,14 @@ void SchedulerCore::leave_fibers_behind() noexcept {
       leave_behind(fiber);
     }
   }
-  // A group stays, without members, as long as its owner.
+  // To their owners groups are closed, as after the end of a scheduler.
   while (groups != nullptr) {
     FiberBlock& block = *std::exchange(groups, groups->next_free());
     block.group->members = 0;
     new (&block.group->failures) std::vector<std::pair<std::string, std::exception_ptr>>;  // they count in the parent
     make_anew(block.group->joiners);
-    link_child(block, nullptr);
+    block.group->block = nullptr;
+    block.group = nullptr;
   }
   fibers_ = finishing_ = 0;
 }

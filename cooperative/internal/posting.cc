@@ -156,6 +156,7 @@ void SchedulerCore::run_calls() {
   calls_fiber_ = &me;
   for (int count = 1; Call* call = calls_.pop_front(); ++count) {
     run_callback(*call, spent_);
+    if (me.is_root) return;       // it has called fork(), and has ended in the child
     if (me.is_cancelled) return;  // too late for that one, and not meant for the next
     if (count % kCallsPerTurn == 0) yield();
   }

@@ -24,6 +24,8 @@ int ReadyDescriptor::get(bool is_ready) {
     descriptor_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "cannot have a descriptor to poll");
     set(is_ready);
+  } else if (born_.is_left_behind()) {
+    change(is_ready);
   }
   return descriptor_;
 }

@@ -21,6 +21,7 @@ bool UnderWay::begin() noexcept {
 }
 
 void UnderWay::end() noexcept {
+  if (born_.is_left_behind()) return;  // another thread of the parent may have held the mutex
   Claimed waiting;
   {
     const TinyLock lock(mutex_);

@@ -17,6 +17,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/internal/turn.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -91,6 +92,7 @@ class TlsStream::Session {
   Why feed_while_sending(const Until& limit);
 
   internal::Home home_;
+  const mothreads::internal::Born born_;
   const TlsContext context_;
   const std::unique_ptr<Stream> owned_;
   Stream& below_;
@@ -173,6 +175,7 @@ TlsStream::Session::Session(const TlsContext& context, std::unique_ptr<Stream> o
 }
 
 TlsStream::Session::~Session() {
+  if (born_.is_left_behind()) return;  // a fiber of the parent may use it
   if (reading_.is_taken() || writing_.is_taken() || !stalled_.is_empty()) {
     mothreads::internal::fatal_misuse(
         fmt::format("{} was destroyed while a fiber uses it: close() it first, and wait for that fiber", name()));

@@ -12,6 +12,7 @@ namespace mothreads::internal {
 Context::Context() : clock(&Clock::steady()) {}
 
 bool Context::claim(std::uint64_t generation) noexcept {
+  if (host != nullptr && host->is_left_behind) [[unlikely]] return false;
   std::uint64_t word = word_.load(std::memory_order_relaxed);
   do {
     if (word >> kGenerationShift != generation || (word & kClaimed) != 0) return false;

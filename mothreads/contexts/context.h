@@ -110,7 +110,7 @@ class Context {
   // True for the one caller who wins wait `generation`; it must call finish() soon, whatever happens.
   bool claim(std::uint64_t generation) noexcept;
 
-  // Whether that is the last wait that it has begun.
+  // Whether that is the last wait that it has begun. Its host may be one that fork() has left behind all the same.
   bool is_in_wait(std::uint64_t generation) const noexcept {
     return word_.load(std::memory_order_relaxed) >> kGenerationShift == generation;
   }

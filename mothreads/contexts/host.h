@@ -39,6 +39,9 @@ class Host {
   // So many acts the running context has left in this turn.
   std::int32_t acts_left = 0;
 
+  // In a child of fork(): its thread is not there, and nobody wakes its contexts. Written before the child has a second thread.
+  bool is_left_behind = false;
+
   // Null where threads and time are real.
   virtual Simulation* simulation() noexcept { return nullptr; }
 

@@ -84,10 +84,10 @@ void ThreadContext::go_on_in_child() noexcept {
     if (context != here) context->leave_behind();
   }
   spinners.store(0, std::memory_order_relaxed);
-  if (here == nullptr) return;
-  // The thread is the child's main thread now, also when it was one of the library's.
-  here->must_not_block = false;
+  // The thread is the child's main thread now, also when it was one of the library's. That of the log has no context.
   if (const sigset_t* const mask = std::exchange(makers_mask, nullptr)) set_mask_of_child(*mask);
+  if (here == nullptr) return;
+  here->must_not_block = false;
   if (ThreadContext* const thread = of(*here); thread != nullptr && thread->os_thread_id() != 0) {
     thread->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
   }

@@ -87,7 +87,10 @@ void Drain::begin() {
     request_main_stop();
     return;
   }
-  const absl::Cleanup announced = [this] { release(); };
+  const Born here;
+  const absl::Cleanup announced = [this, here] {
+    if (!here.is_left_behind()) release();  // a function may have called fork(): the child has no drain
+  };
   if (time < absl::InfiniteDuration()) {
     const UseClock use(main.clock());
     // It goes early at the stop, and finds that the drain has ended.

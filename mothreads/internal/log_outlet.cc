@@ -14,10 +14,12 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <iterator>
 #include <new>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -92,6 +94,10 @@ void append_json(std::string& to, std::string_view text) {
       to += "\\n";
     } else if (size == 1 && (static_cast<unsigned char>(first) < 0x20 || first == 0x7f)) {
       fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(first));
+    } else if (size == 2 && first == '\xc2' && static_cast<unsigned char>(text[at + 1]) < 0xa0) {  // U+0080 to U+009F: controls
+      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[at + 1])));
+    } else if (text.substr(at, size) == "\u2028" || text.substr(at, size) == "\u2029") {  // which readers of JavaScript take for newlines
+      to += text[at + 2] == '\xa8' ? "\\u2028" : "\\u2029";
     } else {
       to += text.substr(at, size);
     }
@@ -100,8 +106,18 @@ void append_json(std::string& to, std::string_view text) {
   to += '"';
 }
 
-// What a value needs so that one can see where it ends.
-bool needs_quotes(std::string_view value) { return value.empty() || value.find_first_of(" =\"") != std::string_view::npos; }
+// In quotes where one could not see where it ends. Its own backslashes and quotes are then behind backslashes.
+void append_in_quotes(std::string& to, std::string_view text) {
+  if (!text.empty() && text.find_first_of(" =\"") == std::string_view::npos) return append_printable(to, text);
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  to += '"';
+  append_printable(to, escaped);
+  to += '"';
+}
 
 }  // namespace
 
@@ -116,18 +132,9 @@ void append_extras(std::string& to, const Extras& extras) {
   bool is_first = true;
   for (const auto& [key, value] : extras) {
     if (!std::exchange(is_first, false)) to += ' ';
-    append_printable(to, key);
+    append_in_quotes(to, key);
     to += '=';
-    if (!needs_quotes(value)) {
-      append_printable(to, value);
-      continue;
-    }
-    to += '"';
-    for (const char c : internal::printable(value)) {
-      if (c == '"') to += '\\';
-      to += c;
-    }
-    to += '"';
+    append_in_quotes(to, value);
   }
 }
 
@@ -147,12 +154,15 @@ std::string to_json(const Line& line) {
   json += R"(,"text":)";
   append_json(json, line.text);
   json += R"(,"extras":{)";
+  std::vector<std::string> names(line.extras.size());
+  for (std::size_t i = 0; i < names.size(); ++i) append_json(names[i], line.extras[i].first);
   bool is_first = true;
   for (auto extra = line.extras.begin(); extra != line.extras.end(); ++extra) {
-    // A name comes once: the innermost is in force.
-    if (std::any_of(extra + 1, line.extras.end(), [&](const auto& later) { return later.first == extra->first; })) continue;
+    // A name comes once, also of two that differ in bytes of no character: the innermost is in force.
+    const auto name = names.begin() + (extra - line.extras.begin());
+    if (std::find(name + 1, names.end(), *name) != names.end()) continue;
     if (!std::exchange(is_first, false)) json += ',';
-    append_json(json, extra->first);
+    json += *name;
     json += ':';
     append_json(json, extra->second);
   }
@@ -248,7 +258,8 @@ Outlet Outlet::remade() const {
 
 void Outlet::add_file(const std::string& path) {
   try {
-    files_.push_back(std::make_shared<File>(File{.path = path, .sink = make_file_sink(path)}));
+    // A child of fork() opens it again, maybe with another current folder.
+    files_.push_back(std::make_shared<File>(File{.path = std::filesystem::absolute(path).string(), .sink = make_file_sink(path)}));
   } catch (const spdlog::spdlog_ex& failed) {
     throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, failed.what()));
   }
@@ -264,6 +275,7 @@ void Outlet::write(const Line& line) {
   const spdlog::log_clock::time_point time{
       std::chrono::duration_cast<spdlog::log_clock::duration>(std::chrono::nanoseconds(line.unix_nanoseconds))};
   const spdlog::details::log_msg record(time, spdlog::source_loc{}, "mothreads", to_spdlog(line.level), text);
+  bool is_written = to_stderr_;
   if (to_stderr_) stderr_->log(record);
   for (const auto& each : files_) {
     File& file = *each;
@@ -271,11 +283,13 @@ void Outlet::write(const Line& line) {
     try {
       if (file.sink == nullptr) file.sink = make_file_sink(file.path);
       file.sink->log(record);
+      is_written = true;
     } catch (const spdlog::spdlog_ex& failed) {
       if (std::exchange(file.has_failed, true)) continue;
       std::fprintf(stderr, "mothreads: the log cannot write to \"%s\": %s\n", file.path.c_str(), failed.what());
     }
   }
+  if (!is_written) stderr_->log(record);  // no line is lost
 }
 
 }  // namespace mothreads::log

@@ -36,6 +36,7 @@ QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
 }
 
 QueueCore::~QueueCore() {
+  if (born_.is_left_behind()) return;  // a thread of the parent may be inside, or wait
   const bool waited_on = [this] {
     Both both(*this);
     return !producers_.is_empty() || !consumers_.is_empty();

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -126,6 +127,7 @@ class QueueCore {
   const bool unique_;
   const bool silent_;
   const bool allow_add_after_close_;
+  const Born born_;
   const std::size_t max_;
   mutable Signal closed_signal_ = NEVER;  // made when asked for, like the next
   mutable Signal drained_ = NEVER;        // closed and empty

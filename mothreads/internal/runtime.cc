@@ -71,20 +71,29 @@ MainNode& make_root() {
 
 void go_on_in_child() noexcept;
 constinit ForkPart part{.rank = ForkPart::Rank::tree, .in_child = go_on_in_child};
+constinit TinyMutex making;  // not the guard of a static object: a child that was born while another thread had it could not free it
+
+// Before there is anything that a child could miss.
+void take_part() {
+  static const bool takes_part = (take_part_in_forks(part), true);
+  static_cast<void>(takes_part);
+}
+[[maybe_unused]] const bool takes_part_early = (take_part(), true);  // another's static object may have come first
 
 MainNode& root_node() {
-  static MainNode& first = []() -> MainNode& {
-    MainNode& node = make_root();
-    take_part_in_forks(part);
-    on_exit(end_process, nullptr);
-    return node;
-  }();
-  static_cast<void>(first);
-  return *root.load(std::memory_order_acquire);
+  // acquire: pairs with the release in make_root().
+  if (MainNode* const made = root.load(std::memory_order_acquire)) return *made;
+  take_part();
+  const TinyLock lock(making);
+  if (MainNode* const made = root.load(std::memory_order_relaxed)) return *made;
+  on_exit(end_process, nullptr);
+  return make_root();
 }
 
 // The root of a tree of its own, with nobody below it yet, is whoever called fork().
 void go_on_in_child() noexcept {
+  new (&making) TinyMutex;  // who slept on it is not here: nobody is to be woken
+  if (root.load(std::memory_order_relaxed) == nullptr) return;
   in_force.store(nullptr, std::memory_order_relaxed);
   MainNode& node = make_root();
   static_cast<void>(take_unclaimed_failures());  // they count in the parent

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/internal/aftermath.h"
 #include "mothreads/internal/signal_state.h"
 #include "mothreads/log.h"
@@ -139,7 +140,9 @@ void SignalState::run_functions(Callback* callback) noexcept {
   }
   while (callback != nullptr) {
     Callback& ended = *callback;
+    const bool is_librarys = me.must_not_block;
     run_one(ended.run);
+    if (is_librarys && !me.must_not_block) end_forked_process();  // it has called fork(): the other functions are the parent's
     ended.run = nullptr;
     Claimed waiting_removers;
     {

@@ -40,12 +40,25 @@ constinit std::atomic<int> first_signal{0};
 constinit std::atomic<int> signals_taken{0};
 constinit std::array<int, 2> pipe_ends{-1, -1};  // made once: a handler that was interrupted may still write there much later
 
+constinit volatile pid_t owner = 0;  // whose signals these are
+
+// What the signals did before the library took them. Not of an object: a fork() may come while the SignalThread is made or destroyed.
+constinit std::array<struct sigaction, kSignals.size()> before{};
+constinit std::array<bool, kSignals.size()> is_taken{};
+
+void restore_handlers() noexcept {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    if (std::exchange(is_taken[i], false)) sigaction(kSignals[i], &before[i], nullptr);
+  }
+}
+
 void tell(unsigned char what) {
   // A full pipe (64 KiB of signals) loses nothing that matters.
   [[maybe_unused]] const ssize_t written = write(pipe_in.load(std::memory_order_acquire), &what, 1);
 }
 
 void handle(int number) {
+  if (getpid() != owner) return;  // a child of vfork(), which shares the memory, or of clone(), which shares the pipe
   const int saved = errno;
   // Counted here, because the thread may be busy with the first.
   if (signals_taken.fetch_add(1, std::memory_order_relaxed) >= 2) end_suddenly(128 + number);
@@ -61,16 +74,14 @@ class SignalThread {
     pipe_in.store(pipe_ends[1], std::memory_order_release);
     first_signal.store(0, std::memory_order_relaxed);
     signals_taken.store(0, std::memory_order_relaxed);
-    thread_ = start_without_signals("signals", [this] { run(); });
-    for (std::size_t i = 0; i < kSignals.size(); ++i) {
-      sigaction(kSignals[i], nullptr, &before_[i]);
-      is_taken_[i] = !is_to_stay_ignored(kSignals[i], before_[i]);
-      if (!is_taken_[i]) continue;
-      struct sigaction action {};
-      action.sa_handler = handle;
-      action.sa_flags = SA_RESTART;
-      sigemptyset(&action.sa_mask);
-      sigaction(kSignals[i], &action, nullptr);
+    owner = getpid();
+    take_handlers();
+    // After the handlers: the thread unblocks the signals, and one may be pending.
+    try {
+      thread_ = start_without_signals("signals", [this] { run(); });
+    } catch (...) {
+      restore_handlers();
+      throw;
     }
   }
 
@@ -80,17 +91,24 @@ class SignalThread {
     thread_.join();
   }
 
-  void restore_handlers() noexcept {
+ private:
+  static void take_handlers() {
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
-      if (is_taken_[i]) sigaction(kSignals[i], &before_[i], nullptr);
+      sigaction(kSignals[i], nullptr, &before[i]);
+      if (is_to_stay_ignored(kSignals[i], before[i])) continue;
+      is_taken[i] = true;
+      struct sigaction action {};
+      action.sa_handler = handle;
+      action.sa_flags = SA_RESTART;
+      sigemptyset(&action.sa_mask);
+      sigaction(kSignals[i], &action, nullptr);
     }
   }
 
- private:
   // nohup, and a shell that runs a program in the background, ignore SIGINT so that a Ctrl-C for others leaves the program alone. SIGTERM is
   // for this program, whoever has ignored it.
-  static bool is_to_stay_ignored(int number, const struct sigaction& before) {
-    return number == SIGINT && (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
+  static bool is_to_stay_ignored(int number, const struct sigaction& action) {
+    return number == SIGINT && (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
   }
 
   // All other threads may have inherited a mask that blocks them.
@@ -181,8 +199,6 @@ class SignalThread {
   int signals_ = 0;
   bool watches_stdin_ = false;
   std::string line_;
-  std::array<struct sigaction, kSignals.size()> before_{};
-  std::array<bool, kSignals.size()> is_taken_{};
   std::thread thread_;
 };
 
@@ -192,7 +208,8 @@ constinit SignalThread* instance = nullptr;
 // A signal to the child is none to the parent: it does there what it did before the library took it.
 void go_on_in_child() noexcept {
   new (&life) std::mutex;
-  if (SignalThread* const parents = std::exchange(instance, nullptr)) parents->restore_handlers();
+  instance = nullptr;
+  restore_handlers();
   pipe_in.store(-1, std::memory_order_relaxed);
   for (int& end : pipe_ends) {
     if (end >= 0) close(std::exchange(end, -1));

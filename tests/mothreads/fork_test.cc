@@ -98,7 +98,11 @@ TEST(ForkTest, AThenFunctionOnAThreadOfTheLibraryMayFork) {
   EXPECT_THAT(output_of("then"), AllOf(HasSubstr("SIGTERM is not blocked\n"), HasSubstr("the child logs\n"), HasSubstr("child: exit 0\n")));
 }
 
-TEST(ForkTest, ASinkOfTheLogMayFork) { EXPECT_THAT(output_of("sink"), HasSubstr("child: exit 0\n")); }
+TEST(ForkTest, ASinkOfTheLogMayFork) {
+  EXPECT_THAT(output_of("sink"), AllOf(HasSubstr("SIGTERM is not blocked\n"), HasSubstr("child: exit 0\n")));
+}
+
+TEST(ForkTest, AChildMayReturnPastAQueueThatAThreadOfItsParentWaitsOn) { EXPECT_EQ(output_of("queue"), "child: exit 0\n"); }
 
 TEST(ForkTest, InsideRunAChildEndsWithTheFunction) { EXPECT_EQ(output_of("inside run"), "child: exit 4\nnot told to stop\n"); }
 

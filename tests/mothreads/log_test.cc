@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -314,14 +316,14 @@ TEST(LogFileTest, WhateverIsLoggedARecordStaysOne) {
   const std::string content = logged_to_file("log_test_forged.txt", log::ToStderr::no, "^$", [] {
     Thread::run("a\nname\x1b[2J", [](Signal) {
       log::Extra extra("k\ney", "2026-01-01 00:00:00.000 error [main] forged\n");
-      log::Extra quoted("said", "\"yes\" = no");
+      log::Extra quoted("said", "\"yes\" = no\\");
       log::Extra plain("plain", "17");
       log::info("first\n2026-01-01 00:00:00.000 error [main] forged\rtab\there\x07 caf\xc3\xa9 cut \xc3");
     }).join();
   });
   EXPECT_THAT(content, ::testing::EndsWith(" info [a\\nname\\x1b[2J] first\n"
                                            "    | 2026-01-01 00:00:00.000 error [main] forged\\rtab\\there\\x07 caf\xc3\xa9 cut \\xc3"
-                                           " k\\ney=\"2026-01-01 00:00:00.000 error [main] forged\\n\" said=\"\\\"yes\\\" = no\" plain=17\n"));
+                                           " k\\ney=\"2026-01-01 00:00:00.000 error [main] forged\\n\" said=\"\\\"yes\\\" = no\\\\\" plain=17\n"));
   EXPECT_EQ(std::count(content.begin(), content.end(), '\n'), 2);
 }
 
@@ -335,6 +337,51 @@ TEST(LogFileTest, ASinkGetsEverythingAsItWasLogged) {
   EXPECT_THAT(logged[0].extras, ElementsAre(Pair("k", "a\nb")));
 }
 
+// Each call adds a file, also while another call opens one: it waits for somebody who reads from the pipe.
+TEST(LogFileTest, TwoThreadsMayAddFilesAtOnce) {
+  const std::string pipe = ::testing::TempDir() + "log_test_pipe";
+  std::remove(pipe.c_str());
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const std::string content = logged_to_file("log_test_first.txt", log::ToStderr::no, "^$", [&] {
+    const std::string other = ::testing::TempDir() + "log_test_other.txt";
+    std::remove(other.c_str());
+    auto opens = Thread::run("opens", [&](Signal) { log::to_file(pipe, log::ToStderr::no); });
+    auto adds = Thread::run("adds", [&](Signal) { log::to_file(other, log::ToStderr::no); });
+    std::ifstream reader(pipe);
+    opens.join();
+    adds.join();
+    log::info("to all");
+    log::flush();
+    std::string from_pipe;
+    std::getline(reader, from_pipe);
+    if (from_pipe.find("to all") == std::string::npos || content_of(other).find("to all") == std::string::npos) std::_Exit(1);
+    std::remove(other.c_str());
+  });
+  EXPECT_THAT(content, HasSubstr("to all\n"));
+  std::remove(pipe.c_str());
+}
+
+// The usual daemon: the child has another current folder than the call of to_file().
+TEST(LogFileTest, AChildWritesToTheSameFileFromAnotherFolder) {
+  const std::string content = logged_to_file("log_test_relative.txt", log::ToStderr::no, "^$", [] {
+    const std::string folder = ::testing::TempDir();
+    if (chdir(folder.c_str()) != 0) std::_Exit(1);
+    log::to_file("log_test_of_child.txt", log::ToStderr::no);
+    if (chdir("/") != 0) std::_Exit(1);
+    const pid_t child = fork();
+    if (child == 0) {
+      log::info("from the child");
+      log::flush();
+      std::_Exit(0);
+    }
+    int status = 1;
+    if (waitpid(child, &status, 0) != child || status != 0) std::_Exit(1);
+    if (content_of(folder + "log_test_of_child.txt").find("from the child") == std::string::npos) std::_Exit(1);
+    std::remove((folder + "log_test_of_child.txt").c_str());
+  });
+  EXPECT_THAT(content, HasSubstr("from the child\n"));
+}
+
 // --- JSON ----------------------------------------------------------------------------------------------------------------
 
 TEST(LogJsonTest, EachLineIsOneOfJson) {
@@ -345,7 +392,7 @@ TEST(LogJsonTest, EachLineIsOneOfJson) {
     log::Extra outer("client", "17");
     log::Extra inner("client", "\"18\"\n");
     log::Extra other("path", "C:\\tmp");
-    log::warning("it's\nhere\x01 caf\xc3\xa9 cut \xc3");
+    log::warning("it's\nhere\x01 caf\xc3\xa9 \xe2\x80\xa8 \xc2\x9b cut \xc3");
   }
   log::info("second");
   log::set_sink({});
@@ -353,7 +400,7 @@ TEST(LogJsonTest, EachLineIsOneOfJson) {
   std::remove(path.c_str());
   EXPECT_THAT(content, ::testing::MatchesRegex(
       "\\{\"time\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z\",\"level\":\"warning\",\"context\":\"[^\"]*\","
-      "\"text\":\"it's\\\\nhere\\\\u0001 caf\xc3\xa9 cut \\\\ufffd\","
+      "\"text\":\"it's\\\\nhere\\\\u0001 caf\xc3\xa9 \\\\u2028 \\\\u009b cut \\\\ufffd\","
       "\"extras\":\\{\"client\":\"\\\\\"18\\\\\"\\\\n\",\"path\":\"C:\\\\\\\\tmp\"\\}\\}\n"
       "\\{\"time\":[^\n]*\"text\":\"second\",\"extras\":\\{\\}\\}\n"));
 }

@@ -20,6 +20,13 @@ TEST(SignalsTest, WhereBothWereBlockedTheFirstStopsTheProgram) {
   }
 }
 
+// A supervisor that stops what it has just started.
+TEST(SignalsTest, OneThatWasPendingAtTheStartStopsTheProgramInOrder) {
+  Program program("signals_program", {"SIGTERM pending", "run"});
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_NE(program.output().find("stopped by TERM\n"), std::string::npos) << program.output();
+}
+
 TEST(SignalsTest, AnIgnoredSigintStaysIgnored) {
   Program program("signals_program", {"SIGINT ignored", "run"});
   program.await_output("waiting\n");

@@ -26,7 +26,11 @@ constinit SharedMode* all = nullptr;  // of the process; guarded by the mutex
 constinit mothreads::internal::ForkPart part{
     .prepare = []() ABSL_NO_THREAD_SAFETY_ANALYSIS noexcept { list_mutex.lock(); },
     .in_parent = []() ABSL_NO_THREAD_SAFETY_ANALYSIS noexcept { list_mutex.unlock(); },
-    .in_child = []() noexcept { new (&list_mutex) TinyMutex; },
+    .in_child =
+        []() noexcept {
+          new (&list_mutex) TinyMutex;
+          all = nullptr;
+        },
 };
 [[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(part), true);
 
@@ -52,11 +56,12 @@ SharedMode::SharedMode(int descriptor) : descriptor_(descriptor) {
 }
 
 SharedMode::~SharedMode() {
+  if (born_.is_left_behind()) return;  // the parent is still at it, and gives it back
   TinyLock lock(list_mutex);
   SharedMode** place = &all;
   while (*place != this) place = &(*place)->next_;
   *place = next_;
-  if (!restores_ || born_.is_left_behind()) return;  // the parent is still at it, and gives it back
+  if (!restores_) return;
   for (SharedMode* other = all; other != nullptr; other = other->next_) {
     if (!share_flags(descriptor_, other->descriptor_)) continue;
     other->restores_ = true;

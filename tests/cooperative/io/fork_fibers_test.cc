@@ -33,6 +33,7 @@ TEST(ForkFibersTest, TheOthersAreLeftBehindByAThreadThatForks) {
 
 TEST(ForkFibersTest, AFiberThatForksIsTheChildsMainThread) {
   EXPECT_EQ(output_of({"fiber"}),
+            "FiberGroup \"group\" was made before a fork(), and its members are in the parent: join it there\n"
             "the child has used fibers\n"
             "the fiber, too\n"
             "told to stop\n"
@@ -72,6 +73,21 @@ TEST(ForkFibersTest, PoolsQueuesAndTimersStayBehind) {
             "the child has used fibers\n"
             "child: exit 0\n"
             "1 call\n");
+}
+
+TEST(ForkFibersTest, ACallOfAPoolThatForksEndsTheChild) { EXPECT_EQ(output_of({"pool"}), "the second call\nchild: exit 0\n"); }
+
+TEST(ForkFibersTest, ACallbackThatForksEndsTheChild) {
+  EXPECT_EQ(output_of({"callbacks"}),
+            "child: exit 0\nthe second callback of the queue\nchild: exit 0\nthe second callback of the scheduler\n");
+}
+
+TEST(ForkFibersTest, AHandlerOfRequestsThatForksAnswersInTheParentAlone) {
+  EXPECT_EQ(output_of({"handler"}), "child: exit 0\nanswered once\n");
+}
+
+TEST(ForkFibersTest, NothingOfAChildGoesToAFiberOfAnotherThreadOfItsParent) {
+  EXPECT_EQ(output_of({"other's waiter"}), "7\nchild: exit 0\n");
 }
 
 TEST(ForkFibersTest, FunctionsOfAFibersEndMayFork) {

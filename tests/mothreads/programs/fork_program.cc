@@ -32,6 +32,7 @@
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
 #include "tests/support/forked.h"
+#include "tests/support/sleeping.h"
 
 // Else a child of a process with threads could start none.
 extern "C" const char* __tsan_default_options();
@@ -206,12 +207,29 @@ int forks_in_a_sink() {
     child = fork();
     if (child != 0) return;
     limit_child();
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    say(sigismember(&mask, SIGTERM) != 0 ? "SIGTERM is blocked" : "SIGTERM is not blocked");
     use_the_library("the child");
   });
   mothreads::log::info("fork");
   mothreads::log::info("written by the parent alone");
   mothreads::log::flush();
   mothreads::log::set_sink({});
+  say_end_of(child);
+  return 0;
+}
+
+// The child returns past a queue that a thread of the parent waits on.
+int leaves_a_queue_that_is_waited_on() {
+  mothreads::Queue<int> queue("queue");
+  auto thread = Thread::run("thread", [&queue](Signal please_stop) { static_cast<void>(queue.pop(please_stop)); });
+  mothreads::testing::await_sleeping(thread.thread(), "queue");
+  const pid_t child = fork();
+  if (child == 0) {
+    limit_child();
+    return 0;
+  }
   say_end_of(child);
   return 0;
 }
@@ -386,6 +404,7 @@ const std::map<std::string_view, std::function<int()>>& scenarios() {
       {"unknown thread", forks_in_an_unknown_thread},
       {"then", forks_in_a_then_function},
       {"sink", forks_in_a_sink},
+      {"queue", leaves_a_queue_that_is_waited_on},
       {"inside run", forks_inside_run},
       {"SIGTERM", stops_its_child_by_sigterm},
       {"grandchild", has_a_grandchild},

@@ -26,7 +26,8 @@ void inherit(std::string_view how) {
   sigemptyset(&both);
   sigaddset(&both, SIGINT);
   sigaddset(&both, SIGTERM);
-  if (how == "blocked") sigprocmask(SIG_BLOCK, &both, nullptr);
+  if (how == "blocked" || how == "SIGTERM pending") sigprocmask(SIG_BLOCK, &both, nullptr);
+  if (how == "SIGTERM pending") kill(getpid(), SIGTERM);  // to the process, as others send it
   if (how == "SIGINT ignored") signal(SIGINT, SIG_IGN);
   if (how == "SIGTERM ignored") signal(SIGTERM, SIG_IGN);
 }

@@ -22,6 +22,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/in_parallel.h"
+#include "cooperative/http/server.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/process.h"
@@ -34,6 +35,7 @@
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
+#include "mothreads/queue.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/thread.h"
@@ -101,11 +103,16 @@ int forks_in_a_fiber() {
   auto other = co::spawn("other", [] { co::sleep(absl::Hours(1)); });
   co::FiberGroup group({.name = "group"});
   group.spawn("member", [] { co::sleep(absl::Hours(1)); });
-  co::spawn("forks", [] {
+  co::spawn("forks", [&group] {
     co::yield();
     const pid_t child = fork();
     if (child == 0) {
       limit_child();
+      try {
+        group.join();
+      } catch (const mothreads::Misuse& misuse) {
+        say(misuse.what());
+      }
       use_fibers("the child");
       auto thread = Thread::run("thread", [](Signal please_stop) {
         please_stop.wait();
@@ -274,6 +281,89 @@ int leaves_pools_queues_and_timers_behind() {
   return 0;
 }
 
+// A function of a pool that forks: the child ends with it, and runs no other call of the parent's.
+int forks_in_a_pool() {
+  co::BlockingPool pool("pool", {.threads = 1});
+  pid_t child = -1;
+  auto first = co::spawn("first", [&] {
+    pool.call([&] {
+      child = fork();
+      if (child == 0) limit_child();
+    });
+  });
+  auto second = co::spawn("second", [&] { pool.call([] { say("the second call"); }); });
+  first.join();
+  second.join();
+  say_end_of(child);
+  return 0;
+}
+
+// Likewise in the callbacks of a queue, and of a scheduler.
+int forks_in_a_callback() {
+  const auto forks = [] {
+    const pid_t child = fork();
+    if (child == 0) return limit_child();
+    say_end_of(child);
+  };
+  co::CallbackQueue queue(co::Scheduler::current(), {.name = "queue"});
+  queue.callback(forks);
+  queue.callback([] { say("the second callback of the queue"); });
+  co::yield_until_idle();
+  co::Scheduler::current().callback(forks);
+  co::Scheduler::current().callback([] { say("the second callback of the scheduler"); });
+  co::yield_until_idle();
+  return 0;
+}
+
+// The child answers nobody: the connection is the parent's.
+int forks_in_a_handler_of_requests() {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return 1;
+  co::Socket ours = co::Socket::adopt(pair[0]);
+  co::Socket its = co::Socket::adopt(pair[1]);
+  auto serves = co::spawn("serves", [&its] {
+    co::serve_http_connection(its, [](co::HttpRequest&) {
+      const pid_t child = fork();
+      if (child == 0) {
+        limit_child();
+      } else {
+        say_end_of(child);
+      }
+      return co::HttpResponse::text(200, "answered");
+    });
+  });
+  ours.write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  std::string all;
+  while (auto line = ours.read_line()) all += *line + "\n";
+  const std::size_t first = all.find("HTTP/1.1 200");
+  say(first != std::string::npos && all.find("HTTP/1.1 200", first + 1) == std::string::npos ? "answered once" : all);
+  serves.join();
+  return 0;
+}
+
+// What is given in the child goes to who waits there, and not to a fiber that is the parent's.
+int gives_past_waiters_of_another_scheduler() {
+  mothreads::Queue<int> queue("queue");
+  const Signal waits("waits");
+  auto thread = Thread::run("thread", [&](Signal please_stop) {
+    auto pops = co::spawn("pops", [&queue, please_stop] { static_cast<void>(queue.pop(please_stop)); });
+    co::yield_until_idle();
+    waits.go();
+    pops.join();
+  });
+  waits.wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    limit_child();
+    queue.add(7);
+    say(std::to_string(*queue.pop()));
+    return 0;
+  }
+  say_end_of(child);
+  thread.stop().join();
+  return 0;
+}
+
 // What the function had, destroyed at its end, and a function of `stopped`.
 int forks_in_functions_of_a_fibers_end() {
   const auto forks = [] {
@@ -376,6 +466,10 @@ int main(int count, char** arguments) {
       {"process", leaves_a_process_to_its_parent},
       {"left behind", leaves_pools_queues_and_timers_behind},
       {"both", waits_for_descriptors_in_both},
+      {"pool", forks_in_a_pool},
+      {"callbacks", forks_in_a_callback},
+      {"handler", forks_in_a_handler_of_requests},
+      {"other's waiter", gives_past_waiters_of_another_scheduler},
       {"fiber's end", forks_in_functions_of_a_fibers_end},
       {"lock", forks_with_a_fiber_on_its_way_into_a_lock},
       {"other scheduler", leaves_the_scheduler_of_another_thread_behind},
