@@ -131,7 +131,8 @@ class [[nodiscard]] Fiber {
 
  private:
   friend class FiberParent;
-  COOPERATIVE_INLINED R collect(const mothreads::Until& until);  // join() without the act
+  // join() without the act, of what block() has given.
+  COOPERATIVE_INLINED R collect(internal::FiberBlock& fiber, const mothreads::Until& until);
   internal::FiberBlock& block() const {
     if (block_ == nullptr || !internal::SchedulerCore::is_current(block_->core_life)) [[unlikely]] internal::refuse_handle(block_);
     return *block_;
@@ -173,14 +174,16 @@ FiberParent::FiberParent(const Fiber<R>& fiber) : ref_{&fiber.block(), fiber.blo
 
 template <typename R>
 COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {
-  const internal::FiberBlock& fiber = block();
-  if (fiber.state == internal::FiberBlock::State::ended) fiber.core->spend_act();  // any other wait begins a new turn
-  return collect(until);
+  internal::FiberBlock* fiber = &block();
+  if (fiber->state == internal::FiberBlock::State::ended) {
+    fiber->core->spend_act();  // any other wait begins a new turn
+    fiber = &block();
+  }
+  return collect(*fiber, until);
 }
 
 template <typename R>
-COOPERATIVE_INLINED R Fiber<R>::collect(const mothreads::Until& until) {
-  internal::FiberBlock& fiber = block();
+COOPERATIVE_INLINED R Fiber<R>::collect(internal::FiberBlock& fiber, const mothreads::Until& until) {
   const mothreads::Why why = fiber.core->join(fiber, until);
   if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
   if (why != mothreads::Why::ready) [[unlikely]] {
@@ -209,11 +212,11 @@ class Fiber<R>::Branch final : public internal::Branch {
   void unlink() noexcept override { block_.joiners.remove(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
   void throw_failure() override {
-    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.collect({}));
+    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.collect(fiber_.block(), {}));
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
   const void* source_of_one() const override { return &block_; }
-  R take() { return fiber_.collect({}); }
+  R take() { return fiber_.collect(fiber_.block(), {}); }
 
  private:
   Fiber& fiber_;
