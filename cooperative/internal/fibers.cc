@@ -169,7 +169,7 @@ void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
   NoUnwind destructors_must_not_be_left;
   if (!is_over(fiber)) {
     stop(fiber);
-    static_cast<void>(join(fiber, Until()));
+    static_cast<void>(join(fiber));
   }
   let_go(fiber);
 }

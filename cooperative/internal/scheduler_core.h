@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -164,7 +165,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unmake_fiber(FiberBlock& fiber) noexcept;
 
   // The handle's end of it.
-  COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const mothreads::Until& until);
+  template <std::same_as<mothreads::Until>... Limit>
+  COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const Limit&... until);
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
   void interrupt(mothreads::internal::Context& context) noexcept;  // which something wants to unwind
@@ -243,9 +245,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   mothreads::Instant not_after_now() const noexcept { return near_clock_.not_after_now(*clock_); }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
-  // comes. `node` need not be armed. `verb` is a literal.
+  // comes. `node` need not be armed. `verb` is a literal. Without an Until, where none is given: the compiler would keep one on the stack, and
+  // look at it after the switch.
+  template <std::same_as<mothreads::Until>... Limit>
   COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const char* verb, const mothreads::Until& until);
+                                          const char* verb, const Limit&... until);
   // Ends the wait of a node that was claimed.
   void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
     mothreads::internal::Context& context = node.context();
@@ -661,16 +665,15 @@ inline void SchedulerCore::suspend_running() noexcept {
   }
 }
 
+template <std::same_as<mothreads::Until>... Limit>
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
-                                          const mothreads::Until& until) {
+                                          const Limit&... until) {
   mothreads::internal::Context& context = *running_->context;
-  const bool is_limited = !until.is_never();
+  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, until...);
+  const bool is_limited = (!until.is_never() || ...);
   RoomForLimit room;
-  if (!is_limited) {
-    // Not with `until`: then nobody looks at it, and the compiler leaves it out.
-    if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb);
-  } else if (context.needs_care() || !set_limit(room, node, until)) [[unlikely]] {
-    return wait_with_care(list, node, verb, until);
+  if constexpr (sizeof...(until) > 0) {
+    if (is_limited && !set_limit(room, node, until...)) [[unlikely]] return wait_with_care(list, node, verb, until...);
   }
   node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
   mothreads::internal::WaitNode* linked = &node;
@@ -685,11 +688,12 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
   return why;
 }
 
-inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
+template <std::same_as<mothreads::Until>... Limit>
+inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const Limit&... until) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
   if (running_->is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
-  return wait(fiber.joiners, node, "waits for the end of fiber", until);
+  return wait(fiber.joiners, node, "waits for the end of fiber", until...);
 }
 
 COOPERATIVE_INLINED void SchedulerCore::yield() {
