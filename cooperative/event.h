@@ -46,11 +46,8 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   // Gives the value, or throws what signal_exception() was given; at once if there is one. When the limit comes first throws Timedout.
-  COOPERATIVE_INLINED T wait(const mothreads::Until& until = {}) {
-    home_.check(kName);
-    if (held_) return wait_when_ready(until);
-    return wait_for_next(until);
-  }
+  COOPERATIVE_INLINED T wait() { return wait_with(); }
+  COOPERATIVE_INLINED T wait(const mothreads::Until& until) { return wait_with(until); }
 
   // Never waits. For an Event<void> without an argument.
   template <typename... Args>
@@ -113,15 +110,24 @@ class Event {
     if constexpr (!std::is_void_v<T>) return *std::move(held.value);
   }
 
-  // Only what is ready is an act: another wait begins a new turn. Others may take it in the turn that they are given.
-  T wait_when_ready(const mothreads::Until& until) {
-    home_.core().spend_act();
-    return held_ ? give(take_held()) : wait_for_next(until);
+  template <typename... Limit>
+  COOPERATIVE_INLINED T wait_with(const Limit&... until) {
+    home_.check(kName);
+    if (held_) return wait_when_ready(until...);
+    return wait_for_next(until...);
   }
 
-  COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
+  // Only what is ready is an act: another wait begins a new turn. Others may take it in the turn that they are given.
+  template <typename... Limit>
+  T wait_when_ready(const Limit&... until) {
+    home_.core().spend_act();
+    return held_ ? give(take_held()) : wait_for_next(until...);
+  }
+
+  template <typename... Limit>
+  COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
     Waiter waiter;
-    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until);
+    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until...);
     if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended("event", why);
     return give(*std::move(waiter.got));
   }

@@ -48,7 +48,7 @@ class EventQueue {
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   COOPERATIVE_INLINED T wait() {
     begin_wait();
-    return values_.is_empty() ? wait_for_next({}) : take_front();  // no Until is made where there is a value
+    return values_.is_empty() ? wait_for_next() : take_front();
   }
   COOPERATIVE_INLINED T wait(const mothreads::Until& until) {
     begin_wait();
@@ -177,13 +177,15 @@ class EventQueue {
     home_.check(kName);
     if (!values_.is_empty() || closed_) home_.core().spend_act();  // any other wait begins a new turn
   }
-  COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const mothreads::Until& until) {
-    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until);
+  template <typename... Limit>
+  COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const Limit&... until) {
+    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until...);
   }
-  COOPERATIVE_INLINED T wait_for_next(const mothreads::Until& until) {
+  template <typename... Limit>
+  COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
     if (closed_) [[unlikely]] throw_closed();
     Waiter waiter;
-    if (const mothreads::Why why = wait_in(waiter, until); why != mothreads::Why::ready) [[unlikely]] throw_ended(why);
+    if (const mothreads::Why why = wait_in(waiter, until...); why != mothreads::Why::ready) [[unlikely]] throw_ended(why);
     return *std::move(waiter.got);
   }
 

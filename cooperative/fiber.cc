@@ -66,27 +66,20 @@ Signal please_stop_of(FiberBlock& fiber) {
 }
 
 FiberBlock& new_fiber(const Order& order) {
-  const auto& name = order.name;
-  const ParentRef& parent = order.parent;
-  if (name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
+  if (order.name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
-  core.check_limit(name);
-  FiberBlock* its_parent = core.running_fiber();
-  bool may_be_late = false;
-  if (parent.block != nullptr) {
-    check_parent(name, core, parent);
-    its_parent = parent.block;
-    may_be_late = true;
-  } else if (its_parent != nullptr && its_parent->state != FiberBlock::State::begun) [[unlikely]] {
-    its_parent = core.parent_for_new();
-    may_be_late = true;
+  FiberBlock* fiber = nullptr;
+  if (order.parent.block == nullptr) {
+    fiber = &core.make_fiber(order.name);
+  } else {
+    core.check_limit(order.name);
+    check_parent(order.name, core, order.parent);
+    fiber = &core.make_fiber(order.name, order.parent.block);
+    fiber->stays_with_parent = fiber->may_be_late = true;
   }
-  FiberBlock& fiber = core.make_fiber(name, its_parent);
-  fiber.stack_size = order.stack_size;
-  fiber.stack_option = order.stack_option;
-  fiber.stays_with_parent = parent.block != nullptr;
-  fiber.may_be_late = may_be_late;
-  return fiber;
+  fiber->stack_size = order.stack_size;
+  fiber->stack_option = order.stack_option;
+  return *fiber;
 }
 
 void give_please_stop(FiberBlock& fiber, const Signal* shared) {

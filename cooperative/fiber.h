@@ -92,7 +92,8 @@ class [[nodiscard]] Fiber {
   // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
   // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
   // when it can never end: a fiber that joins itself, or one that it runs under; and for all but the first of several who join it.
-  COOPERATIVE_INLINED R join(const mothreads::Until& until = {});
+  COOPERATIVE_INLINED R join() { return join_with(); }
+  COOPERATIVE_INLINED R join(const mothreads::Until& until) { return join_with(until); }
 
   // Asks its children, then itself, to stop; does not wait. Chain: f.stop().join().
   Fiber& stop() {
@@ -131,7 +132,11 @@ class [[nodiscard]] Fiber {
 
  private:
   friend class FiberParent;
-  COOPERATIVE_INLINED R collect(const mothreads::Until& until);  // join() without the act
+  template <typename... Limit>
+  COOPERATIVE_INLINED R join_with(const Limit&... until);
+  // join() without the act, of what block() has given.
+  template <typename... Limit>
+  COOPERATIVE_INLINED R collect(internal::FiberBlock& fiber, const Limit&... until);
   internal::FiberBlock& block() const {
     if (block_ == nullptr || !internal::SchedulerCore::is_current(block_->core_life)) [[unlikely]] internal::refuse_handle(block_);
     return *block_;
@@ -172,16 +177,20 @@ template <typename R>
 FiberParent::FiberParent(const Fiber<R>& fiber) : ref_{&fiber.block(), fiber.block().id} {}
 
 template <typename R>
-COOPERATIVE_INLINED R Fiber<R>::join(const mothreads::Until& until) {
-  const internal::FiberBlock& fiber = block();
-  if (fiber.state == internal::FiberBlock::State::ended) fiber.core->spend_act();  // any other wait begins a new turn
-  return collect(until);
+template <typename... Limit>
+COOPERATIVE_INLINED R Fiber<R>::join_with(const Limit&... until) {
+  internal::FiberBlock* fiber = &block();
+  if (fiber->state == internal::FiberBlock::State::ended) {
+    fiber->core->spend_act();  // any other wait begins a new turn
+    fiber = &block();
+  }
+  return collect(*fiber, until...);
 }
 
 template <typename R>
-COOPERATIVE_INLINED R Fiber<R>::collect(const mothreads::Until& until) {
-  internal::FiberBlock& fiber = block();
-  const mothreads::Why why = fiber.core->join(fiber, until);
+template <typename... Limit>
+COOPERATIVE_INLINED R Fiber<R>::collect(internal::FiberBlock& fiber, const Limit&... until) {
+  const mothreads::Why why = fiber.core->join(fiber, until...);
   if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
   if (why != mothreads::Why::ready) [[unlikely]] {
     internal::throw_not_joined(fiber, why);
@@ -209,11 +218,11 @@ class Fiber<R>::Branch final : public internal::Branch {
   void unlink() noexcept override { block_.joiners.remove(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
   void throw_failure() override {
-    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.collect({}));
+    if (fiber_.block().outcome != internal::FiberBlock::Outcome::returned) static_cast<void>(fiber_.collect(fiber_.block()));
   }
   std::string name() const override { return "the end of fiber \"" + block_.own_name + "\""; }
   const void* source_of_one() const override { return &block_; }
-  R take() { return fiber_.collect({}); }
+  R take() { return fiber_.collect(fiber_.block()); }
 
  private:
   Fiber& fiber_;

@@ -12,8 +12,8 @@ namespace {
 constexpr const char* kName = "an RLock";
 
 // Contexts are recycled: who holds is known by the number as well.
-std::uint64_t current_id() {
-  const internal::FiberBlock* fiber = internal::SchedulerCore::current().running_fiber();
+std::uint64_t current_id(const internal::Home& home) {
+  const internal::FiberBlock* fiber = home.core().running_fiber();
   return fiber == nullptr ? 0 : fiber->id;
 }
 
@@ -24,7 +24,7 @@ using mothreads::internal::Context;
 using mothreads::internal::WaitNode;
 
 struct RLock::Waiter : WaitNode {
-  explicit Waiter(Context& its_context) : context(its_context), id(current_id()) {}
+  Waiter(Context& its_context, std::uint64_t its_id) : context(its_context), id(its_id) {}
   Context& context;
   const std::uint64_t id;
 };
@@ -44,26 +44,35 @@ RLock::~RLock() {
 
 void RLock::acquire(const mothreads::Until& until) {
   home_.check(kName);
-  Context& me = Context::current();
   if (owner_ == nullptr) home_.core().spend_act();  // to enter it again is no wait, and any other wait begins a new turn
+  Context& me = Context::current();
+  const std::uint64_t id = current_id(home_);
   if (owner_ == nullptr) {
     owner_ = &me;
-    owner_id_ = current_id();
+    owner_id_ = id;
+    depth_ = 1;
+    return;
   }
-  if (owner_ == &me && owner_id_ == current_id()) {
+  if (owner_ == &me && owner_id_ == id) {
     ++depth_;
     return;
   }
-  Waiter waiter(me);
+  wait(me, id, until);
+}
+
+void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
+  Waiter waiter(me, id);
   if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_wait_ended("RLock", why);
+}
+
+void RLock::refuse_release() const {
+  throw mothreads::Misuse(fmt::format("\"{}\" releases an RLock that {}: acquire it first", Context::current().name,
+                                      owner_ == nullptr ? std::string("nobody holds") : fmt::format("\"{}\" holds", holder())));
 }
 
 void RLock::release() {
   home_.check(kName);
-  if (owner_ != &Context::current() || owner_id_ != current_id()) {
-    throw mothreads::Misuse(fmt::format("\"{}\" releases an RLock that {}: acquire it first", Context::current().name,
-                                        owner_ == nullptr ? std::string("nobody holds") : fmt::format("\"{}\" holds", holder())));
-  }
+  if (owner_ != &Context::current() || owner_id_ != current_id(home_)) [[unlikely]] refuse_release();
   if (--depth_ > 0) return;
   owner_ = nullptr;
   if (auto* next = static_cast<Waiter*>(waiters_.claim_front_on_host())) {

@@ -45,6 +45,8 @@ class RLock {
  private:
   struct Waiter;
 
+  void wait(mothreads::internal::Context& me, std::uint64_t id, const mothreads::Until& until);
+  [[noreturn]] void refuse_release() const;
   std::string_view holder() const;
 
   internal::Home home_;

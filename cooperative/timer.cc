@@ -78,7 +78,8 @@ struct Timer::Call {
     if (timer == nullptr) return;
     mothreads::internal::WaitList nobody;
     mothreads::internal::WaitNode node;
-    timer->core().wait(nobody, node, "waits for the time of a timer", Instant(std::chrono::nanoseconds(timer->when)));
+    timer->core().wait(nobody, node, "waits for the time of a timer",
+                       mothreads::Until(Instant(std::chrono::nanoseconds(timer->when))));
     Timer* const its = std::exchange(timer, nullptr);
     if (its == nullptr) return;
     its->call_ = nullptr;
@@ -142,7 +143,7 @@ void Timer::await_call() noexcept {
   FiberBlock& fiber = *call_->fiber;
   if (core().runs_below(fiber)) return;  // it destroys itself: the function lives until it ends
   const mothreads::internal::NoUnwind whole;
-  static_cast<void>(core().join(fiber, {}));
+  static_cast<void>(core().join(fiber));
 }
 
 void Timer::reset(TimerTime time) {

@@ -83,6 +83,8 @@ bool Lock::try_enter_spinning(internal::Context& me, Entrant* entrant) noexcept 
 }
 
 void Lock::enter_slow(internal::Context& me) {
+  // Here, because a lock that is free is nobody's. relaxed: only a context's own store can be equal to itself.
+  if (owner_.load(std::memory_order_relaxed) == &me) [[unlikely]] fail_entered_twice();
   if (!try_enter_spinning(me, nullptr)) queue_up(me, nullptr);
 }
 

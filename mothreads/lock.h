@@ -79,9 +79,7 @@ class ABSL_LOCKABLE Lock {
   // The names of the standard library's lockables, for std::scoped_lock and its like. wait() needs enter().
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
     internal::Context& me = internal::Context::current();
-    me.spend_turn();
-    // relaxed: only a context's own store can be equal to itself.
-    if (owner_.load(std::memory_order_relaxed) == &me) [[unlikely]] fail_entered_twice();
+    internal::Context::spend_turn();
     std::uint32_t expected = 0;
     // acquire pairs with the release in unlock().
     if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) enter_slow(me);

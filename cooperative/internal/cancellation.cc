@@ -49,12 +49,16 @@ void name_the_fiber_at_terminate() noexcept {
 
 }  // namespace
 
-void SchedulerCore::unwind(Context& context) {
+void SchedulerCore::prepare_unwinding(Context& context) noexcept {
   name_the_fiber_at_terminate();
   const int uncaught = std::uncaught_exceptions();
   for (UnwindScope* scope = context.unwind_scope; scope != nullptr; scope = scope->outer) {
     if (scope->has_come && scope->deferred == context.unwind_deferred && scope->uncaught == uncaught) scope->was_thrown = true;
   }
+}
+
+void SchedulerCore::unwind(Context& context) {
+  prepare_unwinding(context);
   throw FiberCancelled();
 }
 

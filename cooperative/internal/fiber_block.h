@@ -47,50 +47,53 @@ class FiberBlock final : public mothreads::internal::Context {
   // What a fiber does, and the result that it leaves, for templates to implement.
   struct Job {
     void (*call)(void* self);                    // runs the function, keeps the result
-    void (*drop_function)(void* self) noexcept;  // and its arguments
-    void (*destroy)(void* self) noexcept;        // with the result
+    void (*drop_function)(void* self) noexcept;  // and its arguments; null when that is nothing
+    void (*destroy)(void* self) noexcept;        // with the result; likewise
     void (*free)(void* self) noexcept;           // null when it lives in `room`
   };
   static constexpr std::size_t kRoom = 96;  // bytes for a job that needs no allocation
 
   static constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
 
-  Runnable runnable;
+  Runnable runnable;  // behind two lines of Context
 
+  // Side by side in this order, so that recycle() clears them by two stores.
   State state = State::fresh;
   Outcome outcome = Outcome::none;
   bool has_handle = false;    // somebody will take the result
   bool takes_stop = false;    // its function has a please_stop
   bool told_to_stop = false;
-  bool has_untold : 1 = false;     // it was told, and some have come below it since
-  bool is_being_told : 1 = false;  // a walk is among those below it
   bool stays_with_parent = false;  // also when it is released: its parent was chosen
   bool may_be_late = false;        // its parent may have told its children to stop before it came
   enum class StackOption : std::uint8_t { of_fiber, of_parallel, of_timer, of_callbacks, of_callback_queue, of_server };
   StackOption stack_option = StackOption::of_fiber;  // what gives such a fiber a larger stack
+  bool has_untold = false;     // it was told, and some have come below it since
+  bool is_being_told = false;  // a walk is among those below it
   std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock
   FiberWatch* watch = nullptr;               // over that deadline, where nobody above has one
   std::size_t stack_size = 0;
-  FloatingPoint floating_point;        // with which it begins
   std::uint64_t id = 0;
+  mothreads::internal::WaitList joiners;
+  const Job* job = nullptr;
+
+  void* job_self = nullptr;
   SchedulerCore* core = nullptr;
   std::uint64_t core_life = 0;  // SchedulerCore::life(), of the thread that it is for
-  const Job* job = nullptr;
-  void* job_self = nullptr;
-  std::exception_ptr failure;
-  std::weak_ptr<GroupPlace> failed_in;  // who gets the failure when the handle does not take it; only with one
-  mothreads::internal::WaitList joiners;
-  mothreads::Signal please_stop{mothreads::NEVER};  // when its function takes one
-  std::optional<mothreads::Signal> stopped;      // once somebody has asked for it
-  std::string own_name;
-
   // The tree of fibers of one scheduler; children are a circular list, the newest first.
   FiberBlock* parent = nullptr;  // null for a child of the root
   GroupPlace* group = nullptr;   // of a block that never runs: the place of a FiberGroup
-  const ParentRef* left = nullptr;  // of one that has ended: where its parent was, while finish() runs functions of users in its place
   FiberBlock* newest_child = nullptr;
   FiberBlock* older = nullptr;
   FiberBlock* newer = nullptr;
+
+  std::string own_name;
+  FloatingPoint floating_point;  // with which it begins
+  std::exception_ptr failure;
+  std::optional<mothreads::Signal> stopped;  // once somebody has asked for it
+
+  mothreads::Signal please_stop{mothreads::NEVER};  // when its function takes one
+  std::weak_ptr<GroupPlace> failed_in;  // who gets the failure when the handle does not take it; only with one
+  const ParentRef* left = nullptr;  // of one that has ended: where its parent was, while finish() runs functions of users in its place
 
   FiberBlock*& next_free() noexcept { return older; }  // of one that is not in use
 
@@ -102,5 +105,10 @@ class FiberBlock final : public mothreads::internal::Context {
   void suspend(const std::optional<mothreads::Instant>&) noexcept override {}
   void resume() noexcept override {}
 };
+
+// What a wait touches of a fiber is two lines of the cache beside each other: the second half of its Context, and its Runnable. Making and
+// ending one touch three more: what it is and who waits for it, its place in the tree, its name.
+static_assert(sizeof(mothreads::internal::Context) == 128);
+static_assert(sizeof(FiberBlock) <= 512);
 
 }  // namespace cooperative::internal

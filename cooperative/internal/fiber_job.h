@@ -43,13 +43,23 @@ struct FiberJob {
 
   static constexpr bool kFits = sizeof(std::optional<Bound>) + sizeof(std::optional<Kept>) <= FiberBlock::kRoom &&
                                 alignof(Bound) <= alignof(std::max_align_t) && alignof(Kept) <= alignof(std::max_align_t);
-  static constexpr FiberBlock::Job kOps{call, drop_function, destroy, nullptr};
-  static constexpr FiberBlock::Job kOpsOfHeap{call, drop_function, destroy, free};
+  static constexpr FiberBlock::Job ops(void (*its_free)(void* self) noexcept) {
+    constexpr bool drops_nothing = std::is_trivially_destructible_v<Bound>;
+    constexpr bool destroys_nothing = drops_nothing && std::is_trivially_destructible_v<Kept>;
+    return {call, drops_nothing ? nullptr : drop_function, destroys_nothing ? nullptr : destroy, its_free};
+  }
+  static const FiberBlock::Job kOps;
+  static const FiberBlock::Job kOpsOfHeap;
 
   // The result first: who takes it knows its type, not the function's.
   std::optional<Kept> result;
   std::optional<Bound> function;
 };
+
+template <typename Bound, typename R>
+constexpr FiberBlock::Job FiberJob<Bound, R>::kOps = ops(nullptr);
+template <typename Bound, typename R>
+constexpr FiberBlock::Job FiberJob<Bound, R>::kOpsOfHeap = ops(free);
 
 template <typename Bound, typename R>
 void put_job(FiberBlock& fiber, Bound&& bound) {
@@ -83,6 +93,10 @@ struct Order {
   FiberBlock::StackOption stack_option = FiberBlock::StackOption::of_fiber;
   ParentRef parent = {};  // the fiber that runs, when there is none
   bool starts_at_once = false;
+
+  bool has_only_name() const {
+    return !name.empty() && stack_size == 0 && parent.block == nullptr && stack_option == FiberBlock::StackOption::of_fiber;
+  }
 };
 
 // The parts that need no template.
@@ -106,7 +120,7 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
   constexpr bool takes_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
   static_assert(takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
                 "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
-  FiberBlock& fiber = new_fiber(order);
+  FiberBlock& fiber = order.has_only_name() ? SchedulerCore::current().make_fiber(order.name) : new_fiber(order);
   struct Unmake {
     FiberBlock* fiber;
     ~Unmake() {

@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/fiber_tree.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -25,36 +26,9 @@ using mothreads::Why;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::WaitNode;
 
-void SchedulerCore::check_limit(std::string_view name) const {
-  if (fibers_ < max_fibers_) return;
+void SchedulerCore::refuse_fiber(std::string_view name) const {
   throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
                                fibers_));
-}
-
-FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent) {
-  FiberBlock& fiber = take_block(name);
-  mothreads::internal::Context& maker = *running_->context;
-  fiber.clock = maker.clock;
-  fiber.node = root_->context->node;
-  fiber.name = fiber.own_name.c_str();
-  if (fiber.log_extras != maker.log_extras) fiber.log_extras = maker.log_extras;
-  fiber.host = this;
-  fiber.floating_point.take();
-  link_child(fiber, parent);
-  ++fibers_;
-  return fiber;
-}
-
-FiberBlock& SchedulerCore::take_block(std::string_view name) {
-  if (free_blocks_ == nullptr) make_blocks();
-  FiberBlock& block = *free_blocks_;
-  block.own_name.assign(name);
-  free_blocks_ = block.next_free();
-  block.core_life = life();
-  block.id = next_id_++;
-  block.set_life(block.id);
-  block.runnable.acts = acts_per_turn_;
-  return block;
 }
 
 // For ever: see FiberBlock. Twice as many each time, and then in huge pages: a million of them would need more of the processor's
@@ -71,73 +45,11 @@ void SchedulerCore::make_blocks() {
   for (std::size_t i = count; i > 0; --i) {
     FiberBlock& block = *new (&blocks[i - 1]) FiberBlock;
     block.core = this;
+    block.host = this;
     block.next_free() = free_blocks_;
     free_blocks_ = &block;
   }
   blocks_ += count;
-}
-
-void SchedulerCore::unmake_fiber(FiberBlock& fiber) noexcept {
-  unlink_child(fiber);
-  --fibers_;
-  recycle(fiber);
-}
-
-void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
-  drop_job(fiber);
-  fiber.state = FiberBlock::State::fresh;
-  fiber.outcome = FiberBlock::Outcome::none;
-  if (fiber.takes_stop) fiber.please_stop = mothreads::NEVER;
-  fiber.stack_option = FiberBlock::StackOption::of_fiber;
-  fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.is_cancelled = fiber.unwind_wanted = false;
-  fiber.has_untold = fiber.is_being_told = false;
-  fiber.stays_with_parent = fiber.may_be_late = false;
-  fiber.id = 0;
-  fiber.group = nullptr;
-  fiber.unwind_deferred = 0;
-  fiber.stack_size = 0;
-  fiber.stop_deadline = FiberBlock::kNoDeadline;
-  fiber.failure = nullptr;
-  if (fiber.stopped) fiber.stopped.reset();
-  fiber.runnable.stack = nullptr;
-  fiber.runnable.stack_pointer = nullptr;  // a report may look there as soon as the next has begun
-  fiber.runnable.has_begun = false;
-  fiber.runnable.max_acts = 0;
-  fiber.runnable.caught_exceptions = nullptr;
-  fiber.runnable.uncaught_exceptions = 0;
-  fiber.next_free() = free_blocks_;
-  free_blocks_ = &fiber;
-}
-
-void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
-  if (fiber.job == nullptr) return;
-  const FiberBlock::Job& job = *std::exchange(fiber.job, nullptr);
-  job.destroy(fiber.job_self);
-  if (job.free != nullptr) job.free(fiber.job_self);
-}
-
-// A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
-__attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) noexcept {
-  fiber.state = FiberBlock::State::begun;
-  if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
-  if (fiber.failure) [[unlikely]] {
-    fiber.outcome = FiberBlock::Outcome::threw;  // no stack as large as it needs
-  } else if (fiber.is_cancelled) {
-    fiber.outcome = FiberBlock::Outcome::cancelled;  // before it began
-  } else {
-    try {
-      fiber.job->call(fiber.job_self);
-      fiber.outcome = FiberBlock::Outcome::returned;
-    } catch (const FiberCancelled&) {
-      fiber.outcome = FiberBlock::Outcome::cancelled;
-    } catch (abi::__forced_unwind&) {
-      end_forced(fiber);
-    } catch (...) {
-      fiber.outcome = FiberBlock::Outcome::threw;
-      fiber.failure = std::current_exception();
-    }
-  }
-  end_function(fiber);
 }
 
 // pthread_exit(), or a pthread_cancel() that has met a cancellation point. The C library wants to unwind the whole thread, and ends the program
@@ -148,21 +60,9 @@ void SchedulerCore::end_forced(FiberBlock& fiber) noexcept {
       fmt::format("fiber \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", fiber.own_name)));
   end_function(fiber);
   Stack& stack = *fiber.runnable.stack;
-  finish(fiber);
+  finish_with_care(fiber);
   Runnable* const next = batch_.pop_front();
   leave_forced(stack, next != nullptr ? *next : next_round());
-}
-
-void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
-  // What it does from here on is the library's: it may wait, and is not cancelled any more.
-  ++fiber.unwind_deferred;
-  fiber.state = FiberBlock::State::returned;
-  fiber.job->drop_function(fiber.job_self);
-  fiber.state = FiberBlock::State::ending;
-  if (fiber.newest_child != nullptr) stop_children(fiber);
-  fiber.state = FiberBlock::State::leaving;
-  if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
-  if (fiber.runnable.stack->began_clean) [[unlikely]] mark_stack(fiber);
 }
 
 void SchedulerCore::mark_stack(const FiberBlock& fiber) noexcept {
@@ -171,31 +71,6 @@ void SchedulerCore::mark_stack(const FiberBlock& fiber) noexcept {
   } catch (const std::bad_alloc&) {  // then it is not counted
   }
   fiber.runnable.stack->began_clean = false;
-}
-
-// Code of users, which may use the fiber's handle and its group, runs last: by then the library has let go of everything else.
-void SchedulerCore::finish(FiberBlock& fiber) noexcept {
-  if (fiber.is_root) [[unlikely]] end_forked_fiber();  // what its function captured, or returned, has called fork() as it was destroyed
-  // Kept, because the end of its last member may be the group's.
-  const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
-  const bool failed = fiber.failure != nullptr;
-  if (failed) {
-    const FiberBlock* const heir = heir_of(fiber);
-    if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();
-    if (!fiber.has_handle) report_failure(fiber);
-  }
-  const ParentRef parent{fiber.parent, fiber.parent == nullptr ? 0 : fiber.parent->id};
-  unlink_child(fiber);
-  fiber.state = FiberBlock::State::ended;
-  fiber.set_life(0);
-  if (fiber.watch != nullptr) end_watch(fiber);
-  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
-  --fibers_;
-  if (fiber.stopped || group != nullptr) tell_of_end(fiber, parent, group, failed);
-  if (fibers_ == 0 && finishing_ == 0) {
-    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
-  }
-  if (!fiber.has_handle) recycle(fiber);
 }
 
 // The block is the fiber's until these functions have returned, which run in it, also when they destroy its handle.
@@ -261,8 +136,7 @@ bool SchedulerCore::check_join(const FiberBlock& fiber) const {
                                             "fiber join it", me->own_name, fiber.own_name));
 }
 
-void SchedulerCore::let_go(FiberBlock& fiber) {
-  fiber.has_handle = false;
+void SchedulerCore::let_go_with_care(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended) {
     const auto group = fiber.failure ? report_failure(fiber) : nullptr;
     if (fiber.left == nullptr) recycle(fiber);
@@ -295,7 +169,7 @@ void SchedulerCore::stop_and_wait(FiberBlock& fiber) noexcept {
   NoUnwind destructors_must_not_be_left;
   if (!is_over(fiber)) {
     stop(fiber);
-    static_cast<void>(join(fiber, Until()));
+    static_cast<void>(join(fiber));
   }
   let_go(fiber);
 }
@@ -311,39 +185,13 @@ Signal SchedulerCore::stopped_signal(FiberBlock& fiber) {
 
 // --- the tree of fibers --------------------------------------------------------------------------------------------------------
 
-namespace {
-
-// A report may interrupt the thread anywhere, and walks along the tree: see picture.cc. The compiler keeps the order; there is no other
-// thread to keep it for.
-class Changing {
- public:
-  explicit Changing(std::atomic<bool>& changes) : changes_(changes) {
-    changes_.store(true, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-  }
-  ~Changing() {
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    changes_.store(false, std::memory_order_relaxed);
-  }
-  Changing(const Changing&) = delete;
-  Changing& operator=(const Changing&) = delete;
-
- private:
-  std::atomic<bool>& changes_;
-};
-
-}  // namespace
-
 void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
+  FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
+  if (newest == nullptr || child.id > newest->id) return link_newest(child, parent);
   const Changing changing(tree_changes_);
   child.parent = parent;
-  if (parent != nullptr ? parent->told_to_stop : all_told_) [[unlikely]] note_untold(child);
+  if (parent != nullptr ? parent->told_to_stop : all_told_) note_untold(child);
   if (parent != nullptr && parent->group != nullptr) ++parent->group->members;
-  FiberBlock*& newest = parent == nullptr ? newest_ : parent->newest_child;
-  if (newest == nullptr) {
-    child.older = child.newer = newest = &child;
-    return;
-  }
   // By age, also where one comes from another parent; most often it is the newest, or the oldest.
   FiberBlock* older = newest;
   if (child.id > newest->newer->id) {
@@ -352,28 +200,21 @@ void SchedulerCore::link_child(FiberBlock& child, FiberBlock* parent) noexcept {
   child.older = older;
   child.newer = older->newer;
   older->newer = child.newer->older = &child;
-  if (child.id > newest->id) newest = &child;
 }
 
 void SchedulerCore::unlink_child(FiberBlock& child) noexcept {
-  const Changing changing(tree_changes_);
-  ++unlinked_;
-  FiberBlock*& newest = child.parent == nullptr ? newest_ : child.parent->newest_child;
-  if (child.older == &child) {
-    newest = nullptr;
-  } else {
-    child.older->newer = child.newer;
-    child.newer->older = child.older;
-    if (newest == &child) newest = child.older;
-  }
   GroupPlace* const group = child.parent != nullptr ? child.parent->group : nullptr;
-  child.parent = child.older = child.newer = nullptr;
-  if (group == nullptr || --group->members > 0) return;
-  if (group->block->watch != nullptr) {  // it may live on, and members may come that have a deadline of their own
-    end_watch(*group->block);
-    group->block->stop_deadline = FiberBlock::kNoDeadline;
+  leave_siblings(child);
+  if (group != nullptr && --group->members == 0) leave_group(*group);
+}
+
+// The last member has.
+void SchedulerCore::leave_group(GroupPlace& group) noexcept {
+  if (group.block->watch != nullptr) {  // it may live on, and members may come that have a deadline of their own
+    end_watch(*group.block);
+    group.block->stop_deadline = FiberBlock::kNoDeadline;
   }
-  while (WaitNode* joiner = group->joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
+  while (WaitNode* joiner = group.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
 }
 
 // Whoever is above was made before, so most often the first look is enough.

@@ -111,6 +111,8 @@ void SchedulerCore::leave_behind(FiberBlock& fiber) noexcept {
   fiber.outcome = FiberBlock::Outcome::left_behind;
   fiber.job = nullptr;
   fiber.left = nullptr;
+  fiber.runnable.caught_exceptions = nullptr;
+  fiber.runnable.uncaught_exceptions = 0;
   new (&fiber.failure) std::exception_ptr;
   new (&fiber.failed_in) std::weak_ptr<GroupPlace>;
   new (&fiber.stopped) std::optional<mothreads::Signal>;

@@ -50,6 +50,8 @@ Why SchedulerCore::wait_with_care(WaitList& list, WaitNode& node, const char* ve
   return wait.park(until);
 }
 
+Why SchedulerCore::wait_with_care(WaitList& list, WaitNode& node, const char* verb) { return wait_with_care(list, node, verb, Until()); }
+
 const TimerOps SchedulerCore::TimeLimit::kOps{
     .take = [](TimerNode& timer) { return static_cast<TimeLimit&>(timer).node.claim_on_host(); },
     .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
@@ -67,10 +69,12 @@ bool SchedulerCore::set_limit(RoomForLimit& room, WaitNode& node, const Until& u
 }
 
 // By its limit, or to be unwound. A limit took nothing, so nothing is lost.
-void SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) {
+bool SchedulerCore::leave_interrupted(WaitList& list, WaitNode& node) noexcept {
   list.remove(node);
   Context& context = node.context();
-  if ((context.outcome() == Why::stopped || context.outcome() == Why::timed_out) && context.must_unwind()) unwind(context);
+  if ((context.outcome() != Why::stopped && context.outcome() != Why::timed_out) || !context.must_unwind()) return false;
+  prepare_unwinding(context);
+  return true;
 }
 
 void SchedulerCore::unwind_if_due() {
@@ -285,118 +289,10 @@ void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noex
 
 // --- switching ---------------------------------------------------------------------------------------------------------------
 
-// `next`, or whoever comes next after it, once it has a stack; `from` when nobody else is ready any more.
-Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
-  Runnable* to = &next;
-  while (to != &from && !to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
-    to = batch_.pop_front();
-    if (to == nullptr) to = &next_round();
-  }
-  return *to;
-}
-
 void SchedulerCore::swap_exceptions(Runnable& from, Runnable& to) noexcept {
   from.caught_exceptions = eh_globals_->caught_exceptions;
   from.uncaught_exceptions = eh_globals_->uncaught_exceptions;
   load_exceptions(to);
-}
-
-void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
-  {
-    const mothreads::internal::NoUnwind whole;  // one that cannot have a stack ends here
-    if (!prepare(fiber)) return;
-  }
-  Runnable& maker = *running_;
-  batch_.push_front(maker);
-  switch_to(maker, fiber.runnable);
-}
-
-bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
-  const std::size_t size = fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size;
-  give_back_ended();
-  Stack* stack = nullptr;
-  try {
-    stack = &stacks_->take(size, fiber.own_name);
-  } catch (...) {
-    fiber.failure = std::current_exception();
-  }
-  if (stack == nullptr && size != kDefaultStackSize) {
-    try {
-      stack = &stacks_->take(kDefaultStackSize, fiber.own_name);  // to end on
-    } catch (...) {
-    }
-  }
-  if (stack == nullptr) {
-    // It ends with that error, on the stack of whoever was about to switch to it.
-    fiber.outcome = FiberBlock::Outcome::threw;
-    fiber.job->drop_function(fiber.job_self);
-    finish(fiber);
-    return false;
-  }
-  asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
-  fiber.runnable.stack = stack;
-  fiber.runnable.has_begun = true;
-  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this, fiber.floating_point);
-  return true;
-}
-
-inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept {
-  Runnable* to = &next;
-  while (!to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
-    to = batch_.pop_front();
-    if (to == nullptr) to = &next_round();
-  }
-  give_back_ended();  // of the one before
-  ++switches_;
-  running_ = to;
-  begin_turn(*to);
-  ended_stack_ = &stack;
-  Context::set_current(to->context);
-  load_exceptions(*to);
-  tsan_leave_bottom();
-  if (to->stack != nullptr) {
-    asan_leave(nullptr, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
-    tsan_switch(to->stack->tsan_fiber);
-  } else {
-    asan_leave(nullptr, root_lowest_, root_size_);
-    tsan_switch(root_tsan_fiber_);
-  }
-  void* nowhere = nullptr;
-  switch_stack(&nowhere, to->stack_pointer);
-  __builtin_unreachable();
-}
-
-void SchedulerCore::leave_forced(Stack& stack, Runnable& next) noexcept {
-  leave_for_good(stack, next);
-  __builtin_unreachable();
-}
-
-// All fibers' bottom. One that has ended leaves its stack to the next that has none yet: no switch, and no second stack.
-void SchedulerCore::run_fibers(void* core_pointer) noexcept {
-  auto& core = *static_cast<SchedulerCore*>(core_pointer);
-  core.arrive(nullptr);
-  while (true) {
-    auto& fiber = static_cast<FiberBlock&>(*core.running_->context);
-    core.run(fiber);
-    Stack& stack = *fiber.runnable.stack;
-    core.finish(fiber);
-    Runnable* next = core.batch_.pop_front();
-    if (next == nullptr) next = &core.next_round();
-    if (!next->has_begun) {
-      auto& fresh = static_cast<FiberBlock&>(*next->context);
-      if ((fresh.stack_size == 0 ? kDefaultStackSize : fresh.stack_size) == stack.size) {
-        next->stack = &stack;
-        next->has_begun = true;
-        core.running_ = next;
-        core.begin_turn(*next);
-        Context::set_current(next->context);
-        core.load_exceptions(*next);
-        fresh.floating_point.load();
-        continue;
-      }
-    }
-    core.leave_for_good(stack, *next);
-  }
 }
 
 }  // namespace cooperative::internal

@@ -38,6 +38,12 @@ extern "C" void __tsan_func_exit();
 #else
 #define COOPERATIVE_INLINED inline
 #endif
+// What each fiber goes through is many small steps: for these functions the compiler makes one of all that they call and that it sees.
+#if defined(__OPTIMIZE__) && !defined(__clang__) && !defined(COOPERATIVE_ASAN) && !defined(COOPERATIVE_TSAN)
+#define COOPERATIVE_FLATTENED [[gnu::flatten]]
+#else
+#define COOPERATIVE_FLATTENED
+#endif
 
 namespace cooperative::internal {
 

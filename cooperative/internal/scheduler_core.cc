@@ -189,7 +189,7 @@ void SchedulerCore::end() {
       continue;
     }
     WaitNode node;
-    static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end", {}));
+    static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end"));
   }
   cancel_timer(stop_timer_);
   if (foreign_poll_ != nullptr) foreign_poll_->abandon();

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cooperative/errors.h"
 #include "cooperative/internal/bell.h"
 #include "cooperative/internal/conductor.h"
 #include "cooperative/internal/fiber_block.h"
@@ -145,12 +147,16 @@ class SchedulerCore final : public mothreads::internal::Host {
   // --- fibers: on its own thread -----------------------------------------------------------------------------------------
 
   // Throws FiberLimit when there are as many as may be.
-  void check_limit(std::string_view name) const;
+  void check_limit(std::string_view name) const {
+    if (fibers_ >= max_fibers_) [[unlikely]] refuse_fiber(name);
+  }
   // A block that is not in use, with `name`.
   FiberBlock& make_fiber(std::string_view name, FiberBlock* parent);
+  // For the fiber that runs: below it, within the limit. Throws FiberLimit.
+  COOPERATIVE_FLATTENED FiberBlock& make_fiber(std::string_view name);
   void start(FiberBlock& fiber) noexcept { ready_.push_back(fiber.runnable); }
   // Inside this call, until it waits or ends; who called goes on then, before anybody else.
-  void start_at_once(FiberBlock& fiber) noexcept;
+  COOPERATIVE_FLATTENED void start_at_once(FiberBlock& fiber) noexcept;
   void tell_if_late(FiberBlock& fiber);  // to stop, when those below its parent have been told before it came
   // A fiber that nobody owns, for work of the library's own that may run users' code. No limit is counted.
   FiberBlock& make_helper(std::string_view name, FiberBlock* parent) noexcept;
@@ -159,13 +165,14 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unmake_fiber(FiberBlock& fiber) noexcept;
 
   // The handle's end of it.
-  COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const mothreads::Until& until);
+  template <std::same_as<mothreads::Until>... Limit>
+  COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const Limit&... until);
   void stop(FiberBlock& fiber);
   void cancel(FiberBlock& fiber);
   void interrupt(mothreads::internal::Context& context) noexcept;  // which something wants to unwind
   // Its unwind_wanted is another: while it is true the next verb unwinds it, whatever is ready.
   void unwinding_changed(mothreads::internal::Context& context) noexcept;
-  void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
+  COOPERATIVE_FLATTENED void let_go(FiberBlock& fiber);  // nobody will take the result; for one that has ended: recycles it
   void stop_and_wait(FiberBlock& fiber) noexcept;
   mothreads::Signal stopped_signal(FiberBlock& fiber);
   // Throws Misuse when who runs would wait for itself. True when it is the fiber itself, whose function has ended: what runs are functions of
@@ -245,9 +252,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
-  // comes. `node` need not be armed. `verb` is a literal.
+  // comes. `node` need not be armed. `verb` is a literal. Without an Until, where none is given: the compiler would keep one on the stack, and
+  // look at it after the switch.
+  template <std::same_as<mothreads::Until>... Limit>
   COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const char* verb, const mothreads::Until& until);
+                                          const char* verb, const Limit&... until);
   // Ends the wait of a node that was claimed.
   void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
     mothreads::internal::Context& context = node.context();
@@ -406,7 +415,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until) noexcept;
   mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
                                 const mothreads::Until& until);
-  void leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node);
+  // Of a wait without a limit, which nothing has to be kept of.
+  mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb);
+  // True when whoever waited is to be unwound. It throws FiberCancelled itself: each function between would cost the unwinder as much as
+  // a fiber's whole life.
+  bool leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node) noexcept;
+  static void prepare_unwinding(mothreads::internal::Context& context) noexcept;
   void unwind_if_due();
 
   COOPERATIVE_INLINED void suspend_running() noexcept;
@@ -426,7 +440,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void sleep_in_poller(const std::optional<mothreads::Instant>& deadline) noexcept;
   struct Alarm;
   void sleep() noexcept;
-  Runnable& prepared(Runnable& next, Runnable& from) noexcept;
+  COOPERATIVE_FLATTENED Runnable& prepared(Runnable& next, Runnable& from) noexcept;
   [[gnu::always_inline]] inline void switch_to(Runnable& from, Runnable& to) noexcept;
   [[gnu::always_inline]] inline void leave_for_good(Stack& stack, Runnable& next) noexcept;
   [[gnu::always_inline]] inline void arrive(void* fake_stack) noexcept;
@@ -434,15 +448,20 @@ class SchedulerCore final : public mothreads::internal::Host {
   void give_back_ended() noexcept {
     if (ended_stack_ != nullptr) stacks_->give_back(*std::exchange(ended_stack_, nullptr));
   }
-  static void run_fibers(void* core) noexcept;
+  COOPERATIVE_FLATTENED static void run_fibers(void* core) noexcept;
   void run(FiberBlock& fiber) noexcept;
   void end_function(FiberBlock& fiber) noexcept;
   [[noreturn]] void end_forced(FiberBlock& fiber) noexcept;
   [[noreturn]] void leave_forced(Stack& stack, Runnable& next) noexcept;
   void finish(FiberBlock& fiber) noexcept;
+  [[gnu::noinline]] void finish_with_care(FiberBlock& fiber) noexcept;
+  void mark_ended(FiberBlock& fiber) noexcept;
+  void let_go_with_care(FiberBlock& fiber);
   void recycle(FiberBlock& fiber) noexcept;
   bool prepare(FiberBlock& fiber) noexcept;
-  void make_blocks();
+  Stack* find_stack(FiberBlock& fiber) noexcept;  // null when there is none to have
+  [[gnu::noinline]] void make_blocks();
+  [[noreturn]] void refuse_fiber(std::string_view name) const;
   FiberBlock& take_block(std::string_view name);
   static FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
   static FiberBlock* next_above(FiberBlock* fiber) noexcept;
@@ -466,8 +485,11 @@ class SchedulerCore final : public mothreads::internal::Host {
             globals.uncaught_exceptions | to.uncaught_exceptions) != 0;
   }
 
+  void link_newest(FiberBlock& child, FiberBlock* parent) noexcept;
   void link_child(FiberBlock& child, FiberBlock* parent) noexcept;
   void unlink_child(FiberBlock& child) noexcept;
+  void leave_siblings(FiberBlock& child) noexcept;
+  [[gnu::noinline]] void leave_group(GroupPlace& group) noexcept;
   void stop_children(FiberBlock& fiber) noexcept;
   static bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept;
   enum class Tell : bool { those_below, all };
@@ -490,7 +512,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   static void set_current(SchedulerCore* core) noexcept {
     current_ = core;
     current_life_ = core == nullptr ? 0 : core->life();
-    mothreads::internal::Context::set_host_here(core);
+    mothreads::internal::Context::set_turn_here(core);
   }
   void begin_turn(const Runnable& of) noexcept { acts_left = of.acts; }
   void set_acts(Runnable& of) const noexcept;
@@ -650,16 +672,15 @@ inline void SchedulerCore::suspend_running() noexcept {
   }
 }
 
+template <std::same_as<mothreads::Until>... Limit>
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
-                                          const mothreads::Until& until) {
+                                          const Limit&... until) {
   mothreads::internal::Context& context = *running_->context;
-  const bool is_limited = !until.is_never();
+  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, until...);
+  const bool is_limited = (!until.is_never() || ...);
   RoomForLimit room;
-  if (!is_limited) {
-    // Not with `until`: then nobody looks at it, and the compiler leaves it out.
-    if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, {});
-  } else if (context.needs_care() || !set_limit(room, node, until)) [[unlikely]] {
-    return wait_with_care(list, node, verb, until);
+  if constexpr (sizeof...(until) > 0) {
+    if (is_limited && !set_limit(room, node, until...)) [[unlikely]] return wait_with_care(list, node, verb, until...);
   }
   node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
   mothreads::internal::WaitNode* linked = &node;
@@ -668,15 +689,18 @@ inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, m
   suspend_running();
   if (is_limited) wheel_->remove(room.limit);
   const mothreads::Why why = context.outcome();
-  if (why != mothreads::Why::ready) [[unlikely]] leave_interrupted(list, node);
+  if (why != mothreads::Why::ready) [[unlikely]] {
+    if (leave_interrupted(list, node)) throw FiberCancelled();
+  }
   return why;
 }
 
-inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const mothreads::Until& until) {
+template <std::same_as<mothreads::Until>... Limit>
+inline mothreads::Why SchedulerCore::join(FiberBlock& fiber, const Limit&... until) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
   if (running_->is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
-  return wait(fiber.joiners, node, "waits for the end of fiber", until);
+  return wait(fiber.joiners, node, "waits for the end of fiber", until...);
 }
 
 COOPERATIVE_INLINED void SchedulerCore::yield() {

@@ -178,7 +178,7 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
     if (child->group != nullptr) {
       close_group(*child->group);
     } else {
-      static_cast<void>(join(*child, mothreads::Until()));
+      static_cast<void>(join(*child));
     }
   }
 }

@@ -45,14 +45,10 @@ void Context::nudge() noexcept {
 
 void Context::resume_on_host() noexcept { host->resume(*this); }
 
-void Context::spend_act_on_host() {
-  Host& host = *host_here_;
-  if (--host.acts_left >= 0 || current_->host != &host) [[likely]] return;
-  host.end_turn(1, Host::Unwinds::yes);
-}
-
-void Context::spend_turn_on_host() {
-  if (--host->acts_left < 0) [[unlikely]] host->end_turn(1, Host::Unwinds::no);
+// Some contexts are another's than of that host: those have no turns.
+void Context::end_turn_here(bool unwinds) {
+  Host* const host = current_ == nullptr ? nullptr : current_->host;
+  if (host == turn_here_ && host != nullptr) host->end_turn(1, unwinds ? Host::Unwinds::yes : Host::Unwinds::no);
 }
 
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {

@@ -67,6 +67,11 @@ struct UnwindScope {
   bool was_thrown = false;
 };
 
+// What a host lets those verbs see that may wait.
+struct HostTurn {
+  std::int32_t acts_left = 0;  // so many the running context has in this turn
+};
+
 class Context {
  public:
   // The context that runs this code. A thread that the library did not make gets one at its first call, see alien.h.
@@ -76,8 +81,8 @@ class Context {
   }
   static Context* current_or_null() noexcept { return current_; }
   static void set_current(Context* context) noexcept { current_ = context; }
-  // That of all who run on this thread; null where none does.
-  static void set_host_here(Host* host) noexcept { host_here_ = host; }
+  // That of the host of all who run on this thread; null where none does.
+  static void set_turn_here(HostTurn* turn) noexcept { turn_here_ = turn; }
 
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -198,11 +203,11 @@ class Context {
   // thread it is an act, and one that has had many of them without a wait lets the others have a turn. One that has been cancelled is
   // unwound here, whatever is ready. A thread that has no host pays one comparison.
   static void spend_act() {
-    if (host_here_ != nullptr) spend_act_on_host();
+    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] end_turn_here(/*unwinds=*/true);
   }
   // The same for a verb that is no wait when it finds what it needs: it gives turns, and never unwinds.
-  void spend_turn() {
-    if (host != nullptr) spend_turn_on_host();
+  static void spend_turn() {
+    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] end_turn_here(/*unwinds=*/false);
   }
 
   // Whether the wait has been finished already, and how.
@@ -223,17 +228,19 @@ class Context {
   static constexpr int kHasAftermath = 1 << 16;
   bool is_in_function() const noexcept { return callbacks_running % kHasAftermath > 0; }
 
+  // These, which waits do not touch, fill a line of the cache with what is before them; the others, with the private ones, the next.
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
   const char* name = "unknown";             // for the log; whoever sets it keeps it alive
   std::shared_ptr<const LogExtras> log_extras;  // what its log lines carry
+  Aftermath* aftermath = nullptr;           // what the functions that it is inside have put off
+  UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
+
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
   int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
-  Aftermath* aftermath = nullptr;           // what those have put off
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
   bool unwind_wanted = false;               // its waits end by an exception that unwinds it, or a part: see Host::unwind()
   bool is_cancelled = false;                // all of it is to be unwound
-  UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
   bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
   bool is_root = true;                      // a thread's own, not a fiber's
@@ -273,11 +280,10 @@ class Context {
   virtual void resume() noexcept = 0;
 
   static inline constinit thread_local Context* current_ = nullptr;
-  static inline constinit thread_local Host* host_here_ = nullptr;
+  static inline constinit thread_local HostTurn* turn_here_ = nullptr;
 
   void resume_on_host() noexcept;
-  static void spend_act_on_host();
-  void spend_turn_on_host();
+  static void end_turn_here(bool unwinds);
 
   std::atomic<std::uint64_t> word_{kDone};
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks

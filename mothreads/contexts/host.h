@@ -11,7 +11,7 @@
 
 namespace mothreads::internal {
 
-class Host {
+class Host : public HostTurn {
  public:
   enum class Unwinds : bool { no, yes };
 
@@ -35,9 +35,6 @@ class Host {
   // The running context has spent all its acts of this turn, or is to be looked at before the next: see Context::spend_act(). Lets others
   // have a turn where that is due, and unwinds a context that has been cancelled where that is allowed. The act counts for the new turn.
   virtual void end_turn(std::int32_t acts, Unwinds unwinds) = 0;
-
-  // So many acts the running context has left in this turn.
-  std::int32_t acts_left = 0;
 
   // In a child of fork(): its thread is not there, and nobody wakes its contexts. Written before the child has a second thread.
   bool is_left_behind = false;

@@ -201,28 +201,33 @@ std::optional<Why> Wait::park_on_thread(const std::optional<Instant>& wake, bool
 }
 
 std::optional<Why> Wait::park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit) {
-  Host& host = *context_.host;
-  const auto sleep = [&]() -> std::optional<Why> {
-    if (!context_.await_finish(std::nullopt, what_, false)) return std::nullopt;
-    // A limit took nothing, so nothing is lost.
-    if (context_.must_unwind() && (context_.outcome() == Why::stopped || context_.outcome() == Why::timed_out)) host.unwind(context_);
-    return context_.outcome();
-  };
-  if (!wake && !limit) return sleep();
+  if (!wake && !limit) return end_on_host(context_.await_finish_on_host(what_));
   const bool only_pauses = pauses && !limit;
+  Host& host = *context_.host;
   if (context_.clock == &host.clock() || limit) {
     HostTimer timer(only_pauses ? kPause : HostTimer::kOps, context_, generation_, limit.value_or(Why::timed_out));
     host.add_timer(timer, limit ? INT64_MIN : wake->time_since_epoch().count());
-    absl::Cleanup leave = [&] { host.cancel_timer(timer); };
-    return sleep();
+    const bool is_over = context_.await_finish_on_host(what_);
+    host.cancel_timer(timer);
+    return end_on_host(is_over);
   }
   // Another clock than the host's: whoever makes its time pass does so on a thread of its own.
   context_.open_wait();
   WaitTimer elsewhere(only_pauses ? kPause : WaitTimer::kOps, context_, generation_);
   TimerQueue& timers = context_.clock->timers();
   timers.add(elsewhere, wake->time_since_epoch().count());
-  absl::Cleanup leave = [&] { timers.cancel(elsewhere); };
-  return sleep();
+  const bool is_over = context_.await_finish_on_host(what_);
+  timers.cancel(elsewhere);
+  return end_on_host(is_over);
+}
+
+// With no clean-up of its own on the way: that would cost an exception as much as another function.
+std::optional<Why> Wait::end_on_host(bool is_over) {
+  if (!is_over) return std::nullopt;
+  const Why why = context_.outcome();
+  // A limit took nothing, so nothing is lost.
+  if ((why == Why::stopped || why == Why::timed_out) && context_.must_unwind()) context_.host->unwind(context_);
+  return why;
 }
 
 void WaitList::push_front(WaitNode& node) noexcept {

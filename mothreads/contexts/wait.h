@@ -68,6 +68,7 @@ class Wait {
   std::optional<Why> park_until(const std::optional<Instant>& pause, bool look, std::optional<Why> limit);
   std::optional<Why> park_on_thread(const std::optional<Instant>& wake, bool pauses);
   std::optional<Why> park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit);
+  std::optional<Why> end_on_host(bool is_over);
 
   Context& context_;
   WaitDescription what_;

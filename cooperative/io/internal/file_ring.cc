@@ -101,7 +101,7 @@ void FileRing::await(Read& read) {
   const Poller::Waiting waiting(core_.poller());
   while (!read.is_done) {
     WaitNode node;
-    static_cast<void>(core_.wait(read.waiter, node, "reads from a file", {}));
+    static_cast<void>(core_.wait(read.waiter, node, "reads from a file"));
   }
 }
 
