@@ -250,13 +250,23 @@ void Socket::listen(int backlog) {
 }
 
 Socket Socket::accept(const Until& until) {
-  std::optional<Socket> connection = next_connection(until);
-  if (!connection) end_early(until.has_come().value_or(Why::timed_out), kAccept);
-  return *std::move(connection);
+  const auto [descriptor, why] = take_connection(until);
+  if (descriptor < 0) end_early(why, kAccept);
+  return connection_of(descriptor);
 }
 
-std::optional<Socket> Socket::next_connection(const Until& until) {
-  const auto [descriptor, why] = with_limit(until, [&](const Until& limit) {
+mothreads::Result<Socket> Socket::next_connection(const Until& until) {
+  try {
+    const auto [descriptor, why] = take_connection(until);
+    if (descriptor < 0) return {why, name()};
+    return connection_of(descriptor);
+  } catch (const Closed& closed) {
+    return {Why::closed, closed.object()};
+  }
+}
+
+std::pair<ssize_t, Why> Socket::take_connection(const Until& until) {
+  return with_limit(until, [&](const Until& limit) {
     return until_done(Side::read, kAccept, limit, [&]() -> ssize_t {
       while (true) {
         const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -264,8 +274,10 @@ std::optional<Socket> Socket::next_connection(const Until& until) {
       }
     });
   });
-  if (descriptor < 0) return std::nullopt;
-  return Socket{Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), kind_};
+}
+
+Socket Socket::connection_of(ssize_t descriptor) const {
+  return {Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), kind_};
 }
 
 std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {

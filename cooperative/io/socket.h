@@ -33,6 +33,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/descriptor.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/result.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -89,8 +90,8 @@ class Socket final : public Stream {
   // The next connection. Throws Timedout, and Closed when the socket is closed meanwhile. A connection that its client gave up before its turn
   // is passed over. When the process has no more descriptors throws IoError with std::errc::too_many_files_open.
   Socket accept(const mothreads::Until& until = {});
-  // The same, for loops: nothing when the limit came first.
-  std::optional<Socket> next_connection(const mothreads::Until& until = {});
+  // The same, for loops: without a value when the limit came first, or the socket is closed.
+  mothreads::Result<Socket> next_connection(const mothreads::Until& until = {});
   // Waits for one and takes all that are there, up to `max`.
   std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});
 
@@ -172,6 +173,9 @@ class Socket final : public Stream {
     datagram,  // no end: what is empty is a datagram
   };
   static Kind kind_of(int family, int type);
+
+  std::pair<ssize_t, mothreads::Why> take_connection(const mothreads::Until& until);
+  Socket connection_of(ssize_t descriptor) const;
 
   Socket(Descriptor&& descriptor, Kind kind) : descriptor_(std::move(descriptor)), kind_(kind) {}
   bool is_stream() const { return kind_ == Kind::tcp || kind_ == Kind::stream; }
