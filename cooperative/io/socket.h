@@ -17,6 +17,7 @@
 //
 // Which thread: see descriptor.h.
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -174,8 +175,14 @@ class Socket final : public Stream {
   };
   static Kind kind_of(int family, int type);
 
-  std::pair<ssize_t, mothreads::Why> take_connection(const mothreads::Until& until);
-  Socket connection_of(ssize_t descriptor) const;
+  // Whom accept() gave: the system forgets the address when the other side resets the connection, and the log wants it then.
+  struct Peer {
+    alignas(sockaddr_in6) char bytes[sizeof(sockaddr_in6)] = {};
+    socklen_t size = 0;  // 0 for none, or a Unix socket's
+  };
+  int accept_one(Peer& peer) const;
+  std::pair<ssize_t, mothreads::Why> take_connection(Peer& peer, const mothreads::Until& until);
+  Socket connection_of(ssize_t descriptor, const Peer& peer) const;
 
   Socket(Descriptor&& descriptor, Kind kind) : descriptor_(std::move(descriptor)), kind_(kind) {}
   bool is_stream() const { return kind_ == Kind::tcp || kind_ == Kind::stream; }
@@ -197,6 +204,7 @@ class Socket final : public Stream {
 
   Descriptor descriptor_;
   Kind kind_ = Kind::datagram;
+  Peer peer_ = {};
   std::unique_ptr<Address> connecting_;  // to whom, until the system has answered
 };
 
