@@ -55,11 +55,11 @@ struct FileChange {
   std::uint32_t move = 0;  // the same for the moved_away and the moved_in of one move; else 0
 };
 
-class FileWatch {
+class [[nodiscard]] FileWatch {
  public:
   // Watches nothing yet. Throws IoError when the user has no more watches.
-  FileWatch();
-  explicit FileWatch(const std::string& path, Changed what = kAnyChange) : FileWatch() { add(path, what); }
+  [[nodiscard]] FileWatch();
+  [[nodiscard]] explicit FileWatch(const std::string& path, Changed what = kAnyChange) : FileWatch() { add(path, what); }
   FileWatch(FileWatch&&) noexcept = default;
   FileWatch& operator=(FileWatch&&) noexcept = default;
   ~FileWatch();
