@@ -349,7 +349,7 @@ TEST(EventQueueTest, AWaitThatIsClosedLetsNobodyRunAndDoesNotTimeOut) {
   auto other = spawn("other", [&] { other_ran = true; });
   EXPECT_THROW(queue.wait(absl::ZeroDuration()), Closed);
   EXPECT_THROW(queue.wait(DONE), Closed);
-  EXPECT_EQ(queue.next(absl::ZeroDuration()).why(), mothreads::Why::timed_out);
+  EXPECT_EQ(queue.next(absl::ZeroDuration()).why(), mothreads::Why::closed);
   static_assert(!std::is_base_of_v<Timedout, Closed> && !std::is_base_of_v<Closed, Timedout>);
   EXPECT_FALSE(other_ran);
   other.join();
