@@ -251,7 +251,7 @@ TEST(BlockingPoolTest, StopRaisesThePleaseStopOfWhatRuns) {
     });
   });
   begun.wait();
-  pool.stop();
+  EXPECT_EQ(&pool.stop(), &pool);
   EXPECT_EQ(caller.join(), 3);
 }
 

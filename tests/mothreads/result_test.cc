@@ -147,7 +147,7 @@ TEST(ResultTest, LookingForAValueThatIsNotThereIsMisuse) {
   }
 }
 
-TEST(ResultTest, ReadyWithoutAValueIsMisuse) { EXPECT_THROW(Result<int>{Why::ready}, Misuse); }
+TEST(ResultTest, ReadyWithoutAValueIsMisuse) { EXPECT_THROW(static_cast<void>(Result<int>{Why::ready}), Misuse); }
 
 struct ThrowsWhenMoved {
   ThrowsWhenMoved() = default;
