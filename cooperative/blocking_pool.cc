@@ -393,10 +393,11 @@ void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
   state->await(call, limit);
 }
 
-void BlockingPool::stop() {
-  if (state_->is_left_behind()) return;  // its threads are the parent's
+BlockingPool& BlockingPool::stop() {
+  if (state_->is_left_behind()) return *this;  // its threads are the parent's
   state_->close();
   group_.stop();
+  return *this;
 }
 
 std::size_t BlockingPool::threads() const { return state_->threads(); }

@@ -68,10 +68,10 @@ class BlockingPoolState;
 
 }  // namespace internal
 
-class BlockingPool {
+class [[nodiscard]] BlockingPool {
  public:
   // Throws mothreads::Misuse when one of the options is zero.
-  explicit BlockingPool(std::string_view name, const BlockingPoolOptions& options = {});
+  [[nodiscard]] explicit BlockingPool(std::string_view name, const BlockingPoolOptions& options = {});
   // Stops it and waits for what runs.
   ~BlockingPool();
   BlockingPool(const BlockingPool&) = delete;
@@ -85,7 +85,7 @@ class BlockingPool {
   auto call(F&& function, const mothreads::Until& until = {});
 
   // Takes no more calls, withdraws those that wait, and asks those that run to stop. Does not wait.
-  void stop();
+  BlockingPool& stop();
 
   const std::string& name() const { return group_.name(); }
   std::size_t threads() const;  // started so far

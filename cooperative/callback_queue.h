@@ -39,10 +39,10 @@ struct CallbackQueueOptions {
   std::size_t stack_size = 0;  // of the fiber that runs them, as FiberOptions'; 0 for what the scheduler's callbacks have
 };
 
-class CallbackQueue {
+class [[nodiscard]] CallbackQueue {
  public:
   // Throws mothreads::Misuse when max is zero.
-  explicit CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options = {});
+  [[nodiscard]] explicit CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options = {});
   ~CallbackQueue();
   CallbackQueue(const CallbackQueue&) = delete;
   CallbackQueue& operator=(const CallbackQueue&) = delete;

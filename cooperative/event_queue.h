@@ -16,6 +16,7 @@
 #include "mothreads/contexts/ring.h"
 #include "mothreads/ended.h"
 #include "mothreads/posted.h"
+#include "mothreads/result.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -55,14 +56,14 @@ class EventQueue {
     return values_.is_empty() ? wait_for_next(until) : take_front();
   }
 
-  // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
-  std::optional<T> next(const mothreads::Until& until = {}) {
+  // The same, for loops: without a value when the queue is closed and empty, or the limit came first.
+  mothreads::Result<T> next(const mothreads::Until& until = {}) {
     begin_wait();
-    if (!values_.is_empty()) return std::optional<T>(std::in_place, take_front());
-    if (closed_) return std::nullopt;
+    if (!values_.is_empty()) return mothreads::Result<T>(std::in_place, take_front());
+    if (closed_) return {mothreads::Why::closed, kObject};
     Waiter waiter;
-    if (wait_in(waiter, until) != mothreads::Why::ready) return std::nullopt;
-    return std::move(waiter.got);
+    if (const mothreads::Why why = wait_in(waiter, until); why != mothreads::Why::ready) return {why, kObject};
+    return mothreads::Result<T>(std::in_place, *std::move(waiter.got));
   }
 
   // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
@@ -96,19 +97,16 @@ class EventQueue {
     }
     T& operator*() { return *value_; }
     Iterator& operator++() {
-      value_.reset();
-      if (std::optional<T> next = queue_->next()) {
-        value_.emplace(*std::move(next));
-      } else {
-        queue_ = nullptr;
-      }
+      value_ = mothreads::Why::closed;  // the last one is gone before this waits
+      value_ = queue_->next();
+      if (!value_) queue_ = nullptr;
       return *this;
     }
     bool operator!=(const Iterator& other) const { return queue_ != other.queue_; }
 
    private:
     EventQueue* queue_;
-    std::optional<T> value_;
+    mothreads::Result<T> value_ = mothreads::Why::closed;
   };
   Iterator begin() { return Iterator(this); }
   Iterator end() { return Iterator(nullptr); }
@@ -117,6 +115,7 @@ class EventQueue {
 
  private:
   static constexpr const char* kName = "an EventQueue";
+  static constexpr const char* kObject = "event queue";
 
   struct Waiter : mothreads::internal::WaitNode {
     using WaitNode::WaitNode;
@@ -189,10 +188,10 @@ class EventQueue {
     return *std::move(waiter.got);
   }
 
-  [[noreturn]] static void throw_closed() { throw Closed("event queue", "the queue is closed, and empty"); }
+  [[noreturn]] static void throw_closed() { throw Closed(kObject, "the queue is closed, and empty"); }
   [[noreturn]] static void throw_ended(mothreads::Why why) {
     if (why == mothreads::Why::closed) throw_closed();
-    internal::throw_wait_ended("event queue", why);
+    internal::throw_wait_ended(kObject, why);
   }
 
   internal::Home home_;
@@ -228,7 +227,7 @@ class EventQueue<T>::Branch final : public internal::Branch {
   void put_back() override {
     if (!queue_.hand_to_waiter(waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
   }
-  std::string name() const override { return "event queue"; }
+  std::string name() const override { return kObject; }
   T take() {
     throw_failure();
     return *std::move(waiter_.got);

@@ -51,10 +51,10 @@ struct FiberGroupOptions {
   bool fail_fast = false;     // the first failure stops all
 };
 
-class FiberGroup {
+class [[nodiscard]] FiberGroup {
  public:
-  explicit FiberGroup(std::string_view name) : FiberGroup(FiberGroupOptions{.name = std::string(name)}) {}
-  explicit FiberGroup(const FiberGroupOptions& options);
+  [[nodiscard]] explicit FiberGroup(std::string_view name) : FiberGroup(FiberGroupOptions{.name = std::string(name)}) {}
+  [[nodiscard]] explicit FiberGroup(const FiberGroupOptions& options);
 
   // Stops all, newest first, and waits for them. Failures that join() did not give are logged, and make the exit code non-zero.
   ~FiberGroup();

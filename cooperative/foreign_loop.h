@@ -31,11 +31,11 @@
 
 namespace cooperative {
 
-class ForeignLoop {
+class [[nodiscard]] ForeignLoop {
  public:
   // For the calling thread's scheduler, which is made if there is none. Throws mothreads::Misuse when it has a ForeignLoop, or in a
   // testing::World; std::system_error when the process has no more descriptors.
-  ForeignLoop();
+  [[nodiscard]] ForeignLoop();
   ~ForeignLoop();
   ForeignLoop(const ForeignLoop&) = delete;
   ForeignLoop& operator=(const ForeignLoop&) = delete;

@@ -29,7 +29,7 @@ class RLock {
   // For a scope.
   class [[nodiscard]] Guard {
    public:
-    explicit Guard(RLock& lock) : lock_(lock) {}
+    [[nodiscard]] explicit Guard(RLock& lock) : lock_(lock) {}
     ~Guard() { lock_.release(); }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;

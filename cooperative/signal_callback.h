@@ -18,10 +18,10 @@
 
 namespace cooperative {
 
-class SignalCallback {
+class [[nodiscard]] SignalCallback {
  public:
   // Throws mothreads::Misuse when the function is empty.
-  SignalCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function);
+  [[nodiscard]] SignalCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function);
   ~SignalCallback();
   SignalCallback(const SignalCallback&) = delete;
   SignalCallback& operator=(const SignalCallback&) = delete;

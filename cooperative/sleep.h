@@ -2,16 +2,35 @@
 
 // Waiting for time, and for one's turn.
 
+#include <chrono>
+#include <type_traits>
+
+#include "absl/time/time.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
+namespace internal {
+
+template <typename T>
+inline constexpr bool kIsPoint = std::is_same_v<T, absl::Time>;
+template <typename AnyClock, typename Duration>
+inline constexpr bool kIsPoint<std::chrono::time_point<AnyClock, Duration>> = true;
+
+}  // namespace internal
 
 // Waits until the limit comes: a duration, an instant, a Signal. Always lets others run first, also when it has come already.
 // On a thread without fibers it blocks the thread. Integers are refused: of which unit?
 void sleep(const mothreads::Until& until);
-inline void sleep_until(const mothreads::Until& until) { sleep(until); }
+
+// The same for a point of time alone: an Instant, a time_point of any clock, an absl::Time.
+template <typename Point>
+void sleep_until(const Point& point) {
+  static_assert(internal::kIsPoint<Point>,
+                "sleep_until() takes a point of time, an Instant, time_point or absl::Time: for a duration or a Signal call sleep()");
+  if constexpr (internal::kIsPoint<Point>) sleep(point);
+}
 
 // Lets everything that is ready now run once. Nothing on a thread without fibers.
 COOPERATIVE_INLINED void yield() {
@@ -22,9 +41,9 @@ COOPERATIVE_INLINED void yield() {
 void yield_until_idle(const mothreads::Until& until = {});
 
 // Of those that are waiting for a cancellation, none is thrown in this scope: it comes with the first wait after it.
-class NoCancel {
+class [[nodiscard]] NoCancel {
  public:
-  NoCancel() = default;
+  [[nodiscard]] NoCancel() = default;
   NoCancel(const NoCancel&) = delete;
   NoCancel& operator=(const NoCancel&) = delete;
 

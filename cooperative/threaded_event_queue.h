@@ -12,7 +12,6 @@
 
 #include <cstddef>
 #include <iterator>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -32,6 +31,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/posted.h"
+#include "mothreads/result.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -69,16 +69,17 @@ class ThreadedEventQueue {
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   T wait(const mothreads::Until& until = {}) {
-    mothreads::Why why = mothreads::Why::ready;
-    if (std::optional<T> value = take(until, why)) return *std::move(value);
-    if (why == mothreads::Why::closed) throw Closed("event queue", "the queue is closed, and empty");
-    internal::throw_wait_ended("event queue", why);
+    mothreads::Result<T> value = next(until);
+    if (value) return *std::move(value);
+    if (value.why() == mothreads::Why::closed) throw Closed(kObject, "the queue is closed, and empty");
+    internal::throw_wait_ended(kObject, value.why());
   }
 
-  // The same, for loops: nothing when the queue is closed and empty, or the limit came first.
-  std::optional<T> next(const mothreads::Until& until = {}) {
-    mothreads::Why why = mothreads::Why::ready;
-    return take(until, why);
+  // The same, for loops: without a value when the queue is closed and empty, or the limit came first.
+  mothreads::Result<T> next(const mothreads::Until& until = {}) {
+    mothreads::Result<T> value(mothreads::Why::closed, kObject);
+    take(value, until);
+    return value;
   }
 
   // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
@@ -111,8 +112,8 @@ class ThreadedEventQueue {
     Iterator(ThreadedEventQueue& queue, mothreads::Signal stop) : queue_(&queue), stop_(std::move(stop)) { ++*this; }
     T& operator*() { return *value_; }
     Iterator& operator++() {
-      value_.reset();
-      if (std::optional<T> next = queue_->next(stop_)) value_.emplace(*std::move(next));
+      value_ = mothreads::Why::closed;  // the last one is gone before this waits
+      value_ = queue_->next(stop_);
       return *this;
     }
     friend bool operator==(const Iterator& iterator, std::default_sentinel_t) { return !iterator.value_; }
@@ -120,7 +121,7 @@ class ThreadedEventQueue {
    private:
     ThreadedEventQueue* queue_;
     mothreads::Signal stop_;
-    std::optional<T> value_;
+    mothreads::Result<T> value_ = mothreads::Why::closed;
   };
   class Values {
    public:
@@ -139,9 +140,11 @@ class ThreadedEventQueue {
   class Branch;  // for wait_any() and wait_for_all()
 
  private:
+  static constexpr const char* kObject = "event queue";
+
   struct Waiter : mothreads::internal::WaitNode {
     using WaitNode::WaitNode;
-    std::optional<T> got;
+    mothreads::Result<T> got = mothreads::Why::closed;
   };
 
   bool is_closed() const {
@@ -168,7 +171,7 @@ class ThreadedEventQueue {
     return mothreads::Why::ready;
   }
 
-  void take_front(std::optional<T>& into) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void take_front(mothreads::Result<T>& into) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     into.emplace(std::move(values_.front()));
     values_.drop_front();
     if (values_.is_empty() && !closed_) descriptor_.set(false);
@@ -179,7 +182,7 @@ class ThreadedEventQueue {
     return closed_ || !values_.is_empty();
   }
 
-  std::optional<T> take(const mothreads::Until& until, mothreads::Why& why) {
+  void take(mothreads::Result<T>& into, const mothreads::Until& until) {
     using mothreads::Why;
     // On a fiber others have a turn at each call. Before it, so that nothing is lost.
     if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null(); core != nullptr && is_ready()) {
@@ -190,13 +193,10 @@ class ThreadedEventQueue {
     {
       mothreads::internal::TinyLock lock(mutex_);
       if (!values_.is_empty()) {
-        take_front(waiter.got);
-        return std::move(waiter.got);
+        take_front(into);
+        return;
       }
-      if (closed_) {
-        why = Why::closed;
-        return std::nullopt;
-      }
+      if (closed_) return;  // as `into` says
       waiters_.push_back(waiter);
     }
     bool was_woken = false;
@@ -205,9 +205,13 @@ class ThreadedEventQueue {
       mothreads::internal::TinyLock lock(mutex_);
       waiters_.remove(waiter);
     };
-    why = wait.park(until);
+    const Why why = wait.park(until);
     was_woken = why == Why::ready || why == Why::closed;
-    return std::move(waiter.got);
+    if (why == Why::ready) {
+      into.emplace(*std::move(waiter.got));
+    } else {
+      into = mothreads::Result<T>(why, kObject);
+    }
   }
 
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
@@ -245,7 +249,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
   }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed("event queue", "the queue is closed, and empty");
+    if (!waiter_.got) throw Closed(kObject, "the queue is closed, and empty");
   }
   void put_back() override {
     mothreads::internal::WaitNode* waiter = nullptr;
@@ -261,7 +265,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
     }
     if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
   }
-  std::string name() const override { return "event queue"; }
+  std::string name() const override { return kObject; }
   T take() {
     throw_failure();
     return *std::move(waiter_.got);

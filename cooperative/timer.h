@@ -62,11 +62,11 @@ class TimerTime {
   bool is_instant_ = false;
 };
 
-class Timer : private mothreads::internal::TimerNode {
+class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
  public:
   // With absl::InfiniteDuration() it sleeps until reset(). A repeating one uses the same duration each time; it must be more than zero,
   // and no point in time, else throws mothreads::Misuse.
-  Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
+  [[nodiscard]] Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
   ~Timer() {
     if (!home_.is_here()) [[unlikely]] {
       go_late();

@@ -80,6 +80,14 @@ Kept<typename B::Result> take_from(B& branch) {
   }
 }
 
+// What can be waited for, given without std::tie().
+template <typename T>
+concept OneSource = std::derived_from<std::remove_cvref_t<T>, mothreads::Signal> || requires { typename std::remove_cvref_t<T>::Branch; };
+template <typename... Sources>
+inline constexpr bool kAreTied = false;
+template <typename... Sources>
+concept NotTied = !(std::is_lvalue_reference_v<Sources> && ...);
+
 template <typename B>
 inline constexpr bool kRemembers = !requires { B::kForgets; };
 
@@ -149,6 +157,26 @@ auto wait_any(const std::tuple<Sources&...>& sources, const mothreads::Until& un
             branches);
       },
       sources);
+}
+
+// Sources without std::tie(), or in a tuple of copies: these say so.
+template <internal::OneSource One, typename... Others>
+void wait_any(One&&, Others&&...) {
+  static_assert(internal::kAreTied<One, Others...>, "name what is waited for in std::tie(): wait_any(std::tie(event, please_stop), limit)");
+}
+template <internal::OneSource One, typename... Others>
+void wait_for_all(One&&, Others&&...) {
+  static_assert(internal::kAreTied<One, Others...>, "name what is waited for in std::tie(): wait_for_all(std::tie(event, fiber), limit)");
+}
+template <typename... Sources>
+  requires internal::NotTied<Sources...>
+void wait_any(const std::tuple<Sources...>&, const mothreads::Until& = {}) {
+  static_assert(internal::kAreTied<Sources...>, "a tuple of copies is not what is waited for: use std::tie() instead of std::make_tuple()");
+}
+template <typename... Sources>
+  requires internal::NotTied<Sources...>
+void wait_for_all(const std::tuple<Sources...>&, const mothreads::Until& = {}) {
+  static_assert(internal::kAreTied<Sources...>, "a tuple of copies is not what is waited for: use std::tie() instead of std::make_tuple()");
 }
 
 // Which of a container's elements came first.

@@ -44,9 +44,9 @@ class Clock {
 };
 
 // The calling thread or fiber, and what it makes, use another clock within a scope.
-class UseClock {
+class [[nodiscard]] UseClock {
  public:
-  explicit UseClock(Clock& clock);
+  [[nodiscard]] explicit UseClock(Clock& clock);
   ~UseClock();
   UseClock(const UseClock&) = delete;
   UseClock& operator=(const UseClock&) = delete;

@@ -32,7 +32,7 @@ struct Hold;
 class [[nodiscard]] DrainHold {
  public:
   // The name is for reports. Throws Misuse when it is empty.
-  explicit DrainHold(std::string_view name);
+  [[nodiscard]] explicit DrainHold(std::string_view name);
   DrainHold(DrainHold&& other) noexcept : hold_(std::exchange(other.hold_, nullptr)) {}
   DrainHold& operator=(DrainHold&& other) noexcept {
     DrainHold taken(std::move(other));

@@ -149,17 +149,18 @@ class ABSL_LOCKABLE Lock {
 // Being inside. Belongs to the context that entered and to its scope.
 class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
  public:
-  explicit Held(Lock& lock) MOTHREADS_GUARD_ENTERS(lock) : lock_(lock) { lock_.lock(); }
+  [[nodiscard]] explicit Held(Lock& lock) MOTHREADS_GUARD_ENTERS(lock) : lock_(lock) { lock_.lock(); }
   ~Held() MOTHREADS_GUARD_LEAVES { lock_.unlock(); }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
 
   // Leaves the lock, blocks until woken or the limit comes first, and enters again, whatever ended it. `ready` means woken,
-  // not that anything holds: test the condition again. The result may be ignored for that reason.
-  Why wait(const Until& until = {}) {
-    const Why why = lock_.wait(until, changed_).why();
-    changed_ = why != Why::ready;  // who was not woken by a peer may have had reasons of its own, and cannot cause a ping-pong
-    return why;
+  // not that anything holds: test the condition again.
+  void wait() { static_cast<void>(wait(Until())); }
+  Ended wait(const Until& until) {
+    const Ended ended = lock_.wait(until, changed_);
+    changed_ = !ended;  // who was not woken by a peer may have had reasons of its own, and cannot cause a ping-pong
+    return ended;
   }
 
   // Blocks until `condition`, called inside the lock, is true, or the limit comes first. True at once costs nothing.
@@ -169,7 +170,7 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
     if (!condition()) {
       const Until limit = until.from_now();  // a duration counts from the call, however often it is woken
       do {
-        if (const Why why = wait(limit); why != Why::ready) return condition() ? Why::ready : why;
+        if (const Ended ended = wait(limit); !ended) return condition() ? Why::ready : ended;
       } while (!condition());
     }
     changed_ = true;

@@ -89,7 +89,7 @@ void flush();
 // a copy; what they add does not come back.
 class [[nodiscard]] Extra {
  public:
-  Extra(std::string_view key, std::string_view value);
+  [[nodiscard]] Extra(std::string_view key, std::string_view value);
   ~Extra();
   Extra(const Extra&) = delete;
   Extra& operator=(const Extra&) = delete;

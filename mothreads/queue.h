@@ -41,6 +41,7 @@
 #include "mothreads/ended_early.h"
 #include "mothreads/internal/position_index.h"
 #include "mothreads/internal/queue_core.h"
+#include "mothreads/result.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -55,27 +56,6 @@ struct QueueOptions {
 
 // Thrown by the adds without a limit.
 using QueueClosed = Closed;
-
-// What pop() gives: an item, or why there is none.
-template <typename T>
-class [[nodiscard]] Popped {
- public:
-  Popped(std::in_place_t, T&& item) : item_(std::in_place, std::move(item)) {}
-  explicit(false) Popped(Why why) : why_(why) {}
-
-  explicit operator bool() const { return item_.has_value(); }
-  Why why() const { return why_; }  // ready, closed (and empty), timed_out or stopped
-
-  T& operator*() & { return *item_; }
-  const T& operator*() const& { return *item_; }
-  T&& operator*() && { return std::move(*item_); }
-  T* operator->() { return item_.operator->(); }
-  const T* operator->() const { return item_.operator->(); }
-
- private:
-  std::optional<T> item_;
-  Why why_ = Why::ready;
-};
 
 template <typename T>
 class Queue : private internal::QueueCore {
@@ -129,10 +109,10 @@ class Queue : private internal::QueueCore {
     static_cast<void>(insert(Place::forced, std::forward<U>(value), absl::ZeroDuration()));
   }
 
-  // Takes the first; waits for one.
-  Popped<T> pop(const Until& until = {});
+  // Takes the first; waits for one. `closed` when it is closed and empty.
+  Result<T> pop(const Until& until = {});
   // Takes the first, without waiting: `timed_out` when there is none.
-  Popped<T> pop_one() { return pop(absl::ZeroDuration()); }
+  Result<T> pop_one() { return pop(absl::ZeroDuration()); }
   // Takes all there are, without waiting.
   std::vector<T> pop_all();
 
@@ -184,7 +164,7 @@ class Queue : private internal::QueueCore {
     const Place place;
   };
   struct Consumer : internal::WaitNode {
-    std::optional<T>* into = nullptr;
+    Result<T>* into = nullptr;
   };
 
   template <typename R>
@@ -205,12 +185,12 @@ class Queue : private internal::QueueCore {
   template <typename U>
   Ended insert_unfailing(Place place, U&& value, const Until& until);
   Ended insert_slowly(Place place, const Source& source, const Until& until);
-  Quick try_pop_quickly(std::optional<T>& item) noexcept;
-  Popped<T> pop_slowly(const Until& until);
+  Quick try_pop_quickly(Result<T>& result) noexcept;
+  void pop_slowly(Result<T>& result, const Until& until);
 
   // The rest with both mutexes held.
   std::optional<Why> try_insert_locked(Place place, const Source& source, internal::Claimed& woken);
-  std::optional<Popped<T>> try_pop_locked(Afterwards& afterwards) noexcept;
+  bool try_pop_locked(Result<T>& result, Afterwards& afterwards) noexcept;
   bool has_room() const { return positions_in_use() < max(); }
   // Throw std::bad_alloc, changing nothing.
   void reserve_one() { reserve(positions_in_use() + 1); }

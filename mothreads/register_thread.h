@@ -17,10 +17,10 @@
 
 namespace mothreads {
 
-class RegisterThread {
+class [[nodiscard]] RegisterThread {
  public:
   // Without a name the thread's own is used, as the system knows it.
-  explicit RegisterThread(std::string_view name = {});
+  [[nodiscard]] explicit RegisterThread(std::string_view name = {});
   ~RegisterThread();
   RegisterThread(const RegisterThread&) = delete;
   RegisterThread& operator=(const RegisterThread&) = delete;

@@ -85,7 +85,10 @@ class Thread {
   bool is_alive() const { return !stopped(); }
 
   // Asks its children, then itself, to stop; does not block.
-  void stop() const { node_->request_stop(); }
+  const Thread& stop() const {
+    node_->request_stop();
+    return *this;
+  }
 
   std::optional<Thread> parent() const;   // none for the main thread, and once it has left the tree
   std::vector<Thread> children() const;  // in the order they were made

@@ -25,10 +25,10 @@ struct ThreadGroupOptions {
   bool fail_fast = false;     // the first failure stops all
 };
 
-class ThreadGroup {
+class [[nodiscard]] ThreadGroup {
  public:
-  explicit ThreadGroup(std::string_view name) : ThreadGroup(ThreadGroupOptions{.name = std::string(name)}) {}
-  explicit ThreadGroup(const ThreadGroupOptions& options);
+  [[nodiscard]] explicit ThreadGroup(std::string_view name) : ThreadGroup(ThreadGroupOptions{.name = std::string(name)}) {}
+  [[nodiscard]] explicit ThreadGroup(const ThreadGroupOptions& options);
 
   // Stops all, newest first, and waits for them. Failures that join() did not give are logged.
   ~ThreadGroup();

@@ -29,15 +29,15 @@ namespace mothreads {
 class [[nodiscard]] Till : public Signal {
  public:
   // So long from now; gone at once for zero or less.
-  explicit Till(absl::Duration duration);
+  [[nodiscard]] explicit Till(absl::Duration duration);
   template <typename Rep, typename Period>
-  explicit Till(std::chrono::duration<Rep, Period> duration) : Till(internal::from_chrono(duration)) {}
+  [[nodiscard]] explicit Till(std::chrono::duration<Rep, Period> duration) : Till(internal::from_chrono(duration)) {}
 
   // At a point of the steady clock; gone at once when it has passed.
-  explicit Till(Instant instant);
+  [[nodiscard]] explicit Till(Instant instant);
 
   // At a wall-clock time, converted now: later changes of the wall clock do not move it.
-  explicit Till(absl::Time time) : Till(time - absl::Now()) {}
+  [[nodiscard]] explicit Till(absl::Time time) : Till(time - absl::Now()) {}
 
   template <std::integral Number>
   explicit Till(Number) = delete;  // of which unit? use absl::Seconds() and its like

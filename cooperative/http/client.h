@@ -44,10 +44,10 @@ struct HttpClientOptions {
 };
 
 // The requests of one connection, one after the other. It borrows the stream, and is its fiber's.
-class HttpClient {
+class [[nodiscard]] HttpClient {
  public:
   // `host` goes into the field Host: with the port, unless that is the usual one.
-  HttpClient(Stream& stream, std::string_view host, const HttpClientOptions& options = {});
+  [[nodiscard]] HttpClient(Stream& stream, std::string_view host, const HttpClientOptions& options = {});
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;

@@ -33,6 +33,16 @@ namespace {
 constexpr std::uint64_t kMaxDropped = 64 * 1024;
 constexpr std::size_t kMaxLingered = 256 * 1024;
 
+// Whether it is about the connection itself, rather than a file or another connection that the handler uses.
+bool names(const std::exception& error, const Stream& stream) { return std::string_view(error.what()).starts_with(stream.name() + ": "); }
+
+// Whether it only says that the other side is no longer there.
+bool is_client_leaving(const std::exception& error, const Stream& stream) {
+  const bool is_end = dynamic_cast<const IoError*>(&error) != nullptr || dynamic_cast<const HttpCutShort*>(&error) != nullptr ||
+                      dynamic_cast<const Closed*>(&error) != nullptr;
+  return is_end && names(error, stream);
+}
+
 }  // namespace
 
 class HttpConnection {
@@ -59,7 +69,14 @@ class HttpConnection {
   bool drop_body();
   void linger();
   void tell_answered(int status, bool is_complete) const;
+  void log_failure() const;
+  void log_upgrade_failure() const {
+    log::error("{}: the function behind an upgrade failed: {}", stream_.name(), log::describe(std::current_exception()));
+  }
+  void log_end(const std::exception& error) const;
   void log_unanswered(std::string_view why) const { log::warning("{}: a request got no answer: {}", stream_.name(), why); }
+  // It is no fault of anybody's here.
+  void log_client_left(std::string_view why) const { log::info("{}: the client left before it had its answer: {}", stream_.name(), why); }
 
   Stream& stream_;
   const HttpHandler& handler_;
@@ -83,10 +100,23 @@ void HttpConnection::serve() {
   } catch (const FiberCancelled&) {
     if (is_unanswered_) log_unanswered("its fiber was cancelled");
     throw;
+  } catch (const std::exception& error) {
+    if (is_unanswered_) log_end(error);
   } catch (...) {
     if (is_unanswered_) log_unanswered(log::describe(std::current_exception()));
   }
   stream_.close();
+}
+
+void HttpConnection::log_end(const std::exception& error) const {
+  const std::string what = log::describe(std::current_exception());
+  if (dynamic_cast<const WriteTimedout*>(&error) != nullptr && names(error, stream_)) {
+    log::info("{}: the client did not take its answer in time: {}", stream_.name(), what);
+  } else if (is_client_leaving(error, stream_)) {
+    log_client_left(what);
+  } else {
+    log_unanswered(what);
+  }
 }
 
 bool HttpConnection::await_request() {
@@ -150,7 +180,7 @@ bool HttpConnection::read_head(Next& next) {
   } else if (text().empty()) {
     next = Next::end;  // it was no more than an empty line
   } else if (end == Why::closed) {
-    log_unanswered("the connection ended within its head");
+    log_client_left("the connection ended within the head of its request");
     next = Next::end;
   } else {
     next = refuse(408, "its head took too long");
@@ -199,14 +229,21 @@ HttpResponse HttpConnection::ask_handler() {
     throw;
   } catch (const HttpCutShort&) {
     throw;  // nobody is left to hear an answer
+  } catch (const IoError& error) {
+    if (is_client_leaving(error, stream_)) throw;  // likewise
+    log_failure();
+    return HttpResponse::error(500);
   } catch (const HttpError& error) {
     log::info("{}: {} {}: {}: {}", stream_.name(), request_.method(), request_.target(), error.status(), error.what());
     return HttpResponse::error(error.status());
   } catch (...) {
-    log::error("{}: the handler of {} {} failed: {}", stream_.name(), request_.method(), request_.target(),
-               log::describe(std::current_exception()));
+    log_failure();
     return HttpResponse::error(500);
   }
+}
+
+void HttpConnection::log_failure() const {
+  log::error("{}: the handler of {} {} failed: {}", stream_.name(), request_.method(), request_.target(), log::describe(std::current_exception()));
 }
 
 HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
@@ -230,8 +267,14 @@ HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
       upgrade->run(stream_);
     } catch (const FiberCancelled&) {
       throw;
+    } catch (const std::exception& error) {
+      if (is_client_leaving(error, stream_)) {
+        log::info("{}: the client left: {}", stream_.name(), log::describe(std::current_exception()));
+      } else {
+        log_upgrade_failure();
+      }
     } catch (...) {
-      log::error("{}: the function behind an upgrade failed: {}", stream_.name(), log::describe(std::current_exception()));
+      log_upgrade_failure();
     }
     return Next::end;
   }

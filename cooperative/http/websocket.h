@@ -24,7 +24,7 @@
 
 #include "absl/time/time.h"
 #include "cooperative/http/message.h"
-#include "mothreads/ended.h"
+#include "mothreads/result.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -45,20 +45,7 @@ struct WebSocketMessage {
 };
 
 // What read() gives: a message, or why there is none. `closed` when the connection has ended: close_code() says how.
-class [[nodiscard]] WebSocketReceived {
- public:
-  explicit(false) WebSocketReceived(mothreads::Why why) : why_(why) {}
-  explicit(false) WebSocketReceived(WebSocketMessage message) : message_(std::move(message)), why_(mothreads::Why::ready) {}
-  explicit operator bool() const { return why_ == mothreads::Why::ready; }
-  mothreads::Why why() const { return why_; }
-  const WebSocketMessage& operator*() const& { return message_; }
-  WebSocketMessage&& operator*() && { return std::move(message_); }
-  const WebSocketMessage* operator->() const { return &message_; }
-
- private:
-  WebSocketMessage message_;
-  mothreads::Why why_;
-};
+using WebSocketReceived = mothreads::Result<WebSocketMessage>;
 
 struct WebSocketOptions {
   std::size_t max_message = 1024 * 1024;  // bytes, else the connection is closed with 1009

@@ -118,7 +118,13 @@ struct LetGo {
 template <typename F, typename... Args>
 auto spawn(const Order& order, F&& function, Args&&... args) {
   constexpr bool takes_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
-  static_assert(takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>,
+  constexpr bool takes_arguments = takes_stop || std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>;
+  constexpr bool forgets_ref = !takes_arguments && (std::is_invocable_v<std::decay_t<F>, std::remove_reference_t<Args>&..., mothreads::Signal> ||
+                                                    std::is_invocable_v<std::decay_t<F>, std::remove_reference_t<Args>&...>);
+  static_assert(!forgets_ref,
+                "the fiber's function takes a reference, and an argument would be a copy that is the fiber's own: pass std::ref(x) "
+                "for the caller's x, or let the function take it by value");
+  static_assert(takes_arguments || forgets_ref,
                 "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
   FiberBlock& fiber = order.has_only_name() ? SchedulerCore::current().make_fiber(order.name) : new_fiber(order);
   struct Unmake {

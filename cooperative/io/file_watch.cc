@@ -150,8 +150,8 @@ FileWatch::Next FileWatch::next(const Until& until) {
     }
     return 1;
   });
-  if (taken < 0) return why;
-  if (taken == 0) return Why::closed;
+  if (taken < 0) return {why, name()};
+  if (taken == 0) return {Why::closed, name()};
   FileChange change = std::move(changes_.front().second);
   changes_.pop_front();
   return change;

@@ -24,7 +24,7 @@
 
 #include "cooperative/io/descriptor.h"
 #include "mothreads/contexts/fork.h"
-#include "mothreads/ended.h"
+#include "mothreads/result.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -55,11 +55,11 @@ struct FileChange {
   std::uint32_t move = 0;  // the same for the moved_away and the moved_in of one move; else 0
 };
 
-class FileWatch {
+class [[nodiscard]] FileWatch {
  public:
   // Watches nothing yet. Throws IoError when the user has no more watches.
-  FileWatch();
-  explicit FileWatch(const std::string& path, Changed what = kAnyChange) : FileWatch() { add(path, what); }
+  [[nodiscard]] FileWatch();
+  [[nodiscard]] explicit FileWatch(const std::string& path, Changed what = kAnyChange) : FileWatch() { add(path, what); }
   FileWatch(FileWatch&&) noexcept = default;
   FileWatch& operator=(FileWatch&&) noexcept = default;
   ~FileWatch();
@@ -70,19 +70,7 @@ class FileWatch {
   void remove(const std::string& path);
 
   // A change, or why there is none: `closed` when nothing is watched any more, since all has been removed.
-  class [[nodiscard]] Next {
-   public:
-    explicit(false) Next(mothreads::Why why) : why_(why) {}
-    explicit(false) Next(FileChange change) : why_(mothreads::Why::ready), change_(std::move(change)) {}
-    explicit operator bool() const { return why_ == mothreads::Why::ready; }
-    mothreads::Why why() const { return why_; }
-    const FileChange& operator*() const { return change_; }
-    const FileChange* operator->() const { return &change_; }
-
-   private:
-    mothreads::Why why_;
-    FileChange change_;
-  };
+  using Next = mothreads::Result<FileChange>;
   // Throws Closed when it is closed meanwhile.
   Next next(const mothreads::Until& until = {});
   // For wait_any(): co::wait_any(std::tie(watch, please_stop)). next(absl::ZeroDuration()) then takes the change; there may be none after all.

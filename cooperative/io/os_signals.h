@@ -25,11 +25,11 @@
 
 namespace cooperative {
 
-class OsSignal {
+class [[nodiscard]] OsSignal {
  public:
   // Takes it from now on. Throws mothreads::Misuse when something else in the process handles it, when it cannot be handled, or when it tells of
   // a fault of the program, as SIGSEGV does; IoError.
-  explicit OsSignal(int number);
+  [[nodiscard]] explicit OsSignal(int number);
   OsSignal(const OsSignal&) = delete;
   OsSignal& operator=(const OsSignal&) = delete;
   // Deliveries that nobody has waited for are dropped.

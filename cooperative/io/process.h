@@ -106,12 +106,12 @@ struct Communicated {
   ProcessEnd end;
 };
 
-class Process {
+class [[nodiscard]] Process {
  public:
   Process();  // none
   // Starts it: the program and its arguments. Blocks the thread until the program has taken the new process over. Throws IoError, which
   // names the program, when that cannot be; mothreads::Misuse when the command is empty, or SIGCHLD is ignored in this process.
-  explicit Process(std::vector<std::string> command, ProcessOptions options = {});
+  [[nodiscard]] explicit Process(std::vector<std::string> command, ProcessOptions options = {});
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;  // stops what it was
   ~Process();

@@ -1,6 +1,7 @@
 #pragma once
 
-// What reading and writing give: how much, and why it was not more. A limit that comes in the middle loses nothing.
+// What reading and writing give: how much, and why it was not more. A limit that comes in the middle loses nothing. These are no
+// mothreads::Result, which has either a value or a reason: here both may be there, the bytes so far and why they are not all.
 
 #include <cstddef>
 #include <string>

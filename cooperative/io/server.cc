@@ -245,7 +245,8 @@ class ServingConnections final : public Server::Serving {
 
  private:
   bool take_one(const Until& until) override {
-    std::optional<Socket> connection = socket_.next_connection(until);
+    mothreads::Result<Socket> connection = socket_.next_connection(until);
+    if (connection.why() == mothreads::Why::closed) static_cast<void>(connection.value());
     if (!connection) return false;
     if (address_.is_ip()) connection->set_no_delay(true);
     if (options_.idle_timeout != absl::InfiniteDuration()) connection->set_timeout(options_.idle_timeout);

@@ -79,7 +79,7 @@ struct DatagramRequest {
 };
 using DatagramHandler = absl::AnyInvocable<void(DatagramRequest&, const mothreads::Signal& please_stop)>;
 
-class Server {
+class [[nodiscard]] Server {
  public:
   Server(Server&&) noexcept = default;
   Server& operator=(Server&& other) noexcept;

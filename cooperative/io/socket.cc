@@ -175,7 +175,8 @@ void Socket::end_early(Why why, const char* verb) const {
 }
 
 std::string Socket::name() const {
-  if (!descriptor_.is_open()) return "a closed socket";
+  const std::string accepted = peer_.size > 0 ? Address(reinterpret_cast<const sockaddr*>(peer_.bytes), peer_.size).to_string() : std::string();
+  if (!descriptor_.is_open()) return accepted.empty() ? "a closed socket" : "a closed socket to " + accepted;
   sockaddr_storage storage;
   const auto address_by = [&](auto get) -> std::string {
     socklen_t size = sizeof storage;
@@ -184,7 +185,7 @@ std::string Socket::name() const {
   };
   const char* const kind = kind_ == Kind::tcp ? "tcp" : kind_ == Kind::stream ? "stream" : kind_ == Kind::records ? "record" : "datagram";
   const std::string here = address_by(getsockname);
-  const std::string there = address_by(getpeername);
+  const std::string there = accepted.empty() ? address_by(getpeername) : accepted;
   return there.empty() ? fmt::format("{} socket {}", kind, here) : fmt::format("{} socket {} to {}", kind, here, there);
 }
 
@@ -250,22 +251,45 @@ void Socket::listen(int backlog) {
 }
 
 Socket Socket::accept(const Until& until) {
-  std::optional<Socket> connection = next_connection(until);
-  if (!connection) end_early(until.has_come().value_or(Why::timed_out), kAccept);
-  return *std::move(connection);
+  Peer peer;
+  const auto [descriptor, why] = take_connection(peer, until);
+  if (descriptor < 0) end_early(why, kAccept);
+  return connection_of(descriptor, peer);
 }
 
-std::optional<Socket> Socket::next_connection(const Until& until) {
-  const auto [descriptor, why] = with_limit(until, [&](const Until& limit) {
+mothreads::Result<Socket> Socket::next_connection(const Until& until) {
+  try {
+    Peer peer;
+    const auto [descriptor, why] = take_connection(peer, until);
+    if (descriptor < 0) return {why, name()};
+    return connection_of(descriptor, peer);
+  } catch (const Closed& closed) {
+    return {Why::closed, closed.object()};
+  }
+}
+
+int Socket::accept_one(Peer& peer) const {
+  peer.size = sizeof peer.bytes;
+  const int connection = accept4(native(), reinterpret_cast<sockaddr*>(peer.bytes), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (connection < 0 || kind_ != Kind::tcp || peer.size > sizeof peer.bytes) peer.size = 0;
+  return connection;
+}
+
+std::pair<ssize_t, Why> Socket::take_connection(Peer& peer, const Until& until) {
+  return with_limit(until, [&](const Until& limit) {
     return until_done(Side::read, kAccept, limit, [&]() -> ssize_t {
       while (true) {
-        const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int connection = accept_one(peer);
         if (connection >= 0 || !is_of_one_connection(errno)) return connection;
       }
     });
   });
-  if (descriptor < 0) return std::nullopt;
-  return Socket{Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), kind_};
+}
+
+Socket Socket::connection_of(ssize_t descriptor, const Peer& peer) const {
+  Socket connection(Descriptor(static_cast<int>(descriptor), Descriptor::NonBlocking{}), kind_);
+  connection.peer_ = peer;
+  return connection;
 }
 
 std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
@@ -273,9 +297,10 @@ std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
   if (max == 0) return connections;
   connections.push_back(accept(until));
   while (connections.size() < max) {
-    const int connection = accept4(native(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    Peer peer;
+    const int connection = accept_one(peer);
     if (connection >= 0) {
-      connections.push_back(Socket(Descriptor(connection, Descriptor::NonBlocking{}), kind_));
+      connections.push_back(connection_of(connection, peer));
     } else if (!is_of_one_connection(errno) && errno != EINTR) {
       // That there are no more, or an error: then the next call finds it, and those that were accepted are not lost.
       if (would_block(errno)) descriptor_.readiness().clear(Side::read);

@@ -17,6 +17,7 @@
 //
 // Which thread: see descriptor.h.
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -33,6 +34,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/descriptor.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/result.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -89,8 +91,8 @@ class Socket final : public Stream {
   // The next connection. Throws Timedout, and Closed when the socket is closed meanwhile. A connection that its client gave up before its turn
   // is passed over. When the process has no more descriptors throws IoError with std::errc::too_many_files_open.
   Socket accept(const mothreads::Until& until = {});
-  // The same, for loops: nothing when the limit came first.
-  std::optional<Socket> next_connection(const mothreads::Until& until = {});
+  // The same, for loops: without a value when the limit came first, or the socket is closed.
+  mothreads::Result<Socket> next_connection(const mothreads::Until& until = {});
   // Waits for one and takes all that are there, up to `max`.
   std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});
 
@@ -173,6 +175,15 @@ class Socket final : public Stream {
   };
   static Kind kind_of(int family, int type);
 
+  // Whom accept() gave: the system forgets the address when the other side resets the connection, and the log wants it then.
+  struct Peer {
+    alignas(sockaddr_in6) char bytes[sizeof(sockaddr_in6)] = {};
+    socklen_t size = 0;  // 0 for none, or a Unix socket's
+  };
+  int accept_one(Peer& peer) const;
+  std::pair<ssize_t, mothreads::Why> take_connection(Peer& peer, const mothreads::Until& until);
+  Socket connection_of(ssize_t descriptor, const Peer& peer) const;
+
   Socket(Descriptor&& descriptor, Kind kind) : descriptor_(std::move(descriptor)), kind_(kind) {}
   bool is_stream() const { return kind_ == Kind::tcp || kind_ == Kind::stream; }
 
@@ -193,6 +204,7 @@ class Socket final : public Stream {
 
   Descriptor descriptor_;
   Kind kind_ = Kind::datagram;
+  Peer peer_ = {};
   std::unique_ptr<Address> connecting_;  // to whom, until the system has answered
 };
 

@@ -20,7 +20,8 @@ constexpr std::chrono::seconds kStallAlert{5};
 constexpr int kPausesBetweenLooks = 64;
 
 void write_queue_name(const void* core, char* buffer, std::size_t size) {
-  std::snprintf(buffer, size, "%s", static_cast<const QueueCore*>(core)->name().c_str());
+  const std::string_view name = static_cast<const QueueCore*>(core)->name();
+  std::snprintf(buffer, size, "%.*s", static_cast<int>(name.size()), name.data());
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ QueueCore::~QueueCore() {
     return !producers_.is_empty() || !consumers_.is_empty();
   }();
   if (waited_on) {
-    fatal_misuse(fmt::format("Queue \"{}\" was destroyed while somebody waits on it: stop and join those threads first", name_));
+    fatal_misuse(fmt::format("Queue \"{}\" was destroyed while somebody waits on it: stop and join those threads first", name()));
   }
 }
 
@@ -73,15 +74,15 @@ std::size_t QueueCore::positions_in_use() const noexcept {
 }
 
 void QueueCore::must_be_ready(Ended ended) const {
-  if (!ended) throw QueueClosed(name_, fmt::format("Do not add to closed queue \"{}\"", name_));
+  if (!ended) throw QueueClosed(name(), fmt::format("Do not add to closed queue \"{}\"", name()));
 }
 
 void QueueCore::fail_not_hashable() const {
-  throw Misuse(fmt::format("Queue \"{}\" with unique = true needs items that are copyable and have std::hash and ==", name_));
+  throw Misuse(fmt::format("Queue \"{}\" with unique = true needs items that are copyable and have std::hash and ==", name()));
 }
 
 void QueueCore::fail_too_many(std::size_t count) const {
-  throw Misuse(fmt::format("Queue \"{}\": push_all of {} items can never fit max = {}; push fewer, or make max larger", name_,
+  throw Misuse(fmt::format("Queue \"{}\": push_all of {} items can never fit max = {}; push fewer, or make max larger", name(),
                            count, max_));
 }
 
@@ -91,7 +92,7 @@ Why QueueCore::park_producer(Wait& wait, const Until& until) const {
   const Instant since = clock.now();
   for (Instant now = since;; now = clock.now()) {
     if (now != since) {
-      log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name_, size_now(),
+      log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name(), size_now(),
                    std::chrono::duration<double>(now - since).count());
     }
     if (const std::optional<Why> why = wait.park(until, now + kStallAlert)) return *why;
@@ -119,7 +120,7 @@ const Signal& QueueCore::made(Signal& signal, const char* what, const char* reme
     Both both(*this);
     if (signal != NEVER) return signal;
   }
-  const Signal fresh(SignalState::make_owned(fmt::format(fmt::runtime(what), name_), remedy));  // not under the mutexes: it allocates
+  const Signal fresh(SignalState::make_owned(fmt::format(fmt::runtime(what), name()), remedy));  // not under the mutexes: it allocates
   Both both(*this);
   if (signal != NEVER) return signal;
   if ((this->*has_gone)()) fresh.state().go();  // nobody has it yet

@@ -27,6 +27,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/shared_name.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -43,7 +44,7 @@ class QueueCore {
   QueueCore(const QueueCore&) = delete;
   QueueCore& operator=(const QueueCore&) = delete;
 
-  const std::string& name() const { return name_; }
+  std::string_view name() const { return name_.view(); }
   std::size_t max() const { return max_; }
 
  protected:
@@ -139,8 +140,8 @@ class QueueCore {
   std::uint64_t pushed_seen_ = kFirstPosition;  // an older value of pushed_; guarded by the consumers' mutex
   std::atomic<std::uint64_t> popped_{kFirstPosition};
 
-  const std::string name_;
-  char apart_from_consumers_[24];
+  const SharedName name_;  // shared with what pop() gives
+  char apart_from_consumers_[40];
 
  private:
   const Signal& made(Signal& signal, const char* what, const char* remedy, bool (QueueCore::*has_gone)() const noexcept) const;

@@ -117,17 +117,17 @@ Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& un
 // --- taking --------------------------------------------------------------------------------------------------------------
 
 template <typename T>
-Popped<T> Queue<T>::pop(const Until& until) {
+Result<T> Queue<T>::pop(const Until& until) {
   internal::Context::spend_act();
-  std::optional<T> item;
-  Quick quick = try_pop_quickly(item);
-  if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(item);
-  if (quick == Quick::done) return Popped<T>(std::in_place, *std::move(item));
-  return pop_slowly(until);
+  Result<T> result = Why::timed_out;
+  Quick quick = try_pop_quickly(result);
+  if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(result);
+  if (quick != Quick::done) pop_slowly(result, until);
+  return result;
 }
 
 template <typename T>
-auto Queue<T>::try_pop_quickly(std::optional<T>& item) noexcept -> Quick {
+auto Queue<T>::try_pop_quickly(Result<T>& result) noexcept -> Quick {
   internal::TinyLock lock(consumers_mutex_);
   if (!pops_quickly_) return Quick::ask_both;
   const std::uint64_t begin = popped_.load(std::memory_order_relaxed);  // only changed under this mutex
@@ -136,44 +136,48 @@ auto Queue<T>::try_pop_quickly(std::optional<T>& item) noexcept -> Quick {
     if (ring_.is_sparse(pushed_seen_ - begin)) return Quick::ask_both;
     if (begin >= pushed_seen_) return Quick::blocked;
   }
-  item.emplace(ring_.take(begin));
+  result.emplace(ring_.take(begin));
   popped_.store(begin + 1, std::memory_order_release);  // pairs with the acquire in try_add_quickly(): the slot is free
   return Quick::done;
 }
 
+// False when there is nothing to say yet.
 template <typename T>
-std::optional<Popped<T>> Queue<T>::try_pop_locked(Afterwards& afterwards) noexcept {
+bool Queue<T>::try_pop_locked(Result<T>& result, Afterwards& afterwards) noexcept {
   settle(afterwards.woken);
-  std::optional<Popped<T>> popped;
-  if (positions_in_use() > 0) {
-    popped.emplace(std::in_place, take_locked());
+  const bool has_item = positions_in_use() > 0;
+  if (has_item) {
+    result.emplace(take_locked());
     settle(afterwards.woken);
     afterwards.drained = drained_now();
   } else if (is_closed()) {
-    popped.emplace(Why::closed);
+    result = Result<T>(Why::closed, name_);
   }
   shrink_if_sparse();
-  return popped;
+  return has_item || is_closed();
 }
 
 template <typename T>
-Popped<T> Queue<T>::pop_slowly(const Until& until) {
+void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
   Afterwards afterwards;
   {
     Both both(*this);
-    if (auto popped = try_pop_locked(afterwards)) return *std::move(popped);
+    if (try_pop_locked(result, afterwards)) return;
   }
   afterwards.run();
-  if (const auto why = until.has_come()) return *why;
+  if (const auto why = until.has_come()) {
+    result = Result<T>(*why, name_);
+    return;
+  }
 
+  const internal::SharedName name = name_;  // for when the queue is gone
   internal::Wait wait(describe_pop(*this), internal::Wait::Spin::no);
-  std::optional<T> item;
   Consumer node;
-  node.into = &item;
+  node.into = &result;
   node.arm(wait, Why::ready);
   {
     Both both(*this);
-    if (auto popped = try_pop_locked(afterwards)) return *std::move(popped);
+    if (try_pop_locked(result, afterwards)) return;
     consumers_.push_back(node);
   }
   afterwards.run();
@@ -185,8 +189,7 @@ Popped<T> Queue<T>::pop_slowly(const Until& until) {
   };
   const Why why = wait.park(until);
   was_woken = why == Why::ready || why == Why::closed;
-  if (why == Why::ready) return Popped<T>(std::in_place, *std::move(item));
-  return why;
+  if (why != Why::ready) result = Result<T>(why, name);
 }
 
 template <typename T>
@@ -298,22 +301,22 @@ class Queue<T>::Iterator {
   using value_type = T;
   using difference_type = std::ptrdiff_t;
 
-  Iterator(Queue* queue, Signal until) : queue_(queue), until_(std::move(until)) { ++*this; }
+  Iterator(Queue* queue, Signal until) : queue_(queue), until_(std::move(until)), item_(queue->pop(until_)) {}
 
   T& operator*() const { return *item_; }
   T* operator->() const { return item_.operator->(); }
   Iterator& operator++() {
-    item_.reset();
-    if (auto popped = queue_->pop(until_)) item_.emplace(*std::move(popped));
+    item_ = Why::closed;  // the last one is gone before this waits
+    item_ = queue_->pop(until_);
     return *this;
   }
   void operator++(int) { ++*this; }
-  bool operator==(std::default_sentinel_t) const { return !item_.has_value(); }
+  bool operator==(std::default_sentinel_t) const { return !item_; }
 
  private:
   Queue* queue_;
   Signal until_;
-  mutable std::optional<T> item_;
+  mutable Result<T> item_;
 };
 
 template <typename T>

@@ -13,7 +13,11 @@ namespace internal {
 template <typename F, typename... Args>
 auto make_thread(const ThreadOptions& options, F&& function, Args&&... args) {
   constexpr bool takes_please_stop = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>..., Signal>;
-  static_assert(takes_please_stop,
+  constexpr bool forgets_ref = !takes_please_stop && std::is_invocable_v<std::decay_t<F>, std::remove_reference_t<Args>&..., Signal>;
+  static_assert(!forgets_ref,
+                "the thread's function takes a reference, and an argument would be a copy that is the thread's own: pass std::ref(x) "
+                "for the caller's x, or let the function take it by value");
+  static_assert(takes_please_stop || forgets_ref,
                 "a thread's function must take please_stop, for signalling shutdown: add `Signal please_stop` as its last "
                 "parameter, after those that you pass to Thread::run, and return soon after it goes");
   if constexpr (takes_please_stop) {

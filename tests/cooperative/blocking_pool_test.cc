@@ -251,7 +251,7 @@ TEST(BlockingPoolTest, StopRaisesThePleaseStopOfWhatRuns) {
     });
   });
   begun.wait();
-  pool.stop();
+  EXPECT_EQ(&pool.stop(), &pool);
   EXPECT_EQ(caller.join(), 3);
 }
 
@@ -309,8 +309,8 @@ TEST(BlockingPoolTest, ACallFromInsideIsMisuse) {
 }
 
 TEST(BlockingPoolTest, NoThreadsAndNoRoomAreMisuse) {
-  EXPECT_THROW(BlockingPool("pool", {.threads = 0}), Misuse);
-  EXPECT_THROW(BlockingPool("pool", {.max_waiting = 0}), Misuse);
+  EXPECT_THROW(static_cast<void>(BlockingPool("pool", {.threads = 0})), Misuse);
+  EXPECT_THROW(static_cast<void>(BlockingPool("pool", {.max_waiting = 0})), Misuse);
 }
 
 TEST(BlockingPoolTest, ManyCallersOfBothKindsLoseNothing) {

@@ -204,7 +204,7 @@ TEST(CallbackQueueTest, AnEmptyFunctionAndNoRoomAreMisuse) {
   CallbackQueue queue(Scheduler::current());
   void (*nothing)() = nullptr;
   EXPECT_THROW(static_cast<void>(queue.callback(nothing)), Misuse);
-  EXPECT_THROW(CallbackQueue(Scheduler::current(), {.max = 0}), Misuse);
+  EXPECT_THROW(static_cast<void>(CallbackQueue(Scheduler::current(), {.max = 0})), Misuse);
 }
 
 TEST(CallbackQueueTest, WhatOneThrowsIsLoggedAndTheNextRuns) {

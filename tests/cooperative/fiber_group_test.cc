@@ -379,7 +379,7 @@ TEST(FiberGroupTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
 }
 
 TEST(FiberGroupTest, ANameIsMandatory) {
-  EXPECT_THROW(FiberGroup(""), Misuse);
+  EXPECT_THROW(static_cast<void>(FiberGroup("")), Misuse);
   FiberGroup group("workers");
   EXPECT_THROW(group.spawn("", [] {}), Misuse);
   EXPECT_EQ(group.size(), 0u);

@@ -370,12 +370,12 @@ TEST_F(ForeignLoopTest, OneThatOutlivesItsSchedulerSaysSo) {
 TEST_F(ForeignLoopTest, IsRefusedTwiceElsewhereAndInAWorld) {
   on_thread([&] {
     ForeignLoop loop;
-    EXPECT_THROW(ForeignLoop(), Misuse);
+    EXPECT_THROW(static_cast<void>(ForeignLoop()), Misuse);
     std::thread([&] { EXPECT_THROW(loop.run_due(), Misuse); }).join();
     EXPECT_EQ(loop.run_due(), std::nullopt);
   });
   testing::World world;
-  world.run([] { EXPECT_THROW(ForeignLoop(), Misuse); });
+  world.run([] { EXPECT_THROW(static_cast<void>(ForeignLoop()), Misuse); });
 }
 
 }  // namespace

@@ -212,7 +212,7 @@ TEST(SignalCallbackTest, LeavesErrnoAsItIs) {
 }
 
 TEST(SignalCallbackTest, AnEmptyFunctionIsMisuse) {
-  EXPECT_THROW(SignalCallback(Scheduler::current(), absl::AnyInvocable<void()>()), mothreads::Misuse);
+  EXPECT_THROW(static_cast<void>(SignalCallback(Scheduler::current(), absl::AnyInvocable<void()>())), mothreads::Misuse);
 }
 
 }  // namespace

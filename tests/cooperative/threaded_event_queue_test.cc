@@ -183,12 +183,12 @@ TEST(ThreadedEventQueueTest, CloseDrainsThenEnds) {
 
 TEST(ThreadedEventQueueTest, CloseWakesThreadsAndFibers) {
   ThreadedEventQueue<int> queue;
-  auto thread = Thread::run("thread", [&](Signal) { return queue.next().has_value(); });
-  auto fiber = spawn("fiber", [&] { return queue.next().has_value(); });
+  auto thread = Thread::run("thread", [&](Signal) { return queue.next().why(); });
+  auto fiber = spawn("fiber", [&] { return queue.next().why(); });
   yield();
   queue.close();
-  EXPECT_FALSE(fiber.join());
-  EXPECT_FALSE(thread.join());
+  EXPECT_EQ(fiber.join(), mothreads::Why::closed);
+  EXPECT_EQ(thread.join(), mothreads::Why::closed);
 }
 
 TEST(ThreadedEventQueueTest, ItsDescriptorIsReadableWhileThereIsSomething) {
@@ -280,7 +280,7 @@ TEST(ThreadedEventQueueTest, WhoeverIsWokenMayDestroyItAtOnce) {
         queue.signal(1);
       }
     }});
-    waiter.run([&] { EXPECT_EQ(queue.next().has_value(), !closes); });
+    waiter.run([&] { EXPECT_EQ(queue.next().why(), closes ? mothreads::Why::closed : mothreads::Why::ready); });
     EXPECT_EQ(owned, nullptr);
     waiter.on_resume = nullptr;
   }

@@ -315,7 +315,7 @@ TEST_F(TimerTest, TakesEveryFormOfTime) {
     never.reset(start + std::chrono::milliseconds(60));
     pass(absl::Milliseconds(100));
     static_assert(!std::is_convertible_v<int, TimerTime>);
-    EXPECT_THROW(Timer(start, [] {}, {.repeat = Repeat::at_fixed_rate}), Misuse);
+    EXPECT_THROW(static_cast<void>(Timer(start, [] {}, {.repeat = Repeat::at_fixed_rate})), Misuse);
     EXPECT_THROW(again.reset(start, Repeat::after_each_call), Misuse);
   });
   EXPECT_THAT(calls, ElementsAre(10, 10, 10, 20, 30, 40, 50, 60));
@@ -526,8 +526,8 @@ TEST(TimerDeathTest, DestroyedOnAnotherThreadIsFatal) {
 }
 
 TEST_F(TimerTest, WhatWouldNeverRestIsMisuse) {
-  EXPECT_THROW(Timer(absl::ZeroDuration(), [] {}, {.repeat = Repeat::at_fixed_rate}), Misuse);
-  EXPECT_THROW(Timer(absl::Seconds(1), nullptr), Misuse);
+  EXPECT_THROW(static_cast<void>(Timer(absl::ZeroDuration(), [] {}, {.repeat = Repeat::at_fixed_rate})), Misuse);
+  EXPECT_THROW(static_cast<void>(Timer(absl::Seconds(1), nullptr)), Misuse);
 }
 
 }  // namespace

@@ -181,7 +181,7 @@ TEST(LockScenesTest, AWaitByTimeOnALockOfItsOwnEnds) {
   auto thread = Thread::run("waiter", [&](Signal) {
     Lock lock("private");
     auto held = lock.enter();
-    held.wait(Till(absl::Milliseconds(100)));
+    static_cast<void>(held.wait(Till(absl::Milliseconds(100))));
     order.push_back("thread");
   });
   clock.await_timers(1);
@@ -203,8 +203,8 @@ TEST(LockScenesTest, LoopsOverShortWaitsGiveWayToABareWait) {
   for (const char* name : {"a", "b"}) {
     threads.push_back(Thread::run(name, [&](Signal please_stop) {
       auto held = lock.enter();
-      while (!ready) held.wait(absl::Milliseconds(10));
-      held.wait(please_stop);
+      while (!ready) static_cast<void>(held.wait(absl::Milliseconds(10)));
+      static_cast<void>(held.wait(please_stop));
     }));
   }
   for (int i = 0; i < 20; ++i) {

@@ -217,7 +217,7 @@ TEST(LockDeathTest, EnteringTwiceAfterAWaitIsFatalTooK4) {
       {
         Lock lock("tea pot");
         auto held = lock.enter();
-        held.wait(absl::ZeroDuration());
+        static_cast<void>(held.wait(absl::ZeroDuration()));
         lock.lock();
       },
       "Lock \"tea pot\" was entered a second time");

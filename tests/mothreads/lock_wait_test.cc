@@ -115,7 +115,7 @@ TEST(LockWaitTest, IsRefusedOnAThreadOfTheLibraryAndTheLockIsStillHeldK3) {
   ScriptedContext::make_library_thread().run([&] {
     auto held = lock.enter();
     try {
-      held.wait(absl::Seconds(1));
+      static_cast<void>(held.wait(absl::Seconds(1)));
       FAIL() << "it waited";
     } catch (const Misuse& misuse) {
       EXPECT_THAT(misuse.what(), HasSubstr("Deadlock detected"));
@@ -136,7 +136,7 @@ TEST(LockWaitTest, AllocatesNothing) {
   waiter.run([&] {
     auto held = lock.enter();
     const auto before = allocations_here();
-    held.wait(please_stop | absl::Seconds(1));
+    static_cast<void>(held.wait(please_stop | absl::Seconds(1)));
     static_cast<void>(held.wait([] { return false; }, please_stop | absl::Seconds(1)));
     EXPECT_EQ(allocations_here() - before, 0U);
   });
@@ -151,7 +151,7 @@ TEST(LockWaitTest, TheLockIsFreeWhenAWaiterIsWokenK5) {
   waiter.script({[&] { auto held = lock.enter(); }});
   waiter.run([&] {
     auto held = lock.enter();
-    EXPECT_EQ(held.wait(), Why::ready);
+    EXPECT_EQ(held.wait(Until()), Why::ready);
   });
   EXPECT_TRUE(was_free);
   EXPECT_EQ(waiter.resumes(), 1);
@@ -177,7 +177,7 @@ TEST(LockWaitTest, EachLeavingWakesOneAndTheyWakeInTheOrderTheyCame) {
     waiter.script({[&, number] { wait_as(number + 1); }});
     waiter.run([&] {
       auto held = lock.enter();
-      EXPECT_EQ(held.wait(), Why::ready);
+      EXPECT_EQ(held.wait(Until()), Why::ready);
     });
   };
   wait_as(0);
@@ -214,7 +214,7 @@ TEST(LockWaitTest, AWakeUpIsNotLostToAWaiterWhoseTimeHasCome) {
   first.script({[&] {
     second.emplace(Thread::run("second", [&](Signal) {
       auto held = lock.enter();
-      return held.wait();
+      return held.wait(Until()).why();
     }));
     await_sleeping(second->thread(), "waits in lock room");
   }});

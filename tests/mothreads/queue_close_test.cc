@@ -101,7 +101,7 @@ TEST(QueueCloseTest, WakesEveryoneQ3) {
     EXPECT_THAT(full.pop_all(), ElementsAre(0));
   }
   Queue<int> empty("empty");
-  std::vector<ThreadHandle<Popped<int>>> consumers;
+  std::vector<ThreadHandle<Result<int>>> consumers;
   for (int i = 0; i < 3; ++i) consumers.push_back(waiting_pop(empty));
   auto joiner = Thread::run("joiner", [&](Signal) { empty.join(); });
   await_sleeping(joiner.thread(), "waits for signal queue empty closed and empty");

@@ -26,7 +26,7 @@ using ::testing::IsEmpty;
 
 TEST(QueueHandOverTest, ConsumersAreServedInTheOrderTheyCame) {
   Queue<int> queue("q");
-  std::vector<ThreadHandle<Popped<int>>> consumers;
+  std::vector<ThreadHandle<Result<int>>> consumers;
   for (int i = 0; i < 8; ++i) consumers.push_back(waiting_pop(queue));
   for (int i = 0; i < 8; ++i) queue.add(i);
   EXPECT_TRUE(queue.empty());
@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(All, QueueCrowdTest,
 // K2: two idle consumers woke each other for ever. Q9: looking at the size woke them, too.
 TEST(QueueIdleTest, NobodyWakesIdleConsumersK2Q9) {
   Queue<int> queue("idle");
-  std::vector<ThreadHandle<Popped<int>>> consumers;
+  std::vector<ThreadHandle<Result<int>>> consumers;
   std::vector<Instant> asleep_since;
   for (int i = 0; i < 8; ++i) {
     consumers.push_back(waiting_pop(queue));

@@ -145,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(All, QueueAddRaceTest,
 TEST(QueueLimitTest, AnItemGoesToTheNextWhenTheFirstHasGivenUp) {
   VirtualClock clock;
   Queue<int> queue("q");
-  std::optional<ThreadHandle<Popped<int>>> second;
+  std::optional<ThreadHandle<Result<int>>> second;
   ScriptedContext& first = ScriptedContext::make("first", clock);
   first.script({[&] {
     second.emplace(waiting_pop(queue));

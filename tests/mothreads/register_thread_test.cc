@@ -111,7 +111,7 @@ TEST_F(RegisterThreadTest, ItMayBeRegisteredAgain) {
 }
 
 TEST_F(RegisterThreadTest, OnAThreadThatIsKnownItIsMisuse) {
-  EXPECT_THROW(RegisterThread("main again"), Misuse);
+  EXPECT_THROW(static_cast<void>(RegisterThread("main again")), Misuse);
   EXPECT_TRUE(Thread::run("ours", [](Signal) {
                 try {
                   const RegisterThread registered("again");
@@ -122,7 +122,7 @@ TEST_F(RegisterThreadTest, OnAThreadThatIsKnownItIsMisuse) {
               }).join());
   std::thread([] {
     const RegisterThread registered("camera driver");
-    EXPECT_THROW(RegisterThread("nested"), Misuse);
+    EXPECT_THROW(static_cast<void>(RegisterThread("nested")), Misuse);
     EXPECT_EQ(Thread::current().name(), "camera driver");
   }).join();
 }

@@ -226,7 +226,7 @@ TEST_F(ThreadGroupTest, AGroupOfAThreadThatHasEndedTakesNoMembers) {
 }
 
 TEST_F(ThreadGroupTest, ANameIsMandatory) {
-  EXPECT_THROW(ThreadGroup(""), Misuse);
+  EXPECT_THROW(static_cast<void>(ThreadGroup("")), Misuse);
   ThreadGroup group("workers");
   EXPECT_THROW(group.run("", until_stopped), Misuse);
   EXPECT_THAT(group.members(), IsEmpty());

@@ -340,9 +340,9 @@ TEST_F(ThreadTest, StopMayBeRepeated) {
   thread.please_stop().then([&] { ++told; });
   thread.stop().stop();
   const Thread view = thread.thread();
-  view.stop();
+  view.stop().stop();
   thread.join();
-  view.stop();
+  view.stop().stop();
   EXPECT_EQ(told, 1);
 }
 

@@ -16,7 +16,7 @@ namespace mothreads::testing {
 
 // The item; fails when there is none.
 template <typename T>
-T value_of(Popped<T> popped) {
+T value_of(Result<T> popped) {
   if (!popped) {
     ADD_FAILURE() << "no item: " << popped.why();
     return T{};
@@ -26,7 +26,7 @@ T value_of(Popped<T> popped) {
 
 // Why there is no item; fails when there is one.
 template <typename T>
-Why why_not(Popped<T> popped) {
+Why why_not(Result<T> popped) {
   EXPECT_FALSE(popped) << "there was an item";
   return popped.why();
 }
@@ -41,7 +41,7 @@ ThreadHandle<void> waiting_add(Queue<T>& queue, T value) {
 
 // A pop that waits in a thread of its own.
 template <typename T>
-ThreadHandle<Popped<T>> waiting_pop(Queue<T>& queue) {
+ThreadHandle<Result<T>> waiting_pop(Queue<T>& queue) {
   auto thread = Thread::run("consumer", [&queue](Signal) { return queue.pop(); });
   await_sleeping(thread.thread(), "pops from queue");
   return thread;

@@ -67,9 +67,9 @@ WebSocketReceived WebSocketFrames::read(const Until& given) {
         continue;
       }
     }
-    if (const Ended ended = fill(until); !ended) return ended.why();
+    if (const Ended ended = fill(until); !ended) return {ended.why(), stream_.name()};
   }
-  return Why::closed;
+  return {Why::closed, stream_.name()};
 }
 
 Ended WebSocketFrames::fill(const Until& until) {

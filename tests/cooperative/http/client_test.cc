@@ -165,7 +165,7 @@ TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
   }
   EXPECT_EQ(stream.output(), "");
   EXPECT_EQ(client.request({}).body, "ok") << "nothing has changed";
-  EXPECT_THROW(HttpClient(stream, "a\r\nX: y"), Misuse);
+  EXPECT_THROW(static_cast<void>(HttpClient(stream, "a\r\nX: y")), Misuse);
 }
 
 TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {

@@ -96,6 +96,7 @@ TEST_F(FileWatchTest, ItIsOneOfSeveralThings) {
   EXPECT_EQ(wait_any(std::tie(other, watch)).index(), 1u);
   EXPECT_EQ(watch.next(absl::ZeroDuration())->path, path("b"));
   EXPECT_EQ(watch.next(absl::ZeroDuration()).why(), Why::timed_out);
+  EXPECT_THROW(static_cast<void>(watch.next(absl::ZeroDuration()).value()), Timedout);
   auto second = spawn("second", [&] { return wait_any(std::tie(other, watch)).index(); });
   yield();
   EXPECT_TRUE(second.is_alive());

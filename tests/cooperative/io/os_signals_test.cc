@@ -154,7 +154,7 @@ TEST_F(OsSignalTest, ASecondRegistrationIsRefused) {
 TEST_F(OsSignalTest, WhoeverHandlesItAlreadyKeepsIt) {
   ::signal(SIGUSR2, [](int) {});
   const auto before = disposition(SIGUSR2);
-  EXPECT_THROW(OsSignal{SIGUSR2}, Misuse);
+  EXPECT_THROW(static_cast<void>(OsSignal{SIGUSR2}), Misuse);
   EXPECT_EQ(disposition(SIGUSR2), before);
   ::signal(SIGUSR2, SIG_DFL);
 }

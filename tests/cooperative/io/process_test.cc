@@ -243,35 +243,35 @@ TEST_F(ProcessTest, AProgramThatIsNotThereIsNamed) {
 }
 
 TEST_F(ProcessTest, WhatIsNoProgramIsNamed) {
-  EXPECT_THAT(what_of<IoError>([] { Process({"/etc/passwd"}); }), HasSubstr("program \"/etc/passwd\": cannot start it: Permission denied"));
+  EXPECT_THAT(what_of<IoError>([] { static_cast<void>(Process({"/etc/passwd"})); }), HasSubstr("program \"/etc/passwd\": cannot start it: Permission denied"));
 }
 
 TEST_F(ProcessTest, ADirectoryThatIsNotThereIsNamed) {
-  EXPECT_THAT(what_of<IoError>([] { Process({"true"}, {.directory = "/no/such"}); }), HasSubstr("cannot start it in \"/no/such\""));
+  EXPECT_THAT(what_of<IoError>([] { static_cast<void>(Process({"true"}, {.directory = "/no/such"})); }), HasSubstr("cannot start it in \"/no/such\""));
 }
 
 TEST_F(ProcessTest, ADescriptorThatIsNotOpenIsNamed) {
-  EXPECT_THAT(what_of<IoError>([] { Process({"true"}, {.output = Redirect::descriptor(777)}); }),
+  EXPECT_THAT(what_of<IoError>([] { static_cast<void>(Process({"true"}, {.output = Redirect::descriptor(777)})); }),
               HasSubstr("program \"true\": cannot give it descriptor 777 as standard output"));
 }
 
 TEST_F(ProcessTest, MisuseIsRefusedBeforeAnythingIsStarted) {
-  EXPECT_THAT(what_of<Misuse>([] { Process(std::vector<std::string>{}); }), HasSubstr("needs a command"));
-  EXPECT_THAT(what_of<Misuse>([] { Process({"echo", std::string("a\0b", 3)}); }), HasSubstr("zero byte"));
-  EXPECT_THAT(what_of<Misuse>([] { Process({"true"}, {.also = {{"A=B", "x"}}}); }), HasSubstr("\"A=B\" cannot be the name"));
-  EXPECT_THAT(what_of<Misuse>([] { Process({"true"}, {.output = Redirect::to_output()}); }), HasSubstr("only a process' errors"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process(std::vector<std::string>{})); }), HasSubstr("needs a command"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"echo", std::string("a\0b", 3)})); }), HasSubstr("zero byte"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.also = {{"A=B", "x"}}})); }), HasSubstr("\"A=B\" cannot be the name"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.output = Redirect::to_output()})); }), HasSubstr("only a process' errors"));
   EXPECT_THAT(what_of<Misuse>([] { Redirect::take(Pipe()); }), HasSubstr("a closed pipe"));
 }
 
 TEST_F(ProcessTest, IgnoredChildrenAreRefused) {
   ::signal(SIGCHLD, SIG_IGN);
-  EXPECT_THAT(what_of<Misuse>([] { Process({"true"}); }), HasSubstr("SIGCHLD is ignored"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"})); }), HasSubstr("SIGCHLD is ignored"));
   ::signal(SIGCHLD, SIG_DFL);
 }
 
 TEST_F(ProcessTest, InATestWorldItIsMisuse) {
   cooperative::testing::World world({.seed = 1});
-  world.run([] { EXPECT_THROW(Process({"true"}), Misuse); });
+  world.run([] { EXPECT_THROW(static_cast<void>(Process({"true"})), Misuse); });
 }
 
 TEST_F(ProcessTest, AStreamThatIsNoPipeIsNamed) {

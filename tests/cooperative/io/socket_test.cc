@@ -652,5 +652,27 @@ TEST_F(SocketTest, OneThatIsClosedWhileItIsWrittenTo) {
   });
 }
 
+// --- the next connection, for loops ------------------------------------------------------------------------------------------
+
+TEST_F(SocketTest, TheNextConnectionIsOneOrTheReasonWhyThereIsNone) {
+  on_thread([] {
+    Socket listener = listen(Address::loopback(0));
+    Socket client = Socket::tcp();
+    client.connect(listener.local_address());
+    EXPECT_TRUE(listener.next_connection());
+    EXPECT_EQ(listener.next_connection(absl::ZeroDuration()).why(), Why::timed_out);
+    EXPECT_EQ(listener.next_connection(mothreads::DONE).why(), Why::stopped);
+    EXPECT_THAT(what_of<Timedout>([&] { static_cast<void>(listener.next_connection(absl::ZeroDuration()).value()); }), HasSubstr(listener.name()));
+    auto loop = spawn("loop", [&] {
+      while (auto connection = listener.next_connection()) connection->close();
+    });
+    yield_until_idle();
+    listener.close();
+    loop.join();
+    EXPECT_EQ(listener.next_connection().why(), Why::closed);
+    EXPECT_THROW(static_cast<void>(listener.next_connection().value()), Closed);
+  });
+}
+
 }  // namespace
 }  // namespace cooperative

@@ -152,9 +152,9 @@ TEST_F(SuspensionPointsTest, AThreadedEventQueueAlwaysAlsoWithData) {
     EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.wait(), 0); }), 1);
     EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.wait(absl::ZeroDuration()), 1); }), 1);
     EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.next(), 2); }), 1);
-    EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.next(absl::ZeroDuration()), std::nullopt); }), 1);
+    EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.next(absl::ZeroDuration()).why(), mothreads::Why::timed_out); }), 1);
     queue.close();
-    EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.next(), std::nullopt); }), 1);
+    EXPECT_EQ(turns_during([&] { EXPECT_EQ(queue.next().why(), mothreads::Why::closed); }), 1);
   });
 }
 
@@ -162,14 +162,14 @@ TEST_F(SuspensionPointsTest, AThreadedEventQueueLosesNothingInThatTurn) {
   on_thread([] {
     ThreadedEventQueue<int> queue;
     queue.signal(1);
-    std::optional<int> first;
+    mothreads::Result<int> first = mothreads::Why::timed_out;
     auto taker = spawn("taker", [&] { first = queue.next(absl::ZeroDuration()); });
     auto other = spawn("other", [&] { EXPECT_EQ(queue.next(), 1); });
     yield();
     taker.cancel();  // in the turn that it gives
     EXPECT_THROW(taker.join(), WasCancelled);
     other.join();
-    EXPECT_EQ(first, std::nullopt);
+    EXPECT_FALSE(first);
   });
 }
 

@@ -61,7 +61,7 @@ TEST(LockSeedsTest, OneIsInsideAtATimeAndNobodyIsLeftOut) {
         }
         auto held = lock.enter();
         if (kind == 1) {
-          held.wait(some_time(world));
+          static_cast<void>(held.wait(some_time(world)));
         } else if (kind == 2) {
           static_cast<void>(held.wait([&, before = changes] { return changes > before + 1; }, some_time(world)));
         }

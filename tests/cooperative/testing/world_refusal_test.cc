@@ -312,10 +312,10 @@ TEST(WorldRefusalTest, NothingRealInside) {
     EXPECT_THROW(queue.wait_descriptor(), Misuse);
     EXPECT_THROW(mothreads::MainThread::drain(), Misuse);
     EXPECT_THROW(mothreads::MainThread::run([](Signal) { return 0; }), Misuse);
-    EXPECT_THROW(mothreads::RegisterThread("main"), Misuse);
+    EXPECT_THROW(static_cast<void>(mothreads::RegisterThread("main")), Misuse);
     EXPECT_THROW(quit(), Misuse);
     EXPECT_THROW(wait_for_quit(), Misuse);
-    EXPECT_THROW(ForeignLoop(), Misuse);
+    EXPECT_THROW(static_cast<void>(ForeignLoop()), Misuse);
     World inner;
     EXPECT_THROW(inner.run([] {}), Misuse);
     EXPECT_THROW(world.run([] {}), Misuse);
