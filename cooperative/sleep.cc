@@ -23,7 +23,7 @@ void sleep(const mothreads::Until& until) {
   if (until.has_come()) return core->yield();
   const std::uint64_t switches = core->counts().switches;
   static_cast<void>(wait.park(until));
-  if (core->counts().switches == switches) core->yield();  // the time came before anybody had a turn
+  if (core->counts().switches == switches) core->yield_in_round();  // the time came before anybody had a turn
 }
 
 void yield_until_idle(const mothreads::Until& until) {

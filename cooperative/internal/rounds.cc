@@ -42,6 +42,14 @@ constexpr std::uint64_t kTicksOfShortRounds = 2'000;
 
 void SchedulerCore::suspend(Context&) noexcept { suspend_running(); }
 
+void SchedulerCore::yield_in_round() {
+  if (conductor_ != nullptr) return yield();
+  if (acts_left <= 0) unwind_if_due();
+  batch_.push_back(*running_);
+  suspend_running();
+  if (acts_left <= 0) unwind_if_due();
+}
+
 Why SchedulerCore::wait_with_care(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
   Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
   node.arm(wait, Why::ready);

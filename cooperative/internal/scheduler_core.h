@@ -231,6 +231,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // --- waiting ------------------------------------------------------------------------------------------------------------
 
   COOPERATIVE_INLINED void yield();  // behind all that is ready
+  void yield_in_round();             // behind all that is ready in this round, before those that yield in it
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
   bool is_its_thread() const noexcept { return current_ == this; }
 
