@@ -37,6 +37,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -75,6 +76,12 @@ class ABSL_LOCKABLE Lock {
 
   // Blocks until the lock is free and takes it until the result goes out of scope.
   [[nodiscard]] Held enter() MOTHREADS_GUARD_ENTERS();
+
+  // The same, and waits inside until `condition`, called there, is true, or the limit comes first: test the condition again. An arrival by this
+  // verb counts as no change for those who wait already. enter() and then wait(condition) counts as one, since the caller may have changed
+  // something in between: where N contexts come one after the other and wait, that makes N * N looks.
+  template <std::predicate Condition>
+  [[nodiscard]] Held enter_when(Condition condition, const Until& until = {}) MOTHREADS_GUARD_ENTERS();
 
   // The names of the standard library's lockables, for std::scoped_lock and its like. wait() needs enter().
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
@@ -177,6 +184,13 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
     return Why::ready;
   }
 
+  // Enters, too. See Lock::enter_when().
+  template <std::predicate Condition>
+  [[nodiscard]] Held(Lock& lock, Condition& condition, const Until& until) MOTHREADS_GUARD_ENTERS(lock) : Held(lock) {
+    changed_ = false;
+    static_cast<void>(wait(std::ref(condition), until));
+  }
+
   // Says that what the lock guards has changed since the last wait(), before waiting again without leaving.
   void changed() { changed_ = true; }
 
@@ -186,6 +200,11 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
 };
 
 inline Lock::Held Lock::enter() { return Held(*this); }
+
+template <std::predicate Condition>
+Lock::Held Lock::enter_when(Condition condition, const Until& until) {
+  return Held(*this, condition, until);
+}
 
 }  // namespace mothreads
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -171,6 +172,59 @@ TEST(LockScenesTest, AHundredWaitersAllComeOut) {
   for (int i = 0; i < kThreads; ++i) all[static_cast<std::size_t>(i)] = i;
   EXPECT_THAT(came, ::testing::UnorderedElementsAreArray(all));
   EXPECT_THAT(went, ::testing::UnorderedElementsAreArray(all));
+}
+
+// An arrival is no change: each looks when it comes, and once more at each change.
+TEST(LockEnterWhenTest, WhoComesOneAfterTheOtherLooksOnce) {
+  constexpr int kThreads = 60;
+  Lock lock("room");
+  bool is_open = false;
+  int looks = 0;
+  int inside = 0;
+  std::vector<ThreadHandle<void>> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.push_back(Thread::run("waiter", [&](Signal) {
+      auto held = lock.enter_when([&] { return ++looks, is_open; });
+      ++inside;
+    }));
+    await_sleeping(threads.back().thread(), "waits in lock");
+  }
+  {
+    auto held = lock.enter();
+    EXPECT_EQ(looks, kThreads);
+    is_open = true;
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(inside, kThreads);
+  EXPECT_EQ(looks, 2 * kThreads);
+}
+
+TEST(LockEnterWhenTest, HoldsTheLockAlsoWhenTheLimitComesFirst) {
+  Lock lock("room");
+  auto held = lock.enter_when([] { return false; }, absl::ZeroDuration());
+  auto other = Thread::run("other", [&](Signal) { return lock.try_lock(); });
+  EXPECT_FALSE(other.join());
+}
+
+TEST(LockEnterWhenTest, AConditionThatThrowsLeavesTheLockFree) {
+  Lock lock("room");
+  EXPECT_THROW(static_cast<void>(lock.enter_when([]() -> bool { throw std::runtime_error("no look"); })), std::runtime_error);
+  EXPECT_TRUE(lock.try_lock());
+  lock.unlock();
+}
+
+TEST(LockEnterWhenTest, AWaitAfterItTellsTheOthersOfWhatMayHaveChanged) {
+  Lock lock("room");
+  int stage = 0;
+  auto later = Thread::run("later", [&](Signal) {
+    auto held = lock.enter_when([&] { return stage == 1; });
+    stage = 2;
+  });
+  await_sleeping(later.thread(), "waits in lock");
+  auto held = lock.enter_when([] { return true; });
+  stage = 1;
+  held.wait([&] { return stage == 2; });
+  EXPECT_EQ(stage, 2);
 }
 
 // Theirs: test_thread_wait_till.
