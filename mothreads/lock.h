@@ -4,14 +4,13 @@
 //
 //     Lock lock("todo list");
 //     {
-//       auto held = lock.enter();
-//       held.wait([&] { return !todo.empty(); }, please_stop);      // always holds the lock again when it returns
+//       auto held = lock.enter_when([&] { return !todo.empty(); }, please_stop);   // holds the lock when it returns, whatever ended it
 //       if (!todo.empty()) take(todo);
 //     }                                                             // leaving wakes one waiter
 //
 // Leaving wakes the waiter that came first. A waiter that is woken and waits again without having changed anything passes
 // the wake on to the next one that has not had its turn, so every waiter looks once at every change, and then all sleep.
-// Wait with a condition, as above, wherever there is one. A bare wait() in a loop is the same as long as nothing is changed
+// Wait with a condition, as above or by held.wait(condition), wherever there is one. A bare wait() in a loop is the same as long as nothing is changed
 // between two waits of one enter(); who does change something there says so with changed(), or a peer that has had its turn
 // is not told:
 //
