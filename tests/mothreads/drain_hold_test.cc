@@ -292,7 +292,11 @@ TEST_F(DrainHoldTest, HoweverTheMainThreadIsStoppedDrainingGoesFirst) {
     run([&](const Signal& please_stop) {
       bool was_first = false;
       please_stop.then([&] { was_first = static_cast<bool>(MainThread::draining()); });
-      by_its_handle ? MainThread::thread().stop() : MainThread::stop();
+      if (by_its_handle) {
+        MainThread::thread().stop();
+      } else {
+        MainThread::stop();
+      }
       EXPECT_TRUE(was_first);
     });
   }
