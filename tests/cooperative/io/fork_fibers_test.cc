@@ -87,7 +87,7 @@ TEST(ForkFibersTest, AHandlerOfRequestsThatForksAnswersInTheParentAlone) {
 }
 
 TEST(ForkFibersTest, NothingOfAChildGoesToAFiberOfAnotherThreadOfItsParent) {
-  EXPECT_EQ(output_of({"other's waiter"}), "7\nchild: exit 0\n");
+  EXPECT_EQ(output_of({"other's waiter"}), "7 in the child\nchild: exit 0\n8 in the parent\n");
 }
 
 TEST(ForkFibersTest, FunctionsOfAFibersEndMayFork) {

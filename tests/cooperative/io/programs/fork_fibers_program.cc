@@ -345,8 +345,8 @@ int forks_in_a_handler_of_requests() {
 int gives_past_waiters_of_another_scheduler() {
   mothreads::Queue<int> queue("queue");
   const Signal waits("waits");
-  auto thread = Thread::run("thread", [&](Signal please_stop) {
-    auto pops = co::spawn("pops", [&queue, please_stop] { static_cast<void>(queue.pop(please_stop)); });
+  auto thread = Thread::run("thread", [&](Signal) {
+    auto pops = co::spawn("pops", [&queue] { say(std::to_string(*queue.pop()) + " in the parent"); });
     co::yield_until_idle();
     waits.go();
     pops.join();
@@ -356,11 +356,12 @@ int gives_past_waiters_of_another_scheduler() {
   if (child == 0) {
     limit_child();
     queue.add(7);
-    say(std::to_string(*queue.pop()));
+    say(std::to_string(*queue.pop()) + " in the child");
     return 0;
   }
   say_end_of(child);
-  thread.stop().join();
+  queue.add(8);
+  thread.join();
   return 0;
 }
 
