@@ -31,15 +31,15 @@ def _label(text):
     return str(Label(text))
 
 # Packages whose files are not optimised by the sanitizers' builds, which compiles them in half the time.
-_NOT_OPTIMISED = ["tests/mothreads", "tests/cooperative", "tests/docs", "tests/fuzz"]
+_NOT_OPTIMISED = ["docs/examples", "tests/mothreads", "tests/cooperative", "tests/docs", "tests/fuzz", "tests/stress"]
 
 def _precompiled():
     """Options and dependencies for the precompiled headers, where the configuration wants them."""
     package = native.package_name()
-    is_test = any([package == folder or package.startswith(folder + "/") for folder in _NOT_OPTIMISED])
-    name = "for_tests" if is_test else "for_library"
+    is_optimised = not any([package == folder or package.startswith(folder + "/") for folder in _NOT_OPTIMISED])
+    name = "for_library" if is_optimised else "for_tests"
     wanted = _label("//tools/build_defs:precompiles_headers")
-    options = (["-O0"] if is_test else []) + ["-include-pch", "$(BINDIR)/tools/build_defs/%s.pch" % name]
+    options = ([] if is_optimised else ["-O0"]) + ["-include-pch", "$(BINDIR)/tools/build_defs/%s.pch" % name]
     return struct(
         copts = select({wanted: options, "//conditions:default": []}),
         deps = select({wanted: [_label("//tools/build_defs:" + name)], "//conditions:default": []}),
