@@ -16,8 +16,21 @@
 namespace mothreads::internal {
 namespace {
 
-// So often the C library calls the destructors of a thread's keys, as long as they set some again.
+#if defined(__SANITIZE_THREAD__)
+#define MOTHREADS_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MOTHREADS_TSAN
+#endif
+#endif
+
+// So often the C library calls the destructors of a thread's keys, as long as they set some again. ThreadSanitizer needs the last for itself:
+// code that it has instrumented cannot run in that any more.
+#ifdef MOTHREADS_TSAN
+constexpr int kLastRound = PTHREAD_DESTRUCTOR_ITERATIONS - 1;
+#else
 constexpr int kLastRound = PTHREAD_DESTRUCTOR_ITERATIONS;
+#endif
 constinit thread_local int round_of_end = 0;
 
 struct Alien {

@@ -32,7 +32,8 @@ extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; 
 
 extern "C" const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() {
-  return "second_deadlock_stack=1:history_size=4";
+  // A child of a process with threads may start some of its own: docs/process_edges.md.
+  return "second_deadlock_stack=1:history_size=4:die_after_fork=0";
 }
 
 extern "C" const char* __tsan_default_suppressions();

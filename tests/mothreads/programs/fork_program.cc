@@ -34,10 +34,6 @@
 #include "tests/support/forked.h"
 #include "tests/support/sleeping.h"
 
-// Else a child of a process with threads could start none.
-extern "C" const char* __tsan_default_options();
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
-
 namespace {
 
 using mothreads::MainThread;

@@ -41,10 +41,6 @@
 #include "mothreads/thread.h"
 #include "tests/support/forked.h"
 
-// Else a child of a process with threads could start none.
-extern "C" const char* __tsan_default_options();
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
-
 namespace {
 
 namespace co = cooperative;
