@@ -30,8 +30,16 @@ def _label(text):
     # A label of this workspace, also when the macro is called from another one.
     return str(Label(text))
 
-# Packages whose files are not optimised by the sanitizers' builds, which compiles them in half the time.
-_NOT_OPTIMISED = ["docs/examples", "tests/mothreads", "tests/cooperative", "tests/docs", "tests/fuzz", "tests/stress"]
+# The precompiled headers of files that the sanitizers' builds do not optimise, which compiles them in half the time. All others have those
+# of the library.
+_NOT_OPTIMISED = {
+    "docs/examples": "for_examples",
+    "tests/cooperative": "for_tests",
+    "tests/docs": "for_tests",
+    "tests/fuzz": "for_tests",
+    "tests/mothreads": "for_tests",
+    "tests/stress": "for_tests",
+}
 
 def _precompiled():
     """Options and dependencies for the precompiled headers, where the configuration wants them."""
