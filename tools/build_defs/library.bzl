@@ -44,10 +44,10 @@ _NOT_OPTIMISED = {
 def _precompiled():
     """Options and dependencies for the precompiled headers, where the configuration wants them."""
     package = native.package_name()
-    is_optimised = not any([package == folder or package.startswith(folder + "/") for folder in _NOT_OPTIMISED])
-    name = "for_library" if is_optimised else "for_tests"
+    names = [name for folder, name in _NOT_OPTIMISED.items() if package == folder or package.startswith(folder + "/")]
+    name = names[0] if names else "for_library"
     wanted = _label("//tools/build_defs:precompiles_headers")
-    options = ([] if is_optimised else ["-O0"]) + ["-include-pch", "$(BINDIR)/tools/build_defs/%s.pch" % name]
+    options = (["-O0"] if names else []) + ["-include-pch", "$(BINDIR)/tools/build_defs/%s.pch" % name]
     return struct(
         copts = select({wanted: options, "//conditions:default": []}),
         deps = select({wanted: [_label("//tools/build_defs:" + name)], "//conditions:default": []}),

@@ -59,20 +59,6 @@ TEST(StaticLifeTest, FunctionsOfOlderAndYoungerKeysMayUseFibers) {
                                            "younger key has flushed\n"));
 }
 
-TEST(StaticLifeTest, InTheLastRoundOfAThreadsEndFibersAreRefused) {
-  EXPECT_THAT(output_of("last key"), ::testing::MatchesRegex("a fiber: done\n"
-                                                             "a fiber: done\n"
-                                                             "a fiber: done\n"
-                                                             "a fiber: \"[^\"\n]*\" cannot have fibers any more: its thread has ended[^\n]*\n"));
-}
-
-TEST(StaticLifeTest, PthreadExitEndsTheFiberAlone) {
-  EXPECT_THAT(output_of("pthread_exit"),
-              AllOf(HasSubstr("unwound\nfiber \"f\" was ended by pthread_exit() or pthread_cancel(): let its function return\nthe thread goes on\n"
-                              "fiber \"of main\" was ended by pthread_exit() or pthread_cancel(): let its function return\n"),
-                    HasSubstr("main goes on\n")));
-}
-
 TEST(StaticLifeTest, APthreadCancelThatMeetsACancellationPointInAFiberIsNamed) {
   EXPECT_EQ(output_of("pthread_cancel"), "fiber \"f\" was ended by pthread_exit() or pthread_cancel(): let its function return\n");
 }
