@@ -19,6 +19,46 @@
 
 #if defined(MO_ADDRESS_SANITIZER)
 
+#if defined(__clang__) && __clang_major__ < 17
+
+// Before version 17 clang's runtime does not hold its own locks while fork() runs: a child of a process whose threads allocate would hang
+// in its allocator now and then.
+
+#include <pthread.h>
+
+namespace __sanitizer {
+void StackDepotLockAll();
+void StackDepotUnlockAll();
+}  // namespace __sanitizer
+
+namespace __lsan {
+void LockAllocator();
+void UnlockAllocator();
+void LockThreadRegistry();
+void UnlockThreadRegistry();
+}  // namespace __lsan
+
+namespace {
+
+void before_fork() {
+  __lsan::LockThreadRegistry();
+  __lsan::LockAllocator();
+  __sanitizer::StackDepotLockAll();
+}
+
+void after_fork() {
+  __sanitizer::StackDepotUnlockAll();
+  __lsan::UnlockAllocator();
+  __lsan::UnlockThreadRegistry();
+}
+
+// Before all other handlers are registered: then it is the last before a fork(), and the first after it.
+__attribute__((constructor(101))) void take_part_in_forks() { pthread_atfork(before_fork, after_fork, after_fork); }
+
+}  // namespace
+
+#endif
+
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() {
   // A wait node lives on its waiter's stack: a use after the wait has returned must not go unseen.
