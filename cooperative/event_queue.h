@@ -56,7 +56,7 @@ class EventQueue {
     return values_.is_empty() ? wait_for_next(until) : take_front();
   }
 
-  // The same, for loops: without a value when the queue is closed and empty, or the limit came first.
+  // wait() for loops: the Result has no value when the queue is closed and empty, or the limit came first.
   mothreads::Result<T> next(const mothreads::Until& until = {}) {
     begin_wait();
     if (!values_.is_empty()) return mothreads::Result<T>(std::in_place, take_front());

@@ -75,7 +75,7 @@ class ThreadedEventQueue {
     internal::throw_wait_ended(kObject, value.why());
   }
 
-  // The same, for loops: without a value when the queue is closed and empty, or the limit came first.
+  // wait() for loops: the Result has no value when the queue is closed and empty, or the limit came first.
   mothreads::Result<T> next(const mothreads::Until& until = {}) {
     mothreads::Result<T> value(mothreads::Why::closed, kObject);
     take(value, until);

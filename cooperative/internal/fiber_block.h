@@ -106,7 +106,7 @@ class FiberBlock final : public mothreads::internal::Context {
   void resume() noexcept override {}
 };
 
-// What a wait touches of a fiber is two lines of the cache beside each other: the second half of its Context, and its Runnable. Making and
+// A wait touches two neighbouring cache lines of a fiber: the second half of its Context, and its Runnable. Making and
 // ending one touch three more: what it is and who waits for it, its place in the tree, its name.
 static_assert(sizeof(mothreads::internal::Context) == 128);
 static_assert(sizeof(FiberBlock) <= 512);

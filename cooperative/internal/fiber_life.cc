@@ -8,7 +8,7 @@
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_core.h"
 
-// What every fiber goes through: it is made, gets a stack, runs, ends, and its block is used again. All of it is in one file, so that the
+// The life of a fiber: the fiber is made, gets a stack, runs, ends, and its block is used again. All of it is in one file, so that the
 // compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is elsewhere (fibers.cc).
 
 namespace cooperative::internal {
@@ -85,7 +85,7 @@ void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
   switch_to(maker, fiber.runnable);
 }
 
-// That of the one before is given on as it is.
+// The stack of the fiber that ended just before serves this one, as it is.
 inline Stack* SchedulerCore::find_stack(FiberBlock& fiber) noexcept {
   if (fiber.stack_size == 0 && ended_stack_ != nullptr && ended_stack_->size == kDefaultStackSize) return std::exchange(ended_stack_, nullptr);
   const std::size_t size = fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size;
@@ -146,7 +146,7 @@ __attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) 
 // --- its end -------------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
-  // What it does from here on is the library's: it may wait, and is not cancelled any more.
+  // From here on the fiber runs code of the library: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
   fiber.state = FiberBlock::State::returned;
   if (fiber.job->drop_function != nullptr) fiber.job->drop_function(fiber.job_self);

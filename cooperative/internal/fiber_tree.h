@@ -27,7 +27,7 @@ class Changing {
   std::atomic<bool>& changes_;
 };
 
-// One that has just got its number.
+// `fiber` has just got its number.
 inline void SchedulerCore::link_newest(FiberBlock& child, FiberBlock* parent) noexcept {
   const Changing changing(tree_changes_);
   child.parent = parent;

@@ -91,7 +91,7 @@ class Socket final : public Stream {
   // The next connection. Throws Timedout, and Closed when the socket is closed meanwhile. A connection that its client gave up before its turn
   // is passed over. When the process has no more descriptors throws IoError with std::errc::too_many_files_open.
   Socket accept(const mothreads::Until& until = {});
-  // The same, for loops: without a value when the limit came first, or the socket is closed.
+  // accept() for loops: the Result has no value when the limit came first, or the socket is closed.
   mothreads::Result<Socket> next_connection(const mothreads::Until& until = {});
   // Waits for one and takes all that are there, up to `max`.
   std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});

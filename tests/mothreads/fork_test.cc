@@ -20,7 +20,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::Program;
 
 int status_of(pid_t child) {
   int status = 0;
@@ -46,9 +45,7 @@ TEST(ForkTest, ChildMayExitWhileThreadsRun) {
 
 // What the program said, when it has ended well.
 std::string output_of(const char* scenario) {
-  Program program("fork_program", {scenario});
-  EXPECT_EQ(program.wait(), 0) << program.output();
-  return program.output();
+  return testing::output_of("fork_program", {scenario});
 }
 
 int times(const std::string& text, const std::string& part) {

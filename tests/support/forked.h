@@ -42,6 +42,14 @@ pid_t fork_and(F&& in_child) {
   std::exit(in_child());
 }
 
+// Forks, and goes on in both: the child says that it is there, the parent how the child ended.
+inline void fork_and_say() {
+  const pid_t child = fork();
+  if (child != 0) return say_end_of(child);
+  limit_child();
+  say("in the child");
+}
+
 // Calls it in a then() function on the library's thread for timers. A Till that is late is over before it has a function, and calls it here:
 // then another is tried.
 template <typename F>

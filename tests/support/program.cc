@@ -129,4 +129,12 @@ int Program::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+std::string output_of(std::string_view name, std::vector<std::string> arguments) {
+  Program program(name, std::move(arguments));
+  if (const int code = program.wait(); code != 0) {
+    throw std::runtime_error(std::string(name) + " ended with " + std::to_string(code) + ": " + program.output());
+  }
+  return program.output();
+}
+
 }  // namespace mothreads::testing

@@ -51,4 +51,7 @@ class Program {
   std::string output_;
 };
 
+// What the program writes until it has ended. Throws std::runtime_error with that when its exit code is not 0.
+std::string output_of(std::string_view name, std::vector<std::string> arguments);
+
 }  // namespace mothreads::testing

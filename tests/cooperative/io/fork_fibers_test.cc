@@ -11,14 +11,11 @@
 namespace cooperative {
 namespace {
 
-using mothreads::testing::Program;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::string output_of(const std::vector<std::string>& arguments) {
-  Program program("tests/cooperative/io/programs/fork_fibers_program", arguments);
-  EXPECT_EQ(program.wait(), 0) << program.output();
-  return program.output();
+  return mothreads::testing::output_of("tests/cooperative/io/programs/fork_fibers_program", arguments);
 }
 
 TEST(ForkFibersTest, TheOthersAreLeftBehindByAThreadThatForks) {

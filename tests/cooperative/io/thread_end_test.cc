@@ -11,15 +11,12 @@
 namespace cooperative {
 namespace {
 
-using mothreads::testing::Program;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::string output_of(const char* scenario) {
   setenv("STATIC_LIFE", scenario, 1);
-  Program program("tests/cooperative/io/programs/static_life_program", {});
-  EXPECT_EQ(program.wait(), 0) << program.output();
-  return program.output();
+  return mothreads::testing::output_of("tests/cooperative/io/programs/static_life_program", {});
 }
 
 TEST(FibersThreadEndTest, InTheLastRoundOfAThreadsEndFibersAreRefused) {

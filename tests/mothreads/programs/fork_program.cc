@@ -353,17 +353,11 @@ int has_a_drain_of_its_own_in_the_child() {
 
 // What the function had, destroyed at its end, and a function of `stopped`.
 int forks_in_functions_of_a_threads_end() {
-  const auto forks = [] {
-    const pid_t child = fork();
-    if (child != 0) return say_end_of(child);
-    limit_child();
-    say("in the child");
-  };
-  std::shared_ptr<void> at_end(nullptr, [forks](void*) { forks(); });
+  std::shared_ptr<void> at_end(nullptr, [](void*) { mothreads::testing::fork_and_say(); });
   Thread::run("drops", [at_end = std::move(at_end)](Signal) {}).join();
   Signal begin;
   auto thread = Thread::run("stops", [begin](Signal) { begin.wait(); });
-  thread.stopped().then(forks);
+  thread.stopped().then([] { mothreads::testing::fork_and_say(); });
   begin.go();
   thread.join();
   say("the parent goes on");

@@ -363,16 +363,10 @@ int gives_past_waiters_of_another_scheduler() {
 
 // What the function had, destroyed at its end, and a function of `stopped`.
 int forks_in_functions_of_a_fibers_end() {
-  const auto forks = [] {
-    const pid_t child = fork();
-    if (child != 0) return say_end_of(child);
-    limit_child();
-    say("in the child");
-  };
-  std::shared_ptr<void> at_end(nullptr, [forks](void*) { forks(); });
+  std::shared_ptr<void> at_end(nullptr, [](void*) { mothreads::testing::fork_and_say(); });
   co::spawn("drops", [at_end = std::move(at_end)] {}).join();
   auto fiber = co::spawn("stops", [] {});
-  fiber.stopped().then(forks);
+  fiber.stopped().then([] { mothreads::testing::fork_and_say(); });
   fiber.join();
   say("the parent goes on");
   return 0;
