@@ -14,7 +14,7 @@
 #include "cooperative/io/connect.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 using mothreads::Misuse;
 using mothreads::Until;
@@ -30,12 +30,12 @@ constexpr int kMaxInterim = 16;  // "100 Continue" and its like, before the resp
 
 class HttpReader {
  public:
-  HttpReader(Stream& stream, std::string_view host, const HttpClientOptions& options)
+  HttpReader(Stream& stream, std::string_view host, const ClientOptions& options)
       : stream_(stream), host_(host), options_(options), parser_(HttpParser::Kind::response) {
     if (!is_valid_host(host)) throw Misuse(fmt::format("\"{}\" is no host for a request: give its name, and the port behind a \":\"", host));
   }
 
-  HttpReply begin(const HttpCall& call, const Until& given) {
+  Reply begin(const Call& call, const Until& given) {
     check(call);
     is_reusable_ = false;
     const Until until = given.from_now();
@@ -46,14 +46,14 @@ class HttpReader {
       // A server that refuses a request may close before it has read all of it: then its answer is there.
       not_sent = std::current_exception();
     }
-    HttpReply reply;
+    Reply reply;
     try {
       int interim = 0;
       do {
-        if (++interim > kMaxInterim) throw HttpError(400, stream_.name() + ": sends no response, but that one will come");
+        if (++interim > kMaxInterim) throw Error(400, stream_.name() + ": sends no response, but that one will come");
         reply = read_head(call.method == "HEAD", until);
       } while (reply.status < 200 && reply.status != 101);
-      if (reply.status == 101 && !call.headers.get("Upgrade")) throw HttpError(400, stream_.name() + ": changes the protocol unasked");
+      if (reply.status == 101 && !call.headers.get("Upgrade")) throw Error(400, stream_.name() + ": changes the protocol unasked");
     } catch (const FiberCancelled&) {
       throw;
     } catch (...) {
@@ -61,11 +61,11 @@ class HttpReader {
       throw;
     }
     const HttpHead& head = parser_.head();
-    is_reusable_ = head.keeps_alive && !not_sent && reply.status != 101 && head.framing != HttpBody::Framing::until_close;
+    is_reusable_ = head.keeps_alive && !not_sent && reply.status != 101 && head.framing != Body::Framing::until_close;
     body_.begin(stream_, parser_, head.framing, head.size, options_.max_body, absl::InfiniteDuration());
-    if (head.framing == HttpBody::Framing::sized && head.size > options_.max_body) {
+    if (head.framing == Body::Framing::sized && head.size > options_.max_body) {
       is_reusable_ = false;
-      throw HttpError(413, fmt::format("{}: a body of {} bytes, more than {}", stream_.name(), head.size, options_.max_body));
+      throw Error(413, fmt::format("{}: a body of {} bytes, more than {}", stream_.name(), head.size, options_.max_body));
     }
     return reply;
   }
@@ -79,11 +79,11 @@ class HttpReader {
     }
   }
 
-  HttpBody& body() { return body_; }
+  Body& body() { return body_; }
   bool is_reusable() const { return is_reusable_ && body_.is_at_end() && stream_.is_open(); }
 
  private:
-  void check(const HttpCall& call) const {
+  void check(const Call& call) const {
     if (!is_reusable()) {
       throw Misuse(fmt::format("{}: cannot take another request: look at is_reusable(), and read a body to its end", stream_.name()));
     }
@@ -93,7 +93,7 @@ class HttpReader {
     }
   }
 
-  void send(const HttpCall& call, const Until& until) {
+  void send(const Call& call, const Until& until) {
     std::string head = fmt::format("{} {} HTTP/1.1\r\n", call.method, call.target);
     if (!call.headers.get("Host")) head.append("Host: ").append(host_).append("\r\n");
     for (std::size_t i = 0; i < call.headers.size(); ++i) {
@@ -109,13 +109,13 @@ class HttpReader {
     stream_.write_all(pieces, until);
   }
 
-  HttpReply read_head(bool is_head, const Until& until) {
-    HttpReply reply;
+  Reply read_head(bool is_head, const Until& until) {
+    Reply reply;
     const auto text = [&] { return stream_.buffered().substr(0, options_.max_head); };
     const auto is_done = [&] {
       const HttpParser::Step step = parser_.parse_head(text());
       if (step == HttpParser::Step::done || step == HttpParser::Step::need_more) return step == HttpParser::Step::done;
-      throw HttpError(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
+      throw Error(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
     };
     parser_.begin(reply.headers, is_head);
     while (!is_done()) {
@@ -125,63 +125,63 @@ class HttpReader {
       // Once Beast has seen that a head is not complete it looks no further until it is: whether it could become one is asked anew.
       parser_.begin(reply.headers, is_head);
       static_cast<void>(is_done());
-      if (is_full) throw HttpError(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
+      if (is_full) throw Error(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
       if (why != Why::closed) {
         mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before its response", stream_.name(), to_string(why)));
       }
-      throw HttpCutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
+      throw CutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
     }
     const HttpHead& head = parser_.head();
     reply.status = head.status;
     reply.reason = head.reason;
     reply.minor_version = head.minor_version;
-    reply.headers = HttpHeaders(std::as_const(reply.headers));  // its own text
+    reply.headers = Headers(std::as_const(reply.headers));  // its own text
     stream_.consume(parser_.head_size());
     return reply;
   }
 
   Stream& stream_;
   const std::string host_;
-  const HttpClientOptions options_;
+  const ClientOptions options_;
   HttpParser parser_;
-  HttpBody body_;
+  Body body_;
   bool is_reusable_ = true;
 };
 
 }  // namespace internal
 
-HttpClient::HttpClient(Stream& stream, std::string_view host, const HttpClientOptions& options)
+Client::Client(Stream& stream, std::string_view host, const ClientOptions& options)
     : reader_(std::make_unique<internal::HttpReader>(stream, host, options)) {}
-HttpClient::~HttpClient() = default;
+Client::~Client() = default;
 
-HttpReply HttpClient::begin(const HttpCall& call, const Until& until) { return reader_->begin(call, until); }
+Reply Client::begin(const Call& call, const Until& until) { return reader_->begin(call, until); }
 
-HttpReply HttpClient::request(const HttpCall& call, const Until& given) {
+Reply Client::request(const Call& call, const Until& given) {
   const Until until = given.from_now();
-  HttpReply reply = reader_->begin(call, until);
+  Reply reply = reader_->begin(call, until);
   reply.body = reader_->read_body(until);
   return reply;
 }
 
-HttpBody& HttpClient::body() { return reader_->body(); }
-bool HttpClient::is_reusable() const { return reader_->is_reusable(); }
+Body& Client::body() { return reader_->body(); }
+bool Client::is_reusable() const { return reader_->is_reusable(); }
 
-HttpReply http_request(Stream& stream, std::string_view host, const HttpCall& call, const Until& until) {
-  return HttpClient(stream, host).request(call, until);
+Reply request(Stream& stream, std::string_view host, const Call& call, const Until& until) {
+  return Client(stream, host).request(call, until);
 }
 
-HttpReply http_request(std::string_view url, const HttpCall& call, const Until& given) {
+Reply request(std::string_view url, const Call& call, const Until& given) {
   const auto split = internal::split_http_url(url);
   if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", url));
-  HttpCall whole = call;
+  Call whole = call;
   whole.target = std::string(split->path);
   if (!split->query.empty()) whole.target.append("?").append(split->query);
   if (!whole.headers.get("Connection")) whole.headers.add("Connection", "close");
   const Until until = given.from_now();
   Socket socket = connect(split->host, split->port, until);
-  return http_request(socket, split->authority, whole, until);
+  return request(socket, split->authority, whole, until);
 }
 
-HttpReply http_get(std::string_view url, const Until& until) { return http_request(url, {}, until); }
+Reply get(std::string_view url, const Until& until) { return request(url, {}, until); }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

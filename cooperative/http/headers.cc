@@ -7,7 +7,7 @@
 
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 namespace {
 
@@ -53,24 +53,24 @@ std::string_view http_trim(std::string_view text) {
 
 bool is_http_token(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is_token_char(c); }); }
 
-HttpHeaders::HttpHeaders(std::initializer_list<HttpField> fields) {
+Headers::Headers(std::initializer_list<HttpField> fields) {
   for (const auto& [name, value] : fields) add(name, value);
 }
 
-HttpHeaders::HttpHeaders(const HttpHeaders& other) {
+Headers::Headers(const Headers& other) {
   for (std::size_t i = 0; i < other.size(); ++i) append(other[i].name, other[i].value);
 }
 
-HttpHeaders& HttpHeaders::operator=(const HttpHeaders& other) {
-  if (this != &other) *this = HttpHeaders(other);
+Headers& Headers::operator=(const Headers& other) {
+  if (this != &other) *this = Headers(other);
   return *this;
 }
 
-void HttpHeaders::own() {
-  if (borrowed_ != nullptr) *this = HttpHeaders(*this);
+void Headers::own() {
+  if (borrowed_ != nullptr) *this = Headers(*this);
 }
 
-void HttpHeaders::append(std::string_view name, std::string_view value) {
+void Headers::append(std::string_view name, std::string_view value) {
   const std::size_t at = own_.size();
   if (at + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max() / 2) {
     throw mothreads::Misuse("header fields of more than 2 GiB: put that into the body");
@@ -80,43 +80,43 @@ void HttpHeaders::append(std::string_view name, std::string_view value) {
                      static_cast<std::uint32_t>(at + name.size() + 2), static_cast<std::uint32_t>(value.size())});
 }
 
-void HttpHeaders::add(std::string_view name, std::string_view value) {
+void Headers::add(std::string_view name, std::string_view value) {
   check(name, value);
   own();
   append(name, value);
 }
 
-void HttpHeaders::set(std::string_view name, std::string_view value) {
+void Headers::set(std::string_view name, std::string_view value) {
   check(name, value);
   remove(name);
   own();
   append(name, value);
 }
 
-void HttpHeaders::remove(std::string_view name) {
+void Headers::remove(std::string_view name) {
   const auto is_it = [&](const Place& place) { return http_iequals(field(place).name, name); };
   places_.erase(std::remove_if(places_.begin(), places_.end(), is_it), places_.end());
 }
 
-void HttpHeaders::clear() {
+void Headers::clear() {
   own_.clear();
   borrowed_ = nullptr;
   places_.clear();
 }
 
-std::optional<std::string_view> HttpHeaders::get(std::string_view name) const {
+std::optional<std::string_view> Headers::get(std::string_view name) const {
   for (const Place& place : places_) {
     if (place.name_size == name.size() && http_iequals(field(place).name, name)) return field(place).value;
   }
   return std::nullopt;
 }
 
-std::size_t HttpHeaders::count(std::string_view name) const {
+std::size_t Headers::count(std::string_view name) const {
   return static_cast<std::size_t>(
       std::count_if(places_.begin(), places_.end(), [&](const Place& place) { return http_iequals(field(place).name, name); }));
 }
 
-bool HttpHeaders::has_token(std::string_view name, std::string_view token) const {
+bool Headers::has_token(std::string_view name, std::string_view token) const {
   for (const Place& place : places_) {
     const auto [its_name, value] = field(place);
     if (!http_iequals(its_name, name)) continue;
@@ -131,4 +131,4 @@ bool HttpHeaders::has_token(std::string_view name, std::string_view token) const
   return false;
 }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

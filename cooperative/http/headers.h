@@ -11,7 +11,7 @@
 
 #include "absl/container/inlined_vector.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 namespace internal {
 class HttpParser;
@@ -22,15 +22,15 @@ struct HttpField {
   std::string_view value;
 };
 
-class HttpHeaders {
+class Headers {
  public:
-  HttpHeaders() = default;
-  HttpHeaders(std::initializer_list<HttpField> fields);
+  Headers() = default;
+  Headers(std::initializer_list<HttpField> fields);
   // A copy has its own text, also of those that a request borrows from its connection.
-  HttpHeaders(const HttpHeaders& other);
-  HttpHeaders& operator=(const HttpHeaders& other);
-  HttpHeaders(HttpHeaders&&) noexcept = default;
-  HttpHeaders& operator=(HttpHeaders&&) noexcept = default;
+  Headers(const Headers& other);
+  Headers& operator=(const Headers& other);
+  Headers(Headers&&) noexcept = default;
+  Headers& operator=(Headers&&) noexcept = default;
 
   // Behind all others. Throws mothreads::Misuse when the name is no token, or when the value has a control character: it would end the
   // line, and what follows be another field.
@@ -75,4 +75,4 @@ bool http_iequals(std::string_view a, std::string_view b);
 std::string_view http_trim(std::string_view text);
 bool is_http_token(std::string_view text);
 
-}  // namespace cooperative
+}  // namespace cooperative::http

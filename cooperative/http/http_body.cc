@@ -11,7 +11,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 using internal::HttpParser;
 using mothreads::Clock;
@@ -19,7 +19,7 @@ using mothreads::Ended;
 using mothreads::Until;
 using mothreads::Why;
 
-void HttpBody::begin(Stream& stream, HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
+void Body::begin(Stream& stream, HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
   stream_ = &stream;
   parser_ = &parser;
   framing_ = framing;
@@ -33,23 +33,23 @@ void HttpBody::begin(Stream& stream, HttpParser& parser, Framing framing, std::u
   is_done_ = framing == Framing::none || (framing == Framing::sized && size == 0);
 }
 
-std::optional<std::uint64_t> HttpBody::size() const {
+std::optional<std::uint64_t> Body::size() const {
   if (framing_ == Framing::none || framing_ == Framing::sized) return size_;
   return std::nullopt;
 }
 
-Received HttpBody::read_some(std::span<std::byte> into, const Until& until) {
+Received Body::read_some(std::span<std::byte> into, const Until& until) {
   if (is_done_) return {0, Why::closed};
   if (into.empty()) return {0, Why::ready};
-  if (is_broken_) throw HttpError(400, fmt::format("{}: the rest of a body that could not be taken was asked for", stream_->name()));
+  if (is_broken_) throw Error(400, fmt::format("{}: the rest of a body that could not be taken was asked for", stream_->name()));
   is_broken_ = true;  // unless it goes well
   const Received received = read_once(into, until);
   is_broken_ = false;
   return received;
 }
 
-Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
-  const auto refuse_late = [&] { throw HttpError(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_))); };
+Received Body::read_once(std::span<std::byte> into, const Until& until) {
+  const auto refuse_late = [&] { throw Error(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_))); };
   if (deadline_ && Clock::current().now() >= *deadline_) refuse_late();  // what has come already would not look at the time
   if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
   if (wants_continue_) send_continue();
@@ -57,24 +57,24 @@ Received HttpBody::read_once(std::span<std::byte> into, const Until& until) {
   const Received received = deadline_ ? read(until | *deadline_) : read(until);
   taken_ += received.size();
   if (taken_ > max_) {
-    throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
+    throw Error(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
   }
   if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) refuse_late();
   return received;
 }
 
 // Only a client that still holds the body back waits for it.
-void HttpBody::send_continue() {
+void Body::send_continue() {
   wants_continue_ = false;
   if (stream_->buffered().empty()) stream_->write_all("HTTP/1.1 100 Continue\r\n\r\n", limit_);
 }
 
-Received HttpBody::read_sized(std::span<std::byte> into, const Until& until) {
+Received Body::read_sized(std::span<std::byte> into, const Until& until) {
   const bool has_size = framing_ == Framing::sized;
   if (has_size) into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), left_)));
   const Received received = stream_->read_some(into, until);
   if (received.why() == Why::closed) {
-    if (has_size) throw HttpCutShort(fmt::format("{}: ended {} bytes before the end of a body", stream_->name(), left_));
+    if (has_size) throw CutShort(fmt::format("{}: ended {} bytes before the end of a body", stream_->name(), left_));
     is_done_ = true;
   } else if (has_size) {
     left_ -= received.size();
@@ -83,7 +83,7 @@ Received HttpBody::read_sized(std::span<std::byte> into, const Until& until) {
   return received;
 }
 
-Received HttpBody::read_chunked(std::span<std::byte> into, const Until& given) {
+Received Body::read_chunked(std::span<std::byte> into, const Until& given) {
   const Until until = given.from_now();
   while (true) {
     const std::string_view text = stream_->buffered();
@@ -92,18 +92,18 @@ Received HttpBody::read_chunked(std::span<std::byte> into, const Until& given) {
     switch (chunk.step) {
       case HttpParser::Step::done: is_done_ = true; break;
       case HttpParser::Step::need_more: break;
-      default: throw HttpError(400, fmt::format("{}: {}", stream_->name(), parser_->why()));
+      default: throw Error(400, fmt::format("{}: {}", stream_->name(), parser_->why()));
     }
     if (chunk.copied > 0) return {chunk.copied, Why::ready};
     if (is_done_) return {0, Why::closed};
     const Ended ended = stream_->fill(until);
-    if (ended.why() == Why::closed) throw HttpCutShort(fmt::format("{}: ended before the last chunk of a body", stream_->name()));
+    if (ended.why() == Why::closed) throw CutShort(fmt::format("{}: ended before the last chunk of a body", stream_->name()));
     if (!ended) return {0, ended.why()};
   }
 }
 
-std::string HttpBody::read_all(std::size_t max, const Until& given) {
-  const auto refuse = [&] { throw HttpError(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max)); };
+std::string Body::read_all(std::size_t max, const Until& given) {
+  const auto refuse = [&] { throw Error(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max)); };
   if (is_done_) return {};
   if (framing_ == Framing::sized && left_ > max) refuse();
   const Until until = given.from_now();
@@ -125,4 +125,4 @@ std::string HttpBody::read_all(std::size_t max, const Until& given) {
   return all;
 }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -15,8 +15,11 @@
 #include "mothreads/until.h"
 
 namespace cooperative {
-
 class Stream;
+}
+
+namespace cooperative::http {
+
 namespace internal {
 class HttpConnection;
 class HttpParser;
@@ -25,9 +28,9 @@ class HttpReader;
 
 // The other side's message cannot be taken, and what a server answers to it: 400 when it is malformed, 413, 408. Thrown by a handler it is
 // an answer, too, of that status; its text goes to the log, and never to the client.
-class HttpError : public std::runtime_error {
+class Error : public std::runtime_error {
  public:
-  HttpError(int status, const std::string& what) : std::runtime_error(what), status_(status) {}
+  Error(int status, const std::string& what) : std::runtime_error(what), status_(status) {}
   int status() const { return status_; }
 
  private:
@@ -35,23 +38,23 @@ class HttpError : public std::runtime_error {
 };
 
 // The connection ended before the message did.
-class HttpCutShort : public std::runtime_error {
+class CutShort : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-class HttpBody {
+class Body {
  public:
   enum class Framing : std::uint8_t { none, sized, chunked, until_close };
 
-  HttpBody() = default;
-  HttpBody(const HttpBody&) = delete;
-  HttpBody& operator=(const HttpBody&) = delete;
+  Body() = default;
+  Body(const Body&) = delete;
+  Body& operator=(const Body&) = delete;
 
-  // At least one byte, or `closed` at its end, or the limit. Throws HttpError when it is malformed, is more than the connection takes, or
-  // takes longer than that gives it; HttpCutShort; IoError.
+  // At least one byte, or `closed` at its end, or the limit. Throws Error when it is malformed, is more than the connection takes, or
+  // takes longer than that gives it; CutShort; IoError.
   Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
-  // All that is left. Throws HttpError, 413, when that is more than `max`, and Timedout when the limit comes first.
+  // All that is left. Throws Error, 413, when that is more than `max`, and Timedout when the limit comes first.
   std::string read_all(std::size_t max, const mothreads::Until& until = {});
 
   // What was announced; nothing for chunks.
@@ -82,4 +85,4 @@ class HttpBody {
   bool is_broken_ = false;  // where it ends nobody knows
 };
 
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -6,7 +6,7 @@
 
 #include "cooperative/io/stream.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 namespace {
 
@@ -61,7 +61,7 @@ std::string percent_encode(std::string_view text, std::string_view kept) {
   return encoded;
 }
 
-std::optional<std::string> HttpRequest::query_value(std::string_view name) const {
+std::optional<std::string> Request::query_value(std::string_view name) const {
   std::string_view left = query_;
   while (!left.empty()) {
     const std::size_t end = left.find('&');
@@ -76,28 +76,28 @@ std::optional<std::string> HttpRequest::query_value(std::string_view name) const
   return std::nullopt;
 }
 
-std::string HttpRequest::peer() const { return stream_ != nullptr ? stream_->name() : "no connection"; }
+std::string Request::peer() const { return stream_ != nullptr ? stream_->name() : "no connection"; }
 
-HttpOpenFile::~HttpOpenFile() {
+OpenFile::~OpenFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-std::uint64_t HttpFileParts::size() const {
+std::uint64_t FileParts::size() const {
   std::uint64_t size = after.size();
   for (const Part& part : parts) size += part.before.size() + part.size;
   return size;
 }
 
-HttpResponse HttpResponse::of(int status, std::string_view content_type, std::string body) {
+Response Response::of(int status, std::string_view content_type, std::string body) {
   return {.status = status, .headers = {{"Content-Type", content_type}}, .body = std::move(body)};
 }
 
-HttpResponse HttpResponse::text(int status, std::string body) { return of(status, "text/plain; charset=utf-8", std::move(body)); }
+Response Response::text(int status, std::string body) { return of(status, "text/plain; charset=utf-8", std::move(body)); }
 
-HttpResponse HttpResponse::streamed(std::string_view content_type, std::function<void(HttpBodyWriter&)> write) {
-  return {.status = 200, .headers = {{"Content-Type", content_type}}, .body = HttpStreamed{.write = std::move(write)}};
+Response Response::streamed(std::string_view content_type, std::function<void(BodyWriter&)> write) {
+  return {.status = 200, .headers = {{"Content-Type", content_type}}, .body = Streamed{.write = std::move(write)}};
 }
 
-HttpResponse HttpResponse::error(int status) { return text(status, fmt::format("{} {}\n", status, http_reason(status))); }
+Response Response::error(int status) { return text(status, fmt::format("{} {}\n", status, reason(status))); }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -2,9 +2,9 @@
 
 // What HTTP messages are made of.
 //
-//     co::HttpResponse hello(co::HttpRequest& request) {
-//       if (request.method() == "POST") return co::HttpResponse::text(200, "got " + request.body().read_all(4096));
-//       return co::HttpResponse::text(200, "hello");
+//     http::Response hello(http::Request& request) {
+//       if (request.method() == "POST") return http::Response::text(200, "got " + request.body().read_all(4096));
+//       return http::Response::text(200, "hello");
 //     }
 //
 // A request is what came (server.h); a response what is to go. Requests borrow the connection: they live as long as the call of the
@@ -29,20 +29,22 @@
 #include "mothreads/until.h"
 
 namespace cooperative {
-
 class Stream;
+}
+
+namespace cooperative::http {
 
 // "%41" to "A". Nothing when a "%" is not followed by two hexadecimal digits, or when a NUL would come out.
 std::optional<std::string> percent_decode(std::string_view text);
 // Every byte but letters, digits and "-._~", and those of `kept`, as "%41".
 std::string percent_encode(std::string_view text, std::string_view kept = {});
 
-class HttpRequest {
+class Request {
  public:
   std::string_view method() const { return method_; }  // as sent: they are case-sensitive
   std::string_view target() const { return target_; }  // as sent
   int minor_version() const { return minor_version_; }  // HTTP/1.0 or HTTP/1.1
-  const HttpHeaders& headers() const { return headers_; }
+  const Headers& headers() const { return headers_; }
 
   // The parts of the target as sent. An absolute target has been told apart: its authority is in host().
   std::string_view raw_path() const { return raw_path_; }
@@ -54,30 +56,30 @@ class HttpRequest {
   std::optional<std::string> query_value(std::string_view name) const;
 
   // What it brings; empty for most. What the handler leaves is read and dropped, or the connection ends.
-  HttpBody& body() { return *body_; }
+  Body& body() { return *body_; }
 
   // What errors and logs call the connection.
   std::string peer() const;
 
  private:
   friend class internal::HttpConnection;
-  friend class HttpRequestForTest;
+  friend class RequestForTest;
 
   std::string_view method_, target_, raw_path_, query_, host_;
   int minor_version_ = 1;
-  HttpHeaders headers_;
-  HttpBody* body_ = nullptr;
+  Headers headers_;
+  Body* body_ = nullptr;
   Stream* stream_ = nullptr;
   std::string kept_head_;  // what the views show, once the stream's buffer is needed for something else
 };
 
 // Owns a file's descriptor.
-class HttpOpenFile {
+class OpenFile {
  public:
-  explicit HttpOpenFile(int descriptor) : descriptor_(descriptor) {}
-  HttpOpenFile(HttpOpenFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  HttpOpenFile& operator=(HttpOpenFile&&) = delete;
-  ~HttpOpenFile();
+  explicit OpenFile(int descriptor) : descriptor_(descriptor) {}
+  OpenFile(OpenFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  OpenFile& operator=(OpenFile&&) = delete;
+  ~OpenFile();
   int native() const { return descriptor_; }
 
  private:
@@ -85,14 +87,14 @@ class HttpOpenFile {
 };
 
 // Parts of a file, with text before each and after the last.
-struct HttpFileParts {
+struct FileParts {
   struct Part {
     std::string before;
     std::uint64_t offset;
     std::uint64_t size;
   };
 
-  std::shared_ptr<const HttpOpenFile> file;
+  std::shared_ptr<const OpenFile> file;
   std::vector<Part> parts;
   std::string after;
 
@@ -100,42 +102,42 @@ struct HttpFileParts {
 };
 
 // Where a response that is made piece by piece goes.
-class HttpBodyWriter {
+class BodyWriter {
  public:
   // Sends it before it returns. Throws WriteTimedout, IoError; mothreads::Misuse when it is more than was announced.
   virtual void write(std::string_view piece) = 0;
 
  protected:
-  ~HttpBodyWriter() = default;
+  ~BodyWriter() = default;
 };
 
 // Called once the handler has returned. Without a size it goes in chunks, or to the end of the connection where the client is of HTTP/1.0.
 // What it throws ends the connection, so that the client sees that something is missing.
-struct HttpStreamed {
-  std::function<void(HttpBodyWriter&)> write;
+struct Streamed {
+  std::function<void(BodyWriter&)> write;
   std::optional<std::uint64_t> size = std::nullopt;
 };
 
 // The connection is another protocol's once the response, a 101, has gone; it ends when the function returns.
-struct HttpUpgrade {
+struct Upgrade {
   std::function<void(Stream&)> run;
 };
 
-struct HttpResponse {
+struct Response {
   int status = 200;
   // Without Content-Length, Transfer-Encoding and Connection, which follow from the body; "Connection: close" ends it after this response.
   // A response to HEAD without a body may have a Content-Length of its own.
-  HttpHeaders headers = {};
-  std::variant<std::string, HttpFileParts, HttpStreamed, HttpUpgrade> body = {};
+  Headers headers = {};
+  std::variant<std::string, FileParts, Streamed, Upgrade> body = {};
 
-  static HttpResponse text(int status, std::string body);  // text/plain, UTF-8
-  static HttpResponse of(int status, std::string_view content_type, std::string body);
-  static HttpResponse streamed(std::string_view content_type, std::function<void(HttpBodyWriter&)> write);
+  static Response text(int status, std::string body);  // text/plain, UTF-8
+  static Response of(int status, std::string_view content_type, std::string body);
+  static Response streamed(std::string_view content_type, std::function<void(BodyWriter&)> write);
   // Says no more than the status and its name.
-  static HttpResponse error(int status);
+  static Response error(int status);
 };
 
 // "Not Found". Empty for what nobody has named.
-std::string_view http_reason(int status);
+std::string_view reason(int status);
 
-}  // namespace cooperative
+}  // namespace cooperative::http

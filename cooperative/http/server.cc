@@ -17,7 +17,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/log.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace internal {
 
 using mothreads::Clock;
@@ -38,7 +38,7 @@ bool names(const std::exception& error, const Stream& stream) { return std::stri
 
 // Whether it only says that the other side is no longer there.
 bool is_client_leaving(const std::exception& error, const Stream& stream) {
-  const bool is_end = dynamic_cast<const IoError*>(&error) != nullptr || dynamic_cast<const HttpCutShort*>(&error) != nullptr ||
+  const bool is_end = dynamic_cast<const IoError*>(&error) != nullptr || dynamic_cast<const CutShort*>(&error) != nullptr ||
                       dynamic_cast<const Closed*>(&error) != nullptr;
   return is_end && names(error, stream);
 }
@@ -47,7 +47,7 @@ bool is_client_leaving(const std::exception& error, const Stream& stream) {
 
 class HttpConnection {
  public:
-  HttpConnection(Stream& stream, const HttpHandler& handler, const HttpOptions& options)
+  HttpConnection(Stream& stream, const Handler& handler, const ConnectionOptions& options)
       : stream_(stream), handler_(handler), options_(options), parser_(HttpParser::Kind::request) {
     request_.body_ = &body_;
     request_.stream_ = &stream;
@@ -64,8 +64,8 @@ class HttpConnection {
   Next refuse(int status, std::string_view why);
   int check_head();
   void prepare_body();
-  HttpResponse ask_handler();
-  Next answer(HttpResponse& response);
+  Response ask_handler();
+  Next answer(Response& response);
   bool drop_body();
   void linger();
   void tell_answered(int status, bool is_complete) const;
@@ -79,11 +79,11 @@ class HttpConnection {
   void log_client_left(std::string_view why) const { log::info("{}: the client left before it had its answer: {}", stream_.name(), why); }
 
   Stream& stream_;
-  const HttpHandler& handler_;
-  const HttpOptions& options_;
+  const Handler& handler_;
+  const ConnectionOptions& options_;
   HttpParser parser_;
-  HttpRequest request_;
-  HttpBody body_;
+  Request request_;
+  Body body_;
   std::string scratch_;          // of the response's head, kept for the next
   std::size_t unconsumed_ = 0;   // of the stream's buffer, which the request shows
   std::uint64_t requests_ = 0;
@@ -135,7 +135,7 @@ HttpConnection::Next HttpConnection::serve_one() {
   prepare_body();
   if (options_.on_answer) asked_ = Clock::current().now();
   const mothreads::internal::Born here;
-  HttpResponse response = ask_handler();
+  Response response = ask_handler();
   if (here.is_left_behind()) mothreads::internal::end_forked_process();  // the handler has called fork(): the connection is the parent's
   return answer(response);
 }
@@ -204,7 +204,7 @@ int HttpConnection::check_head() {
 void HttpConnection::prepare_body() {
   const HttpHead& head = parser_.head();
   unconsumed_ = parser_.head_size();
-  if (head.framing != HttpBody::Framing::none) {
+  if (head.framing != Body::Framing::none) {
     request_.kept_head_.assign(stream_.buffered().substr(0, unconsumed_));
     stream_.consume(unconsumed_);
     unconsumed_ = 0;
@@ -222,23 +222,23 @@ void HttpConnection::prepare_body() {
   request_.host_ = target.has_authority ? target.authority : head.host;
 }
 
-HttpResponse HttpConnection::ask_handler() {
+Response HttpConnection::ask_handler() {
   try {
     return handler_(request_);
   } catch (const FiberCancelled&) {
     throw;
-  } catch (const HttpCutShort&) {
+  } catch (const CutShort&) {
     throw;  // nobody is left to hear an answer
   } catch (const IoError& error) {
     if (is_client_leaving(error, stream_)) throw;  // likewise
     log_failure();
-    return HttpResponse::error(500);
-  } catch (const HttpError& error) {
+    return Response::error(500);
+  } catch (const Error& error) {
     log::info("{}: {} {}: {}: {}", stream_.name(), request_.method(), request_.target(), error.status(), error.what());
-    return HttpResponse::error(error.status());
+    return Response::error(error.status());
   } catch (...) {
     log_failure();
-    return HttpResponse::error(500);
+    return Response::error(500);
   }
 }
 
@@ -246,14 +246,14 @@ void HttpConnection::log_failure() const {
   log::error("{}: the handler of {} {} failed: {}", stream_.name(), request_.method(), request_.target(), log::describe(std::current_exception()));
 }
 
-HttpConnection::Next HttpConnection::answer(HttpResponse& response) {
+HttpConnection::Next HttpConnection::answer(Response& response) {
   const HttpHead& head = parser_.head();
   // Who waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
   const bool leaves_body = body_.is_broken_ || (!body_.is_done_ && (body_.wants_continue_ || body_.left_ > kMaxDropped));
   bool keeps = head.keeps_alive && !leaves_body && !options_.draining && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
                !response.headers.has_token("Connection", "close");
 
-  if (auto* const upgrade = std::get_if<HttpUpgrade>(&response.body)) {
+  if (auto* const upgrade = std::get_if<Upgrade>(&response.body)) {
     try {
       ResponseWriter(stream_, scratch_, options_.write_limit).write_upgrade(response);
     } catch (...) {
@@ -309,7 +309,7 @@ void HttpConnection::tell_answered(int status, bool is_complete) const {
 
 HttpConnection::Next HttpConnection::refuse(int status, std::string_view why) {
   log::debug("{}: {}: {}", stream_.name(), status, why);
-  HttpResponse response = HttpResponse::error(status);
+  Response response = Response::error(status);
   const HttpHead& head = parser_.head();
   ResponseWriter(stream_, scratch_, options_.write_limit)
       .write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = false});
@@ -344,8 +344,8 @@ void HttpConnection::linger() {
 
 }  // namespace internal
 
-void serve_http_connection(Stream& client, const HttpHandler& handler, const HttpOptions& options) {
+void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options) {
   internal::HttpConnection(client, handler, options).serve();
 }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

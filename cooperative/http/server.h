@@ -2,7 +2,7 @@
 
 // HTTP/1.0 and 1.1 on one connection: a server's side of it.
 //
-//     co::serve_http_connection(client, [](co::HttpRequest& request) { return co::HttpResponse::text(200, "hello"); });
+//     http::serve_http_connection(client, [](http::Request& request) { return http::Response::text(200, "hello"); });
 //
 // Requests are answered one after the other, in their order, by the fiber that calls; whoever accepts connections gives each a fiber
 // (io/server.h). What is malformed is answered with 400, and the connection ends: nothing that follows it is taken for a request. The same
@@ -18,19 +18,19 @@
 #include "cooperative/http/message.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
-// What it throws is logged, and the answer is 500; of an HttpError, its status. Neither tells the client more.
-using HttpHandler = std::function<HttpResponse(HttpRequest& request)>;
+// What it throws is logged, and the answer is 500; of an Error, its status. Neither tells the client more.
+using Handler = std::function<Response(Request& request)>;
 
 // How a request was answered.
-struct HttpAnswered {
+struct Answered {
   int status;
   bool is_complete;     // false when the connection failed, or its fiber was cancelled, before all of it was sent
   absl::Duration took;  // from the end of the request's head to that of the response
 };
 
-struct HttpOptions {
+struct ConnectionOptions {
   std::size_t max_head = 16 * 1024;     // bytes of request line and header fields together, else 431
   std::size_t max_target = 8 * 1024;    // bytes, else 414
   std::uint64_t max_body = 1024 * 1024; // bytes, else 413
@@ -43,7 +43,7 @@ struct HttpOptions {
   absl::Duration linger_limit = absl::Seconds(2);  // for a client that still sends to read an answer that ends the connection
 
   // Called after each response, for a log of requests: not for those that were refused before they got to the handler. What it throws is logged.
-  std::function<void(const HttpRequest& request, const HttpAnswered& answered)> on_answer = nullptr;
+  std::function<void(const Request& request, const Answered& answered)> on_answer = nullptr;
 
   // When it goes, an idle connection ends, and the response under way is the last; a request that has come by then, in part or whole, is answered.
   // Give it MainThread::draining() or the please_stop of the connection's handler, whichever is to end connections that are kept alive.
@@ -51,6 +51,6 @@ struct HttpOptions {
 };
 
 // Serves it to its end, and closes it. Throws only what cancels the fiber that calls.
-void serve_http_connection(Stream& client, const HttpHandler& handler, const HttpOptions& options = {});
+void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options = {});
 
-}  // namespace cooperative
+}  // namespace cooperative::http

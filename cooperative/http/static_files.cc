@@ -22,7 +22,7 @@
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 using internal::HttpRange;
 using internal::HttpValidators;
@@ -68,7 +68,7 @@ constexpr std::array kTypes = std::to_array<TypeOfEnding>({
 });
 
 // Why a file could not be opened, as an answer.
-HttpResponse not_opened(int error, std::string_view path) {
+Response not_opened(int error, std::string_view path) {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -76,14 +76,14 @@ HttpResponse not_opened(int error, std::string_view path) {
     case ELOOP:
     case ENAMETOOLONG:
     case ENXIO:  // a socket
-    case ENODEV: return HttpResponse::error(404);
+    case ENODEV: return Response::error(404);
     case EACCES:
-    case EPERM: return HttpResponse::error(403);
+    case EPERM: return Response::error(403);
     case EMFILE:
     case ENFILE:
     case ENOMEM: {
       mothreads::log::warning("{}", IoError(error, path, "open it").what());
-      HttpResponse busy = HttpResponse::error(503);
+      Response busy = Response::error(503);
       busy.headers.add("Retry-After", "1");
       return busy;
     }
@@ -92,11 +92,11 @@ HttpResponse not_opened(int error, std::string_view path) {
 }
 
 // With errno where there is none.
-HttpOpenFile open_below(const HttpOpenFile& root, std::string_view path) {
+OpenFile open_below(const OpenFile& root, std::string_view path) {
   const int directory = root.native();
-  if (!internal::must_call_for_file()) {
+  if (!cooperative::internal::must_call_for_file()) {
     const int file = internal::open_beneath(directory, path, internal::BeneathBy::memory);
-    if (file >= 0 || errno != EAGAIN) return HttpOpenFile(file);
+    if (file >= 0 || errno != EAGAIN) return OpenFile(file);
   }
   FileCall call;
   absl::Cleanup close_unused = [&] {
@@ -106,10 +106,10 @@ HttpOpenFile open_below(const HttpOpenFile& root, std::string_view path) {
   static_cast<void>(call_for_file(call, [&] { return internal::open_beneath(directory, path); }, {}));
   std::move(close_unused).Cancel();
   errno = call.error;
-  return HttpOpenFile(static_cast<int>(call.result));
+  return OpenFile(static_cast<int>(call.result));
 }
 
-std::string read_part(const HttpOpenFile& file, const HttpRange& range) {
+std::string read_part(const OpenFile& file, const HttpRange& range) {
   std::string text(static_cast<std::size_t>(range.size), '\0');
   std::size_t done = 0;
   static_cast<void>(read_from_file(file.native(), text, range.offset, done, {}));
@@ -140,25 +140,25 @@ std::string_view content_type_of(std::string_view path) {
 }
 
 struct StaticFiles::Found {
-  HttpOpenFile file;
+  OpenFile file;
   struct stat status;
 };
 
 StaticFiles::StaticFiles(const std::string& root, StaticFilesOptions options) : options_(std::move(options)) {
   const int directory = ::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) throw IoError(errno, root, "serve the files below it");
-  root_ = std::make_shared<const HttpOpenFile>(directory);
+  root_ = std::make_shared<const OpenFile>(directory);
 }
 
-HttpResponse StaticFiles::serve(const HttpRequest& request) const {
+Response StaticFiles::serve(const Request& request) const {
   std::string path;
-  if (!internal::resolve_target_path(request.raw_path(), path)) return HttpResponse::error(400);
+  if (!internal::resolve_target_path(request.raw_path(), path)) return Response::error(400);
   return serve_path(request, path);
 }
 
-HttpResponse StaticFiles::serve_path(const HttpRequest& request, std::string_view path) const {
+Response StaticFiles::serve_path(const Request& request, std::string_view path) const {
   if (request.method() != "GET" && request.method() != "HEAD") {
-    HttpResponse response = HttpResponse::error(405);
+    Response response = Response::error(405);
     response.headers.add("Allow", "GET, HEAD");
     return response;
   }
@@ -173,30 +173,30 @@ HttpResponse StaticFiles::serve_path(const HttpRequest& request, std::string_vie
   if (found.file.native() < 0) {
     const int error = errno;
     if (!wants_directory || error != ENOENT || options_.index.empty()) return not_opened(error, name);
-    const HttpOpenFile directory = open_below(*root_, path.empty() ? path : path.substr(0, path.size() - 1));
+    const OpenFile directory = open_below(*root_, path.empty() ? path : path.substr(0, path.size() - 1));
     if (directory.native() < 0) return not_opened(errno, path);
-    return HttpResponse::error(403);
+    return Response::error(403);
   }
   if (::fstat(found.file.native(), &found.status) != 0) throw IoError(errno, name, "look at it");
-  if (S_ISDIR(found.status.st_mode)) return wants_directory ? HttpResponse::error(403) : redirect(request);
-  if (!S_ISREG(found.status.st_mode) || (wants_directory && options_.index.empty())) return HttpResponse::error(404);
+  if (S_ISDIR(found.status.st_mode)) return wants_directory ? Response::error(403) : redirect(request);
+  if (!S_ISREG(found.status.st_mode) || (wants_directory && options_.index.empty())) return Response::error(404);
   return respond(request, std::move(found), name);
 }
 
 // To the same path with a slash. Two at its beginning, in any of the forms that browsers take for them, would name another host.
-HttpResponse StaticFiles::redirect(const HttpRequest& request) const {
+Response StaticFiles::redirect(const Request& request) const {
   std::string_view rest = request.raw_path();
   rest.remove_prefix(std::min(rest.find_first_not_of("/\\"), rest.size()));
   std::string location = "/";
   for (const char c : rest) c == '\\' ? location.append("%5C") : location.append(1, c);
   location.push_back('/');
   if (!request.query().empty()) location.append("?").append(request.query());
-  HttpResponse response = HttpResponse::error(301);
+  Response response = Response::error(301);
   response.headers.add("Location", location);
   return response;
 }
 
-HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::string_view path) const {
+Response StaticFiles::respond(const Request& request, Found found, std::string_view path) const {
   const auto size = static_cast<std::uint64_t>(found.status.st_size);
   const absl::Time changed = absl::TimeFromTimespec(found.status.st_mtim);
   // Not later than the response itself: RFC 9110, section 8.8.2.1.
@@ -205,8 +205,8 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
                                        static_cast<std::uint64_t>(absl::ToUnixNanos(changed)));
   const HttpValidators validators{etag, last_modified};
 
-  HttpResponse response;
-  HttpHeaders& headers = response.headers;
+  Response response;
+  Headers& headers = response.headers;
   const auto add_common = [&] {
     headers.add("Last-Modified", internal::format_http_date(absl::ToTimeT(last_modified)));
     headers.add("ETag", etag);
@@ -214,7 +214,7 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
     if (!options_.cache_control.empty()) headers.add("Cache-Control", options_.cache_control);
   };
   response.status = internal::check_conditions(request.headers(), validators);
-  if (response.status == 412) return HttpResponse::error(412);
+  if (response.status == 412) return Response::error(412);
   if (response.status == 304) {
     add_common();
     return response;
@@ -225,7 +225,7 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
   if (request.method() == "GET") {
     if (auto asked = internal::ranges_of(request.headers(), validators, size, options_.max_ranges)) {
       if (asked->empty()) {
-        HttpResponse refused = HttpResponse::error(416);
+        Response refused = Response::error(416);
         refused.headers.add("Content-Range", fmt::format("bytes */{}", size));
         return refused;
       }
@@ -238,14 +238,14 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
     const std::string boundary = make_boundary();
     headers.add("Content-Type", "multipart/byteranges; boundary=" + boundary);
     add_common();
-    HttpFileParts parts;
+    FileParts parts;
     for (const HttpRange& range : ranges) {
       parts.parts.push_back({fmt::format("{}--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n", parts.parts.empty() ? "" : "\r\n", boundary,
                                          type, content_range(range, size)),
                              range.offset, range.size});
     }
     parts.after = fmt::format("\r\n--{}--\r\n", boundary);
-    parts.file = std::make_shared<const HttpOpenFile>(std::move(found.file));
+    parts.file = std::make_shared<const OpenFile>(std::move(found.file));
     response.body = std::move(parts);
     return response;
   }
@@ -259,12 +259,12 @@ HttpResponse StaticFiles::respond(const HttpRequest& request, Found found, std::
     if (text.size() < range.size) throw std::runtime_error(fmt::format("{}: became shorter while it was read", path));
     response.body = std::move(text);
   } else {
-    HttpFileParts parts;
+    FileParts parts;
     parts.parts.push_back({{}, range.offset, range.size});
-    parts.file = std::make_shared<const HttpOpenFile>(std::move(found.file));
+    parts.file = std::make_shared<const OpenFile>(std::move(found.file));
     response.body = std::move(parts);
   }
   return response;
 }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

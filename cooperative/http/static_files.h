@@ -2,8 +2,8 @@
 
 // Files below a directory, for GET and HEAD.
 //
-//     const co::StaticFiles files("/srv/www");
-//     co::serve_http_connection(client, files);
+//     const http::StaticFiles files("/srv/www");
+//     http::serve_http_connection(client, files);
 //
 // Nothing outside of the directory is served: no "..", encoded or not, and no symbolic link leads out of it; the kernel sees to that where it
 // can (openat2), and else each step is looked at. Links that stay below are followed. What is neither a file nor a directory is not there.
@@ -22,7 +22,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 struct StaticFilesOptions {
   std::string index = "index.html";  // empty: a directory without more is 403
@@ -36,22 +36,22 @@ class StaticFiles {
   // Throws IoError when there is no such directory. It stays this directory, also when it is renamed.
   explicit StaticFiles(const std::string& root, StaticFilesOptions options = {});
 
-  HttpResponse operator()(HttpRequest& request) const { return serve(request); }
+  Response operator()(Request& request) const { return serve(request); }
   // 404 for what is not there, 405 for other methods.
-  HttpResponse serve(const HttpRequest& request) const;
+  Response serve(const Request& request) const;
   // The same for a path of one's own, relative to the directory, already decoded.
-  HttpResponse serve_path(const HttpRequest& request, std::string_view path) const;
+  Response serve_path(const Request& request, std::string_view path) const;
 
  private:
   struct Found;
-  HttpResponse redirect(const HttpRequest& request) const;
-  HttpResponse respond(const HttpRequest& request, Found found, std::string_view path) const;
+  Response redirect(const Request& request) const;
+  Response respond(const Request& request, Found found, std::string_view path) const;
 
-  std::shared_ptr<const HttpOpenFile> root_;
+  std::shared_ptr<const OpenFile> root_;
   StaticFilesOptions options_;
 };
 
 // By the ending of the name; "application/octet-stream" for what is not known.
 std::string_view content_type_of(std::string_view path);
 
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -14,7 +14,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/log.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 using internal::WebSocketFrames;
 using mothreads::Until;
@@ -62,20 +62,20 @@ void serve(Stream& stream, const std::function<void(WebSocket&)>& run, const Web
 
 }  // namespace
 
-HttpResponse accept_websocket(const HttpRequest& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options) {
-  const HttpHeaders& headers = request.headers();
+Response accept_websocket(const Request& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options) {
+  const Headers& headers = request.headers();
   if (request.method() != "GET") {
-    HttpResponse refused = HttpResponse::error(405);
+    Response refused = Response::error(405);
     refused.headers.add("Allow", "GET");
     return refused;
   }
   if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") || request.minor_version() == 0) {
-    HttpResponse refused = HttpResponse::error(426);
+    Response refused = Response::error(426);
     refused.headers.add("Upgrade", "websocket");
     return refused;
   }
   if (headers.get("Sec-WebSocket-Version") != "13") {
-    HttpResponse refused = HttpResponse::error(426);
+    Response refused = Response::error(426);
     refused.headers.add("Upgrade", "websocket");
     refused.headers.add("Sec-WebSocket-Version", "13");
     return refused;
@@ -83,10 +83,10 @@ HttpResponse accept_websocket(const HttpRequest& request, std::function<void(Web
   const auto key = headers.get("Sec-WebSocket-Key");
   if (headers.count("Sec-WebSocket-Key") != 1 || !internal::is_websocket_key(*key) || headers.get("Content-Length").value_or("0") != "0" ||
       headers.get("Transfer-Encoding")) {
-    return HttpResponse::error(400);
+    return Response::error(400);
   }
 
-  HttpResponse response{.status = 101, .headers = options.headers};
+  Response response{.status = 101, .headers = options.headers};
   response.headers.add("Upgrade", "websocket");
   response.headers.add("Connection", "Upgrade");
   response.headers.add("Sec-WebSocket-Accept", internal::websocket_accept_of(*key));
@@ -98,21 +98,21 @@ HttpResponse accept_websocket(const HttpRequest& request, std::function<void(Web
       break;
     }
   }
-  response.body = HttpUpgrade{[run = std::move(run), options, protocol](Stream& stream) { serve(stream, run, options, protocol); }};
+  response.body = Upgrade{[run = std::move(run), options, protocol](Stream& stream) { serve(stream, run, options, protocol); }};
   return response;
 }
 
 WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target, const Until& until) {
   const std::string key = internal::make_websocket_key();
-  HttpCall call{.target = std::string(target), .headers = options.headers};
+  Call call{.target = std::string(target), .headers = options.headers};
   call.headers.set("Upgrade", "websocket");
   call.headers.set("Connection", "Upgrade");
   call.headers.set("Sec-WebSocket-Version", "13");
   call.headers.set("Sec-WebSocket-Key", key);
   if (!options.protocols.empty()) call.headers.set("Sec-WebSocket-Protocol", fmt::format("{}", fmt::join(options.protocols, ", ")));
-  HttpClient client(stream, host);
-  const HttpReply reply = client.begin(call, until);
-  const auto refuse = [&](int status, std::string_view why) { throw HttpError(status, fmt::format("{}: {}", stream.name(), why)); };
+  Client client(stream, host);
+  const Reply reply = client.begin(call, until);
+  const auto refuse = [&](int status, std::string_view why) { throw Error(status, fmt::format("{}: {}", stream.name(), why)); };
   if (reply.status != 101) refuse(reply.status, fmt::format("refuses a WebSocket: {} {}", reply.status, reply.reason));
   if (!reply.headers.has_token("Upgrade", "websocket") || !reply.headers.has_token("Connection", "upgrade") ||
       reply.headers.get("Sec-WebSocket-Accept") != internal::websocket_accept_of(key)) {
@@ -130,4 +130,4 @@ WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_v
   return connect_websocket(WebSocketOptions{}, stream, host, target, until);
 }
 
-}  // namespace cooperative
+}  // namespace cooperative::http

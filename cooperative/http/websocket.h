@@ -2,13 +2,13 @@
 
 // WebSocket, RFC 6455: messages in both directions on a connection that began as HTTP.
 //
-//     co::HttpResponse chat(co::HttpRequest& request) {
-//       return co::accept_websocket(request, [](co::WebSocket& socket) {
+//     http::Response chat(http::Request& request) {
+//       return http::accept_websocket(request, [](http::WebSocket& socket) {
 //         while (auto message = socket.read()) socket.write_text(message->data);
 //       });
 //     }
 //
-//     co::WebSocket socket = co::connect_websocket(stream, "example.org", "/chat");
+//     http::WebSocket socket = http::connect_websocket(stream, "example.org", "/chat");
 //
 // One fiber may read while others write. Who reads answers pings and the other side's close, so somebody should; messages of several writers
 // do not mix. A limit that ends a read() loses nothing: the next goes on with the same message. Extensions are not offered.
@@ -27,7 +27,7 @@
 #include "mothreads/result.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
 // The other side broke the rules; the connection has been closed with that code.
 class WebSocketError : public std::runtime_error {
@@ -53,7 +53,7 @@ struct WebSocketOptions {
   absl::Duration write_limit = absl::Seconds(60);  // for the answers to pings and closes, which read() sends; and for a write without one
   absl::Duration close_limit = absl::Seconds(10);  // for the other side's close, where the handler of a server ends
   std::vector<std::string> protocols = {};  // a server takes the first that the client offers of them; a client offers them
-  HttpHeaders headers = {};                 // of the handshake, beside its own: Origin, Cookie
+  Headers headers = {};                 // of the handshake, beside its own: Origin, Cookie
 };
 
 namespace internal {
@@ -98,11 +98,11 @@ class WebSocket {
 
 // The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, or
 // with 1011 when it threw. Whether the page that asks may do so (Origin) is the caller's to decide.
-HttpResponse accept_websocket(const HttpRequest& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options = {});
+Response accept_websocket(const Request& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options = {});
 
-// A client's, on a connection that is there. Throws HttpError, of the server's status, when that refuses; as HttpClient does.
+// A client's, on a connection that is there. Throws Error, of the server's status, when that refuses; as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});
 WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target,
                             const mothreads::Until& until = {});
 
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -92,17 +92,17 @@ struct Seen {
 Seen serve(std::string_view input, std::size_t piece, unsigned how) {
   MemoryStream stream{std::string(input), piece};
   Seen seen;
-  const HttpOptions options{.max_head = 512, .max_target = 128, .max_body = 256, .linger_limit = absl::ZeroDuration()};
-  serve_http_connection(
+  const http::ConnectionOptions options{.max_head = 512, .max_target = 128, .max_body = 256, .linger_limit = absl::ZeroDuration()};
+  http::serve_http_connection(
       stream,
-      [&](HttpRequest& request) {
+      [&](http::Request& request) {
         std::string line(request.method());
         line.append(" ").append(request.path().value_or("?")).append(" ").append(request.host()).append(" ").append(request.query());
         line.append(request.query_value("a").value_or(""));
         seen.requests.push_back(line);
         for (std::size_t i = 0; i < request.headers().size(); ++i) {
           const auto [name, value] = request.headers()[i];
-          require(is_http_token(name), "a name is no token");
+          require(http::is_http_token(name), "a name is no token");
           require(value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos, "a value has the end of a line");
         }
         require(request.minor_version() == 0 || request.headers().count("Host") == 1, "not one Host");
@@ -113,9 +113,9 @@ Seen serve(std::string_view input, std::size_t piece, unsigned how) {
           while (request.body().read_some(room)) {
           }
         }
-        if ((how & 4) != 0) return HttpResponse::streamed("a/b", [](HttpBodyWriter& out) { out.write("piece"); });
-        if ((how & 8) != 0) return accept_websocket(request, [](WebSocket& socket) { static_cast<void>(socket.read()); });
-        return HttpResponse::text(200, "body");
+        if ((how & 4) != 0) return http::Response::streamed("a/b", [](http::BodyWriter& out) { out.write("piece"); });
+        if ((how & 8) != 0) return http::accept_websocket(request, [](http::WebSocket& socket) { static_cast<void>(socket.read()); });
+        return http::Response::text(200, "body");
       },
       options);
   require(!stream.is_open(), "a connection was left open");
@@ -145,20 +145,20 @@ void http_response(std::string_view input) {
   const unsigned choice = take_choice(input);
   const auto ask = [&](std::size_t piece) {
     MemoryStream stream{std::string(input), piece};
-    HttpClient client(stream, "host", {.max_head = 512, .max_body = 256});
+    http::Client client(stream, "host", {.max_head = 512, .max_body = 256});
     std::string seen;
     try {
       for (int i = 0; i < 2 && client.is_reusable(); ++i) {
-        const HttpReply reply = client.request({.method = (choice & 4) != 0 ? "HEAD" : "GET"});
+        const http::Reply reply = client.request({.method = (choice & 4) != 0 ? "HEAD" : "GET"});
         require(reply.body.size() <= 256, "a body beyond its limit");
         require((reply.status >= 200 && reply.status <= 999) || reply.status == 101, "no status");
         seen += std::to_string(reply.status) + reply.reason + "|" + reply.body + "|";
         for (std::size_t k = 0; k < reply.headers.size(); ++k) seen.append(reply.headers[k].name).append(reply.headers[k].value);
       }
-    } catch (const HttpError& error) {
+    } catch (const http::Error& error) {
       seen += "error";
       require(!client.is_reusable(), "an error, and the connection is good");
-    } catch (const HttpCutShort&) {
+    } catch (const http::CutShort&) {
       seen += "cut";
     }
     return seen;
@@ -168,9 +168,9 @@ void http_response(std::string_view input) {
   if ((choice & 8) != 0) {
     MemoryStream stream{std::string(input), piece_of(choice)};
     try {
-      WebSocket socket = connect_websocket(stream, "host", "/");
-    } catch (const HttpError&) {
-    } catch (const HttpCutShort&) {
+      http::WebSocket socket = http::connect_websocket(stream, "host", "/");
+    } catch (const http::Error&) {
+    } catch (const http::CutShort&) {
     }
   }
 }
@@ -180,17 +180,17 @@ void websocket(std::string_view input) {
   const unsigned choice = take_choice(input);
   const auto read = [&](std::size_t piece) {
     MemoryStream stream{std::string(input), piece};
-    const auto role = (choice & 4) != 0 ? internal::WebSocketFrames::Role::client : internal::WebSocketFrames::Role::server;
-    WebSocket socket(std::make_unique<internal::WebSocketFrames>(stream, role, WebSocketOptions{.max_message = 300}, ""));
+    const auto role = (choice & 4) != 0 ? http::internal::WebSocketFrames::Role::client : http::internal::WebSocketFrames::Role::server;
+    http::WebSocket socket(std::make_unique<http::internal::WebSocketFrames>(stream, role, http::WebSocketOptions{.max_message = 300}, ""));
     std::string seen;
     try {
       while (auto message = socket.read()) {
         require(message->data.size() <= 300, "a message beyond its limit");
-        require(!message->is_text || internal::is_utf8(message->data), "a text that is no UTF-8");
+        require(!message->is_text || http::internal::is_utf8(message->data), "a text that is no UTF-8");
         seen += message->data + "|";
       }
       seen += std::to_string(socket.close_code()) + socket.close_reason();
-    } catch (const WebSocketError& error) {
+    } catch (const http::WebSocketError& error) {
       seen += "error " + std::to_string(error.code());
     }
     require(!socket.is_open(), "it goes on after its end");
@@ -207,7 +207,7 @@ void ranges(std::string_view input) {
     return line;
   };
   std::string path;
-  if (internal::resolve_target_path(take_line(), path)) {
+  if (http::internal::resolve_target_path(take_line(), path)) {
     require(!path.starts_with('/') && path.find('\0') == std::string::npos, "a path that is not relative");
     for (std::string_view left = path; !left.empty();) {
       const std::string_view part = left.substr(0, left.find('/'));
@@ -217,22 +217,22 @@ void ranges(std::string_view input) {
   }
   constexpr std::uint64_t kSize = 1000;
   constexpr std::size_t kMaxRanges = 5;
-  const internal::HttpValidators validators{"\"tag\"", absl::FromUnixSeconds(784111777)};  // Sun, 06 Nov 1994 08:49:37 GMT
-  HttpHeaders headers;
+  const http::internal::HttpValidators validators{"\"tag\"", absl::FromUnixSeconds(784111777)};  // Sun, 06 Nov 1994 08:49:37 GMT
+  http::Headers headers;
   while (!input.empty()) {
     const std::string_view line = take_line();
     const std::size_t colon = line.find(':');
     const std::string_view name = line.substr(0, colon);
     std::string value(colon == std::string_view::npos ? std::string_view() : line.substr(colon + 1));
     std::erase_if(value, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
-    if (is_http_token(name)) headers.add(name, http_trim(value));
+    if (http::is_http_token(name)) headers.add(name, http::http_trim(value));
   }
-  const int status = internal::check_conditions(headers, validators);
+  const int status = http::internal::check_conditions(headers, validators);
   require(status == 0 || status == 304 || status == 412, "a status of its own");
-  if (const auto asked = internal::ranges_of(headers, validators, kSize, kMaxRanges)) {
+  if (const auto asked = http::internal::ranges_of(headers, validators, kSize, kMaxRanges)) {
     require(asked->size() <= kMaxRanges, "too many ranges");
     std::uint64_t sum = 0;
-    for (const internal::HttpRange& range : *asked) {
+    for (const http::internal::HttpRange& range : *asked) {
       require(range.size > 0 && range.offset < kSize && range.size <= kSize - range.offset, "a range outside of its file");
       sum += range.size;
     }
@@ -275,13 +275,13 @@ void stream(std::string_view input) {
 void address(std::string_view input) {
   const unsigned choice = take_choice(input);
   if ((choice & 17) == 16) {
-    const auto url = internal::split_http_url(input);
+    const auto url = http::internal::split_http_url(input);
     if (!url) return;
     require(url->port != 0 && !url->path.empty() && !url->authority.empty(), "a URL without one of its parts");
     require(url->authority.find(url->host) != std::string_view::npos, "a host from elsewhere");
     // What is made of its parts is the same.
     std::string again = "http://" + std::string(url->authority) + std::string(url->path) + "?" + std::string(url->query);
-    const auto other = internal::split_http_url(again);
+    const auto other = http::internal::split_http_url(again);
     require(other && other->host == url->host && other->port == url->port && other->path == url->path && other->query == url->query,
             "another URL from its parts");
     return;

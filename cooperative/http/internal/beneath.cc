@@ -16,7 +16,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace {
 
@@ -188,4 +188,4 @@ bool resolve_target_path(std::string_view raw_path, std::string& relative) {
   return true;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 enum class BeneathBy : unsigned char {
   whatever_there_is,
@@ -24,4 +24,4 @@ bool has_openat2();
 // has a NUL, or an encoded slash, which would hide a component.
 bool resolve_target_path(std::string_view raw_path, std::string& relative);
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace {
 
@@ -32,7 +32,7 @@ bool lists_etag(std::string_view list, std::string_view etag, bool weakly) {
   return false;
 }
 
-bool lists_etag_anywhere(const HttpHeaders& headers, std::string_view name, std::string_view etag, bool weakly) {
+bool lists_etag_anywhere(const Headers& headers, std::string_view name, std::string_view etag, bool weakly) {
   for (std::size_t i = 0; i < headers.size(); ++i) {
     if (http_iequals(headers[i].name, name) && lists_etag(headers[i].value, etag, weakly)) return true;
   }
@@ -62,7 +62,7 @@ std::optional<absl::Time> parse_http_date(std::string_view text) {
   return std::nullopt;
 }
 
-int check_conditions(const HttpHeaders& headers, const HttpValidators& validators) {
+int check_conditions(const Headers& headers, const HttpValidators& validators) {
   if (headers.get("If-Match")) {
     if (!lists_etag_anywhere(headers, "If-Match", validators.etag, false)) return 412;
   } else if (const auto value = headers.get("If-Unmodified-Since")) {
@@ -117,7 +117,7 @@ std::optional<std::vector<HttpRange>> parse_ranges(std::string_view value, std::
   return ranges;
 }
 
-std::optional<std::vector<HttpRange>> ranges_of(const HttpHeaders& headers, const HttpValidators& validators, std::uint64_t size,
+std::optional<std::vector<HttpRange>> ranges_of(const Headers& headers, const HttpValidators& validators, std::uint64_t size,
                                                 std::size_t max) {
   const auto range = headers.get("Range");
   if (!range || headers.count("Range") > 1) return std::nullopt;
@@ -133,4 +133,4 @@ std::optional<std::vector<HttpRange>> ranges_of(const HttpHeaders& headers, cons
   return parse_ranges(http_trim(*range), size, max);
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

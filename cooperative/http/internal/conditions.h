@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "cooperative/http/headers.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 struct HttpValidators {
   std::string_view etag;     // a strong one, with its quotes
@@ -20,7 +20,7 @@ struct HttpValidators {
 };
 
 // 304 or 412 where that is the answer, else 0. For GET and HEAD of something that is there.
-int check_conditions(const HttpHeaders& headers, const HttpValidators& validators);
+int check_conditions(const Headers& headers, const HttpValidators& validators);
 
 struct HttpRange {
   std::uint64_t offset;
@@ -33,10 +33,10 @@ struct HttpRange {
 std::optional<std::vector<HttpRange>> parse_ranges(std::string_view value, std::uint64_t size, std::size_t max);
 
 // The same, if its If-Range lets it.
-std::optional<std::vector<HttpRange>> ranges_of(const HttpHeaders& headers, const HttpValidators& validators, std::uint64_t size,
+std::optional<std::vector<HttpRange>> ranges_of(const Headers& headers, const HttpValidators& validators, std::uint64_t size,
                                                 std::size_t max);
 
 // In all three forms that there have been.
 std::optional<absl::Time> parse_http_date(std::string_view text);
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstring>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace {
 
@@ -44,4 +44,4 @@ std::string format_http_date(std::time_t time) {
   return text;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

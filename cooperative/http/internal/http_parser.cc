@@ -13,9 +13,9 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative {
+namespace cooperative::http {
 
-std::string_view http_reason(int status) {
+std::string_view reason(int status) {
   if (status < 100 || status > 999) return {};
   const auto name = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
   if (name == "<unknown-status>") return {};
@@ -27,7 +27,7 @@ namespace internal {
 namespace http = boost::beast::http;
 using Text = boost::beast::string_view;
 using boost::beast::error_code;
-using Framing = HttpBody::Framing;
+using Framing = Body::Framing;
 
 namespace {
 
@@ -60,7 +60,7 @@ struct HttpParser::State {
   void take_field(http::field field, Text name, Text value, error_code& error);
 
   HttpHead head;
-  HttpHeaders* headers = nullptr;
+  Headers* headers = nullptr;
   const char* base = nullptr;  // of the text under way
   std::size_t parsed = 0;
   bool is_head_done = false;
@@ -255,7 +255,7 @@ HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_vie
 HttpParser::HttpParser(Kind kind) : impl_(std::make_unique<Impl>(kind)) {}
 HttpParser::~HttpParser() = default;
 
-void HttpParser::begin(HttpHeaders& headers, bool has_no_body) {
+void HttpParser::begin(Headers& headers, bool has_no_body) {
   Impl& impl = *impl_;
   if (impl.kind == Kind::request) {
     impl.request.emplace(impl);
@@ -294,4 +294,4 @@ HttpParser::Chunk HttpParser::parse_chunks(std::string_view text, char* into, st
 }
 
 }  // namespace internal
-}  // namespace cooperative
+}  // namespace cooperative::http

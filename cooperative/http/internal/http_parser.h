@@ -11,7 +11,7 @@
 #include "cooperative/http/headers.h"
 #include "cooperative/http/http_body.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 // What a head says; the views show the text that was parsed.
 struct HttpHead {
@@ -26,7 +26,7 @@ struct HttpHead {
   bool expects_other = false;
   bool keeps_alive = false;  // by its version and its Connection
   bool is_upgrade = false;
-  HttpBody::Framing framing = HttpBody::Framing::none;
+  Body::Framing framing = Body::Framing::none;
   std::uint64_t size = 0;
 };
 
@@ -47,7 +47,7 @@ class HttpParser {
   HttpParser& operator=(const HttpParser&) = delete;
 
   // Another message. The response to a HEAD has no body, whatever it says.
-  void begin(HttpHeaders& headers, bool has_no_body = false);
+  void begin(Headers& headers, bool has_no_body = false);
   // All of the head that there is, from its first byte. Once it is `done` the headers borrow that text.
   Step parse_head(std::string_view text);
   const HttpHead& head() const;
@@ -72,4 +72,4 @@ class HttpParser {
   const std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -14,7 +14,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace {
 
@@ -44,13 +44,13 @@ void append_number(std::string& text, std::uint64_t number, int base = 10) {
 
 }  // namespace
 
-void ResponseWriter::begin_head(const HttpResponse& response, bool is_upgrade, bool keeps_length) {
+void ResponseWriter::begin_head(const Response& response, bool is_upgrade, bool keeps_length) {
   if (response.status < 100 || response.status > 999) {
     throw mothreads::Misuse(fmt::format("a response has the status {}: give it three digits", response.status));
   }
   head_.assign("HTTP/1.1 ");
   append_number(head_, static_cast<std::uint64_t>(response.status));
-  head_.append(" ").append(http_reason(response.status)).append("\r\n");
+  head_.append(" ").append(reason(response.status)).append("\r\n");
   bool has_date = false;
   for (std::size_t i = 0; i < response.headers.size(); ++i) {
     const auto [name, value] = response.headers[i];
@@ -77,16 +77,16 @@ void ResponseWriter::end_head(const To& to, bool keeps) {
   head_.append("\r\n");
 }
 
-void ResponseWriter::write_upgrade(const HttpResponse& response) {
+void ResponseWriter::write_upgrade(const Response& response) {
   begin_head(response, true, false);
   head_.append("\r\n");
   stream_.write_all(head_, limit_);
 }
 
-bool ResponseWriter::write(HttpResponse& response, const To& to) {
-  if (std::holds_alternative<HttpStreamed>(response.body)) return write_streamed(response, to);
+bool ResponseWriter::write(Response& response, const To& to) {
+  if (std::holds_alternative<Streamed>(response.body)) return write_streamed(response, to);
   const auto* const text = std::get_if<std::string>(&response.body);
-  const auto* const file = std::get_if<HttpFileParts>(&response.body);
+  const auto* const file = std::get_if<FileParts>(&response.body);
   const bool keeps_length = to.is_head && text != nullptr && text->empty() && response.headers.count("Content-Length") == 1;
   begin_head(response, false, keeps_length);
   if (!has_no_body(response.status) && !keeps_length) add_length(text != nullptr ? text->size() : file->size());
@@ -105,7 +105,7 @@ bool ResponseWriter::write(HttpResponse& response, const To& to) {
   return to.keeps_alive;
 }
 
-void ResponseWriter::write_file(const HttpFileParts& body) {
+void ResponseWriter::write_file(const FileParts& body) {
   std::string_view head = head_;
   for (const auto& [before, offset, size] : body.parts) {
     const std::array<std::string_view, 2> pieces{std::exchange(head, {}), before};
@@ -122,9 +122,9 @@ void ResponseWriter::write_file(const HttpFileParts& body) {
 }
 
 // What a handler writes, with its head before the first of it.
-class ResponseWriter::Chunks final : public HttpBodyWriter {
+class ResponseWriter::Chunks final : public BodyWriter {
  public:
-  Chunks(ResponseWriter& writer, const HttpStreamed& body, bool in_chunks) : writer_(writer), size_(body.size), in_chunks_(in_chunks) {}
+  Chunks(ResponseWriter& writer, const Streamed& body, bool in_chunks) : writer_(writer), size_(body.size), in_chunks_(in_chunks) {}
 
   void write(std::string_view piece) override {
     if (piece.empty()) return;
@@ -164,8 +164,8 @@ class ResponseWriter::Chunks final : public HttpBodyWriter {
   bool has_begun_ = false;
 };
 
-bool ResponseWriter::write_streamed(HttpResponse& response, const To& to) {
-  const HttpStreamed body = std::move(std::get<HttpStreamed>(response.body));
+bool ResponseWriter::write_streamed(Response& response, const To& to) {
+  const Streamed body = std::move(std::get<Streamed>(response.body));
   const bool is_bare = to.is_head || has_no_body(response.status);
   const bool in_chunks = !body.size && to.minor_version >= 1;
   // To a client of HTTP/1.0 the end of the connection is the end of what has no size.
@@ -193,10 +193,10 @@ bool ResponseWriter::write_streamed(HttpResponse& response, const To& to) {
     if (chunks.has_begun()) throw;
     mothreads::log::error("{}: the function that writes a response failed: {}", stream_.name(),
                           mothreads::log::describe(std::current_exception()));
-    response = HttpResponse::error(500);
+    response = Response::error(500);
     return write(response, to);
   }
   return keeps;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

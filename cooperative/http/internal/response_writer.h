@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "cooperative/http/message.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 class ResponseWriter {
  public:
@@ -22,22 +22,22 @@ class ResponseWriter {
   ResponseWriter(Stream& stream, std::string& scratch, absl::Duration limit) : stream_(stream), head_(scratch), limit_(limit) {}
 
   // False when the connection ends after it. Throws when it did not get there.
-  bool write(HttpResponse& response, const To& to);
+  bool write(Response& response, const To& to);
   // The head of a 101; its own headers say what it is.
-  void write_upgrade(const HttpResponse& response);
+  void write_upgrade(const Response& response);
 
  private:
   class Chunks;
 
-  void begin_head(const HttpResponse& response, bool is_upgrade, bool keeps_length);
+  void begin_head(const Response& response, bool is_upgrade, bool keeps_length);
   void end_head(const To& to, bool keeps);
   void add_length(std::uint64_t size);
-  void write_file(const HttpFileParts& body);
-  bool write_streamed(HttpResponse& response, const To& to);
+  void write_file(const FileParts& body);
+  bool write_streamed(Response& response, const To& to);
 
   Stream& stream_;
   std::string& head_;
   const absl::Duration limit_;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

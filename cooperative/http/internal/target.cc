@@ -8,7 +8,7 @@
 
 #include "cooperative/http/headers.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace {
 
@@ -110,4 +110,4 @@ std::optional<HttpUrl> split_http_url(std::string_view url) {
   return found;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

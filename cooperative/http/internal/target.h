@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 struct HttpTarget {
   bool is_valid = false;
@@ -32,4 +32,4 @@ std::optional<HttpUrl> split_http_url(std::string_view url);
 // A name or an address, with or without a port. An empty one is valid.
 bool is_valid_host(std::string_view host);
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

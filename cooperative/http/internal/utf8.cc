@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 bool is_utf8(std::string_view text) {
   std::size_t i = 0;
@@ -44,4 +44,4 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

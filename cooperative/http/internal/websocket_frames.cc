@@ -17,7 +17,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 using mothreads::Ended;
 using mothreads::Misuse;
@@ -312,4 +312,4 @@ void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const U
   mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before the other side had closed", stream_.name(), to_string(why)));
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -15,7 +15,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 class WebSocketFrames {
  public:
@@ -83,4 +83,4 @@ class WebSocketFrames {
   bool is_broken_ = false;         // a write ended within a frame, or a message
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

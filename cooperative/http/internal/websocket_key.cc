@@ -9,7 +9,7 @@
 #include <boost/beast/core/detail/base64.hpp>
 #include <boost/beast/core/detail/sha1.hpp>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 namespace beast = boost::beast::detail;
 
@@ -50,4 +50,4 @@ bool is_websocket_key(std::string_view key) {
   return key.substr(0, 22).find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == std::string_view::npos;
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

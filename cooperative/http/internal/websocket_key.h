@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 
 // Sec-WebSocket-Accept for a Sec-WebSocket-Key.
 std::string websocket_accept_of(std::string_view key);
@@ -12,4 +12,4 @@ std::string websocket_accept_of(std::string_view key);
 std::string make_websocket_key();
 bool is_websocket_key(std::string_view key);
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -19,6 +19,7 @@
 namespace file_server {
 
 namespace co = cooperative;
+namespace http = cooperative::http;
 using mothreads::Signal;
 
 namespace {
@@ -33,25 +34,25 @@ struct Site {
                                   .protocols = {"http/1.1"}});
   }
 
-  static void log_answer(const co::HttpRequest& request, const co::HttpAnswered& answered) {
+  static void log_answer(const http::Request& request, const http::Answered& answered) {
     mothreads::log::info("{} \"{} {}\" {} {:.1f} ms{}", request.peer(), request.method(), request.target(), answered.status,
                          absl::ToDoubleMilliseconds(answered.took), answered.is_complete ? "" : ", cut short");
   }
 
   const Options& options;
-  const co::StaticFiles files;
+  const http::StaticFiles files;
   std::optional<co::TlsContext> tls;
 };
 
 void talk(const Site& site, co::Stream& client, const Signal& please_stop) {
-  co::HttpOptions http;
-  http.draining = please_stop;
-  if (!site.options.is_quiet) http.on_answer = Site::log_answer;
+  http::ConnectionOptions connection;
+  connection.draining = please_stop;
+  if (!site.options.is_quiet) connection.on_answer = Site::log_answer;
   if (site.options.bytes_per_second) {
     ThrottledStream slower(client, *site.options.bytes_per_second);
-    co::serve_http_connection(slower, site.files, http);
+    http::serve_http_connection(slower, site.files, connection);
   } else {
-    co::serve_http_connection(client, site.files, http);
+    http::serve_http_connection(client, site.files, connection);
   }
 }
 

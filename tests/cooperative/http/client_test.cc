@@ -20,7 +20,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using mothreads::Misuse;
@@ -39,8 +39,8 @@ const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 TEST_F(HttpClientTest, ARequestAndItsResponse) {
   MemoryStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1);
-  HttpClient client(stream, "example.org:81");
-  const HttpReply reply = client.request({.method = "POST", .target = "/a?b", .headers = {{"X", "y"}, {"Content-Length", "99"}}, .body = "ask"});
+  Client client(stream, "example.org:81");
+  const Reply reply = client.request({.method = "POST", .target = "/a?b", .headers = {{"X", "y"}, {"Content-Length", "99"}}, .body = "ask"});
   EXPECT_EQ(stream.output(), "POST /a?b HTTP/1.1\r\nHost: example.org:81\r\nX: y\r\nContent-Length: 3\r\n\r\nask");
   EXPECT_EQ(stream.writes(), 1u);
   EXPECT_EQ(reply.status, 404);
@@ -73,7 +73,7 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
   for (const auto& [response, body, is_reusable] : table) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
       MemoryStream stream(response, piece);
-      HttpClient client(stream, "a");
+      Client client(stream, "a");
       EXPECT_EQ(client.request({}).body, body) << response;
       EXPECT_EQ(client.is_reusable(), is_reusable) << response;
       EXPECT_EQ(stream.unread(), 0u);
@@ -86,7 +86,7 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
 
 TEST_F(HttpClientTest, TheResponseToHeadHasNoBody) {
   MemoryStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + kOk);
-  HttpClient client(stream, "a");
+  Client client(stream, "a");
   EXPECT_EQ(client.request({.method = "HEAD"}).headers.get("Content-Length"), "5");
   EXPECT_EQ(client.request({}).body, "ok");
 }
@@ -102,11 +102,11 @@ TEST_F(HttpClientTest, WhatIsNoResponse) {
            std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n")}) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
       MemoryStream stream(bad + kOk, piece);
-      HttpClient client(stream, "a");
+      Client client(stream, "a");
       int status = 0;
       try {
         client.request({});
-      } catch (const HttpError& error) {
+      } catch (const Error& error) {
         status = error.status();
       }
       EXPECT_EQ(status, 400) << bad;
@@ -120,10 +120,10 @@ TEST_F(HttpClientTest, InterimResponsesHaveAnEnd) {
     std::string responses;
     for (int i = 0; i < count; ++i) responses += "HTTP/1.1 100 Continue\r\n\r\n";
     MemoryStream stream(responses + kOk);
-    return HttpClient(stream, "a").request({}).body;
+    return Client(stream, "a").request({}).body;
   };
   EXPECT_EQ(after(15), "ok");
-  EXPECT_THROW(after(16), HttpError);
+  EXPECT_THROW(after(16), Error);
 }
 
 TEST_F(HttpClientTest, AHeadHasALimit) {
@@ -131,11 +131,11 @@ TEST_F(HttpClientTest, AHeadHasALimit) {
   for (const std::size_t over : {0u, 1u}) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
       MemoryStream stream("HTTP/1.1 200 OK\r\nX: " + std::string(200 - frame.size() + over, 'x') + "\r\nContent-Length: 0\r\n\r\n", piece);
-      HttpClient client(stream, "a", {.max_head = 200});
+      Client client(stream, "a", {.max_head = 200});
       if (over == 0) {
         EXPECT_EQ(client.request({}).status, 200);
       } else {
-        EXPECT_THAT(what_of<HttpError>([&] { client.request({}); }), HasSubstr("a head of more than 200 bytes"));
+        EXPECT_THAT(what_of<Error>([&] { client.request({}); }), HasSubstr("a head of more than 200 bytes"));
       }
     }
   }
@@ -150,27 +150,27 @@ TEST_F(HttpClientTest, AnEndBeforeTheResponse) {
   };
   for (const auto& [response, reason] : table) {
     MemoryStream stream(response);
-    HttpClient client(stream, "a");
-    EXPECT_THAT(what_of<HttpCutShort>([&] { client.request({}); }), HasSubstr(reason));
+    Client client(stream, "a");
+    EXPECT_THAT(what_of<CutShort>([&] { client.request({}); }), HasSubstr(reason));
     EXPECT_FALSE(client.is_reusable());
   }
 }
 
 TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
   MemoryStream stream(kOk);
-  HttpClient client(stream, "a");
-  for (const HttpCall& call : {HttpCall{.method = "GE T"}, HttpCall{.method = ""}, HttpCall{.target = "/a b"}, HttpCall{.target = ""},
-                               HttpCall{.target = "/\r\nX: y"}, HttpCall{.target = "/\xC3\xA4"}}) {
+  Client client(stream, "a");
+  for (const Call& call : {Call{.method = "GE T"}, Call{.method = ""}, Call{.target = "/a b"}, Call{.target = ""},
+                               Call{.target = "/\r\nX: y"}, Call{.target = "/\xC3\xA4"}}) {
     EXPECT_THROW(client.request(call), Misuse);
   }
   EXPECT_EQ(stream.output(), "");
   EXPECT_EQ(client.request({}).body, "ok") << "nothing has changed";
-  EXPECT_THROW(static_cast<void>(HttpClient(stream, "a\r\nX: y")), Misuse);
+  EXPECT_THROW(static_cast<void>(Client(stream, "a\r\nX: y")), Misuse);
 }
 
 TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
   MemoryStream stream(kOk + kOk);
-  HttpClient client(stream, "a");
+  Client client(stream, "a");
   EXPECT_EQ(client.begin({}).body, "");
   EXPECT_FALSE(client.is_reusable());
   EXPECT_THROW(client.request({}), Misuse);
@@ -181,19 +181,19 @@ TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
 TEST_F(HttpClientTest, ARefusalThatComesBeforeAllIsSentIsRead) {
   MemoryStream stream("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n");
   stream.room = 30;
-  HttpClient client(stream, "a");
+  Client client(stream, "a");
   EXPECT_EQ(client.request({.method = "POST", .body = std::string(100, 'x')}).status, 413);
   EXPECT_FALSE(client.is_reusable());
   MemoryStream gone("");
   gone.room = 30;
-  EXPECT_THROW(HttpClient(gone, "a").request({.method = "POST", .body = std::string(100, 'x')}), IoError);
+  EXPECT_THROW(Client(gone, "a").request({.method = "POST", .body = std::string(100, 'x')}), IoError);
 }
 
 // --- against a server ------------------------------------------------------------------------------------------------------------
 
 // A server on loopback, in fibers of its own, as long as `body` runs.
 template <typename F>
-void with_server(const HttpHandler& handler, F&& body) {
+void with_server(const Handler& handler, F&& body) {
   on_virtual_time([&](VirtualClock& clock) {
     Socket listener = listen(Address::loopback(0));
     auto server = spawn("server", [&] {
@@ -216,24 +216,24 @@ void with_server(const HttpHandler& handler, F&& body) {
 TEST_F(HttpClientTest, APageOfAServerOnTheSameThread) {
   int count = 0;
   with_server(
-      [&](HttpRequest& request) {
+      [&](Request& request) {
         ++count;
-        return HttpResponse::text(200, "page " + std::string(request.target()) + " of " + std::string(request.host()));
+        return Response::text(200, "page " + std::string(request.target()) + " of " + std::string(request.host()));
       },
       [](const std::string& url, VirtualClock&) {
-        const HttpReply page = http_get(url + "/a?b#c");
+        const Reply page = get(url + "/a?b#c");
         EXPECT_EQ(page.status, 200);
         EXPECT_EQ(page.body, "page /a?b of " + url.substr(7));
-        EXPECT_EQ(http_get(url).body, "page / of " + url.substr(7));
+        EXPECT_EQ(get(url).body, "page / of " + url.substr(7));
       });
   EXPECT_EQ(count, 2);
 }
 
 TEST_F(HttpClientTest, ManyRequestsOnOneConnection) {
-  with_server([](HttpRequest& request) { return HttpResponse::text(200, request.body().read_all(100'000)); },
+  with_server([](Request& request) { return Response::text(200, request.body().read_all(100'000)); },
               [](const std::string& url, VirtualClock&) {
                 Socket socket = connect("127.0.0.1", static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
-                HttpClient client(socket, "here");
+                Client client(socket, "here");
                 for (const std::size_t size : {0u, 1u, 1000u, 100'000u}) {
                   const std::string text(size, 'x');
                   EXPECT_EQ(client.request({.method = "PUT", .body = text}).body, text);
@@ -246,8 +246,8 @@ TEST_F(HttpClientTest, ManyRequestsOnOneConnection) {
 
 TEST_F(HttpClientTest, TheLimitIsForAllOfIt) {
   with_server(
-      [](HttpRequest&) {
-        return HttpResponse::streamed("text/plain", [](HttpBodyWriter& out) {
+      [](Request&) {
+        return Response::streamed("text/plain", [](BodyWriter& out) {
           for (int i = 0; i < 3; ++i) {
             out.write("x");
             sleep(absl::Seconds(2));
@@ -255,14 +255,14 @@ TEST_F(HttpClientTest, TheLimitIsForAllOfIt) {
         });
       },
       [](const std::string& url, VirtualClock& clock) {
-        auto asker = spawn("asker", [&] { return what_of<Timedout>([&] { http_get(url, absl::Seconds(5)); }); });
+        auto asker = spawn("asker", [&] { return what_of<Timedout>([&] { get(url, absl::Seconds(5)); }); });
         // Each piece comes in time, and all of it does not.
         for (int second = 0; second < 6; ++second) {
           yield_until_idle();
           clock.advance(absl::Seconds(1));
         }
         EXPECT_THAT(asker.join(), HasSubstr("timed out"));
-        EXPECT_THAT(what_of<Timedout>([&] { http_get(url, absl::ZeroDuration()); }), HasSubstr("timed out"));
+        EXPECT_THAT(what_of<Timedout>([&] { get(url, absl::ZeroDuration()); }), HasSubstr("timed out"));
         yield_until_idle();
         clock.advance(absl::Seconds(10));
       });
@@ -270,9 +270,9 @@ TEST_F(HttpClientTest, TheLimitIsForAllOfIt) {
 
 TEST_F(HttpClientTest, UrlsOfAnotherKindAreRefused) {
   for (const char* const url : {"", "127.0.0.1", "https://a/", "ftp://a/", "http://", "http:///x", "http://a b/", "http://a:99999/", "http://a:/", "http://a:0/", "http://u@a/"}) {
-    EXPECT_THAT(what_of<std::invalid_argument>([&] { http_get(url); }), HasSubstr("is not of the form http://host:port/path")) << url;
+    EXPECT_THAT(what_of<std::invalid_argument>([&] { get(url); }), HasSubstr("is not of the form http://host:port/path")) << url;
   }
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -30,7 +30,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using mothreads::Signal;
@@ -43,15 +43,15 @@ using ::testing::HasSubstr;
 constexpr std::string_view kRequest = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\nhello";
 constexpr std::size_t kLarge = 16 << 20;  // more than two sockets hold
 
-HttpResponse respond(HttpRequest& request) {
-  if (request.raw_path() == "/large") return HttpResponse::text(200, std::string(kLarge, 'x'));
+Response respond(Request& request) {
+  if (request.raw_path() == "/large") return Response::text(200, std::string(kLarge, 'x'));
   if (request.raw_path() == "/socket") {
     return accept_websocket(request, [](WebSocket& socket) {
       while (socket.read()) {
       }
     });
   }
-  return HttpResponse::text(200, "got " + request.body().read_all(4096));
+  return Response::text(200, "got " + request.body().read_all(4096));
 }
 
 class FaultsTest : public NothingLeft {
@@ -61,7 +61,7 @@ class FaultsTest : public NothingLeft {
   void with_server(Body&& body) {
     mothreads::testing::on_clock(clock, [&] {
       auto server = serve_tcp(Address::loopback(0), [](Socket& client, const Signal& please_stop) {
-        HttpOptions options;
+        ConnectionOptions options;
         options.draining = please_stop;
         serve_http_connection(client, respond, options);
       });
@@ -213,4 +213,4 @@ TEST_F(FaultsTest, TenThousandClientsThatConnectAndVanish) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

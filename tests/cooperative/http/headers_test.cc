@@ -10,7 +10,7 @@
 #include "mothreads/misuse.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using mothreads::Misuse;
@@ -18,7 +18,7 @@ using mothreads::testing::what_of;
 using ::testing::HasSubstr;
 
 TEST(HttpHeadersTest, NamesAreTheSameInAnyCase) {
-  HttpHeaders headers{{"Content-Type", "a/b"}, {"X", "1"}, {"x", "2"}};
+  Headers headers{{"Content-Type", "a/b"}, {"X", "1"}, {"x", "2"}};
   EXPECT_EQ(headers.get("content-TYPE"), "a/b");
   EXPECT_EQ(headers.get("X"), "1");
   EXPECT_EQ(headers.count("X"), 2u);
@@ -29,7 +29,7 @@ TEST(HttpHeadersTest, NamesAreTheSameInAnyCase) {
 }
 
 TEST(HttpHeadersTest, SetLeavesOneAndRemoveNone) {
-  HttpHeaders headers{{"X", "1"}, {"Y", "y"}, {"x", "2"}};
+  Headers headers{{"X", "1"}, {"Y", "y"}, {"x", "2"}};
   headers.set("X", "3");
   EXPECT_EQ(headers.count("x"), 1u);
   EXPECT_EQ(headers.get("x"), "3");
@@ -41,7 +41,7 @@ TEST(HttpHeadersTest, SetLeavesOneAndRemoveNone) {
 }
 
 TEST(HttpHeadersTest, TokensOfLists) {
-  const HttpHeaders headers{{"Connection", "keep-alive, Upgrade"}, {"connection", " x\t,,y "}};
+  const Headers headers{{"Connection", "keep-alive, Upgrade"}, {"connection", " x\t,,y "}};
   EXPECT_TRUE(headers.has_token("Connection", "upgrade"));
   EXPECT_TRUE(headers.has_token("Connection", "X"));
   EXPECT_TRUE(headers.has_token("Connection", "y"));
@@ -50,13 +50,13 @@ TEST(HttpHeadersTest, TokensOfLists) {
 }
 
 TEST(HttpHeadersTest, CopiesAndMovesHaveTheirOwnText) {
-  HttpHeaders copy;
+  Headers copy;
   {
-    HttpHeaders headers;
+    Headers headers;
     for (int i = 0; i < 30; ++i) headers.add("Name-" + std::to_string(i), std::string(static_cast<std::size_t>(i), 'v'));
     copy = headers;
     headers.set("Name-7", "other");
-    const HttpHeaders moved = std::move(headers);
+    const Headers moved = std::move(headers);
     EXPECT_EQ(moved.get("name-7"), "other");
     EXPECT_EQ(moved.get("name-29"), std::string(29, 'v'));
   }
@@ -65,7 +65,7 @@ TEST(HttpHeadersTest, CopiesAndMovesHaveTheirOwnText) {
 }
 
 TEST(HttpHeadersTest, WhatWouldBecomeAnotherFieldIsRefused) {
-  HttpHeaders headers;
+  Headers headers;
   for (const char* const name : {"", "a b", "a:", "a\r\n", "\xC3\xA4"}) {
     EXPECT_THAT(what_of<Misuse>([&] { headers.add(name, "x"); }), HasSubstr("a header field needs a name")) << name;
   }
@@ -79,4 +79,4 @@ TEST(HttpHeadersTest, WhatWouldBecomeAnotherFieldIsRefused) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

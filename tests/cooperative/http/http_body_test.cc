@@ -9,7 +9,7 @@
 #include "cooperative/http/client.h"
 #include "tests/support/memory_stream.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using mothreads::Why;
@@ -21,9 +21,9 @@ struct Read {
   std::string end;
 };
 
-Read read_to_the_end(const std::string& response, std::size_t piece, std::size_t at_once, const HttpClientOptions& options = {}) {
+Read read_to_the_end(const std::string& response, std::size_t piece, std::size_t at_once, const ClientOptions& options = {}) {
   MemoryStream stream(response, piece);
-  HttpClient client(stream, "a", options);
+  Client client(stream, "a", options);
   Read read;
   try {
     client.begin({});
@@ -39,9 +39,9 @@ Read read_to_the_end(const std::string& response, std::size_t piece, std::size_t
     EXPECT_TRUE(client.body().is_at_end());
     std::byte one[1];
     EXPECT_EQ(client.body().read_some(one).why(), Why::closed) << "for good";
-  } catch (const HttpError& error) {
+  } catch (const Error& error) {
     read.end = std::to_string(error.status());
-  } catch (const HttpCutShort&) {
+  } catch (const CutShort&) {
     read.end = "cut short";
   }
   return read;
@@ -76,7 +76,7 @@ TEST(HttpBodyTest, WhatIsMissingIsSaid) {
 }
 
 TEST(HttpBodyTest, ItsLimit) {
-  const HttpClientOptions options{.max_body = 10};
+  const ClientOptions options{.max_body = 10};
   EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", 3, 4, options).end, "closed");
   EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n0123456789a", 3, 4, options).end, "413");
   EXPECT_EQ(read_to_the_end("HTTP/1.0 200 OK\r\n\r\n0123456789", 3, 4, options).end, "closed");
@@ -102,7 +102,7 @@ TEST(HttpBodyTest, WhatStandsBetweenChunksHasALimit) {
 
 TEST(HttpBodyTest, ALimitOfTimeLosesNothing) {
   MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n01", 1, MemoryStream::Then::silence);
-  HttpClient client(stream, "a");
+  Client client(stream, "a");
   client.begin({});
   std::byte room[10];
   EXPECT_EQ(client.body().read_some(room).size(), 2u);
@@ -115,12 +115,12 @@ TEST(HttpBodyTest, ALimitOfTimeLosesNothing) {
 
 TEST(HttpBodyTest, WhatCannotBeTakenCannotBeAskedForAgain) {
   MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n5\r\nGET /\r\n");
-  HttpClient client(stream, "a");
+  Client client(stream, "a");
   client.begin({});
-  EXPECT_THROW(client.body().read_all(10), HttpError);
-  EXPECT_THROW(client.body().read_all(10), HttpError);
+  EXPECT_THROW(client.body().read_all(10), Error);
+  EXPECT_THROW(client.body().read_all(10), Error);
   EXPECT_FALSE(client.is_reusable());
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

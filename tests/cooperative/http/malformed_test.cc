@@ -9,7 +9,7 @@
 #include "cooperative/http/server.h"
 #include "tests/cooperative/http/serving.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using testing::serve;
@@ -139,7 +139,7 @@ class MalformedChunkTest : public MalformedRequestTest {};
 TEST_P(MalformedChunkTest, IsRefusedAndNothingFollows) {
   const auto& [malformed, piece] = GetParam();
   const Served served = serve("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + malformed.head + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
-                              [](HttpRequest& request) { return HttpResponse::text(200, request.body().read_all(1000)); }, {}, piece);
+                              [](Request& request) { return Response::text(200, request.body().read_all(1000)); }, {}, piece);
   EXPECT_THAT(served.statuses(), ElementsAre(400));
   EXPECT_THAT(served.requests, ElementsAre("POST /"));
   EXPECT_THAT(served.output, HasSubstr("\r\nConnection: close\r\n"));
@@ -173,4 +173,4 @@ TEST(MalformedChunkAfterAnswerTest, EndsTheConnection) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -8,7 +8,7 @@
 #include "cooperative/http/internal/target.h"
 #include "tests/cooperative/http/serving.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using ::testing::HasSubstr;
@@ -29,22 +29,22 @@ TEST(HttpMessageTest, PercentEncodingIsTheOpposite) {
 }
 
 TEST(HttpMessageTest, ValuesOfQueries) {
-  testing::serve("GET /?a=1&b=x+y%3d&a=2&c&=e&%64=f HTTP/1.1\r\nHost: a\r\n\r\n", [](HttpRequest& request) {
+  testing::serve("GET /?a=1&b=x+y%3d&a=2&c&=e&%64=f HTTP/1.1\r\nHost: a\r\n\r\n", [](Request& request) {
     EXPECT_EQ(request.query_value("a"), "1");
     EXPECT_EQ(request.query_value("b"), "x y=");
     EXPECT_EQ(request.query_value("c"), "");
     EXPECT_EQ(request.query_value(""), "e");
     EXPECT_EQ(request.query_value("d"), "f");
     EXPECT_EQ(request.query_value("x"), std::nullopt);
-    return HttpResponse{};
+    return Response{};
   });
 }
 
 TEST(HttpMessageTest, ReasonsHaveTheirNames) {
-  EXPECT_EQ(http_reason(200), "OK");
-  EXPECT_EQ(http_reason(404), "Not Found");
-  EXPECT_EQ(http_reason(999), "");
-  EXPECT_EQ(http_reason(0), "");
+  EXPECT_EQ(reason(200), "OK");
+  EXPECT_EQ(reason(404), "Not Found");
+  EXPECT_EQ(reason(999), "");
+  EXPECT_EQ(reason(0), "");
 }
 
 TEST(HttpMessageTest, TargetsOfAllForms) {
@@ -64,4 +64,4 @@ TEST(HttpMessageTest, TargetsOfAllForms) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -24,7 +24,7 @@
 #include "tests/support/sanitized.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using mothreads::Signal;
@@ -47,7 +47,7 @@ class HttpServerTest : public mothreads::testing::NothingLeft {};
 
 const std::string kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-HttpResponse echo(HttpRequest& request) { return HttpResponse::text(200, "<" + request.body().read_all(100'000) + ">"); }
+Response echo(Request& request) { return Response::text(200, "<" + request.body().read_all(100'000) + ">"); }
 
 std::string post(std::string_view fields, std::string_view body) {
   return "POST / HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n" + std::string(body);
@@ -64,7 +64,7 @@ TEST_F(HttpServerTest, AnAnswerHasItsHeadAndItsBody) {
 
 TEST_F(HttpServerTest, TheHandlerSeesTheRequest) {
   serve("POST http://example.org:81/a%20b?x=1&y=%41+z HTTP/1.1\r\nHost: other\r\nX-A: 1\r\nx-a:  2 \r\nEmpty:\r\nContent-Length: 4\r\n\r\nbody",
-        [](HttpRequest& request) {
+        [](Request& request) {
           EXPECT_EQ(request.method(), "POST");
           EXPECT_EQ(request.target(), "http://example.org:81/a%20b?x=1&y=%41+z");
           EXPECT_EQ(request.raw_path(), "/a%20b");
@@ -82,7 +82,7 @@ TEST_F(HttpServerTest, TheHandlerSeesTheRequest) {
           EXPECT_EQ(request.body().read_all(4), "body");
           EXPECT_TRUE(request.body().is_at_end());
           EXPECT_EQ(request.headers().get("x-a"), "1") << "also once the body has come";
-          return HttpResponse::text(200, "");
+          return Response::text(200, "");
         },
         {}, 5);
 }
@@ -95,15 +95,15 @@ TEST_F(HttpServerTest, HeadGetsTheHeadAlone) {
 
 TEST_F(HttpServerTest, SomeStatusesHaveNoBody) {
   for (const int status : {204, 304}) {
-    const Served served = serve(kGet, [&](HttpRequest&) { return HttpResponse::text(status, "never seen"); });
+    const Served served = serve(kGet, [&](Request&) { return Response::text(status, "never seen"); });
     EXPECT_THAT(served.output, EndsWith("\r\n\r\n"));
     EXPECT_THAT(served.output, Not(HasSubstr("Content-Length"))) << status;
   }
 }
 
 TEST_F(HttpServerTest, WhatFollowsFromTheBodyIsNotTheHandlersToSay) {
-  const Served served = serve(kGet, [](HttpRequest&) {
-    return HttpResponse{.headers = {{"Content-Length", "99"}, {"Transfer-Encoding", "chunked"}, {"X", "y"}}, .body = "abc"};
+  const Served served = serve(kGet, [](Request&) {
+    return Response{.headers = {{"Content-Length", "99"}, {"Transfer-Encoding", "chunked"}, {"X", "y"}}, .body = "abc"};
   });
   EXPECT_THAT(served.output, HasSubstr("X: y\r\n"));
   EXPECT_THAT(served.output, HasSubstr("Content-Length: 3\r\n"));
@@ -120,15 +120,15 @@ TEST_F(HttpServerTest, AnEmptyLineBeforeARequestIsPassedOver) {
 TEST_F(HttpServerTest, EachAnswerIsToldWhenItHasGone) {
   on_virtual_time([](VirtualClock& clock) {
     std::vector<std::string> told;
-    HttpOptions options;
-    options.on_answer = [&](const HttpRequest& request, const HttpAnswered& answered) {
+    ConnectionOptions options;
+    options.on_answer = [&](const Request& request, const Answered& answered) {
       told.push_back(std::string(request.method()) + " " + std::string(request.target()) + " " + std::to_string(answered.status) + " " +
                      (answered.is_complete ? "all" : "part") + " " + absl::FormatDuration(answered.took));
       if (answered.status == 404) throw std::runtime_error("the log's disk is full");
     };
-    const auto handler = [&](HttpRequest& request) {
+    const auto handler = [&](Request& request) {
       clock.advance(absl::Milliseconds(5));
-      return request.target() == "/none" ? HttpResponse::error(404) : say_hello(request);
+      return request.target() == "/none" ? Response::error(404) : say_hello(request);
     };
     LogLines lines;
     serve("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n" + post("Content-Length: 2\r\n", "xx") + "bad\r\n\r\n", handler,
@@ -137,8 +137,8 @@ TEST_F(HttpServerTest, EachAnswerIsToldWhenItHasGone) {
     EXPECT_THAT(lines.with("the log of requests failed: the log's disk is full"), SizeIs(1));
 
     told.clear();
-    const auto fails = [](HttpRequest&) {
-      return HttpResponse::streamed("a/b", [](HttpBodyWriter&) { throw std::runtime_error("nothing to say"); });
+    const auto fails = [](Request&) {
+      return Response::streamed("a/b", [](BodyWriter&) { throw std::runtime_error("nothing to say"); });
     };
     EXPECT_THAT(serve(kGet, fails, options).statuses(), ElementsAre(500));
     EXPECT_THAT(told, ElementsAre("GET / 500 all 0"));
@@ -196,8 +196,8 @@ TEST_F(HttpServerTest, WhatKeepsAConnection) {
 }
 
 TEST_F(HttpServerTest, AHandlerMayEndTheConnection) {
-  const Served served = serve(kGet + kGet, [](HttpRequest&) {
-    HttpResponse response = HttpResponse::text(200, "last");
+  const Served served = serve(kGet + kGet, [](Request&) {
+    Response response = Response::text(200, "last");
     response.headers.add("Connection", "close");
     return response;
   });
@@ -222,7 +222,7 @@ TEST_F(HttpServerTest, ASmallAnswerCostsOneReadAndOneWriteAndFewAllocations) {
     (rounds == 10 ? before : after) = mothreads::testing::allocations_here();
     if (++rounds <= 20) empty.send(kGet);
   };
-  serve_http_connection(stream, [&](HttpRequest&) { return HttpResponse::text(200, body); });
+  serve_http_connection(stream, [&](Request&) { return Response::text(200, body); });
   EXPECT_EQ(stream.writes(), 20u);
   EXPECT_EQ(stream.reads(), 21u);
   if (!mothreads::testing::kSanitized) {
@@ -254,13 +254,13 @@ TEST_F(HttpServerTest, BodiesOfAllKindsComeWhole) {
 }
 
 TEST_F(HttpServerTest, ABodyMayBeReadPieceByPiece) {
-  const auto by_pieces = [](HttpRequest& request) {
+  const auto by_pieces = [](Request& request) {
     std::string all;
     std::byte room[4];
     while (const Received got = request.body().read_some(room)) {
       all.append(reinterpret_cast<const char*>(room), got.size()).push_back('|');
     }
-    return HttpResponse::text(200, all);
+    return Response::text(200, all);
   };
   EXPECT_THAT(serve(post("Content-Length: 6\r\n", "abcdef"), by_pieces).output, EndsWith("\r\n\r\nabcd|ef|"));
   EXPECT_THAT(serve(post("Transfer-Encoding: chunked\r\n", "6\r\nabcdef\r\n0\r\n\r\n"), by_pieces).output, EndsWith("\r\n\r\nabcd|ef|"));
@@ -305,8 +305,8 @@ TEST_F(HttpServerTest, ContinueIsNotSaidWhenTheBodyIsThereOrUnwanted) {
 
 // --- answers piece by piece ------------------------------------------------------------------------------------------------------
 
-HttpResponse in_pieces(HttpRequest&) {
-  return HttpResponse::streamed("text/plain", [](HttpBodyWriter& out) {
+Response in_pieces(Request&) {
+  return Response::streamed("text/plain", [](BodyWriter& out) {
     out.write("abc");
     out.write("");
     out.write(std::string(20, 'd'));
@@ -328,8 +328,8 @@ TEST_F(HttpServerTest, PiecesForAnOldClientGoToTheEnd) {
 
 TEST_F(HttpServerTest, PiecesOfAKnownSizeNeedNoChunks) {
   const auto sized = [](std::string text, std::uint64_t size) {
-    return [text, size](HttpRequest&) {
-      return HttpResponse{.body = HttpStreamed{[text](HttpBodyWriter& out) { out.write(text); }, size}};
+    return [text, size](Request&) {
+      return Response{.body = Streamed{[text](BodyWriter& out) { out.write(text); }, size}};
     };
   };
   EXPECT_THAT(serve(kGet + kGet, sized("abc", 3)).output, HasSubstr("Content-Length: 3\r\n\r\nabcHTTP/1.1 200"));
@@ -344,8 +344,8 @@ TEST_F(HttpServerTest, PiecesOfAKnownSizeNeedNoChunks) {
 }
 
 TEST_F(HttpServerTest, HeadOfPiecesDoesNotMakeThem) {
-  const Served served = serve("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + kGet, [](HttpRequest& request) {
-    return request.method() == "HEAD" ? HttpResponse::streamed("a/b", [](HttpBodyWriter&) { FAIL(); }) : in_pieces(request);
+  const Served served = serve("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + kGet, [](Request& request) {
+    return request.method() == "HEAD" ? Response::streamed("a/b", [](BodyWriter&) { FAIL(); }) : in_pieces(request);
   });
   EXPECT_THAT(served.statuses(), ElementsAre(200, 200));
   EXPECT_THAT(served.output, HasSubstr("Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 200"));
@@ -353,8 +353,8 @@ TEST_F(HttpServerTest, HeadOfPiecesDoesNotMakeThem) {
 
 TEST_F(HttpServerTest, AFailureWithinPiecesIsSeenByTheClient) {
   LogLines log;
-  const Served served = serve(kGet + kGet, [](HttpRequest&) {
-    return HttpResponse::streamed("a/b", [](HttpBodyWriter& out) {
+  const Served served = serve(kGet + kGet, [](Request&) {
+    return Response::streamed("a/b", [](BodyWriter& out) {
       out.write("abc");
       throw std::runtime_error("no more tea");
     });
@@ -368,14 +368,14 @@ TEST_F(HttpServerTest, AFailureWithinPiecesIsSeenByTheClient) {
 
 TEST_F(HttpServerTest, AFailureOfAHandlerIs500AndStaysHere) {
   LogLines log;
-  const Served served = serve(kGet + kGet, [](HttpRequest&) -> HttpResponse { throw std::runtime_error("the secret of the house"); });
+  const Served served = serve(kGet + kGet, [](Request&) -> Response { throw std::runtime_error("the secret of the house"); });
   EXPECT_THAT(served.statuses(), ElementsAre(500, 500));
   EXPECT_THAT(served.output, Not(HasSubstr("secret")));
   EXPECT_THAT(log.with("the handler of GET / failed: the secret of the house"), SizeIs(2));
 }
 
 TEST_F(HttpServerTest, AHandlersHttpErrorIsItsStatus) {
-  const Served served = serve(kGet + kGet, [](HttpRequest&) -> HttpResponse { throw HttpError(404, "the secret of the house"); });
+  const Served served = serve(kGet + kGet, [](Request&) -> Response { throw Error(404, "the secret of the house"); });
   EXPECT_THAT(served.statuses(), ElementsAre(404, 404));
   EXPECT_THAT(served.output, Not(HasSubstr("secret")));
   EXPECT_THAT(served.output, HasSubstr("404 Not Found\n"));
@@ -383,8 +383,8 @@ TEST_F(HttpServerTest, AHandlersHttpErrorIsItsStatus) {
 
 TEST_F(HttpServerTest, AFieldOfAnAnswerCannotBecomeTwo) {
   LogLines log;
-  const Served served = serve(kGet, [](HttpRequest&) {
-    HttpResponse response = HttpResponse::text(200, "");
+  const Served served = serve(kGet, [](Request&) {
+    Response response = Response::text(200, "");
     response.headers.add("X", "a\r\nSet-Cookie: b");
     return response;
   });
@@ -395,7 +395,7 @@ TEST_F(HttpServerTest, AFieldOfAnAnswerCannotBecomeTwo) {
 // --- limits ------------------------------------------------------------------------------------------------------------------
 
 TEST_F(HttpServerTest, AHeadHasALimit) {
-  const HttpOptions options{.max_head = 200};
+  const ConnectionOptions options{.max_head = 200};
   const auto of_size = [](std::size_t size) {
     const std::string frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
     return "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(size - frame.size(), 'x') + "\r\n\r\n";
@@ -407,7 +407,7 @@ TEST_F(HttpServerTest, AHeadHasALimit) {
 }
 
 TEST_F(HttpServerTest, ATargetHasALimit) {
-  const HttpOptions options{.max_head = 200, .max_target = 50};
+  const ConnectionOptions options{.max_head = 200, .max_target = 50};
   const auto of_size = [](std::size_t size) { return "GET /" + std::string(size - 1, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n"; };
   EXPECT_THAT(serve(of_size(50), say_hello, options).statuses(), ElementsAre(200));
   EXPECT_THAT(serve(of_size(51), say_hello, options).statuses(), ElementsAre(414));
@@ -415,7 +415,7 @@ TEST_F(HttpServerTest, ATargetHasALimit) {
 }
 
 TEST_F(HttpServerTest, ABodyHasALimit) {
-  const HttpOptions options{.max_body = 10};
+  const ConnectionOptions options{.max_body = 10};
   for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
     EXPECT_THAT(serve(post("Content-Length: 10\r\n", "0123456789") + kGet, echo, options, piece).statuses(), ElementsAre(200, 200));
     const Served announced = serve(post("Content-Length: 11\r\n", "0123456789a") + kGet, echo, options, piece);
@@ -430,7 +430,7 @@ TEST_F(HttpServerTest, ABodyHasALimit) {
 }
 
 TEST_F(HttpServerTest, AHandlersOwnLimitOfABody) {
-  const auto reads_three = [](HttpRequest& request) { return HttpResponse::text(200, request.body().read_all(3)); };
+  const auto reads_three = [](Request& request) { return Response::text(200, request.body().read_all(3)); };
   EXPECT_THAT(serve(post("Content-Length: 3\r\n", "abc"), reads_three).statuses(), ElementsAre(200));
   EXPECT_THAT(serve(post("Content-Length: 4\r\n", "abcd"), reads_three).statuses(), ElementsAre(413));
   EXPECT_THAT(serve(post("Transfer-Encoding: chunked\r\n", "4\r\nabcd\r\n0\r\n\r\n"), reads_three).statuses(), ElementsAre(413));
@@ -440,7 +440,7 @@ TEST_F(HttpServerTest, AHandlersOwnLimitOfABody) {
 
 // Serves one end of a pair in a fiber; `client` has the other, on a virtual clock.
 template <typename F>
-void with_server(const HttpOptions& options, const HttpHandler& handler, F&& client) {
+void with_server(const ConnectionOptions& options, const Handler& handler, F&& client) {
   on_virtual_time([&](VirtualClock& clock) {
     auto [here, there] = Socket::pair();
     auto server = spawn("server", [&, socket = std::move(there)]() mutable { serve_http_connection(socket, handler, options); });
@@ -492,11 +492,11 @@ TEST_F(HttpServerTest, ABodyHasItsTime) {
 }
 
 TEST_F(HttpServerTest, AHandlersOwnTimeForABodyIsItsOwn) {
-  with_server({}, [](HttpRequest& request) {
+  with_server({}, [](Request& request) {
     std::byte room[10];
     EXPECT_TRUE(request.body().read_some(room, absl::Seconds(1)));
     EXPECT_EQ(request.body().read_some(room, absl::Seconds(1)).why(), mothreads::Why::timed_out);
-    return HttpResponse::text(200, request.body().read_all(10));
+    return Response::text(200, request.body().read_all(10));
   }, [](Socket& client, VirtualClock& clock) {
     client.write_all(post("Content-Length: 4\r\n", "abc"));
     pass(clock, absl::Seconds(1));
@@ -508,7 +508,7 @@ TEST_F(HttpServerTest, AHandlersOwnTimeForABodyIsItsOwn) {
 TEST_F(HttpServerTest, AClientThatDoesNotReadIsLetGo) {
   LogLines log;
   const std::string big(8 * 1024 * 1024, 'x');
-  with_server({.write_limit = absl::Seconds(5)}, [&](HttpRequest&) { return HttpResponse::text(200, big); },
+  with_server({.write_limit = absl::Seconds(5)}, [&](Request&) { return Response::text(200, big); },
               [](Socket& client, VirtualClock& clock) {
                 client.write_all(kGet);
                 pass(clock, absl::Seconds(5));
@@ -551,7 +551,7 @@ TEST_F(HttpServerTest, AnAnswerThatNobodyTakesIsLogged) {
 TEST_F(HttpServerTest, WhatCameBeforeADrainIsAnsweredOnce) {
   Signal drain("drain");
   drain.go();
-  const HttpOptions options{.draining = drain};
+  const ConnectionOptions options{.draining = drain};
   const Served one = serve(kGet, say_hello, options);
   EXPECT_THAT(one.statuses(), ElementsAre(200));
   EXPECT_THAT(one.output, HasSubstr("Connection: close\r\n"));
@@ -564,9 +564,9 @@ TEST_F(HttpServerTest, WhatCameBeforeADrainIsAnsweredOnce) {
 TEST_F(HttpServerTest, DrainingEndsIdleConnectionsAndLetsTheResponseUnderWayGo) {
   const Signal drain;
   const Signal go_on;
-  with_server({.draining = drain}, [&](HttpRequest&) {
+  with_server({.draining = drain}, [&](Request&) {
     go_on.wait();
-    return HttpResponse::text(200, "done");
+    return Response::text(200, "done");
   }, [&](Socket& client, VirtualClock&) {
     client.write_all(kGet + kGet);
     yield_until_idle();
@@ -592,7 +592,7 @@ TEST_F(HttpServerTest, ACancelledServerUnwinds) {
     auto [here, there] = Socket::pair();
     {
       auto server = spawn("server", [socket = std::move(there)]() mutable {
-        serve_http_connection(socket, [](HttpRequest&) -> HttpResponse {
+        serve_http_connection(socket, [](Request&) -> Response {
           Signal().wait();
           return {};
         });
@@ -626,10 +626,10 @@ TEST_F(HttpServerTest, AClientStillReadsARefusalThatCameBeforeItHadSentAll) {
 
 TEST_F(HttpServerTest, AnotherProtocolTakesOver) {
   MemoryStream stream("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nfirst\nsecond\n");
-  serve_http_connection(stream, [](HttpRequest&) {
-    return HttpResponse{.status = 101,
+  serve_http_connection(stream, [](Request&) {
+    return Response{.status = 101,
                         .headers = {{"Connection", "Upgrade"}, {"Upgrade", "echo"}},
-                        .body = HttpUpgrade{[](Stream& raw) {
+                        .body = Upgrade{[](Stream& raw) {
                           while (auto line = raw.read_line()) raw.write_all("<" + *line + ">");
                         }}};
   });
@@ -639,4 +639,4 @@ TEST_F(HttpServerTest, AnotherProtocolTakesOver) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

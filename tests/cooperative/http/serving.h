@@ -29,16 +29,16 @@ struct Served {
   }
 };
 
-inline HttpResponse say_hello(HttpRequest& request) { return HttpResponse::text(200, "hello " + std::string(request.target())); }
+inline http::Response say_hello(http::Request& request) { return http::Response::text(200, "hello " + std::string(request.target())); }
 
 // Serves what `input` says, which comes in pieces of so many bytes, to the end of the connection.
-inline Served serve(std::string input, const HttpHandler& handler = say_hello, const HttpOptions& options = {},
+inline Served serve(std::string input, const http::Handler& handler = say_hello, const http::ConnectionOptions& options = {},
                     std::size_t piece = std::string::npos, MemoryStream::Then then = MemoryStream::Then::end) {
   MemoryStream stream(std::move(input), piece, then);
   Served served;
-  serve_http_connection(
+  http::serve_http_connection(
       stream,
-      [&](HttpRequest& request) {
+      [&](http::Request& request) {
         served.requests.push_back(std::string(request.method()) + " " + std::string(request.target()));
         return handler(request);
       },

@@ -32,7 +32,7 @@
 #include "tests/support/scratch_folder.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 namespace fs = std::filesystem;
@@ -71,19 +71,19 @@ class StaticFilesTest : public mothreads::testing::NothingLeft {
 
   std::string root() const { return top_.path("root"); }
 
-  HttpReply get(const std::string& target, const HttpHeaders& headers = {}, const std::string& method = "GET", StaticFilesOptions options = {}) {
+  Reply get(const std::string& target, const Headers& headers = {}, const std::string& method = "GET", StaticFilesOptions options = {}) {
     const StaticFiles files(root(), std::move(options));
     std::string request = method + " " + target + " HTTP/1.1\r\nHost: a\r\n";
     for (std::size_t i = 0; i < headers.size(); ++i) request.append(headers[i].name).append(": ").append(headers[i].value).append("\r\n");
     MemoryStream stream(testing::serve(request + "\r\n", files).output);
-    return HttpClient(stream, "a").request({.method = method});
+    return Client(stream, "a").request({.method = method});
   }
 
   mothreads::testing::ScratchFolder top_;
 };
 
 TEST_F(StaticFilesTest, AFile) {
-  const HttpReply reply = get("/a.txt?x");
+  const Reply reply = get("/a.txt?x");
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.body, "0123456789");
   EXPECT_EQ(reply.headers.get("Content-Type"), "text/plain; charset=utf-8");
@@ -98,8 +98,8 @@ TEST_F(StaticFilesTest, AFile) {
 
 TEST_F(StaticFilesTest, HeadHasTheSameHead) {
   for (const char* const target : {"/a.txt", "/big", "/"}) {
-    const HttpReply head = get(target, {}, "HEAD");
-    const HttpReply whole = get(target);
+    const Reply head = get(target, {}, "HEAD");
+    const Reply whole = get(target);
     EXPECT_EQ(head.status, 200);
     EXPECT_EQ(head.body, "");
     for (const char* const name : {"Content-Length", "Content-Type", "ETag", "Last-Modified"}) EXPECT_EQ(head.headers.get(name), whole.headers.get(name));
@@ -108,7 +108,7 @@ TEST_F(StaticFilesTest, HeadHasTheSameHead) {
 
 TEST_F(StaticFilesTest, OtherMethods) {
   for (const char* const method : {"POST", "PUT", "DELETE", "OPTIONS"}) {
-    const HttpReply reply = get("/a.txt", {}, method);
+    const Reply reply = get("/a.txt", {}, method);
     EXPECT_EQ(reply.status, 405);
     EXPECT_EQ(reply.headers.get("Allow"), "GET, HEAD");
   }
@@ -120,7 +120,7 @@ TEST_F(StaticFilesTest, Directories) {
   EXPECT_EQ(get("/sub/").headers.get("Content-Type"), "text/html; charset=utf-8");
   EXPECT_EQ(get("/dir/").body, "<sub>");
   EXPECT_EQ(get("/sub/..").body, "<top>");
-  const HttpReply moved = get("/sub?x=y");
+  const Reply moved = get("/sub?x=y");
   EXPECT_EQ(moved.status, 301);
   EXPECT_EQ(moved.headers.get("Location"), "/sub/?x=y");
   EXPECT_EQ(get("/none/").status, 403);
@@ -134,7 +134,7 @@ TEST_F(StaticFilesTest, Directories) {
 TEST_F(StaticFilesTest, ARedirectStaysHere) {
   top_.write("root/example.org/x", "x");
   for (const char* const target : {"//example.org", "///example.org", "/\\example.org", "//\\/example.org"}) {
-    const HttpReply reply = get(target);
+    const Reply reply = get(target);
     if (reply.status == 301) {
       EXPECT_EQ(reply.headers.get("Location"), "/example.org/") << target;
     } else {
@@ -201,12 +201,12 @@ TEST_F(StaticFilesTest, AFileThatMayNotBeRead) {
 // --- conditions --------------------------------------------------------------------------------------------------------------
 
 TEST_F(StaticFilesTest, Conditions) {
-  const HttpReply plain = get("/a.txt");
+  const Reply plain = get("/a.txt");
   const std::string etag(*plain.headers.get("ETag"));
   const std::string modified(*plain.headers.get("Last-Modified"));
   const std::string later = "Fri, 31 Dec 2199 23:59:59 GMT";
   const std::string earlier = "Sun, 06 Nov 1994 08:49:37 GMT";
-  const std::pair<HttpHeaders, int> table[] = {
+  const std::pair<Headers, int> table[] = {
       {{{"If-None-Match", etag}}, 304},
       {{{"If-None-Match", "W/" + etag}}, 304},
       {{{"If-None-Match", "\"a,b\", " + etag}}, 304},
@@ -231,7 +231,7 @@ TEST_F(StaticFilesTest, Conditions) {
       {{{"If-Match", etag}, {"If-Unmodified-Since", earlier}}, 200},
   };
   for (const auto& [headers, status] : table) {
-    const HttpReply reply = get("/a.txt", headers);
+    const Reply reply = get("/a.txt", headers);
     EXPECT_EQ(reply.status, status) << headers[0].name << ": " << headers[0].value;
     EXPECT_EQ(reply.body.empty(), status == 304);
     if (status == 304) {
@@ -241,7 +241,7 @@ TEST_F(StaticFilesTest, Conditions) {
 }
 
 TEST_F(StaticFilesTest, AChangedFileHasAnotherETag) {
-  const HttpReply before = get("/a.txt");
+  const Reply before = get("/a.txt");
   top_.write("root/a.txt", "other");
   EXPECT_NE(get("/a.txt").headers.get("ETag"), before.headers.get("ETag"));
   EXPECT_EQ(get("/a.txt", {{"If-None-Match", *before.headers.get("ETag")}}).body, "other");
@@ -280,7 +280,7 @@ TEST(HttpRangesTest, WhatTheyAskFor) {
 }
 
 TEST_F(StaticFilesTest, OneRange) {
-  const HttpReply reply = get("/a.txt", {{"Range", "bytes=2-4"}});
+  const Reply reply = get("/a.txt", {{"Range", "bytes=2-4"}});
   EXPECT_EQ(reply.status, 206);
   EXPECT_EQ(reply.body, "234");
   EXPECT_EQ(reply.headers.get("Content-Range"), "bytes 2-4/10");
@@ -292,13 +292,13 @@ TEST_F(StaticFilesTest, OneRange) {
 }
 
 TEST_F(StaticFilesTest, ARangeOfNothing) {
-  const HttpReply reply = get("/a.txt", {{"Range", "bytes=10-"}});
+  const Reply reply = get("/a.txt", {{"Range", "bytes=10-"}});
   EXPECT_EQ(reply.status, 416);
   EXPECT_EQ(reply.headers.get("Content-Range"), "bytes */10");
 }
 
 TEST_F(StaticFilesTest, SeveralRanges) {
-  const HttpReply reply = get("/a.txt", {{"Range", "bytes=0-1,-2"}});
+  const Reply reply = get("/a.txt", {{"Range", "bytes=0-1,-2"}});
   EXPECT_EQ(reply.status, 206);
   const std::string type(*reply.headers.get("Content-Type"));
   ASSERT_THAT(type, StartsWith("multipart/byteranges; boundary="));
@@ -309,7 +309,7 @@ TEST_F(StaticFilesTest, SeveralRanges) {
 }
 
 TEST_F(StaticFilesTest, ARangeIfItIsStillTheSame) {
-  const HttpReply plain = get("/a.txt");
+  const Reply plain = get("/a.txt");
   const std::string etag(*plain.headers.get("ETag"));
   const std::pair<std::string, int> table[] = {
       {etag, 206},
@@ -334,7 +334,7 @@ TEST_F(StaticFilesTest, OverASocket) {
     const StaticFiles files(root(), {.max_in_memory = 0});
     auto [here, there] = Socket::pair();
     auto server = spawn("server", [&, socket = std::move(there)]() mutable { serve_http_connection(socket, files); });
-    HttpClient client(here, "a");
+    Client client(here, "a");
     EXPECT_TRUE(client.request({.target = "/numbers"}).body == text);
     EXPECT_EQ(client.request({.target = "/numbers", .headers = {{"Range", "bytes=1000000-1000009"}}}).body, text.substr(1'000'000, 10));
     EXPECT_EQ(client.request({.target = "/a.txt"}).body, "0123456789");
@@ -348,14 +348,14 @@ TEST_F(StaticFilesTest, AFileThatShrinksEndsTheConnection) {
     auto [here, there] = Socket::pair();
     const StaticFiles files(root(), {.max_in_memory = 0});
     auto server = spawn("server", [&, socket = std::move(there)]() mutable {
-      serve_http_connection(socket, [&](HttpRequest& request) {
-        HttpResponse response = files(request);
+      serve_http_connection(socket, [&](Request& request) {
+        Response response = files(request);
         top_.write("root/a.txt", "012");
         return response;
       });
     });
-    HttpClient client(here, "a");
-    EXPECT_THROW(client.request({.target = "/a.txt"}), HttpCutShort);
+    Client client(here, "a");
+    EXPECT_THROW(client.request({.target = "/a.txt"}), CutShort);
     server.join();
   });
 }
@@ -366,7 +366,7 @@ TEST_F(StaticFilesTest, AClientThatGoesAwayRaisesNoSignal) {
     const StaticFiles files(root(), {.max_in_memory = 0});
     ends.first.write_all("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     auto server = spawn("server", [&, socket = std::move(ends.second)]() mutable {
-      serve_http_connection(socket, [&](HttpRequest& request) {
+      serve_http_connection(socket, [&](Request& request) {
         ends.first.close();
         return files(request);
       });
@@ -402,7 +402,7 @@ TEST_F(StaticFilesTest, OthersWaitForTheDisk) {
     EXPECT_EQ(get("/gone/").status, 404);
     EXPECT_EQ(get("/out").status, 404);
     EXPECT_EQ(get("/none/").status, 403);
-    const auto& pool = internal::SchedulerCore::current().service(internal::SchedulerCore::ServiceOf::file_pool);
+    const auto& pool = cooperative::internal::SchedulerCore::current().service(cooperative::internal::SchedulerCore::ServiceOf::file_pool);
     EXPECT_NE(pool, nullptr);
   });
 }
@@ -416,4 +416,4 @@ TEST_F(StaticFilesTest, WhatIsNotInMemoryIsTheSame) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -28,7 +28,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::http {
 namespace {
 
 using internal::WebSocketFrames;
@@ -170,7 +170,7 @@ const std::string kAsk =
     "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp\r\n\r\n";
 
-HttpResponse echo(HttpRequest& request) {
+Response echo(Request& request) {
   return accept_websocket(request, [](WebSocket& socket) {
     while (auto message = socket.read()) message->is_text ? socket.write_text(message->data) : socket.write_binary(message->data);
   }, {.protocols = {"other", "wamp"}});
@@ -208,7 +208,7 @@ TEST_F(WebSocketTest, WhatAServersAnswerMustSay) {
                                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
                                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"}) {
     MemoryStream stream(answer);
-    EXPECT_THROW(connect_websocket(stream, "a", "/"), HttpError) << answer;
+    EXPECT_THROW(connect_websocket(stream, "a", "/"), Error) << answer;
   }
 }
 
@@ -216,7 +216,7 @@ TEST_F(WebSocketTest, WhatAServersAnswerMustSay) {
 
 // A server at one end of a pair; `client` has a WebSocket at the other.
 template <typename F>
-void with_server(const HttpHandler& handler, const WebSocketOptions& options, F&& client) {
+void with_server(const Handler& handler, const WebSocketOptions& options, F&& client) {
   on_virtual_time([&](VirtualClock& clock) {
     auto [here, there] = Socket::pair();
     auto server = spawn("server", [&, socket = std::move(there)]() mutable { serve_http_connection(socket, handler); });
@@ -253,7 +253,7 @@ TEST_F(WebSocketTest, MessagesGoBothWays) {
 
 TEST_F(WebSocketTest, WritersDoNotMix) {
   with_server(
-      [](HttpRequest& request) {
+      [](Request& request) {
         return accept_websocket(request, [](WebSocket& socket) {
           FiberGroup writers("writers");
           for (char c = 'a'; c < 'f'; ++c) writers.spawn("writer", [&socket, c] { socket.write_text(std::string(500'000, c)); });
@@ -323,7 +323,7 @@ TEST_F(WebSocketTest, AWriteCutShortIsTheEnd) {
 }
 
 TEST_F(WebSocketTest, AHandlerThatFailsSaysSo) {
-  with_server([](HttpRequest& request) { return accept_websocket(request, [](WebSocket&) { throw std::runtime_error("no tea"); }); }, {},
+  with_server([](Request& request) { return accept_websocket(request, [](WebSocket&) { throw std::runtime_error("no tea"); }); }, {},
               [](WebSocket& socket, VirtualClock&) {
                 EXPECT_EQ(socket.read().why(), Why::closed);
                 EXPECT_EQ(socket.close_code(), 1011);
@@ -345,4 +345,4 @@ TEST_F(WebSocketTest, WhatCannotBeSentIsMisuse) {
 }
 
 }  // namespace
-}  // namespace cooperative
+}  // namespace cooperative::http

@@ -8,7 +8,7 @@
 
 #include "absl/time/time.h"
 
-namespace cooperative::internal {
+namespace cooperative::http::internal {
 namespace {
 
 TEST(HttpDateTest, IsTheFormOfTheStandard) {
@@ -36,4 +36,4 @@ TEST(HttpDateTest, WhatHasNoFourDigitsBecomesTheNearestThatHas) {
 }
 
 }  // namespace
-}  // namespace cooperative::internal
+}  // namespace cooperative::http::internal

@@ -44,6 +44,7 @@
 namespace {
 
 namespace co = cooperative;
+namespace http = cooperative::http;
 using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::testing::end_of;
@@ -318,14 +319,14 @@ int forks_in_a_handler_of_requests() {
   co::Socket ours = co::Socket::adopt(pair[0]);
   co::Socket its = co::Socket::adopt(pair[1]);
   auto serves = co::spawn("serves", [&its] {
-    co::serve_http_connection(its, [](co::HttpRequest&) {
+    http::serve_http_connection(its, [](http::Request&) {
       const pid_t child = fork();
       if (child == 0) {
         limit_child();
       } else {
         say_end_of(child);
       }
-      return co::HttpResponse::text(200, "answered");
+      return http::Response::text(200, "answered");
     });
   });
   ours.write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
