@@ -37,7 +37,9 @@ class HttpReader {
 
   Reply begin(const Call& call, const Until& given) {
     check(call);
+    const bool is_quiet_yet = is_quiet();
     is_reusable_ = false;
+    if (!is_quiet_yet) throw CutShort(fmt::format("{}: was ended by the server before a request, or sent something unasked", stream_.name()));
     const Until until = given.from_now();
     std::exception_ptr not_sent;
     try {
@@ -60,9 +62,10 @@ class HttpReader {
       if (not_sent) std::rethrow_exception(not_sent);
       throw;
     }
+    has_answered_ = true;
     const HttpHead& head = parser_.head();
     is_reusable_ = head.keeps_alive && !not_sent && reply.status != 101 && head.framing != Body::Framing::until_close;
-    body_.begin(stream_, parser_, head.framing, head.size, options_.max_body, absl::InfiniteDuration());
+    body_.begin(stream_, &parser_, head.framing, head.size, options_.max_body, absl::InfiniteDuration());
     if (head.framing == Body::Framing::sized && head.size > options_.max_body) {
       is_reusable_ = false;
       throw Error(413, fmt::format("{}: a body of {} bytes, more than {}", stream_.name(), head.size, options_.max_body));
@@ -80,11 +83,24 @@ class HttpReader {
   }
 
   Body& body() { return body_; }
-  bool is_reusable() const { return is_reusable_ && body_.is_at_end() && stream_.is_open(); }
+  bool is_reusable() const { return may_begin() && is_quiet(); }
 
  private:
+  bool may_begin() const { return is_reusable_ && body_.is_at_end() && stream_.is_open(); }
+
+  // Nothing has come, not even the end, since the last response. What comes unasked must not be taken for the response to the next request (RFC 9112,
+  // 6.3); a server that has lost its patience says 408.
+  bool is_quiet() const {
+    if (!has_answered_) return true;
+    try {
+      return stream_.buffered().empty() && stream_.fill(absl::ZeroDuration()).why() == Why::timed_out;
+    } catch (const IoError&) {
+      return false;
+    }
+  }
+
   void check(const Call& call) const {
-    if (!is_reusable()) {
+    if (!may_begin()) {
       throw Misuse(fmt::format("{}: cannot take another request: look at is_reusable(), and read a body to its end", stream_.name()));
     }
     const bool is_target = !call.target.empty() && std::all_of(call.target.begin(), call.target.end(), [](char c) { return c > ' ' && c < 0x7f; });
@@ -132,6 +148,7 @@ class HttpReader {
       throw CutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
     }
     const HttpHead& head = parser_.head();
+    if (head.status < 100) throw Error(400, fmt::format("{}: the status {} is none", stream_.name(), head.status));
     reply.status = head.status;
     reply.reason = head.reason;
     reply.minor_version = head.minor_version;
@@ -146,6 +163,7 @@ class HttpReader {
   HttpParser parser_;
   Body body_;
   bool is_reusable_ = true;
+  bool has_answered_ = false;  // the server, to a request before
 };
 
 }  // namespace internal

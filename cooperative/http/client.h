@@ -61,7 +61,8 @@ class [[nodiscard]] Client {
   Reply begin(const Call& call, const mothreads::Until& until = {});
   Body& body();
 
-  // Whether it can take another request: the last response has been read to its end, and did not end the connection.
+  // Whether it can take another request: the last response has been read to its end, did not end the connection, and nothing has come since. Looks
+  // at the connection, without waiting.
   bool is_reusable() const;
 
  private:

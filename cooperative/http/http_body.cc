@@ -19,9 +19,9 @@ using mothreads::Ended;
 using mothreads::Until;
 using mothreads::Why;
 
-void Body::begin(Stream& stream, HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
+void Body::begin(Stream& stream, HttpParser* parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
   stream_ = &stream;
-  parser_ = &parser;
+  parser_ = parser;
   framing_ = framing;
   size_ = left_ = size;
   taken_ = 0;

@@ -43,6 +43,8 @@ class CutShort : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+class Request;
+
 class Body {
  public:
   enum class Framing : std::uint8_t { none, sized, chunked, until_close };
@@ -64,8 +66,9 @@ class Body {
  private:
   friend class internal::HttpConnection;
   friend class internal::HttpReader;
+  friend class Request;
 
-  void begin(Stream& stream, internal::HttpParser& parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit);
+  void begin(Stream& stream, internal::HttpParser* parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit);
   void send_continue();
   Received read_once(std::span<std::byte> into, const mothreads::Until& until);
   Received read_sized(std::span<std::byte> into, const mothreads::Until& until);

@@ -7,8 +7,8 @@
 //       return http::Response::text(200, "hello");
 //     }
 //
-// A request is what came (server.h); a response what is to go. Requests borrow the connection: they live as long as the call of the
-// handler that got them, and belong to its fiber.
+// A request is what came (server.h); a response what is to go. A request lives as long as the call of the handler that got it, and belongs to
+// its fiber.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +24,10 @@
 #include <variant>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "cooperative/http/headers.h"
 #include "cooperative/http/http_body.h"
+#include "mothreads/signal.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -39,8 +41,34 @@ std::optional<std::string> percent_decode(std::string_view text);
 // Every byte but letters, digits and "-._~", and those of `kept`, as "%41".
 std::string percent_encode(std::string_view text, std::string_view kept = {});
 
+class Routes;
+
+namespace internal {
+// Whoever serves a request.
+class RequestEnd {
+ public:
+  virtual mothreads::Signal ended() = 0;
+
+ protected:
+  ~RequestEnd() = default;
+};
+}  // namespace internal
+
+// What a request that is made by hand has beside its method and target.
+struct RequestParts {
+  Headers headers = {};
+  std::string body = {};
+};
+
 class Request {
  public:
+  // By hand, for the test of a handler: it has a text of its own, and no connection. Throws mothreads::Misuse for what could not come, either.
+  //     http::Response response = routes.handle(http::Request::make("POST", "/jobs", {.body = "{}"}));
+  static Request make(std::string_view method, std::string_view target, RequestParts parts = {});
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+  ~Request();
+
   std::string_view method() const { return method_; }  // as sent: they are case-sensitive
   std::string_view target() const { return target_; }  // as sent
   int minor_version() const { return minor_version_; }  // HTTP/1.0 or HTTP/1.1
@@ -54,23 +82,36 @@ class Request {
   std::optional<std::string> path() const { return percent_decode(raw_path_); }
   // The first value of that name in a query of the kind "a=1&b=2", decoded, "+" as a space.
   std::optional<std::string> query_value(std::string_view name) const;
+  // What stands in the path where the pattern of its route has "{name}" (routes.h), decoded. Throws mothreads::Misuse when that has no such name.
+  std::string_view parameter(std::string_view name) const;
 
   // What it brings; empty for most. What the handler leaves is read and dropped, or the connection ends.
   Body& body() { return *body_; }
+
+  // Goes when the client has gone, or when the server drains (ConnectionOptions::draining): for handlers that take long, or stream. A client that has
+  // shut down its side counts as gone. It is seen once the body has been read: ask then. From the first call on a fiber reads ahead on the
+  // connection, until the response has been sent. Never goes for a request that is made by hand.
+  mothreads::Signal ended() const;
 
   // What errors and logs call the connection.
   std::string peer() const;
 
  private:
   friend class internal::HttpConnection;
-  friend class RequestForTest;
+  friend class Routes;
+  struct Made;
+  Request();
+  explicit Request(std::unique_ptr<Made> made);
 
   std::string_view method_, target_, raw_path_, query_, host_;
   int minor_version_ = 1;
   Headers headers_;
   Body* body_ = nullptr;
   Stream* stream_ = nullptr;
-  std::string kept_head_;  // what the views show, once the stream's buffer is needed for something else
+  internal::RequestEnd* end_ = nullptr;
+  std::string head_;  // what the views show
+  std::vector<std::pair<std::string, std::string>> parameters_;
+  std::unique_ptr<Made> made_;
 };
 
 // Owns a file's descriptor.
@@ -106,15 +147,21 @@ class BodyWriter {
  public:
   // Sends it before it returns. Throws WriteTimedout, IoError; mothreads::Misuse when it is more than was announced.
   virtual void write(std::string_view piece) = 0;
+  // Sends the head, when nothing has been written yet: for clients that wait for it. Throws as write().
+  virtual void flush() = 0;
+  // What is answered.
+  virtual const Request& request() const = 0;
+  mothreads::Signal ended() const { return request().ended(); }
 
  protected:
   ~BodyWriter() = default;
 };
 
 // Called once the handler has returned. Without a size it goes in chunks, or to the end of the connection where the client is of HTTP/1.0.
-// What it throws ends the connection, so that the client sees that something is missing.
+// What it throws before the first of it was sent is answered with 500. Thrown later it ends the connection, so that the client sees that
+// something is missing: a client of HTTP/1.0 by a reset.
 struct Streamed {
-  std::function<void(BodyWriter&)> write;
+  absl::AnyInvocable<void(BodyWriter&)> write;
   std::optional<std::uint64_t> size = std::nullopt;
 };
 
@@ -123,6 +170,10 @@ struct Upgrade {
   std::function<void(Stream&)> run;
 };
 
+class EventWriter;
+struct EventOptions;
+
+// Moves only, as what it may hold.
 struct Response {
   int status = 200;
   // Without Content-Length, Transfer-Encoding and Connection, which follow from the body; "Connection: close" ends it after this response.
@@ -131,11 +182,18 @@ struct Response {
   std::variant<std::string, FileParts, Streamed, Upgrade> body = {};
 
   static Response text(int status, std::string body);  // text/plain, UTF-8
+  static Response json(int status, std::string body);  // application/json; json.h makes it from a value
   static Response of(int status, std::string_view content_type, std::string body);
-  static Response streamed(std::string_view content_type, std::function<void(BodyWriter&)> write);
+  static Response streamed(std::string_view content_type, absl::AnyInvocable<void(BodyWriter&)> write);
+  // Server-sent events (events.h), which is to be included for it.
+  static Response events(absl::AnyInvocable<void(EventWriter&)> write);
+  static Response events(absl::AnyInvocable<void(EventWriter&)> write, const EventOptions& options);
   // Says no more than the status and its name.
   static Response error(int status);
 };
+
+// The body as a client would get it, for the test of a handler. Takes it out of the response: runs what streams, reads a file (blocking).
+std::string take_body(Response& response, const Request& request);
 
 // "Not Found". Empty for what nobody has named.
 std::string_view reason(int status);

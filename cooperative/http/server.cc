@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "cooperative/errors.h"
+#include "cooperative/http/internal/client_watch.h"
 #include "cooperative/http/internal/deadline.h"
 #include "cooperative/http/internal/http_parser.h"
 #include "cooperative/http/internal/response_writer.h"
@@ -31,7 +32,6 @@ namespace {
 
 // What a handler left of a body is read and dropped, up to so much; else the connection ends.
 constexpr std::uint64_t kMaxDropped = 64 * 1024;
-constexpr std::size_t kMaxLingered = 256 * 1024;
 
 // Whether it is about the connection itself, rather than a file or another connection that the handler uses.
 bool names(const std::exception& error, const Stream& stream) { return std::string_view(error.what()).starts_with(stream.name() + ": "); }
@@ -45,12 +45,13 @@ bool is_client_leaving(const std::exception& error, const Stream& stream) {
 
 }  // namespace
 
-class HttpConnection {
+class HttpConnection final : RequestEnd {
  public:
-  HttpConnection(Stream& stream, const Handler& handler, const ConnectionOptions& options)
-      : stream_(stream), handler_(handler), options_(options), parser_(HttpParser::Kind::request) {
+  HttpConnection(Stream& stream, const Handler& handler, const ConnectionOptions& options, const mothreads::Signal& draining)
+      : stream_(stream), handler_(handler), options_(options), draining_(draining), parser_(HttpParser::Kind::request) {
     request_.body_ = &body_;
     request_.stream_ = &stream;
+    request_.end_ = this;
   }
 
   void serve();
@@ -68,6 +69,7 @@ class HttpConnection {
   Next answer(Response& response);
   bool drop_body();
   void linger();
+  mothreads::Signal ended() override;
   void tell_answered(int status, bool is_complete) const;
   void log_failure() const;
   void log_upgrade_failure() const {
@@ -81,14 +83,16 @@ class HttpConnection {
   Stream& stream_;
   const Handler& handler_;
   const ConnectionOptions& options_;
+  const mothreads::Signal draining_;
   HttpParser parser_;
   Request request_;
   Body body_;
   std::string scratch_;          // of the response's head, kept for the next
-  std::size_t unconsumed_ = 0;   // of the stream's buffer, which the request shows
   std::uint64_t requests_ = 0;
   bool is_unanswered_ = false;
+  bool is_cut_ = false;          // a response, in a way that only a reset shows to the client
   Instant asked_{};  // for on_answer
+  std::optional<ClientWatch> watch_;
 };
 
 void HttpConnection::serve() {
@@ -96,7 +100,11 @@ void HttpConnection::serve() {
   try {
     do next = serve_one();
     while (next == Next::request);
-    if (next == Next::linger) linger();
+    if (next == Next::linger) {
+      linger();
+    } else if (stream_.is_open()) {
+      stream_.shut_down_writing(deadline_in(options_.linger_limit));
+    }
   } catch (const FiberCancelled&) {
     if (is_unanswered_) log_unanswered("its fiber was cancelled");
     throw;
@@ -105,7 +113,14 @@ void HttpConnection::serve() {
   } catch (...) {
     if (is_unanswered_) log_unanswered(log::describe(std::current_exception()));
   }
-  stream_.close();
+  watch_.reset();
+  is_cut_ ? stream_.abort() : stream_.close();
+}
+
+mothreads::Signal HttpConnection::ended() {
+  if (!watch_) watch_.emplace(stream_, draining_);
+  if (body_.is_done_) watch_->begin();
+  return watch_->ended();
 }
 
 void HttpConnection::log_end(const std::exception& error) const {
@@ -121,9 +136,9 @@ void HttpConnection::log_end(const std::exception& error) const {
 
 bool HttpConnection::await_request() {
   if (!stream_.buffered().empty()) return true;
-  if (!options_.draining && stream_.fill(options_.draining | options_.idle_limit)) return true;
-  // What came before the drain, or with it, is answered.
-  return options_.draining && stream_.fill(absl::ZeroDuration());
+  if (!draining_ && stream_.fill(draining_ | options_.idle_limit)) return true;
+  // What came before the drain, or with it, is answered; a client that has just connected may have a request on its way.
+  return draining_ && stream_.fill(requests_ == 0 ? options_.drain_grace : absl::ZeroDuration());
 }
 
 HttpConnection::Next HttpConnection::serve_one() {
@@ -193,24 +208,20 @@ int HttpConnection::check_head() {
   const HttpHead& head = parser_.head();
   const HttpTarget target = split_target(head.method, head.target);
   if (!target.is_valid || head.hosts > 1 || (head.hosts == 0 && head.minor_version >= 1) || !is_valid_host(head.host)) return 400;
-  if (!head.is_known_method || head.method == "CONNECT") return 501;
+  if (head.method == "CONNECT") return 501;
   if (head.target.size() > options_.max_target) return 414;
   if (head.expects_other) return 417;
   if (head.size > options_.max_body) return 413;
   return 0;
 }
 
-// Makes the request from the head. What it shows lies in the stream's buffer, unless that is needed for a body.
+// Makes the request from the head, which it has a copy of: the stream's buffer is needed for what follows.
 void HttpConnection::prepare_body() {
   const HttpHead& head = parser_.head();
-  unconsumed_ = parser_.head_size();
-  if (head.framing != Body::Framing::none) {
-    request_.kept_head_.assign(stream_.buffered().substr(0, unconsumed_));
-    stream_.consume(unconsumed_);
-    unconsumed_ = 0;
-    parser_.move_head(request_.kept_head_.data());
-  }
-  body_.begin(stream_, parser_, head.framing, head.size, options_.max_body, options_.body_limit);
+  request_.head_.assign(stream_.buffered().substr(0, parser_.head_size()));
+  stream_.consume(parser_.head_size());
+  parser_.move_head(request_.head_.data());
+  body_.begin(stream_, &parser_, head.framing, head.size, options_.max_body, options_.body_limit);
   body_.wants_continue_ = head.expects_continue && head.minor_version >= 1 && !body_.is_done_;
 
   const HttpTarget target = split_target(head.method, head.target);
@@ -227,15 +238,13 @@ Response HttpConnection::ask_handler() {
     return handler_(request_);
   } catch (const FiberCancelled&) {
     throw;
-  } catch (const CutShort&) {
-    throw;  // nobody is left to hear an answer
-  } catch (const IoError& error) {
-    if (is_client_leaving(error, stream_)) throw;  // likewise
-    log_failure();
-    return Response::error(500);
   } catch (const Error& error) {
     log::info("{}: {} {}: {}: {}", stream_.name(), request_.method(), request_.target(), error.status(), error.what());
     return Response::error(error.status());
+  } catch (const std::exception& error) {
+    if (is_client_leaving(error, stream_)) throw;  // nobody is left to hear an answer
+    log_failure();
+    return Response::error(500);
   } catch (...) {
     log_failure();
     return Response::error(500);
@@ -250,19 +259,19 @@ HttpConnection::Next HttpConnection::answer(Response& response) {
   const HttpHead& head = parser_.head();
   // Who waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
   const bool leaves_body = body_.is_broken_ || (!body_.is_done_ && (body_.wants_continue_ || body_.left_ > kMaxDropped));
-  bool keeps = head.keeps_alive && !leaves_body && !options_.draining && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
+  bool keeps = head.keeps_alive && !leaves_body && !draining_ && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
                !response.headers.has_token("Connection", "close");
 
   if (auto* const upgrade = std::get_if<Upgrade>(&response.body)) {
     try {
-      ResponseWriter(stream_, scratch_, options_.write_limit).write_upgrade(response);
+      ResponseWriter(stream_, scratch_, options_.write_limit, request_).write_upgrade(response);
     } catch (...) {
       tell_answered(response.status, /*is_complete=*/false);
       throw;
     }
     is_unanswered_ = false;
     tell_answered(response.status, /*is_complete=*/true);
-    stream_.consume(std::exchange(unconsumed_, 0));
+    watch_.reset();
     try {
       upgrade->run(stream_);
     } catch (const FiberCancelled&) {
@@ -279,17 +288,18 @@ HttpConnection::Next HttpConnection::answer(Response& response) {
     return Next::end;
   }
 
-  ResponseWriter writer(stream_, scratch_, options_.write_limit);
+  ResponseWriter writer(stream_, scratch_, options_.write_limit, request_);
   try {
     keeps = writer.write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = keeps});
   } catch (...) {
+    is_cut_ = writer.ends_with_connection();
     tell_answered(response.status, /*is_complete=*/false);
     throw;
   }
   is_unanswered_ = false;
   tell_answered(response.status, /*is_complete=*/true);
-  stream_.consume(std::exchange(unconsumed_, 0));
-  if (!keeps && options_.draining && body_.is_done_ && !stream_.buffered().empty()) {
+  watch_.reset();
+  if (!keeps && draining_ && body_.is_done_ && !stream_.buffered().empty()) {
     log::warning("{}: requests behind the last response got no answer: the server stops", stream_.name());
   }
   if (!keeps) return head.keeps_alive || !body_.is_done_ || !stream_.buffered().empty() ? Next::linger : Next::end;
@@ -311,7 +321,7 @@ HttpConnection::Next HttpConnection::refuse(int status, std::string_view why) {
   log::debug("{}: {}: {}", stream_.name(), status, why);
   Response response = Response::error(status);
   const HttpHead& head = parser_.head();
-  ResponseWriter(stream_, scratch_, options_.write_limit)
+  ResponseWriter(stream_, scratch_, options_.write_limit, request_)
       .write(response, {.is_head = head.method == "HEAD", .minor_version = head.minor_version, .keeps_alive = false});
   is_unanswered_ = false;
   return Next::linger;
@@ -329,13 +339,12 @@ bool HttpConnection::drop_body() {
   return false;
 }
 
-// Closed with bytes of the client's unread, TCP would reset the connection, and the client might never read the answer.
 void HttpConnection::linger() {
   const Instant deadline = deadline_in(options_.linger_limit);
   stream_.shut_down_writing(deadline);
   std::array<std::byte, 4096> room;
-  std::size_t read = 0;
-  while (read < kMaxLingered) {
+  std::uint64_t read = 0;
+  while (read < options_.max_lingered) {
     const Received received = stream_.read_some(room, deadline);
     if (!received) return;
     read += received.size();
@@ -345,7 +354,11 @@ void HttpConnection::linger() {
 }  // namespace internal
 
 void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options) {
-  internal::HttpConnection(client, handler, options).serve();
+  internal::HttpConnection(client, handler, options, options.draining).serve();
+}
+
+void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options, const mothreads::Signal& draining) {
+  internal::HttpConnection(client, handler, options, draining).serve();
 }
 
 }  // namespace cooperative::http

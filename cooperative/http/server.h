@@ -9,19 +9,33 @@
 // with what is ambiguous: who sits between client and server might see another boundary between two requests than we do.
 //
 // Every connection that ends while a request has no answer is logged, with the reason.
+//
+// What happens to a connection:
+//
+//   a connection that                          `draining` goes                           its fiber is cancelled: the deadline of a drain or stop
+//   has sent nothing yet                       has drain_grace to begin a request        is closed
+//   is kept alive, between two requests        is closed                                 is closed
+//   has sent a part of a request               is answered, then closed                  is closed; the log says that a request got no answer
+//   waits for the answer of a handler          is answered, then closed                  likewise; the handler's wait throws FiberCancelled
+//   is sent a response, also a streamed one    gets all of it, then is closed            is cut short; on_answer says so
+//   is another protocol's (a WebSocket)        see there                                 is closed
+//   lingers after its last response            lingers on                                is closed
+//
+// "Closed" says so to the other side first where the stream can (TLS: close_notify); cancelled, it does not.
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "cooperative/http/message.h"
 #include "mothreads/signal.h"
 
 namespace cooperative::http {
 
-// What it throws is logged, and the answer is 500; of an Error, its status. Neither tells the client more.
-using Handler = std::function<Response(Request& request)>;
+// What it throws is logged, and the answer is 500; of an Error, its status. Neither tells the client more. Asked for any method but CONNECT (501):
+// a method that it does not serve is its own to refuse.
+using Handler = absl::AnyInvocable<Response(Request& request) const>;
 
 // How a request was answered.
 struct Answered {
@@ -40,10 +54,14 @@ struct ConnectionOptions {
   absl::Duration head_limit = absl::Seconds(20);   // from then to the end of its head, else 408
   absl::Duration body_limit = absl::Seconds(60);   // for all of a body, from when it is first read, else 408
   absl::Duration write_limit = absl::Seconds(60);  // for a response; of a long one, for each 256 KiB, or what a handler writes at once
-  absl::Duration linger_limit = absl::Seconds(2);  // for a client that still sends to read an answer that ends the connection
+  // A response that ends the connection, to a client that still sends: closed at once TCP would reset the connection, and the client might never
+  // read why. So what comes is read and dropped first, so long and so many bytes at most. Usual clients send a body to its end before they read.
+  absl::Duration linger_limit = absl::Seconds(5);
+  std::uint64_t max_lingered = 64 * 1024 * 1024;
+  absl::Duration drain_grace = absl::Seconds(1);  // from `draining` to the first byte of a connection that has sent nothing yet
 
   // Called after each response, for a log of requests: not for those that were refused before they got to the handler. What it throws is logged.
-  std::function<void(const Request& request, const Answered& answered)> on_answer = nullptr;
+  absl::AnyInvocable<void(const Request& request, const Answered& answered) const> on_answer = nullptr;
 
   // When it goes, an idle connection ends, and the response under way is the last; a request that has come by then, in part or whole, is answered.
   // Give it MainThread::draining() or the please_stop of the connection's handler, whichever is to end connections that are kept alive.
@@ -52,5 +70,7 @@ struct ConnectionOptions {
 
 // Serves it to its end, and closes it. Throws only what cancels the fiber that calls.
 void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options = {});
+// With a `draining` of this connection in the place of the options'.
+void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options, const mothreads::Signal& draining);
 
 }  // namespace cooperative::http

@@ -126,6 +126,15 @@ std::string content_range(const HttpRange& range, std::uint64_t size) {
   return fmt::format("bytes {}-{}/{}", range.offset, range.offset + range.size - 1, size);
 }
 
+// Whether a component of it begins with a dot, and is not "." or "..".
+bool is_hidden(std::string_view path) {
+  for (std::size_t at = 0; at < path.size(); at = std::min(path.find('/', at), path.size() - 1) + 1) {
+    const std::string_view name = path.substr(at, path.find('/', at) - at);
+    if (name.starts_with('.') && name != "." && name != "..") return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string_view content_type_of(std::string_view path) {
@@ -162,6 +171,7 @@ Response StaticFiles::serve_path(const Request& request, std::string_view path) 
     response.headers.add("Allow", "GET, HEAD");
     return response;
   }
+  if (!options_.show_hidden && is_hidden(path)) return Response::error(404);
   const bool wants_directory = path.empty() || path.ends_with('/');
   std::string name(path);
   while (name.ends_with('/')) name.pop_back();

@@ -29,6 +29,7 @@ struct StaticFilesOptions {
   std::size_t max_ranges = 16;       // asked for at once; more, and the whole file is sent
   std::size_t max_in_memory = 64 * 1024;  // bytes: files up to that go with their head in one call of the system
   std::string cache_control = {};    // sent with each file, unless empty
+  bool show_hidden = false;          // also what has a name, or lies in a directory, that begins with a dot: ".git", ".env", ".well-known"; else 404
 };
 
 class StaticFiles {

@@ -98,6 +98,7 @@ class Socket final : public Stream {
 
   void shut_down(Half half);
   void close() override { descriptor_.close(); }
+  void abort() override;
   bool is_open() const override { return descriptor_.is_open(); }
   [[nodiscard]] int release() { return descriptor_.release(); }
   // Another handle to the same socket.

@@ -95,6 +95,15 @@ void Socket::set_linger(std::optional<absl::Duration> how_long) {
   set_option(SOL_SOCKET, SO_LINGER, std::string_view(reinterpret_cast<const char*>(&value), sizeof value));
 }
 
+void Socket::abort() {
+  try {
+    if (is_open()) set_linger(absl::ZeroDuration());
+  } catch (const IoError&) {
+    // It has failed already, which the other side sees.
+  }
+  close();
+}
+
 // --- multicast ---------------------------------------------------------------------------------------------------------------
 
 void Socket::change_group(bool join, const Address& group, const std::string& interface) {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <string>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
@@ -51,6 +52,45 @@ bool has_other_version(std::string_view text) {
          version != "HTTP/1.0" && version != "HTTP/1.1";
 }
 
+// Where a status line ends without the space behind its status, "HTTP/1.1 200", which some servers send; else npos. Beast wants the space.
+std::size_t end_of_bare_status(std::string_view text) {
+  constexpr std::size_t kSize = std::string_view("HTTP/1.1 200").size();
+  return text.starts_with("HTTP/1.") && text.find("\r\n") == kSize ? kSize : std::string_view::npos;
+}
+
+enum class ChunkLine : std::uint8_t { whole, unfinished, bad };
+
+// Looks at the line with the size of a chunk, which Beast takes in many forms that RFC 9112 (7.1) has not: recipients that see other chunks than we
+// do see other requests behind them. `text` begins with the end of the line before, unless it is the first.
+ChunkLine check_chunk_line(std::string_view text, bool is_first) {
+  constexpr std::string_view kEnd = "\r\n";
+  if (!is_first) {
+    const std::string_view end = text.substr(0, kEnd.size());
+    if (!kEnd.starts_with(end)) return ChunkLine::bad;
+    text.remove_prefix(end.size());
+  }
+  bool has_digits = false, in_extension = false, in_quotes = false, is_escaped = false;
+  for (const char c : text) {
+    if (c == '\r') break;
+    if ((static_cast<unsigned char>(c) < ' ' && c != '\t') || c == '\x7f') return ChunkLine::bad;
+    if (in_quotes) {
+      in_quotes = is_escaped || c != '"';
+      is_escaped = !is_escaped && c == '\\';
+    } else if (in_extension) {
+      in_quotes = c == '"';
+    } else if (c == ';') {
+      if (!has_digits) return ChunkLine::bad;
+      in_extension = true;
+    } else if (c != ' ' && c != '\t') {
+      has_digits = true;  // whether they are digits Beast says
+    }
+  }
+  const std::size_t end = text.find('\r');
+  if (end == std::string_view::npos) return ChunkLine::unfinished;
+  if (in_quotes || !kEnd.starts_with(text.substr(end, kEnd.size()))) return ChunkLine::bad;
+  return text.size() - end < kEnd.size() ? ChunkLine::unfinished : ChunkLine::whole;
+}
+
 }  // namespace
 
 // What the parser's calls leave.
@@ -68,6 +108,7 @@ struct HttpParser::State {
   int content_lengths = 0;
   bool lists_lengths = false;
   bool has_bad_chunk = false;
+  bool has_had_chunk = false;
   int codings = 0;
 
   std::uint64_t chunk_left = 0;
@@ -83,8 +124,7 @@ struct HttpParser::Beast final : http::basic_parser<is_request> {
     this->body_limit(boost::none);
   }
 
-  void on_request_impl(http::verb verb, Text method, Text target, int version, error_code&) override {
-    state.head.is_known_method = verb != http::verb::unknown;
+  void on_request_impl(http::verb, Text method, Text target, int version, error_code&) override {
     state.method = state.place(method);
     state.target = state.place(target);
     state.head.minor_version = version % 10;
@@ -98,7 +138,10 @@ struct HttpParser::Beast final : http::basic_parser<is_request> {
   void on_header_impl(error_code&) override { state.is_head_done = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   std::size_t on_body_impl(Text, error_code&) override { return 0; }
-  void on_chunk_header_impl(std::uint64_t size, Text, error_code&) override { state.chunk_left = size; }
+  void on_chunk_header_impl(std::uint64_t size, Text, error_code&) override {
+    state.chunk_left = size;
+    state.has_had_chunk = true;
+  }
   std::size_t on_chunk_body_impl(std::uint64_t, Text body, error_code&) override {
     const std::size_t size = std::min(body.size(), state.room - state.copied);
     if (size > 0) std::memcpy(state.into + state.copied, body.data(), size);
@@ -167,9 +210,19 @@ void HttpParser::State::take_field(http::field field, Text name, Text value, err
 
 template <typename Parser>
 HttpParser::Step HttpParser::Impl::parse_head(Parser& parser, std::string_view text) {
-  base = text.data();
   error_code error;
-  parsed += parser.put(boost::asio::const_buffer(text.data() + parsed, text.size() - parsed), error);
+  const std::size_t bare = kind == Kind::response && parsed == 0 ? end_of_bare_status(text) : std::string_view::npos;
+  if (bare == std::string_view::npos) {
+    base = text.data();
+    parsed += parser.put(boost::asio::const_buffer(text.data() + parsed, text.size() - parsed), error);
+  } else {
+    const std::string mended = std::string(text.substr(0, bare)).append(" ").append(text.substr(bare));
+    base = mended.data() + 1;  // what lies behind the space is found in `text` at the same distance
+    parsed = parser.put(boost::asio::const_buffer(mended.data(), mended.size()), error);
+    parsed -= std::min<std::size_t>(parsed, 1);
+    reason = {};
+    base = text.data();
+  }
   if (error == http::error::need_more) return Step::need_more;
   if (error == http::error::bad_version && has_other_version(text)) {
     why = "another version of HTTP";
@@ -239,6 +292,14 @@ HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_vie
   while (copied < room && !parser.is_done()) {
     std::size_t left = text.size() - consumed;
     if (chunk_left == 0) left = std::min(left, kMaxBetweenChunks);
+    if (chunk_left == 0 && left > 0) {
+      const ChunkLine line = check_chunk_line(text.substr(consumed, left), !has_had_chunk);
+      if (line == ChunkLine::bad) return bad_chunk("a malformed size of a chunk");
+      if (line == ChunkLine::unfinished) {
+        if (left >= kMaxBetweenChunks) return bad_chunk("too much between two chunks");
+        return {Step::need_more, consumed, copied};
+      }
+    }
     // Between two chunks Beast counts on the five bytes that the shortest end of a body has.
     if (left < (chunk_left == 0 ? 5 : 1)) return {Step::need_more, consumed, copied};
     error_code error;

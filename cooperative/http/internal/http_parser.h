@@ -16,7 +16,6 @@ namespace cooperative::http::internal {
 // What a head says; the views show the text that was parsed.
 struct HttpHead {
   std::string_view method, target;  // of a request
-  bool is_known_method = false;
   int status = 0;  // of a response
   std::string_view reason;
   int minor_version = 1;

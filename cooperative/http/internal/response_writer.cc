@@ -5,6 +5,7 @@
 #include <charconv>
 #include <ctime>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -131,8 +132,7 @@ class ResponseWriter::Chunks final : public BodyWriter {
     if (size_ && piece.size() > *size_ - written_) {
       throw mothreads::Misuse(fmt::format("a response wrote more than the {} bytes it announced", *size_));
     }
-    const std::string_view head = has_begun_ ? std::string_view() : writer_.head_;
-    has_begun_ = true;
+    const std::string_view head = take_head();
     written_ += piece.size();
     if (in_chunks_) {
       std::array<char, 24> digits;
@@ -145,18 +145,30 @@ class ResponseWriter::Chunks final : public BodyWriter {
     }
   }
 
+  void flush() override {
+    if (!has_begun_) writer_.stream_.write_all(take_head(), writer_.limit_);
+  }
+
+  const Request& request() const override { return writer_.request_; }
+
   void finish() {
     if (size_ && written_ < *size_) {
       throw mothreads::Misuse(fmt::format("a response wrote {} of the {} bytes it announced", written_, *size_));
     }
-    const std::array<std::string_view, 2> pieces{has_begun_ ? std::string_view() : writer_.head_, in_chunks_ ? "0\r\n\r\n" : ""};
-    has_begun_ = true;
+    const std::array<std::string_view, 2> pieces{take_head(), in_chunks_ ? "0\r\n\r\n" : ""};
     writer_.stream_.write_all(pieces, writer_.limit_);
   }
 
   bool has_begun() const { return has_begun_; }
 
  private:
+  // Nothing once it has been taken.
+  std::string_view take_head() {
+    if (std::exchange(has_begun_, true)) return {};
+    writer_.ends_with_connection_ = !size_ && !in_chunks_;
+    return writer_.head_;
+  }
+
   ResponseWriter& writer_;
   const std::optional<std::uint64_t> size_;
   const bool in_chunks_;
@@ -165,7 +177,7 @@ class ResponseWriter::Chunks final : public BodyWriter {
 };
 
 bool ResponseWriter::write_streamed(Response& response, const To& to) {
-  const Streamed body = std::move(std::get<Streamed>(response.body));
+  Streamed body = std::move(std::get<Streamed>(response.body));
   const bool is_bare = to.is_head || has_no_body(response.status);
   const bool in_chunks = !body.size && to.minor_version >= 1;
   // To a client of HTTP/1.0 the end of the connection is the end of what has no size.

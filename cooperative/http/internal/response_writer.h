@@ -18,13 +18,16 @@ class ResponseWriter {
     bool keeps_alive = true;
   };
 
-  // `scratch` is memory that is kept from one response to the next.
-  ResponseWriter(Stream& stream, std::string& scratch, absl::Duration limit) : stream_(stream), head_(scratch), limit_(limit) {}
+  // `scratch` is memory that is kept from one response to the next; `request` is what is answered.
+  ResponseWriter(Stream& stream, std::string& scratch, absl::Duration limit, const Request& request)
+      : stream_(stream), head_(scratch), limit_(limit), request_(request) {}
 
   // False when the connection ends after it. Throws when it did not get there.
   bool write(Response& response, const To& to);
   // The head of a 101; its own headers say what it is.
   void write_upgrade(const Response& response);
+  // Of what has been sent a part: the client takes the connection's end for that of the body.
+  bool ends_with_connection() const { return ends_with_connection_; }
 
  private:
   class Chunks;
@@ -38,6 +41,8 @@ class ResponseWriter {
   Stream& stream_;
   std::string& head_;
   const absl::Duration limit_;
+  const Request& request_;
+  bool ends_with_connection_ = false;
 };
 
 }  // namespace cooperative::http::internal

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/http/server.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "tests/support/exceptions.h"
@@ -38,7 +40,7 @@ class HttpClientTest : public mothreads::testing::NothingLeft {};
 const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 TEST_F(HttpClientTest, ARequestAndItsResponse) {
-  MemoryStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1);
+  MemoryStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1, MemoryStream::Then::silence);
   Client client(stream, "example.org:81");
   const Reply reply = client.request({.method = "POST", .target = "/a?b", .headers = {{"X", "y"}, {"Content-Length", "99"}}, .body = "ask"});
   EXPECT_EQ(stream.output(), "POST /a?b HTTP/1.1\r\nHost: example.org:81\r\nX: y\r\nContent-Length: 3\r\n\r\nask");
@@ -67,12 +69,14 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
       {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", "ok", true},
       {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok", false},
       {"HTTP/1.1 204 No Content\r\n\r\n", "", true},
+      {"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", "ok", true},
+      {"HTTP/1.0 200\r\n\r\nto the end", "to the end", false},
       {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "", true},
       {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + kOk, "ok", true},
   };
   for (const auto& [response, body, is_reusable] : table) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
-      MemoryStream stream(response, piece);
+      MemoryStream stream(response, piece, response.ends_with("to the end") ? MemoryStream::Then::end : MemoryStream::Then::silence);
       Client client(stream, "a");
       EXPECT_EQ(client.request({}).body, body) << response;
       EXPECT_EQ(client.is_reusable(), is_reusable) << response;
@@ -85,16 +89,56 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
 }
 
 TEST_F(HttpClientTest, TheResponseToHeadHasNoBody) {
-  MemoryStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + kOk);
+  MemoryStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", std::string::npos, MemoryStream::Then::silence);
   Client client(stream, "a");
   EXPECT_EQ(client.request({.method = "HEAD"}).headers.get("Content-Length"), "5");
+  EXPECT_TRUE(client.is_reusable());
+  stream.when_empty = [](MemoryStream& empty) {
+    if (empty.writes() == 2) empty.send(kOk);  // the second request has gone
+    if (empty.writes() == 2) empty.when_empty = nullptr;
+  };
   EXPECT_EQ(client.request({}).body, "ok");
+}
+
+// RFC 9112, 6.3: what comes unasked is no response to what is asked next.
+TEST_F(HttpClientTest, WhatComesBehindAResponseEndsTheConnection) {
+  const std::string late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n";
+  for (const std::string& spare : {kOk, late, std::string("x"), std::string("\r\n")}) {
+    for (const std::size_t piece : {kOk.size(), std::string::npos}) {
+      MemoryStream stream(kOk + spare, piece, MemoryStream::Then::silence);
+      Client client(stream, "a");
+      EXPECT_EQ(client.request({}).body, "ok");
+      EXPECT_FALSE(client.is_reusable()) << spare;
+      EXPECT_THAT(what_of<CutShort>([&] { client.request({}); }), HasSubstr("something unasked"));
+      EXPECT_EQ(stream.writes(), 1u) << "the second request must not go";
+      EXPECT_THAT(what_of<Misuse>([&] { client.request({}); }), HasSubstr("cannot take another request"));
+    }
+  }
+}
+
+TEST_F(HttpClientTest, WhatComesWhileItIsIdleEndsTheConnection) {
+  on_virtual_time([](VirtualClock&) {
+    for (const std::string_view late : {std::string_view("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"), std::string_view(kOk), std::string_view()}) {
+      auto [here, there] = Socket::pair();
+      Client client(here, "a");
+      there.write_all(kOk);
+      EXPECT_EQ(client.request({}).body, "ok");
+      EXPECT_TRUE(client.is_reusable());
+      if (late.empty()) there.close();
+      if (!late.empty()) there.write_all(late);
+      EXPECT_FALSE(client.is_reusable()) << late;
+      EXPECT_THROW(client.request({}), CutShort);
+    }
+  });
 }
 
 TEST_F(HttpClientTest, WhatIsNoResponse) {
   for (const std::string& bad : {
            std::string("HTTP/2.0 200 OK\r\n\r\n"), std::string("HTTP/1.1 20 OK\r\n\r\n"), std::string("HTTP/1.1 2000 OK\r\n\r\n"),
-           std::string("200 OK\r\n\r\n"), std::string("HTTP/1.1 200 OK\nX: y\n\n"), std::string("HTTP/1.1 200 OK\r\nX : y\r\n\r\n"),
+           std::string("200 OK\r\n\r\n"), std::string("HTTP/1.1 099 Low\r\n\r\n"), std::string("HTTP/1.1 000 Low\r\n\r\n"),
+           std::string("HTTP/1.1 20\r\n\r\n"), std::string("HTTP/1.1 2000\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"\n\"\r\nok\r\n0\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"\r\nok\r\n0\r\n\r\n"), std::string("HTTP/1.1 200 OK\nX: y\n\n"), std::string("HTTP/1.1 200 OK\r\nX : y\r\n\r\n"),
            std::string("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"), "HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"s,
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -169,12 +213,16 @@ TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
 }
 
 TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
-  MemoryStream stream(kOk + kOk);
+  MemoryStream stream(kOk, std::string::npos, MemoryStream::Then::silence);
   Client client(stream, "a");
   EXPECT_EQ(client.begin({}).body, "");
   EXPECT_FALSE(client.is_reusable());
   EXPECT_THROW(client.request({}), Misuse);
   EXPECT_EQ(client.body().read_all(2), "ok");
+  stream.when_empty = [](MemoryStream& empty) {
+    if (empty.writes() == 2) empty.send(kOk);
+    if (empty.writes() == 2) empty.when_empty = nullptr;
+  };
   EXPECT_EQ(client.request({}).body, "ok");
 }
 

@@ -125,8 +125,6 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Malformed{"NextVersion", "GET / HTTP/2.0\r\n" + kHost + "\r\n", 505},
                                          Malformed{"OldestVersion", "GET / HTTP/0.9\r\n" + kHost + "\r\n", 505},
                                          Malformed{"Preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-                                         Malformed{"UnknownMethod", "BREW / HTTP/1.1\r\n" + kHost + "\r\n", 501},
-                                         Malformed{"LowerMethod", "get / HTTP/1.1\r\n" + kHost + "\r\n", 501},
                                          Malformed{"Connect", "CONNECT a:443 HTTP/1.1\r\n" + kHost + "\r\n", 501},
                                          Malformed{"Expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417}),
                        ::testing::Values(std::size_t{1}, std::size_t{3}, std::string::npos)),
@@ -156,6 +154,12 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"Prefix", "0x3\r\nabc\r\n0\r\n\r\n"}, Malformed{"TwoSizes", "3 4\r\nabc\r\n0\r\n\r\n"},
             Malformed{"Huge", "10000000000000000\r\nabc\r\n0\r\n\r\n"}, Malformed{"BareReturnBehind", "3\r\nabc\r0\r\n\r\n"},
             Malformed{"BareReturn", "3\rabc\r\n0\r\n\r\n"}, Malformed{"ControlInExtension", "3;a=\x01\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"NewlineInQuotes", "3;a=\"\n\"\r\nabc\r\n0\r\n\r\n"}, Malformed{"NulInQuotes", "3;a=\"\0\"\r\nabc\r\n0\r\n\r\n"s},
+            Malformed{"ReturnInQuotes", "3;a=\"\r\"\r\nabc\r\n0\r\n\r\n"}, Malformed{"DeleteInQuotes", "3;a=\"\x7f\"\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"EscapedNewline", "3;a=\"\\\n\"\r\nabc\r\n0\r\n\r\n"}, Malformed{"OpenQuotes", "3;a=\"b\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"EscapedLastQuote", "3;a=\"b\\\"\r\nabc\r\n0\r\n\r\n"}, Malformed{"NewlineInName", "3;a\nb\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"NulBehindSize", "3\0\r\nabc\r\n0\r\n\r\n"s}, Malformed{"OpenQuotesOfTheLast", "3\r\nabc\r\n0;a=\"\r\n\r\n"},
+            Malformed{"NewlineInTheLast", "3\r\nabc\r\n0;a=\"\n\"\r\n\r\n"}, Malformed{"ExtensionAlone", ";a=b\r\nabc\r\n0\r\n\r\n"},
             Malformed{"BadTrailer", "3\r\nabc\r\n0\r\nBad Trailer\r\n\r\n"},
             Malformed{"LengthAsTrailer", "3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n"},
             Malformed{"CodingAsTrailer", "3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n"},
@@ -163,6 +167,40 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"LongTrailer", "3\r\nabc\r\n0\r\nX: " + std::string(9000, 'a') + "\r\n\r\n"}),
         ::testing::Values(std::size_t{1}, std::size_t{7}, std::string::npos)),
     name_of);
+
+// What the quotes of an extension may have.
+TEST(ChunkExtensionTest, IsPassedOver) {
+  for (const std::string& line : {"3;a=\"b c\""s, "3;a=\"\\\"\""s, "3;a=\"\\\\\""s, "3;a=\"\t;=\xc3\xa4\""s, "3;a;b=c;d=\"\""s, "3 ; a"s, "3; a = b"s}) {
+    for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
+      const Served served =
+          serve("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + line + "\r\nabc\r\n0;z=\"y\"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                [](Request& request) { return Response::text(200, request.body().read_all(1000)); }, {}, piece);
+      EXPECT_THAT(served.statuses(), ElementsAre(200, 200)) << line;
+    }
+  }
+}
+
+// A chunk that cannot be one is refused at once: nothing else has to come.
+TEST(MalformedChunkSilenceTest, IsRefusedBeforeMoreComes) {
+  for (const std::string& chunk : {"3;a=\"b\r\n"s, "3;a=\"\n"s, "3;\0"s, "3\r\nabcX"s}) {
+    const Served served = serve("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
+                                [](Request& request) { return Response::text(200, request.body().read_all(1000)); }, {}, std::string::npos,
+                                testing::MemoryStream::Then::silence);
+    EXPECT_THAT(served.statuses(), ElementsAre(400)) << chunk;
+  }
+}
+
+// Methods are the handler's own, also those that nobody has named.
+TEST(UnknownMethodTest, ReachesTheHandler) {
+  for (const std::string& method : {"QUERY"s, "BREW"s, "get"s, "X-1.2!"s}) {
+    for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
+      const Served served = serve(method + " /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+                                  [](Request& request) { return Response::text(200, request.body().read_all(10)); }, {}, piece);
+      EXPECT_THAT(served.requests, ElementsAre(method + " /a"));
+      EXPECT_THAT(served.output, ::testing::EndsWith("\r\n\r\nabc"));
+    }
+  }
+}
 
 // The handler has answered before it is seen: then there is no second answer.
 TEST(MalformedChunkAfterAnswerTest, EndsTheConnection) {

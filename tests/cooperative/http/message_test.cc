@@ -1,16 +1,21 @@
 #include "cooperative/http/message.h"
 
+#include <memory>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cooperative/http/internal/target.h"
+#include "mothreads/misuse.h"
 #include "tests/cooperative/http/serving.h"
+#include "tests/support/exceptions.h"
 
 namespace cooperative::http {
 namespace {
 
+using mothreads::Misuse;
+using mothreads::testing::what_of;
 using ::testing::HasSubstr;
 
 TEST(HttpMessageTest, PercentDecoding) {
@@ -61,6 +66,43 @@ TEST(HttpMessageTest, TargetsOfAllForms) {
   const auto origin = split_target("GET", "/a?b?c");
   EXPECT_EQ(origin.path, "/a");
   EXPECT_EQ(origin.query, "b?c");
+}
+
+TEST(HttpMessageTest, RequestsByHand) {
+  Request request = Request::make("POST", "/a%20b?x=1", {.headers = {{"X", "y"}}, .body = "{}"});
+  EXPECT_EQ(request.method(), "POST");
+  EXPECT_EQ(request.path(), "/a b");
+  EXPECT_EQ(request.query_value("x"), "1");
+  EXPECT_EQ(request.host(), "localhost");
+  EXPECT_EQ(request.headers().get("x"), "y");
+  EXPECT_EQ(request.body().size(), 2u);
+  EXPECT_EQ(request.body().read_all(2), "{}");
+  EXPECT_TRUE(request.body().is_at_end());
+  EXPECT_FALSE(request.ended());
+  EXPECT_EQ(Request::make("GET", "http://a:80/b").host(), "a:80");
+  EXPECT_EQ(Request::make("GET", "/", {.headers = {{"Host", "c"}}}).host(), "c");
+  EXPECT_THROW(Request::make("GET", "/", {.body = "longer"}).body().read_all(5), Error);
+  for (const char* const target : {"", "a", "/a b", "/%", "/\xc3"}) {
+    EXPECT_THAT(what_of<Misuse>([&] { static_cast<void>(Request::make("GET", target)); }), HasSubstr("encode its target")) << target;
+  }
+  EXPECT_THROW(static_cast<void>(Request::make("G T", "/")), Misuse);
+}
+
+TEST(HttpMessageTest, BodiesOfResponsesByHand) {
+  const Request request = Request::make("GET", "/");
+  Response text = Response::json(201, "{}");
+  EXPECT_EQ(text.headers.get("Content-Type"), "application/json");
+  EXPECT_EQ(take_body(text, request), "{}");
+  Response pieces = Response::streamed("a/b", [kept = std::make_unique<int>(7)](BodyWriter& out) {
+    out.flush();
+    out.write("a");
+    out.write(std::to_string(*kept));
+    EXPECT_EQ(out.request().method(), "GET");
+    EXPECT_FALSE(out.ended());
+  });
+  EXPECT_EQ(take_body(pieces, request), "a7");
+  Response upgrade{.status = 101, .body = Upgrade{[](Stream&) {}}};
+  EXPECT_THAT(what_of<Misuse>([&] { take_body(upgrade, request); }), HasSubstr("needs a connection"));
 }
 
 }  // namespace

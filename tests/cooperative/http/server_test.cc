@@ -580,6 +580,8 @@ TEST_F(HttpServerTest, DrainingEndsIdleConnectionsAndLetsTheResponseUnderWayGo) 
   });
   const Signal idle;
   with_server({.draining = idle}, say_hello, [&](Socket& client, VirtualClock&) {
+    client.write_all(kGet);
+    EXPECT_THAT(*client.read_until("hello /"), StartsWith("HTTP/1.1 200"));
     yield_until_idle();
     idle.go();
     EXPECT_EQ(*client.read_all(1000), "");

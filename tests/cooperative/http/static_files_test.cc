@@ -96,6 +96,15 @@ TEST_F(StaticFilesTest, AFile) {
   EXPECT_EQ(get("//sub/./x/..//b").body, "b");
 }
 
+TEST_F(StaticFilesTest, AFileByHand) {
+  const StaticFiles files(root());
+  for (const auto& [target, size] : {std::pair("/a.txt", 10u), std::pair("/big", 200'000u)}) {
+    Request request = Request::make("GET", target);
+    Response response = files(request);
+    EXPECT_EQ(take_body(response, request).size(), size);
+  }
+}
+
 TEST_F(StaticFilesTest, HeadHasTheSameHead) {
   for (const char* const target : {"/a.txt", "/big", "/"}) {
     const Reply head = get(target, {}, "HEAD");
@@ -191,6 +200,20 @@ TEST_F(StaticFilesTest, NothingElseIsServed) {
   }
   EXPECT_EQ(get("/link").body, "0123456789");
   EXPECT_EQ(get("/sub/up").body, "0123456789");
+}
+
+TEST_F(StaticFilesTest, WhatBeginsWithADotIsHidden) {
+  top_.write("root/.env", "password");
+  top_.write("root/.git/config", "git");
+  top_.write("root/sub/.hidden/x", "x");
+  top_.write("root/dotted.name/..x", "y");
+  for (const char* const target : {"/.env", "/.git/config", "/.git/", "/.git", "/sub/.hidden/x", "/%2eenv", "/sub/../.env", "/a/../.git/config", "//.env",
+                                   "/dotted.name/..x"}) {
+    EXPECT_EQ(get(target).status, 404) << target;
+  }
+  EXPECT_EQ(get("/.env", {}, "GET", {.show_hidden = true}).body, "password");
+  EXPECT_EQ(get("/.git/config", {}, "GET", {.show_hidden = true}).body, "git");
+  EXPECT_EQ(get("/./sub/./b").body, "b") << "a component of one dot is none";
 }
 
 TEST_F(StaticFilesTest, AFileThatMayNotBeRead) {

@@ -1,0 +1,130 @@
+#include "cooperative/http/serve_http.h"
+
+#include <utility>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "cooperative/io/connect.h"
+#include "mothreads/main_thread.h"
+#include "mothreads/misuse.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread_group.h"
+
+namespace cooperative::http {
+
+using mothreads::MainThread;
+using mothreads::Signal;
+using mothreads::ThreadGroup;
+
+namespace {
+
+// What all its threads share, and none changes.
+struct Shared {
+  Shared(Handler its_handler, ServeOptions its_options)
+      : handler(std::move(its_handler)), options(std::move(its_options)), draining(options.draining ? *options.draining : MainThread::draining()) {}
+
+  Response answer(Request& request, const Signal& please_stop) const {
+    if (options.ready_path.empty() || request.raw_path() != options.ready_path) return handler(request);
+    if (request.method() != "GET" && request.method() != "HEAD") {
+      Response refused = Response::error(405);
+      refused.headers.add("Allow", "GET, HEAD");
+      return refused;
+    }
+    const bool drains = please_stop || draining || MainThread::draining();
+    Response response = drains ? Response::text(503, "draining\n") : Response::text(200, "ready\n");
+    response.headers.add("Cache-Control", "no-store");
+    return response;
+  }
+
+  void serve(Socket& client, const Signal& please_stop) const {
+    const Handler answers = [&](Request& request) { return answer(request, please_stop); };
+    const Signal drains = please_stop | draining | options.connection.draining;
+    if (!options.tls) return serve_http_connection(client, answers, options.connection, drains);
+    // Also while it drains: who has been let in gets an answer to what was asked by then.
+    TlsStream secure = TlsStream::accept(*options.tls, client, options.handshake_limit);
+    serve_http_connection(secure, answers, options.connection, drains);
+  }
+
+  const Handler handler;
+  const ServeOptions options;
+  const Signal draining;
+};
+
+Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket listener) {
+  const ServeOptions& options = shared->options;
+  return cooperative::serve(
+      std::move(listener), [shared](Socket& client, const Signal& please_stop) { shared->serve(client, please_stop); },
+      ServerOptions{.name = options.name,
+                    .max_connections = options.max_connections,
+                    .drain = options.drain,
+                    .draining = shared->draining,
+                    .stack_size = options.stack_size});
+}
+
+}  // namespace
+
+class Site::Serving {
+ public:
+  Serving(const Address& at, std::shared_ptr<const Shared> shared) {
+    const ServeOptions& options = shared->options;
+    // All listen at one address, and the kernel gives each its share of the connections. The first finds out which port that is.
+    std::vector<Socket> listeners;
+    listeners.push_back(listen(at, {.reuse_port = options.threads > 1}));
+    address_ = listeners.front().local_address();
+    if (options.threads == 0) {
+      server_.emplace(serve_on_this_thread(shared, std::move(listeners.front())));
+      stopped_ = server_->stopped();
+      return;
+    }
+    while (listeners.size() < options.threads) listeners.push_back(listen(address_, {.reuse_port = true}));
+    threads_.emplace(options.name);
+    std::vector<Signal> members;
+    for (std::size_t i = 0; i < listeners.size(); ++i) {
+      members.push_back(threads_->run(fmt::format("{} {}", options.name, i + 1),
+                                       [shared, listener = std::move(listeners[i])](const Signal& please_stop) mutable {
+                                         Server server = serve_on_this_thread(shared, std::move(listener));
+                                         (please_stop | server.stopped()).wait();
+                                         server.stop().join();
+                                       }).stopped());
+    }
+    stopped_ = Signal::all_of(members);
+  }
+
+  const Address& address() const { return address_; }
+  void stop() {
+    if (server_) server_->stop();
+    if (threads_) threads_->stop();
+  }
+  void join(const mothreads::Until& until) {
+    if (server_) server_->join(until);
+    if (threads_) threads_->join(until);
+  }
+  const Signal& stopped() const { return stopped_; }
+
+ private:
+  Address address_;
+  std::optional<Server> server_;
+  std::optional<ThreadGroup> threads_;
+  Signal stopped_;
+};
+
+Site::Site(std::unique_ptr<Serving> serving) : serving_(std::move(serving)) {}
+Site::Site(Site&&) noexcept = default;
+Site& Site::operator=(Site&&) noexcept = default;
+Site::~Site() = default;
+
+const Address& Site::address() const { return serving_->address(); }
+mothreads::Signal Site::stopped() const { return serving_->stopped(); }
+void Site::join(const mothreads::Until& until) { serving_->join(until); }
+Site& Site::stop() {
+  serving_->stop();
+  return *this;
+}
+
+Site serve_http(const Address& at, Handler handler, ServeOptions options) {
+  if (!handler) throw mothreads::Misuse(fmt::format("{} has no handler", options.name));
+  return Site(std::make_unique<Site::Serving>(at, std::make_shared<const Shared>(std::move(handler), std::move(options))));
+}
+
+}  // namespace cooperative::http
