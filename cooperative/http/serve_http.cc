@@ -37,13 +37,18 @@ struct Shared {
     return response;
   }
 
+  void talk(Stream& client, const Signal& please_stop) const {
+    const std::unique_ptr<Stream> wrapped = options.wrap ? options.wrap(client) : nullptr;
+    serve_http_connection(
+        wrapped ? *wrapped : client, [&](Request& request) { return answer(request, please_stop); }, options.connection,
+        please_stop | draining | options.connection.draining);
+  }
+
   void serve(Socket& client, const Signal& please_stop) const {
-    const Handler answers = [&](Request& request) { return answer(request, please_stop); };
-    const Signal drains = please_stop | draining | options.connection.draining;
-    if (!options.tls) return serve_http_connection(client, answers, options.connection, drains);
+    if (!options.tls) return talk(client, please_stop);
     // Also while it drains: who has been let in gets an answer to what was asked by then.
     TlsStream secure = TlsStream::accept(*options.tls, client, options.handshake_limit);
-    serve_http_connection(secure, answers, options.connection, drains);
+    talk(secure, please_stop);
   }
 
   const Handler handler;

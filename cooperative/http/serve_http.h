@@ -19,10 +19,12 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "cooperative/http/server.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/server.h"
+#include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -40,6 +42,8 @@ struct ServeOptions {
   std::size_t max_connections = 10'000;  // of each thread
   std::size_t stack_size = 0;  // of each connection's fiber, see FiberOptions
   ConnectionOptions connection = {};  // its `draining` is added to the site's
+  // Makes what HTTP is spoken over, of a connection or its TLS: a throttle, a counter. What it gives borrows that stream.
+  absl::AnyInvocable<std::unique_ptr<Stream>(Stream& below) const> wrap = nullptr;
 };
 
 // Belongs to the fiber that made it, as a Fiber does: its destructor stops it and waits. Used on the thread that made it.

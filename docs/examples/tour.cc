@@ -23,6 +23,11 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/http/client.h"
+#include "cooperative/http/events.h"
+#include "cooperative/http/message.h"
+#include "cooperative/http/routes.h"
+#include "cooperative/http/serve_http.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/server.h"
@@ -48,6 +53,7 @@
 
 using namespace mothreads;
 namespace co = cooperative;
+namespace http = cooperative::http;
 
 namespace {
 
@@ -310,6 +316,42 @@ void sockets() {
   check(*answer == "you said hello" && ended, "the server answered, and the stream ended");
 }
 
+struct Jobs {
+  std::string describe(std::string_view id) const { return "{\"id\": " + std::string(id) + "}"; }
+  std::string add(const std::string& job) {
+    names.push_back(job);
+    return describe(std::to_string(names.size()));
+  }
+  std::vector<std::string> names;
+};
+
+void http_service() {
+  Jobs jobs;
+  // [http]
+  http::Routes routes;
+  routes.get("/jobs/{id}", [&](http::Request& request) { return http::Response::json(200, jobs.describe(request.parameter("id"))); });
+  routes.post("/jobs", [&](http::Request& request) {
+    if (MainThread::draining()) return http::Response::error(503);
+    return http::Response::json(201, jobs.add(request.body().read_all(1 << 20)));   // more is answered with 413
+  });
+  routes.get("/seconds", [](http::Request&) {                              // server-sent events, until the client has gone
+    return http::Response::events([](http::EventWriter& events) {
+      for (int second = 0; !events.ended(); co::sleep(events.ended() | absl::Seconds(1))) {
+        events.send({.id = std::to_string(++second), .data = "tick"});
+      }
+    });
+  });
+
+  http::Request made = http::Request::make("POST", "/jobs", {.body = "print"});   // a test of a handler needs no socket
+  http::Response added = routes.handle(made);
+
+  auto site = http::serve_http(co::Address::loopback(0), std::move(routes), {.name = "api", .ready_path = "/ready"});
+  http::Reply job = http::get("http://" + site.address().to_string() + "/jobs/1", absl::Seconds(5));
+  site.stop().join();
+  // [/http]
+  check(added.status == 201 && job.status == 200 && job.body == "{\"id\": 1}", "a job is added, and asked for");
+}
+
 // Somebody's requests, and then somebody who ends the program.
 void take_jobs(Queue<std::string>& jobs) {
   for (const char* job : {"resize", "rotate", "print"}) jobs.add(job);
@@ -375,6 +417,7 @@ int main() {
     calls_of_other_kinds();
     foreign_loop();
     sockets();
+    http_service();
     log::set_sink({});
   });
   return code == 0 ? drain() : code;

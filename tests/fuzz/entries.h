@@ -28,6 +28,11 @@ void stream(std::string_view input);
 // An address as text, and as the system writes it; a URL. By the first byte.
 void address(std::string_view input);
 
+// Lines: patterns to an empty one, and then a target.
+void routes(std::string_view input);
+// Lines: an event's id and type; what is left is its data.
+void event_stream(std::string_view input);
+
 inline constexpr Entry kEntries[] = {
     {"http_request", http_request},
     {"http_response", http_response},
@@ -35,6 +40,8 @@ inline constexpr Entry kEntries[] = {
     {"ranges", ranges},
     {"stream", stream},
     {"address", address},
+    {"routes", routes},
+    {"event_stream", event_stream},
 };
 
 }  // namespace cooperative::fuzz

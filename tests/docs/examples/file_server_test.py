@@ -162,14 +162,14 @@ class FileServerTest(unittest.TestCase):
             counts = {}
             for task in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir():
                 name = (task / "comm").read_text().strip()
-                if name.startswith("server "):
+                if name.startswith("file_server "):
                     counts[name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
             return counts
 
         deadline = time.monotonic() + 20
         while len(before := switches()) < threads and time.monotonic() < deadline:
             os.sched_yield()
-        self.assertEqual(sorted(before), [f"server {number}" for number in range(1, threads + 1)])
+        self.assertEqual(sorted(before), [f"file_server {number}" for number in range(1, threads + 1)])
         for _ in range(100):  # that the kernel leaves one thread out has a chance of 1 to 10^17
             with socket.create_connection(address) as client:
                 client.sendall(b"GET /a.gif HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
