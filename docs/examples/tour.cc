@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -40,6 +41,7 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/queue.h"
 #include "mothreads/register_thread.h"
+#include "mothreads/retry.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
@@ -310,6 +312,21 @@ void sockets() {
   check(*answer == "you said hello" && ended, "the server answered, and the stream ended");
 }
 
+// A server that is busy for the first two who ask.
+std::string ask(int& asked) {
+  if (++asked <= 2) throw std::runtime_error("busy");
+  return "ready at last";
+}
+
+void retries(const Signal& please_stop) {
+  int asked = 0;
+  // [retry]
+  std::string answer = retry({.name = "ask", .attempts = 5, .first_pause = absl::Milliseconds(1)},
+                             [&] { return ask(asked); }, please_stop | absl::Seconds(5));
+  // [/retry]
+  check(answer == "ready at last" && asked == 3, "it was asked until it had an answer");
+}
+
 // Somebody's requests, and then somebody who ends the program.
 void take_jobs(Queue<std::string>& jobs) {
   for (const char* job : {"resize", "rotate", "print"}) jobs.add(job);
@@ -359,7 +376,7 @@ void foreign_loop() {
 }  // namespace
 
 int main() {
-  const int code = MainThread::run([](Signal) {
+  const int code = MainThread::run([](const Signal& please_stop) {
     log::set_sink([](const log::Line& line) { std::printf("%s\n", line.text.c_str()); });
     signals_and_time();
     monitor();
@@ -375,6 +392,7 @@ int main() {
     calls_of_other_kinds();
     foreign_loop();
     sockets();
+    retries(please_stop);
     log::set_sink({});
   });
   return code == 0 ? drain() : code;
