@@ -122,6 +122,28 @@ TEST_F(WatchdogTest, WhoCannotSayThatAllIsWellDoesNotFeedIt) {
   EXPECT_THAT(log.with("the watchdog is not fed: no answer"), SizeIs(1));
 }
 
+// A manager that does not read: only the fiber that calls ready() waits for it, and the watchdog is fed again afterwards.
+TEST_F(WatchdogTest, AFullManagerHoldsUpNoOtherFiber) {
+  world.run([&] {
+    while (manager->feed_watchdog()) {
+    }
+    const Watchdog watchdog(*manager);
+    bool is_ready = false;
+    auto starting = spawn("starting", [&] {
+      EXPECT_TRUE(manager->ready());
+      is_ready = true;
+    });
+    sleep(absl::Seconds(7) - absl::Milliseconds(1));
+    EXPECT_FALSE(is_ready);
+    EXPECT_GT(fed(), 0U);  // the manager reads
+    starting.join();
+    EXPECT_EQ(world.elapsed(), absl::Seconds(7));  // it asks each 10 ms
+    EXPECT_EQ(socket.take(), std::vector<std::string>{"READY=1"});
+    sleep(absl::Seconds(5));
+    EXPECT_EQ(fed(), 1U);
+  });
+}
+
 TEST_F(WatchdogTest, WhereNobodyWatchesItDoesNothing) {
   ServiceManager nobody;
   world.run([&] {

@@ -21,6 +21,7 @@
 #include "mothreads/retry.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "mothreads/till.h"
 
 namespace cooperative::testing {
 namespace {
@@ -132,6 +133,27 @@ TEST(WorldSeedTest, AFiberThatIsCancelledInsideOfRetryIsNotCalledAgain) {
     EXPECT_THROW(careless.stop().join(), WasCancelled);
   });
   EXPECT_EQ(calls, 1);
+}
+
+TEST(WorldSeedTest, APauseOfRetryOnAThreadThatNothingMayBlockIsMisuse) {
+  int calls = 0;
+  bool was_refused = false;
+  World world;
+  world.run([&] {
+    mothreads::Till(absl::Seconds(1)).then([&] {
+      try {
+        mothreads::retry({}, [&] {
+          ++calls;
+          throw std::runtime_error("busy");
+        });
+      } catch (const Misuse&) {
+        was_refused = true;
+      }
+    });
+    sleep(absl::Seconds(2));
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_TRUE(was_refused);
 }
 
 TEST(WorldSeedTest, OtherSeedsGiveOtherRuns) {
