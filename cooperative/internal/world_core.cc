@@ -234,10 +234,12 @@ WorldCore::~WorldCore() {
   ThreadContext::release(timers_context_);
 }
 
-std::uint64_t WorldCore::draw(std::uint64_t below) noexcept {
+std::uint64_t WorldCore::draw_number() noexcept {
   random_ += 0x9e3779b97f4a7c15;
-  return mix(random_) % below;
+  return mix(random_);
 }
+
+std::uint64_t WorldCore::draw(std::uint64_t below) noexcept { return draw_number() % below; }
 
 std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() - kStart; }
 
@@ -487,6 +489,7 @@ void WorldCore::enter() {
   host_before_ = std::exchange(context.host, this);
   node_before_ = std::exchange(context.node, root_.get());
   clock_before_ = std::exchange(context.clock, &clock_);
+  random_before_ = RandomSource::exchange(this);
 }
 
 void WorldCore::leave() noexcept {
@@ -502,6 +505,7 @@ void WorldCore::leave() noexcept {
   context.host = host_before_;
   context.node = node_before_;
   context.clock = clock_before_;
+  RandomSource::exchange(random_before_);
   SchedulerCore::set_current(core_before_);
   here_ = nullptr;
   caller_.reset();

@@ -26,6 +26,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/node.h"
+#include "mothreads/contexts/random_number.h"
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/contexts/timer_queue.h"
@@ -62,7 +63,7 @@ class WorldClock final : public mothreads::Clock {
   Timers watches_;
 };
 
-class WorldCore final : public mothreads::internal::Host, public mothreads::internal::Simulation {
+class WorldCore final : public mothreads::internal::Host, public mothreads::internal::Simulation, private mothreads::internal::RandomSource {
  public:
   struct Options {
     std::uint64_t seed;
@@ -104,6 +105,8 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   class Thread;
   class Root;
   class TimersNode;
+
+  std::uint64_t draw_number() noexcept override;
 
   Runnable& next() noexcept;
   Runnable* draw_one() noexcept;
@@ -158,6 +161,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   mothreads::internal::Host* host_before_ = nullptr;
   mothreads::internal::Node* node_before_ = nullptr;
   mothreads::Clock* clock_before_ = nullptr;
+  RandomSource* random_before_ = nullptr;
 };
 
 }  // namespace cooperative::internal

@@ -1,6 +1,7 @@
 #include "cooperative/io/server.h"
 
 #include <cxxabi.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,7 +43,7 @@ bool has_no_more_descriptors(const IoError& error) {
 class Server::Serving {
  public:
   Serving(Socket&& socket, const ServerOptions& options)
-      : socket_(std::move(socket)), address_(socket_.local_address()), options_(options) {
+      : socket_(std::move(socket)), address_(socket_.local_address()), options_(options), listens_itself_(is_own(socket_)) {
     if (options_.max_connections == 0) throw mothreads::Misuse("a server with max_connections = 0 would serve nobody: allow at least one");
   }
   virtual ~Serving() = default;
@@ -120,8 +121,9 @@ class Server::Serving {
   virtual void close() = 0;
 
   bool has_room() const { return under_way_.size() < options_.max_connections; }
+  // That of a socket that another process made (passed_sockets.h) is that one's to remove.
   void remove_path() const {
-    if (is_left_behind()) return;
+    if (is_left_behind() || !listens_itself_) return;
     if (const std::string path = address_.path(); !path.empty() && path.front() != '\0') ::unlink(path.c_str());
   }
 
@@ -183,6 +185,15 @@ class Server::Serving {
   const ServerOptions options_;
 
  private:
+  // False for a Unix socket on which another process has called listen().
+  static bool is_own(const Socket& socket) {
+    ucred listener = {};
+    socklen_t size = sizeof listener;
+    if (socket.family() != AF_UNIX || socket.type() == SOCK_DGRAM) return true;
+    if (::getsockopt(socket.native(), SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0) return true;
+    return listener.pid == ::getpid();
+  }
+
   bool await_room(const Signal& please_stop) {
     while (!has_room()) {
       if (!one_ends(please_stop)) return false;
@@ -228,6 +239,7 @@ class Server::Serving {
     group.join();
   }
 
+  const bool listens_itself_;
   const mothreads::internal::Born born_;
   std::list<FiberBlock*> under_way_;  // null for one that has not begun
   Pulse ended_;

@@ -138,7 +138,8 @@ template <typename Handler>
 Server serve_unix(std::string_view path, Handler&& handler, const ServerOptions& options = {}) {
   return serve_tcp(Address::unix_path(path), std::forward<Handler>(handler), options);
 }
-// On a socket that listens already.
+// On a socket that listens already. The path of a Unix socket is removed at the end if this process has called listen(), and stays when the socket
+// was passed on by another (passed_sockets.h).
 template <typename Handler>
 Server serve(Socket listener, Handler&& handler, const ServerOptions& options = {}) {
   return internal::serve(std::move(listener), internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);

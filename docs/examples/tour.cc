@@ -1,7 +1,9 @@
 // The snippets of docs/tour.md, in one program: each runs, and what it shows is checked.
 
 #include <poll.h>
+#include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -10,8 +12,11 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -29,7 +34,9 @@
 #include "cooperative/http/routes.h"
 #include "cooperative/http/serve_http.h"
 #include "cooperative/in_parallel.h"
+#include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/passed_sockets.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
@@ -38,6 +45,7 @@
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/watchdog.h"
 #include "mothreads/clock.h"
 #include "mothreads/drain_hold.h"
 #include "mothreads/lock.h"
@@ -45,6 +53,8 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/queue.h"
 #include "mothreads/register_thread.h"
+#include "mothreads/retry.h"
+#include "mothreads/service_manager.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
@@ -352,6 +362,58 @@ void http_service() {
   check(added.status == 201 && job.status == 200 && job.body == "{\"id\": 1}", "a job is added, and asked for");
 }
 
+// A server that is busy for the first two who ask.
+std::string ask(int& asked) {
+  if (++asked <= 2) throw std::runtime_error("busy");
+  return "ready at last";
+}
+
+void retries(const Signal& please_stop) {
+  int asked = 0;
+  // [retry]
+  std::string answer = retry({.name = "ask", .attempts = 5, .first_pause = absl::Milliseconds(1)},
+                             [&] { return ask(asked); }, please_stop | absl::Seconds(5));
+  // [/retry]
+  check(answer == "ready at last" && asked == 3, "it was asked until it had an answer");
+}
+
+// The service manager's side: its socket, and the variable that it sets.
+co::Socket manager_of_this_test() {
+  co::Socket socket = co::Socket::unix_datagram();
+  const std::string name = "mothreads_tour_" + std::to_string(getpid());
+  socket.bind(co::Address::abstract(name));
+  setenv("NOTIFY_SOCKET", ("@" + name).c_str(), 1);
+  setenv("WATCHDOG_USEC", "20000000", 1);
+  return socket;
+}
+
+int service() {
+  co::Socket told = manager_of_this_test();
+  int code = 0;
+  {
+    // [service]
+    ServiceManager manager;                             // first: takes NOTIFY_SOCKET and WATCHDOG_USEC out of the environment
+    auto passed = co::take_passed_sockets();            // and LISTEN_FDS: sockets of a .socket unit
+    code = MainThread::run([&](Signal please_stop) {
+      const co::Watchdog watchdog(manager);             // WATCHDOG=1 as long as this thread's fibers have their turns
+      const auto serve = [](co::Socket& client) { client.write_all("hello\n"); };
+      auto server = passed.empty() ? co::serve_tcp({"127.0.0.1", 0}, serve) : co::serve(std::move(passed.front().socket), serve);
+      manager.status("listens at " + server.address().to_string());
+      manager.ready();                                  // READY=1; STOPPING=1 follows when the stop is announced
+      std::raise(SIGTERM);                              // as `systemctl stop` does
+      please_stop.wait();
+    }, {.drain = absl::Seconds(30)});
+    // [/service]
+  }
+  std::string messages;
+  for (std::array<char, 100> room; told.descriptor().wait_readable(absl::ZeroDuration());) {
+    const co::Datagram one = told.recv_from(std::as_writable_bytes(std::span(room)));
+    messages += std::string(room.data(), one.size) + "; ";
+  }
+  check(messages.ends_with("READY=1; STOPPING=1; ") || messages.ends_with("READY=1; WATCHDOG=1; STOPPING=1; "), "the manager was told");
+  return code;
+}
+
 // Somebody's requests, and then somebody who ends the program.
 void take_jobs(Queue<std::string>& jobs) {
   for (const char* job : {"resize", "rotate", "print"}) jobs.add(job);
@@ -401,7 +463,7 @@ void foreign_loop() {
 }  // namespace
 
 int main() {
-  const int code = MainThread::run([](Signal) {
+  const int code = MainThread::run([](const Signal& please_stop) {
     log::set_sink([](const log::Line& line) { std::printf("%s\n", line.text.c_str()); });
     signals_and_time();
     monitor();
@@ -418,7 +480,10 @@ int main() {
     foreign_loop();
     sockets();
     http_service();
+    retries(please_stop);
     log::set_sink({});
   });
-  return code == 0 ? drain() : code;
+  if (code != 0) return code;
+  if (const int drained = drain(); drained != 0) return drained;
+  return service();
 }

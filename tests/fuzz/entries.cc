@@ -30,11 +30,11 @@
 #include "cooperative/io/framed.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
-#include "tests/support/memory_stream.h"
+#include "tests/support/scripted_stream.h"
 
 namespace cooperative::fuzz {
 
-using testing::MemoryStream;
+using testing::ScriptedStream;
 
 namespace {
 
@@ -90,7 +90,7 @@ struct Seen {
 };
 
 Seen serve(std::string_view input, std::size_t piece, unsigned how) {
-  MemoryStream stream{std::string(input), piece};
+  ScriptedStream stream{std::string(input), piece};
   Seen seen;
   const http::ConnectionOptions options{.max_head = 512, .max_target = 128, .max_body = 256, .linger_limit = absl::ZeroDuration()};
   http::serve_http_connection(
@@ -144,7 +144,7 @@ void http_response(std::string_view input) {
   be_quiet();
   const unsigned choice = take_choice(input);
   const auto ask = [&](std::size_t piece) {
-    MemoryStream stream{std::string(input), piece};
+    ScriptedStream stream{std::string(input), piece};
     http::Client client(stream, "host", {.max_head = 512, .max_body = 256});
     std::string seen;
     try {
@@ -166,7 +166,7 @@ void http_response(std::string_view input) {
   const std::string seen = ask(piece_of(choice));
   require_same(ask(std::string::npos), seen);
   if ((choice & 8) != 0) {
-    MemoryStream stream{std::string(input), piece_of(choice)};
+    ScriptedStream stream{std::string(input), piece_of(choice)};
     try {
       http::WebSocket socket = http::connect_websocket(stream, "host", "/");
     } catch (const http::Error&) {
@@ -179,7 +179,7 @@ void websocket(std::string_view input) {
   be_quiet();
   const unsigned choice = take_choice(input);
   const auto read = [&](std::size_t piece) {
-    MemoryStream stream{std::string(input), piece};
+    ScriptedStream stream{std::string(input), piece};
     const auto role = (choice & 4) != 0 ? http::internal::WebSocketFrames::Role::client : http::internal::WebSocketFrames::Role::server;
     http::WebSocket socket(std::make_unique<http::internal::WebSocketFrames>(stream, role, http::WebSocketOptions{.max_message = 300}, ""));
     std::string seen;
@@ -243,7 +243,7 @@ void ranges(std::string_view input) {
 void stream(std::string_view input) {
   const unsigned choice = take_choice(input);
   const auto read = [&](std::size_t piece) {
-    MemoryStream stream{std::string(input), piece};
+    ScriptedStream stream{std::string(input), piece};
     stream.set_max_line(20);
     std::string seen;
     const auto next = [&]() -> Text {

@@ -18,8 +18,8 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/memory_stream.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative::http {
@@ -29,7 +29,7 @@ using mothreads::Misuse;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
-using testing::MemoryStream;
+using testing::ScriptedStream;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -40,7 +40,7 @@ class HttpClientTest : public mothreads::testing::NothingLeft {};
 const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 TEST_F(HttpClientTest, ARequestAndItsResponse) {
-  MemoryStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1, MemoryStream::Then::silence);
+  ScriptedStream stream("HTTP/1.1 404 Nothing Here\r\nX: 1\r\nx: 2\r\nContent-Length: 4\r\n\r\nbody", 1, ScriptedStream::Then::silence);
   Client client(stream, "example.org:81");
   const Reply reply = client.request({.method = "POST", .target = "/a?b", .headers = {{"X", "y"}, {"Content-Length", "99"}}, .body = "ask"});
   EXPECT_EQ(stream.output(), "POST /a?b HTTP/1.1\r\nHost: example.org:81\r\nX: y\r\nContent-Length: 3\r\n\r\nask");
@@ -76,7 +76,7 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
   };
   for (const auto& [response, body, is_reusable] : table) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
-      MemoryStream stream(response, piece, response.ends_with("to the end") ? MemoryStream::Then::end : MemoryStream::Then::silence);
+      ScriptedStream stream(response, piece, response.ends_with("to the end") ? ScriptedStream::Then::end : ScriptedStream::Then::silence);
       Client client(stream, "a");
       EXPECT_EQ(client.request({}).body, body) << response;
       EXPECT_EQ(client.is_reusable(), is_reusable) << response;
@@ -89,11 +89,11 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
 }
 
 TEST_F(HttpClientTest, TheResponseToHeadHasNoBody) {
-  MemoryStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", std::string::npos, MemoryStream::Then::silence);
+  ScriptedStream stream("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", std::string::npos, ScriptedStream::Then::silence);
   Client client(stream, "a");
   EXPECT_EQ(client.request({.method = "HEAD"}).headers.get("Content-Length"), "5");
   EXPECT_TRUE(client.is_reusable());
-  stream.when_empty = [](MemoryStream& empty) {
+  stream.when_empty = [](ScriptedStream& empty) {
     if (empty.writes() == 2) empty.send(kOk);  // the second request has gone
     if (empty.writes() == 2) empty.when_empty = nullptr;
   };
@@ -105,7 +105,7 @@ TEST_F(HttpClientTest, WhatComesBehindAResponseEndsTheConnection) {
   const std::string late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n";
   for (const std::string& spare : {kOk, late, std::string("x"), std::string("\r\n")}) {
     for (const std::size_t piece : {kOk.size(), std::string::npos}) {
-      MemoryStream stream(kOk + spare, piece, MemoryStream::Then::silence);
+      ScriptedStream stream(kOk + spare, piece, ScriptedStream::Then::silence);
       Client client(stream, "a");
       EXPECT_EQ(client.request({}).body, "ok");
       EXPECT_FALSE(client.is_reusable()) << spare;
@@ -145,7 +145,7 @@ TEST_F(HttpClientTest, WhatIsNoResponse) {
            std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
            std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n")}) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
-      MemoryStream stream(bad + kOk, piece);
+      ScriptedStream stream(bad + kOk, piece);
       Client client(stream, "a");
       int status = 0;
       try {
@@ -163,7 +163,7 @@ TEST_F(HttpClientTest, InterimResponsesHaveAnEnd) {
   const auto after = [](int count) {
     std::string responses;
     for (int i = 0; i < count; ++i) responses += "HTTP/1.1 100 Continue\r\n\r\n";
-    MemoryStream stream(responses + kOk);
+    ScriptedStream stream(responses + kOk);
     return Client(stream, "a").request({}).body;
   };
   EXPECT_EQ(after(15), "ok");
@@ -174,7 +174,7 @@ TEST_F(HttpClientTest, AHeadHasALimit) {
   const std::string frame = "HTTP/1.1 200 OK\r\nX: \r\nContent-Length: 0\r\n\r\n";
   for (const std::size_t over : {0u, 1u}) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
-      MemoryStream stream("HTTP/1.1 200 OK\r\nX: " + std::string(200 - frame.size() + over, 'x') + "\r\nContent-Length: 0\r\n\r\n", piece);
+      ScriptedStream stream("HTTP/1.1 200 OK\r\nX: " + std::string(200 - frame.size() + over, 'x') + "\r\nContent-Length: 0\r\n\r\n", piece);
       Client client(stream, "a", {.max_head = 200});
       if (over == 0) {
         EXPECT_EQ(client.request({}).status, 200);
@@ -193,7 +193,7 @@ TEST_F(HttpClientTest, AnEndBeforeTheResponse) {
       {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", "ended 1 bytes before the end"},
   };
   for (const auto& [response, reason] : table) {
-    MemoryStream stream(response);
+    ScriptedStream stream(response);
     Client client(stream, "a");
     EXPECT_THAT(what_of<CutShort>([&] { client.request({}); }), HasSubstr(reason));
     EXPECT_FALSE(client.is_reusable());
@@ -201,7 +201,7 @@ TEST_F(HttpClientTest, AnEndBeforeTheResponse) {
 }
 
 TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
-  MemoryStream stream(kOk);
+  ScriptedStream stream(kOk);
   Client client(stream, "a");
   for (const Call& call : {Call{.method = "GE T"}, Call{.method = ""}, Call{.target = "/a b"}, Call{.target = ""},
                                Call{.target = "/\r\nX: y"}, Call{.target = "/\xC3\xA4"}}) {
@@ -213,13 +213,13 @@ TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
 }
 
 TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
-  MemoryStream stream(kOk, std::string::npos, MemoryStream::Then::silence);
+  ScriptedStream stream(kOk, std::string::npos, ScriptedStream::Then::silence);
   Client client(stream, "a");
   EXPECT_EQ(client.begin({}).body, "");
   EXPECT_FALSE(client.is_reusable());
   EXPECT_THROW(client.request({}), Misuse);
   EXPECT_EQ(client.body().read_all(2), "ok");
-  stream.when_empty = [](MemoryStream& empty) {
+  stream.when_empty = [](ScriptedStream& empty) {
     if (empty.writes() == 2) empty.send(kOk);
     if (empty.writes() == 2) empty.when_empty = nullptr;
   };
@@ -227,12 +227,12 @@ TEST_F(HttpClientTest, ABodyPieceByPieceHasToBeReadBeforeTheNextRequest) {
 }
 
 TEST_F(HttpClientTest, ARefusalThatComesBeforeAllIsSentIsRead) {
-  MemoryStream stream("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n");
+  ScriptedStream stream("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n");
   stream.room = 30;
   Client client(stream, "a");
   EXPECT_EQ(client.request({.method = "POST", .body = std::string(100, 'x')}).status, 413);
   EXPECT_FALSE(client.is_reusable());
-  MemoryStream gone("");
+  ScriptedStream gone("");
   gone.room = 30;
   EXPECT_THROW(Client(gone, "a").request({.method = "POST", .body = std::string(100, 'x')}), IoError);
 }

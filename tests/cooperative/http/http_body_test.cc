@@ -7,13 +7,13 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/http/client.h"
-#include "tests/support/memory_stream.h"
+#include "tests/support/scripted_stream.h"
 
 namespace cooperative::http {
 namespace {
 
 using mothreads::Why;
-using testing::MemoryStream;
+using testing::ScriptedStream;
 
 // What came of a body, and how it ended.
 struct Read {
@@ -22,7 +22,7 @@ struct Read {
 };
 
 Read read_to_the_end(const std::string& response, std::size_t piece, std::size_t at_once, const ClientOptions& options = {}) {
-  MemoryStream stream(response, piece);
+  ScriptedStream stream(response, piece);
   Client client(stream, "a", options);
   Read read;
   try {
@@ -101,7 +101,7 @@ TEST(HttpBodyTest, WhatStandsBetweenChunksHasALimit) {
 }
 
 TEST(HttpBodyTest, ALimitOfTimeLosesNothing) {
-  MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n01", 1, MemoryStream::Then::silence);
+  ScriptedStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n01", 1, ScriptedStream::Then::silence);
   Client client(stream, "a");
   client.begin({});
   std::byte room[10];
@@ -114,7 +114,7 @@ TEST(HttpBodyTest, ALimitOfTimeLosesNothing) {
 }
 
 TEST(HttpBodyTest, WhatCannotBeTakenCannotBeAskedForAgain) {
-  MemoryStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n5\r\nGET /\r\n");
+  ScriptedStream stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n5\r\nGET /\r\n");
   Client client(stream, "a");
   client.begin({});
   EXPECT_THROW(client.body().read_all(10), Error);

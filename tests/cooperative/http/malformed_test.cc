@@ -185,7 +185,7 @@ TEST(MalformedChunkSilenceTest, IsRefusedBeforeMoreComes) {
   for (const std::string& chunk : {"3;a=\"b\r\n"s, "3;a=\"\n"s, "3;\0"s, "3\r\nabcX"s}) {
     const Served served = serve("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
                                 [](Request& request) { return Response::text(200, request.body().read_all(1000)); }, {}, std::string::npos,
-                                testing::MemoryStream::Then::silence);
+                                testing::ScriptedStream::Then::silence);
     EXPECT_THAT(served.statuses(), ElementsAre(400)) << chunk;
   }
 }

@@ -19,9 +19,9 @@
 #include "tests/cooperative/http/serving.h"
 #include "tests/support/allocations.h"
 #include "tests/support/log_lines.h"
-#include "tests/support/memory_stream.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/sanitized.h"
+#include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative::http {
@@ -31,7 +31,7 @@ using mothreads::Signal;
 using mothreads::testing::LogLines;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
-using testing::MemoryStream;
+using testing::ScriptedStream;
 using testing::say_hello;
 using testing::serve;
 using testing::Served;
@@ -144,7 +144,7 @@ TEST_F(HttpServerTest, EachAnswerIsToldWhenItHasGone) {
     EXPECT_THAT(told, ElementsAre("GET / 500 all 0"));
 
     told.clear();
-    MemoryStream narrow(kGet);
+    ScriptedStream narrow(kGet);
     narrow.room = 10;
     serve_http_connection(narrow, handler, options);
     EXPECT_THAT(told, ElementsAre("GET / 200 part 5ms"));
@@ -213,11 +213,11 @@ TEST_F(HttpServerTest, SoManyRequestsAndNoMore) {
 
 TEST_F(HttpServerTest, ASmallAnswerCostsOneReadAndOneWriteAndFewAllocations) {
   const std::string body(1024, 'x');
-  MemoryStream stream("", std::string::npos);
+  ScriptedStream stream("", std::string::npos);
   int rounds = 0;
   std::uint64_t before = 0;
   std::uint64_t after = 0;
-  stream.when_empty = [&](MemoryStream& empty) {
+  stream.when_empty = [&](ScriptedStream& empty) {
     empty.take_output();
     (rounds == 10 ? before : after) = mothreads::testing::allocations_here();
     if (++rounds <= 20) empty.send(kGet);
@@ -282,8 +282,8 @@ TEST_F(HttpServerTest, TooMuchOfALeftBodyEndsTheConnection) {
 }
 
 TEST_F(HttpServerTest, ContinueIsSaidWhenTheBodyIsWanted) {
-  MemoryStream stream(post("Expect: 100-continue\r\nContent-Length: 3\r\n", ""));
-  stream.when_empty = [](MemoryStream& empty) {
+  ScriptedStream stream(post("Expect: 100-continue\r\nContent-Length: 3\r\n", ""));
+  stream.when_empty = [](ScriptedStream& empty) {
     EXPECT_EQ(empty.output(), "HTTP/1.1 100 Continue\r\n\r\n");
     empty.send("abc");
     empty.when_empty = nullptr;
@@ -541,7 +541,7 @@ TEST_F(HttpServerTest, ARequestThatEndsEarlyIsLogged) {
 
 TEST_F(HttpServerTest, AnAnswerThatNobodyTakesIsLogged) {
   LogLines log;
-  MemoryStream stream(kGet);
+  ScriptedStream stream(kGet);
   stream.room = 20;
   serve_http_connection(stream, say_hello);
   EXPECT_THAT(log.with("memory: the client left before it had its answer: "), SizeIs(1));
@@ -627,7 +627,7 @@ TEST_F(HttpServerTest, AClientStillReadsARefusalThatCameBeforeItHadSentAll) {
 }
 
 TEST_F(HttpServerTest, AnotherProtocolTakesOver) {
-  MemoryStream stream("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nfirst\nsecond\n");
+  ScriptedStream stream("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nfirst\nsecond\n");
   serve_http_connection(stream, [](Request&) {
     return Response{.status = 101,
                         .headers = {{"Connection", "Upgrade"}, {"Upgrade", "echo"}},

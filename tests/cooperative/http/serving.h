@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cooperative/http/server.h"
-#include "tests/support/memory_stream.h"
+#include "tests/support/scripted_stream.h"
 
 namespace cooperative::testing {
 
@@ -33,8 +33,8 @@ inline http::Response say_hello(http::Request& request) { return http::Response:
 
 // Serves what `input` says, which comes in pieces of so many bytes, to the end of the connection.
 inline Served serve(std::string input, const http::Handler& handler = say_hello, const http::ConnectionOptions& options = {},
-                    std::size_t piece = std::string::npos, MemoryStream::Then then = MemoryStream::Then::end) {
-  MemoryStream stream(std::move(input), piece, then);
+                    std::size_t piece = std::string::npos, ScriptedStream::Then then = ScriptedStream::Then::end) {
+  ScriptedStream stream(std::move(input), piece, then);
   Served served;
   http::serve_http_connection(
       stream,

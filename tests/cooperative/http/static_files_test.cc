@@ -27,9 +27,9 @@
 #include "cooperative/testing/world.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/http/serving.h"
-#include "tests/support/memory_stream.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative::http {
@@ -39,7 +39,7 @@ namespace fs = std::filesystem;
 using internal::HttpRange;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
-using testing::MemoryStream;
+using testing::ScriptedStream;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -75,7 +75,7 @@ class StaticFilesTest : public mothreads::testing::NothingLeft {
     const StaticFiles files(root(), std::move(options));
     std::string request = method + " " + target + " HTTP/1.1\r\nHost: a\r\n";
     for (std::size_t i = 0; i < headers.size(); ++i) request.append(headers[i].name).append(": ").append(headers[i].value).append("\r\n");
-    MemoryStream stream(testing::serve(request + "\r\n", files).output);
+    ScriptedStream stream(testing::serve(request + "\r\n", files).output);
     return Client(stream, "a").request({.method = method});
   }
 

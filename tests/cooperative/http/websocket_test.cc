@@ -24,8 +24,8 @@
 #include "mothreads/misuse.h"
 #include "tests/cooperative/http/serving.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/memory_stream.h"
 #include "tests/support/nothing_left.h"
+#include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative::http {
@@ -37,7 +37,7 @@ using mothreads::Why;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
-using testing::MemoryStream;
+using testing::ScriptedStream;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -67,7 +67,7 @@ std::string frame(int first, const std::string& payload) {
 
 // What a server's side makes of frames: messages, then how it ended.
 std::vector<std::string> server_reads(const std::string& frames, std::size_t piece, const WebSocketOptions& options = {}, std::string* sent = nullptr) {
-  MemoryStream stream(frames, piece);
+  ScriptedStream stream(frames, piece);
   WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, ""));
   std::vector<std::string> read;
   try {
@@ -207,7 +207,7 @@ TEST_F(WebSocketTest, WhatAServersAnswerMustSay) {
   for (const char* const answer : {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
                                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
                                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"}) {
-    MemoryStream stream(answer);
+    ScriptedStream stream(answer);
     EXPECT_THROW(connect_websocket(stream, "a", "/"), Error) << answer;
   }
 }
@@ -293,7 +293,7 @@ TEST_F(WebSocketTest, OneReadsAndOneWrites) {
 
 TEST_F(WebSocketTest, ALimitLosesNothing) {
   on_virtual_time([](VirtualClock&) {
-    MemoryStream stream(frame(0x01, "hel") + frame(0x80, "lo").substr(0, 7), 1, MemoryStream::Then::silence);
+    ScriptedStream stream(frame(0x01, "hel") + frame(0x80, "lo").substr(0, 7), 1, ScriptedStream::Then::silence);
     WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, WebSocketOptions{}, ""));
     EXPECT_EQ(socket.read().why(), Why::timed_out);
     EXPECT_EQ(socket.read().why(), Why::timed_out);
@@ -332,7 +332,7 @@ TEST_F(WebSocketTest, AHandlerThatFailsSaysSo) {
 }
 
 TEST_F(WebSocketTest, WhatCannotBeSentIsMisuse) {
-  MemoryStream stream("");
+  ScriptedStream stream("");
   WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, WebSocketOptions{}, ""));
   EXPECT_THROW(socket.write_text("\xFF"), Misuse);
   EXPECT_THROW(socket.ping(std::string(126, 'x')), Misuse);

@@ -11,13 +11,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "mothreads/misuse.h"
+#include "mothreads/retry.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "mothreads/till.h"
 
 namespace cooperative::testing {
 namespace {
@@ -70,6 +74,86 @@ TEST(WorldSeedTest, TheSameSeedGivesTheSameRun) {
     EXPECT_EQ(once.order, again.order) << "seed " << seed;
     EXPECT_EQ(once.signature, again.signature) << "seed " << seed;
   }
+}
+
+// When a function that fails is called again.
+std::vector<absl::Duration> times_of_attempts(std::uint64_t seed) {
+  std::vector<absl::Duration> times;
+  World world({.seed = seed});
+  world.run([&] {
+    EXPECT_THROW(mothreads::retry({.attempts = 4}, [&] {
+      times.push_back(world.elapsed());
+      throw std::runtime_error("busy");
+    }), std::runtime_error);
+  });
+  return times;
+}
+
+TEST(WorldSeedTest, ThePausesOfRetryFollowFromTheSeed) {
+  std::set<absl::Duration> ends;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const std::vector<absl::Duration> once = times_of_attempts(seed);
+    EXPECT_EQ(once.size(), 4U);
+    EXPECT_EQ(once, times_of_attempts(seed)) << "seed " << seed;
+    EXPECT_LE(once.back(), absl::Milliseconds(100 + 200 + 400));
+    EXPECT_GE(once.back(), absl::Milliseconds(50 + 100 + 200));
+    ends.insert(once.back());
+  }
+  EXPECT_EQ(ends.size(), 20U);
+}
+
+TEST(WorldSeedTest, AFiberThatIsCancelledInAPauseOfRetryIsUnwound) {
+  int calls = 0;
+  World world;
+  world.run([&] {
+    auto careless = spawn("careless", [&] {
+      mothreads::retry({.attempts = mothreads::RetryOptions::kAnyNumber}, [&] {
+        ++calls;
+        throw std::runtime_error("busy");
+      });
+    });
+    yield();
+    EXPECT_THROW(careless.stop().join(), WasCancelled);
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(world.elapsed(), absl::ZeroDuration());
+}
+
+TEST(WorldSeedTest, AFiberThatIsCancelledInsideOfRetryIsNotCalledAgain) {
+  int calls = 0;
+  World world;
+  world.run([&] {
+    auto careless = spawn("careless", [&] {
+      mothreads::retry({}, [&] {
+        ++calls;
+        sleep(absl::Hours(1));
+      });
+    });
+    yield();
+    EXPECT_THROW(careless.stop().join(), WasCancelled);
+  });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(WorldSeedTest, APauseOfRetryOnAThreadThatNothingMayBlockIsMisuse) {
+  int calls = 0;
+  bool was_refused = false;
+  World world;
+  world.run([&] {
+    mothreads::Till(absl::Seconds(1)).then([&] {
+      try {
+        mothreads::retry({}, [&] {
+          ++calls;
+          throw std::runtime_error("busy");
+        });
+      } catch (const Misuse&) {
+        was_refused = true;
+      }
+    });
+    sleep(absl::Seconds(2));
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_TRUE(was_refused);
 }
 
 TEST(WorldSeedTest, OtherSeedsGiveOtherRuns) {

@@ -17,11 +17,11 @@
 
 namespace cooperative::testing {
 
-class MemoryStream final : public Stream {
+class ScriptedStream final : public Stream {
  public:
   enum class Then : bool { end, silence };
 
-  explicit MemoryStream(std::string input, std::size_t piece = std::string::npos, Then then = Then::end)
+  explicit ScriptedStream(std::string input, std::size_t piece = std::string::npos, Then then = Then::end)
       : input_(std::move(input)), piece_(piece), then_(then) {}
 
   const std::string& output() const { return output_; }
@@ -32,7 +32,7 @@ class MemoryStream final : public Stream {
   bool has_shut_down() const { return has_shut_down_; }
   void send(std::string_view more) { input_.append(more); }
   // Called when all that was sent has been read, and more is asked for.
-  std::function<void(MemoryStream&)> when_empty;
+  std::function<void(ScriptedStream&)> when_empty;
   // From then on writing fails.
   std::size_t room = std::string::npos;
 
