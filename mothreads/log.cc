@@ -44,6 +44,11 @@ constexpr std::size_t kBatch = 256;
 
 using Sink = std::function<void(const Line&)>;
 
+// The shutdown tree, which has an order for everything, ends the log's thread.
+constinit std::atomic<bool> ends_with_tree{false};
+
+void end_with_process();
+
 // The lines on their way, and who writes them. Producers only enqueue. One drainer at a time writes: the log's thread while
 // there is one, else whoever enqueued and finds no drainer. So no lock is held while a sink runs, and a sink may log.
 class Central {
@@ -79,6 +84,7 @@ class Central {
   }
 
   void end_thread() {
+    if (drainer_is_me()) return;  // a sink has called exit()
     std::lock_guard lock(thread_mutex_);
     direct_.store(true, std::memory_order_release);
     if (!thread_runs_.load(std::memory_order_acquire)) return;
@@ -130,6 +136,7 @@ class Central {
       std::lock_guard lock(thread_mutex_);
       if (!direct_.load(std::memory_order_acquire) && !thread_runs_.load(std::memory_order_acquire)) {
         ending_.store(false, std::memory_order_relaxed);
+        end_with_process();
         try {
           thread_ = internal::start_without_signals("log", [this] { run(); });
           thread_runs_.store(true, std::memory_order_release);
@@ -295,6 +302,17 @@ Central& make_central() {
   return *made;
 }
 
+Central& central();
+
+void end_with_process() {
+  static constinit std::atomic<bool> is_arranged{false};  // not a guard: a child of fork() could be born while another thread has it
+  if (is_arranged.exchange(true, std::memory_order_relaxed)) return;
+  // relaxed: whoever made the tree did so before it began to end the process, or is no part of that.
+  static_cast<void>(std::atexit([] {
+    if (!ends_with_tree.load(std::memory_order_relaxed)) central().end_thread();
+  }));
+}
+
 Central& central() {
   Central* const made = instance.load(std::memory_order_acquire);
   return made != nullptr ? *made : make_central();
@@ -390,5 +408,6 @@ namespace mothreads::internal {
 
 void begin_log() { log::central().begin(); }
 void end_log_thread() { log::central().end_thread(); }
+void leave_log_to_tree() noexcept { log::ends_with_tree.store(true, std::memory_order_relaxed); }
 
 }  // namespace mothreads::internal

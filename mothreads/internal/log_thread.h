@@ -1,6 +1,6 @@
 #pragma once
 
-// The life of the log's thread, for MainThread.
+// The life of the log's thread, for the shutdown tree.
 
 namespace mothreads::internal {
 
@@ -9,5 +9,8 @@ void begin_log();
 
 // Writes what is waiting and joins the thread; later lines are written by their callers.
 void end_log_thread();
+
+// The shutdown tree's end will call end_log_thread(). Without that word the end of the process does: a program that only logs has no tree.
+void leave_log_to_tree() noexcept;
 
 }  // namespace mothreads::internal

@@ -87,6 +87,7 @@ MainNode& root_node() {
   const TinyLock lock(making);
   if (MainNode* const made = root.load(std::memory_order_relaxed)) return *made;
   on_exit(end_process, nullptr);
+  leave_log_to_tree();
   return make_root();
 }
 

@@ -480,6 +480,12 @@ TEST_F(ProgramTest, ExitStopsTheChildrenAndKeepsItsCode) {
   EXPECT_THAT(plain.output(), HasSubstr("child stopped\n"));
 }
 
+TEST_F(ProgramTest, WhatAProgramThatOnlyLogsHasLoggedIsWritten) {
+  Program program("plain_program", {"only logs"});
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  EXPECT_THAT(program.output(), HasSubstr("line 1000\n"));
+}
+
 TEST_F(ProgramTest, AReturnFromMainStopsTheChildren) {
   Program program("plain_program", {"returns with a child"});
   EXPECT_EQ(program.wait(), 0) << program.output();

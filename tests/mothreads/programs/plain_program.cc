@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
@@ -42,6 +43,12 @@ void start_a_child() {
 
 int returns_with_a_child() {
   start_a_child();
+  return 0;
+}
+
+// Nobody uses the tree.
+int only_logs() {
+  for (int i = 1; i <= 1000; ++i) mothreads::log::info("line {}", i);
   return 0;
 }
 
@@ -91,6 +98,7 @@ int only_waits_for_a_till() {
 const std::map<std::string_view, std::function<int()>>& scenarios() {
   static const auto& all = *new std::map<std::string_view, std::function<int()>>{
       {"returns with a child", returns_with_a_child},
+      {"only logs", only_logs},
       {"exits with a child", exits_with_a_child},
       {"child fails", has_a_child_that_fails},
       {"shutdown signal", waits_for_shutdown_signal},
