@@ -71,18 +71,14 @@ Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket 
 
 class Site::Serving {
  public:
-  Serving(const Address& at, std::shared_ptr<const Shared> shared) {
+  // A listener for each thread, or one for the calling one.
+  Serving(std::vector<Socket> listeners, const std::shared_ptr<const Shared>& shared) : address_(listeners.front().local_address()) {
     const ServeOptions& options = shared->options;
-    // All listen at one address, and the kernel gives each its share of the connections. The first finds out which port that is.
-    std::vector<Socket> listeners;
-    listeners.push_back(listen(at, {.reuse_port = options.threads > 1}));
-    address_ = listeners.front().local_address();
     if (options.threads == 0) {
       server_.emplace(serve_on_this_thread(shared, std::move(listeners.front())));
       stopped_ = server_->stopped();
       return;
     }
-    while (listeners.size() < options.threads) listeners.push_back(listen(address_, {.reuse_port = true}));
     threads_.emplace(options.name);
     std::vector<Signal> members;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
@@ -108,7 +104,7 @@ class Site::Serving {
   const Signal& stopped() const { return stopped_; }
 
  private:
-  Address address_;
+  const Address address_;
   std::optional<Server> server_;
   std::optional<ThreadGroup> threads_;
   Signal stopped_;
@@ -127,9 +123,29 @@ Site& Site::stop() {
   return *this;
 }
 
-Site serve_http(const Address& at, Handler handler, ServeOptions options) {
+namespace {
+
+Site serve_at(std::vector<Socket> listeners, Handler handler, ServeOptions options) {
   if (!handler) throw mothreads::Misuse(fmt::format("{} has no handler", options.name));
-  return Site(std::make_unique<Site::Serving>(at, std::make_shared<const Shared>(std::move(handler), std::move(options))));
+  return Site(std::make_unique<Site::Serving>(std::move(listeners), std::make_shared<const Shared>(std::move(handler), std::move(options))));
+}
+
+}  // namespace
+
+Site serve_http(const Address& at, Handler handler, ServeOptions options) {
+  // All listen at one address, and the kernel gives each its share of the connections. The first finds out which port that is.
+  std::vector<Socket> listeners;
+  listeners.push_back(listen(at, {.reuse_port = options.threads > 1}));
+  const Address address = listeners.front().local_address();
+  while (listeners.size() < options.threads) listeners.push_back(listen(address, {.reuse_port = true}));
+  return serve_at(std::move(listeners), std::move(handler), std::move(options));
+}
+
+Site serve_http(Socket listener, Handler handler, ServeOptions options) {
+  std::vector<Socket> listeners;
+  while (listeners.size() + 1 < options.threads) listeners.push_back(listener.duplicate());
+  listeners.push_back(std::move(listener));
+  return serve_at(std::move(listeners), std::move(handler), std::move(options));
 }
 
 }  // namespace cooperative::http

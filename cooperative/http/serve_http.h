@@ -24,6 +24,7 @@
 #include "cooperative/http/server.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/server.h"
+#include "cooperative/io/socket.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
 #include "mothreads/signal.h"
@@ -74,5 +75,7 @@ class [[nodiscard]] Site {
 
 // Listens when it returns. Throws IoError, which names the address.
 Site serve_http(const Address& at, Handler handler, ServeOptions options = {});
+// On a socket that listens already, from the service manager for one (io/passed_sockets.h). Several threads share it.
+Site serve_http(Socket listener, Handler handler, ServeOptions options = {});
 
 }  // namespace cooperative::http

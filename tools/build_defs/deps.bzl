@@ -93,6 +93,14 @@ def mothreads_deps():
         targets = {"boost_headers": ""},
     )
 
+    # For //cooperative/http:json alone.
+    _unless_defined(
+        system_library,
+        "nlohmann_json",
+        debian_package = "nlohmann-json3-dev",
+        targets = {"json": ""},
+    )
+
     # For tests. As upstream, gtest brings gmock with it.
     _unless_defined(
         system_library,

@@ -5,7 +5,7 @@ packages_for() {
   case $1 in
     build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libssl-dev liburing-dev ;;
     examples) echo libcli11-dev ;;
-    test) echo chromium curl gdb libgmock-dev libunwind-dev openssl valgrind wrk ;;
+    test) echo chromium curl gdb libgmock-dev libunwind-dev nlohmann-json3-dev openssl valgrind wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
     clang) echo clang-14 libclang-rt-14-dev lld-14 llvm ;;
     bench) echo curl findutils golang-go libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev nginx-light openssl strace util-linux wrk ;;

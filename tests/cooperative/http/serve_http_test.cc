@@ -172,6 +172,17 @@ TEST_F(ServeHttpTest, SpeaksTls) {
   });
 }
 
+TEST_F(ServeHttpTest, ASocketThatListensAlready) {
+  for (const unsigned threads : {0u, 2u}) {
+    on_virtual_time([&](VirtualClock&) {
+      Site site = serve_http(listen(Address::loopback(0)), say_hello, {.threads = threads});
+      for (int i = 0; i < 10; ++i) EXPECT_EQ(get(url_of(site, "/a")).body, "hello /a");
+      site.stop().join();
+      EXPECT_TRUE(site.stopped());
+    });
+  }
+}
+
 TEST_F(ServeHttpTest, AnAddressThatIsTakenIsSaid) {
   on_virtual_time([](VirtualClock&) {
     const Site site = serve_http(Address::loopback(0), say_hello);
