@@ -5,6 +5,8 @@
 //     io_client stream PORT CONNECTIONS PID     64 bytes after 64 bytes, as fast as they go: ns per 64 bytes
 //     io_client accept PORT CONNECTIONS PID     connect, one request, close, so many at a time: ns per connection
 //     io_client idle PORT CONNECTIONS PID       connections that do nothing: bytes of the server's memory for each
+//     io_client http_idle PORT CONNECTIONS PID  the same of HTTP, kept alive after a response
+//     io_client websocket PORT CONNECTIONS PID  64 bytes in a frame to and fro on each connection: ns per message
 //
 // The ns are those of a processor that the server had: this client costs about as much as the server does, so in the time that passes
 // both would be measured.
@@ -128,6 +130,39 @@ double echo(int port, int connections, int server) {
   });
 }
 
+// Asks, and reads the answer to the end of its head, or to `last`.
+void ask(int fd, std::string_view request, std::string_view last) {
+  fcntl(fd, F_SETFL, 0);
+  if (write(fd, request.data(), request.size()) != static_cast<ssize_t>(request.size())) fail("write");
+  std::string answer;
+  while (!answer.ends_with(last)) {
+    char room[1024];
+    const ssize_t got = read(fd, room, sizeof room);
+    if (got <= 0) fail("an answer");
+    answer.append(room, static_cast<std::size_t>(got));
+  }
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+double websocket(int port, int connections, int server) {
+  constexpr std::string_view kAsk =
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  std::vector<int> fds;
+  for (int i = 0; i < connections; ++i) ask(fds.emplace_back(connected(port)), kAsk, "\r\n\r\n");
+  const int epoll = watched(fds, EPOLLIN);
+  char frame[2 + 4 + kMessage] = {static_cast<char>(0x82), static_cast<char>(0x80 | kMessage), 1, 2, 3, 4};  // binary, last, masked
+  char answer[2 + kMessage] = {};
+  for (const int fd : fds) {
+    if (write(fd, frame, sizeof frame) != sizeof frame) fail("write");
+  }
+  return measure(epoll, server, [&](const epoll_event& event) {
+    if (read(event.data.fd, answer, sizeof answer) != sizeof answer || answer[0] != frame[0] || answer[1] != kMessage) fail("a message");
+    if (write(event.data.fd, frame, sizeof frame) != sizeof frame) fail("write");
+    return 1.0;
+  });
+}
+
 double count(int port, int connections, double requests) {
   std::vector<int> fds;
   for (int i = 0; i < connections; ++i) fds.push_back(connected(port));
@@ -200,17 +235,25 @@ double resident(int server) {
   return pages * 4096;
 }
 
-double idle(int port, int connections, int server) {
-  char message[kMessage] = {};
-  const auto say = [&](int fd) {
-    fcntl(fd, F_SETFL, 0);
-    if (write(fd, message, kMessage) != kMessage || read(fd, message, kMessage) != kMessage) fail("a request");
-  };
+template <typename Say>
+double idle(int port, int connections, int server, Say say) {
   std::vector<int> fds;
   for (int i = 0; i < 100; ++i) say(fds.emplace_back(connected(port)));  // what the first ones need is no connection's
   const double before = resident(server);
   for (int i = 0; i < connections; ++i) say(fds.emplace_back(connected(port)));
   return (resident(server) - before) / connections;
+}
+
+double idle(int port, int connections, int server) {
+  return idle(port, connections, server, [](int fd) {
+    char message[kMessage] = {};
+    fcntl(fd, F_SETFL, 0);
+    if (write(fd, message, kMessage) != kMessage || read(fd, message, kMessage) != kMessage) fail("a request");
+  });
+}
+
+double http_idle(int port, int connections, int server) {
+  return idle(port, connections, server, [](int fd) { ask(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\nhello"); });
 }
 
 }  // namespace
@@ -234,5 +277,7 @@ int main(int argc, char** argv) {
   if (work == "stream") figure = stream(port, connections, last);
   if (work == "accept") figure = accept_rate(port, connections, last);
   if (work == "idle") figure = idle(port, connections, last);
+  if (work == "http_idle") figure = http_idle(port, connections, last);
+  if (work == "websocket") figure = websocket(port, connections, last);
   std::printf("%.9g\n", figure);
 }

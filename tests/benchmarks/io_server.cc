@@ -2,6 +2,7 @@
 //
 //     io_server           echoes what comes
 //     io_server requests  takes 64 bytes at a time as a request, and answers it with the same
+//     io_server http      says hello, or echoes the messages of a WebSocket
 
 #include <netinet/tcp.h>
 
@@ -10,14 +11,19 @@
 #include <span>
 #include <string_view>
 
+#include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
+#include "cooperative/http/message.h"
+#include "cooperative/http/server.h"
+#include "cooperative/http/websocket.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/socket.h"
 
 namespace {
 
 namespace co = cooperative;
+namespace http = cooperative::http;
 
 void echo(co::Socket& client) {
   std::byte buffer[1024];
@@ -30,6 +36,19 @@ void answer(co::Socket& client) {
     client.write_later({request.data(), request.size()});
     if (client.buffered().size() < request.size()) client.flush();
   }
+}
+
+http::Response respond(http::Request& request) {
+  if (!request.headers().get("Upgrade")) return http::Response::text(200, "hello");
+  return http::accept_websocket(request, [](http::WebSocket& socket) {
+    while (auto message = socket.read()) socket.write_binary(message->data);
+  });
+}
+
+void speak_http(co::Socket& client) {
+  static const http::Handler handler = respond;
+  static const http::ConnectionOptions options{.idle_limit = absl::Minutes(10)};
+  http::serve_http_connection(client, handler, options);
 }
 
 void serve(co::Socket& listener, void (*talk)(co::Socket&)) {
@@ -49,10 +68,10 @@ void serve(co::Socket& listener, void (*talk)(co::Socket&)) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool has_requests = argc > 1 && std::string_view(argv[1]) == "requests";
+  const std::string_view mode = argc > 1 ? argv[1] : "";
   co::Socket listener = co::listen(co::Address::loopback(0));
   listener.set_option(IPPROTO_TCP, TCP_CONGESTION, "reno");  // as io_client.cc
   std::printf("%d\n", listener.local_address().port());
   std::fflush(stdout);
-  serve(listener, has_requests ? answer : echo);
+  serve(listener, mode == "requests" ? answer : mode == "http" ? speak_http : echo);
 }

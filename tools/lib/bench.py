@@ -133,12 +133,14 @@ class IoRow(Row):
 
 
 class IoMemory(IoRow):
-    """Its peer is a page for each connection."""
+    """Its peer is so many bytes for each connection."""
 
-    PAGE = 4096
+    def __init__(self, name, work, limit, target, mode="echo"):
+        super().__init__(name, work, 10_000, {"floor": target}, mode=mode, unit="B")
+        self.limit = limit
 
     def measure(self, side, bin_dir):
-        return self.PAGE if side == "floor" else super().measure(side, bin_dir)
+        return self.limit if side == "floor" else super().measure(side, bin_dir)
 
 
 class IoCalls(IoRow):
@@ -165,6 +167,14 @@ class IoCalls(IoRow):
         return int(total.split()[3]) / self.REQUESTS
 
 
+def processor_seconds(pid):
+    """That a process and its children have had."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(processor_seconds(child) for child in children)
+
+
 class HttpRow(IoRow):
     """The example file_server on one processor beside nginx with one worker, both without a log of requests; wrk or curl on the other."""
 
@@ -175,9 +185,11 @@ class HttpRow(IoRow):
           access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; default_type application/octet-stream;
           client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
           uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-          server {{ listen 127.0.0.1:{port}; root {folder}/site; }}
+          server {{ listen {listen}; root {folder}/site; }}
         }}
     """
+
+    scheme = "http"
 
     def __init__(self, name, size, load, unit):
         super().__init__(name, None, None, {"nginx": 1.0}, unit=unit)
@@ -196,14 +208,23 @@ class HttpRow(IoRow):
             for _ in range(0, self.size, 1024):
                 file.write(bytes(1024))
 
+    def listen(self):
+        """What nginx is told of where."""
+        return f"127.0.0.1:{self.port}"
+
+    def options(self):
+        """Ours are told more."""
+        return []
+
     def server(self, side, bin_dir):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         if side == "ours":
             site = f"{self.folder.name}/site"
-            return [bin_dir / "docs/examples/file_server", "--quiet", "--threads", "1", "--port", str(self.port), site], os.environ
+            program = bin_dir / "docs/examples/file_server"
+            return [program, "--quiet", "--threads", "1", *self.options(), "--port", str(self.port), site], os.environ
         configuration = pathlib.Path(self.folder.name) / "nginx.conf"
-        configuration.write_text(self.NGINX.format(folder=self.folder.name, port=self.port))
+        configuration.write_text(self.NGINX.format(folder=self.folder.name, listen=self.listen()))
         return ["nginx", "-e", "stderr", "-c", configuration], os.environ
 
     def client(self, bin_dir, server):
@@ -216,11 +237,47 @@ class HttpRow(IoRow):
                 if time.monotonic() > deadline:
                     raise SystemExit(f"bench: {self.name}: the server does not listen") from None
                 time.sleep(0.01)
-        return self.load_of(f"http://127.0.0.1:{self.port}/file.bin")[0]
+        return self.load_of(f"{self.scheme}://127.0.0.1:{self.port}/file.bin")[0]
 
     def load(self, client, server):
         done = subprocess.run(client, check=True, stdout=subprocess.PIPE, text=True)
         return self.load_of("")[1](done.stdout)
+
+
+class HttpsRow(HttpRow):
+    """The same over TLS: the ns of a processor that the server had for a request."""
+
+    scheme = "https"
+
+    def __init__(self, name, size, target):
+        super().__init__(name, size, wrk, "ns")
+        self.targets = {"nginx": target}
+
+    def prepare(self, bin_dir):
+        super().prepare(bin_dir)
+        self.key = f"{self.folder.name}/key.pem"
+        self.certificate = f"{self.folder.name}/certificate.pem"
+        subprocess.run(
+            [
+                *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"],
+                *["-subj", "/CN=localhost", "-keyout", self.key, "-out", self.certificate],
+            ],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def listen(self):
+        return f"127.0.0.1:{self.port} ssl; ssl_certificate {self.certificate}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.2 TLSv1.3"
+
+    def options(self):
+        return ["--cert", self.certificate, "--key", self.key]
+
+    def load(self, client, server):
+        before = processor_seconds(server.pid)
+        done = subprocess.run(client, check=True, stdout=subprocess.PIPE, text=True)
+        used = processor_seconds(server.pid) - before
+        self.load_of("")[1](done.stdout)  # that all was answered well
+        return used * 1e9 / int(re.search(r"(\d+) requests in", done.stdout)[1])
 
 
 def wrk(url):
@@ -354,10 +411,13 @@ ROWS = [
     IoRow("io.echo", "echo", 100, {"go": 1 / 1.15, "floor": 1 / 0.95}),
     IoCalls("io.echo_calls", "count", 100, {"floor": 1.05}, unit="calls"),
     IoRow("io.echo_pipelined", "stream", 4, {"go": 1 / 1.5}, mode="requests"),
-    IoMemory("io.conn_memory", "idle", 10_000, {"floor": 2.0}, unit="B"),
+    IoMemory("io.conn_memory", "idle", 4096, 2.0),
     IoRow("io.accept", "accept", 8, {"go": 1.0}),
     HttpRow("io.http_small", 1024, wrk, "ns"),
     HttpRow("io.file_1g", 1 << 30, curl, "s"),
+    IoMemory("http.idle_memory", "http_idle", 2048, 1.0, mode="http"),
+    HttpsRow("http.tls", 1024, 1.0),
+    IoRow("ws.echo", "websocket", 50, {"go": 0.6}, mode="http"),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.
