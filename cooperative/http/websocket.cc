@@ -88,8 +88,8 @@ void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebS
   } catch (const WebSocketError& error) {
     mothreads::log::info("{}", error.what());  // of which the client has been told
     code = WebSocket::kFailed;                 // where it was about another WebSocket
-  } catch (const Closed&) {
-    if (!state.is_leaving()) fail();
+  } catch (const Closed& error) {
+    if (!state.is_leaving() || error.object() != stream.name()) fail();
   } catch (...) {
     fail();
   }

@@ -95,6 +95,7 @@ void WebSocketOutput::write_piece(std::string_view data, bool is_last, const Unt
 
 void WebSocketOutput::end_message() noexcept {
   cut_short();
+  under_way_ = {};
   message_.leave();
 }
 

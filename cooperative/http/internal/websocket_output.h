@@ -82,7 +82,7 @@ class WebSocketOutput {
  private:
   struct Message {
     WebSocketOpcode next = WebSocketOpcode::continuation;
-    std::uint64_t fiber = 0;
+    std::optional<std::uint64_t> fiber = std::nullopt;  // none from the end of one to the begin of the next
     bool is_whole = true;
   };
 

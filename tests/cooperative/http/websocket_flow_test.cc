@@ -334,6 +334,21 @@ TEST_F(WebSocketFlowTest, OtherMessagesWaitForTheEndOfOneInPieces) {
   });
 }
 
+TEST_F(WebSocketFlowTest, AWriterGoesOnWhileAnotherWaitsForItsTurn) {
+  on_narrow({}, [](WebSocket& socket, NarrowStream& stream, VirtualClock&) {
+    auto one = spawn("one", [&] {
+      socket.write_text("1");
+      socket.write_text("3");
+    });
+    auto other = spawn("other", [&] { socket.write_text("2"); });
+    yield_until_idle();
+    stream.give_room(100);
+    one.join();
+    other.join();
+    EXPECT_EQ(stream.output(), "\x81\x01" "1\x81\x01" "2\x81\x01" "3");
+  });
+}
+
 TEST_F(WebSocketFlowTest, TextInPiecesIsUtf8) {
   on_narrow({}, [](WebSocket& socket, NarrowStream& stream, VirtualClock&) {
     stream.give_room(1000);

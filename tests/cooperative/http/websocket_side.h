@@ -53,6 +53,7 @@ class NarrowStream final : public Stream {
     changed_.signal();
   }
   const std::string& output() const { return output_; }
+  std::string take_output() { return std::exchange(output_, {}); }
 
   void close() override { is_open_ = false; }
   bool is_open() const override { return is_open_; }
