@@ -5,28 +5,35 @@
 
 namespace cooperative::http::internal {
 
+namespace {
+
+// How many bytes of the text are ASCII, in steps of eight.
+std::size_t skip_ascii(std::string_view text) {
+  std::size_t at = 0;
+  for (std::uint64_t eight = 0; text.size() - at >= sizeof eight; at += sizeof eight) {
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    if ((eight & 0x8080808080808080u) != 0) break;
+  }
+  return at;
+}
+
+}  // namespace
+
 bool Utf8Check::add(std::string_view piece) {
   Utf8Check at = *this;
-  for (std::size_t i = 0; i < piece.size();) {
+  std::size_t i = needed_ == 0 ? skip_ascii(piece) : 0;
+  while (i < piece.size()) {
     const auto byte = static_cast<unsigned char>(piece[i]);
-    if (at.needed_ > 0) {
-      if (byte < at.low_ || byte > at.high_) return false;
-      at.needed_ = static_cast<std::uint8_t>(at.needed_ - 1);
-      at.low_ = 0x80;
-      at.high_ = 0xBF;
-      ++i;
+    ++i;
+    if (at.needed_ == 0) {
+      if (byte >= 0x80 && !at.begin(byte)) return false;
       continue;
     }
-    std::uint64_t eight = 0;
-    if (piece.size() - i >= sizeof eight) {
-      std::memcpy(&eight, piece.data() + i, sizeof eight);
-      if ((eight & 0x8080808080808080u) == 0) {
-        i += sizeof eight;
-        continue;
-      }
-    }
-    if (byte >= 0x80 && !at.begin(byte)) return false;
-    ++i;
+    if (byte < at.low_ || byte > at.high_) return false;
+    at.needed_ = static_cast<std::uint8_t>(at.needed_ - 1);
+    at.low_ = 0x80;
+    at.high_ = 0xBF;
+    if (at.needed_ == 0) i += skip_ascii(piece.substr(i));
   }
   *this = at;
   return true;

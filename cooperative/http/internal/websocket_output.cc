@@ -119,7 +119,7 @@ void WebSocketOutput::ping(std::string_view payload, const Until& until) {
 void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool is_last, const Until& until) {
   check_open();
   take(frame_, until);
-  const absl::Cleanup leave = [this] { frame_.leave(); };
+  const absl::Cleanup pass_on = [this] { frame_.leave(); };
   check_open();
   if (const Why why = send_owed(until); why != Why::ready) throw_early(stream_.name(), why, "write");
   check_open();
@@ -167,8 +167,7 @@ void WebSocketOutput::owe_close(std::string_view payload) {
   send_owed_at_once();
 }
 
-void WebSocketOutput::leave_if_draining() {
-  if (!has_to_leave()) return;
+void WebSocketOutput::leave() {
   end_.expected_by = deadline_in(close_limit_);
   owe_close(close_payload(WebSocket::kGoingAway));
 }
@@ -203,7 +202,7 @@ Why WebSocketOutput::send_owed(const Until& until) {
 // Who has the turn now sends it behind its own.
 void WebSocketOutput::send_owed_at_once() {
   if (!owes() || !frame_.try_take()) return;
-  const absl::Cleanup leave = [this] { frame_.leave(); };
+  const absl::Cleanup pass_on = [this] { frame_.leave(); };
   const NoUnwind whole;
   try {
     static_cast<void>(send_owed(absl::ZeroDuration()));
@@ -215,7 +214,7 @@ void WebSocketOutput::send_owed_at_once() {
 Why WebSocketOutput::flush(const Until& until) {
   if (!owes()) return Why::ready;
   if (const Why why = frame_.take(kWaits, until); why != Why::ready) return why;
-  const absl::Cleanup leave = [this] { frame_.leave(); };
+  const absl::Cleanup pass_on = [this] { frame_.leave(); };
   try {
     return send_owed(until);
   } catch (const IoError&) {

@@ -74,7 +74,9 @@ class WebSocketOutput {
   [[nodiscard]] Fiber<void> flush_meanwhile();
   // For both: once the server drains, says so to the other side, which has until WebSocketOptions::close_limit.
   bool has_to_leave() const { return draining_ && !end_.expected_by; }
-  void leave_if_draining();
+  void leave_if_draining() {
+    if (has_to_leave()) leave();
+  }
 
   // No message can be written any more.
   bool is_closing() const { return is_closing_ || is_broken_; }
@@ -95,6 +97,7 @@ class WebSocketOutput {
   mothreads::Why send_owed(const mothreads::Until& until);
   void send_owed_at_once();
   void break_off() noexcept;
+  void leave();
 
   Stream& stream_;
   const WebSocketRole role_;

@@ -434,6 +434,29 @@ TEST_F(WebSocketFlowTest, TheUsualLoopEndsWhenTheServerDrains) {
   EXPECT_THAT(log.with("fail"), IsEmpty());
 }
 
+TEST_F(WebSocketFlowTest, AServerThatIsStoppedWaitsForTheAnswerOfItsClients) {
+  on_virtual_time([](VirtualClock&) {
+    auto server = serve_tcp(Address::loopback(0), [](Socket& client, const Signal& please_stop) {
+      const auto echo = [](WebSocket& socket) {
+        while (auto message = socket.read()) socket.write_text(message->data);
+      };
+      serve_http_connection(client, [&](Request& request) { return accept_websocket(request, echo); }, {.draining = please_stop});
+    });
+    Socket tcp = connect(server.address());
+    WebSocket socket = connect_websocket(tcp, "a", "/");
+    socket.write_text("hello");
+    EXPECT_EQ(socket.read()->data, "hello");
+    server.stop();
+    EXPECT_EQ(socket.read().why(), Why::closed);
+    EXPECT_EQ(socket.close_code(), 1001);
+    EXPECT_FALSE(tcp.read_line()) << "the server ends the connection first";
+    tcp.close();
+    server.join();
+    EXPECT_EQ(server.statistics().cancelled, 0u);
+    EXPECT_EQ(server.statistics().failed, 0u);
+  });
+}
+
 TEST_F(WebSocketFlowTest, AClientThatDoesNotAnswerADrainHasALimit) {
   std::optional<std::uint16_t> code;
   with_draining(
