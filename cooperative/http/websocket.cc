@@ -93,6 +93,7 @@ void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebS
   } catch (...) {
     fail();
   }
+  if (code == WebSocket::kNormal && state.has_to_leave()) code = WebSocket::kGoingAway;  // the handler has looked at the same Signal
   try {
     socket.close(code, {}, options.close_limit);
   } catch (const std::runtime_error& error) {

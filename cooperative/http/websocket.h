@@ -149,8 +149,8 @@ class WebSocket {
   std::unique_ptr<internal::WebSocketFrames> frames_;
 };
 
-// The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, or
-// with 1011 when it threw. Whether the page that asks may do so (Origin) is the caller's to decide.
+// The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with
+// 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
 
 // A client's, on a connection that is there. Throws Error, of the server's status, when that refuses; as Client does.

@@ -43,7 +43,8 @@ class WebSocketFrames {
   std::string name() const;
 
   bool is_open() const { return !output_.is_closing() && !end_.has_come; }
-  // It ends because the server drains.
+  // The server drains, and the other side does not know yet; or it ends because of that.
+  bool has_to_leave() const { return output_.has_to_leave(); }
   bool is_leaving() const { return end_.expected_by.has_value(); }
   std::uint64_t pongs() const { return pongs_; }
   std::uint16_t close_code() const { return end_.code; }

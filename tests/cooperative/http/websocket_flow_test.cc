@@ -512,6 +512,21 @@ TEST_F(WebSocketFlowTest, AHandlerThatOnlyWritesEndsWhenTheServerDrains) {
   EXPECT_THAT(log.with("left"), IsEmpty());
 }
 
+TEST_F(WebSocketFlowTest, AHandlerThatEndsAtADrainGoesAway) {
+  Signal its;
+  with_draining(
+      [&](WebSocket& socket) {
+        while (socket.read(its)) {
+        }
+      },
+      [&](WebSocket& socket, const Signal& draining, VirtualClock&) {
+        draining.then([&] { its.go(); });
+        draining.go();
+        EXPECT_EQ(socket.read().why(), Why::closed);
+        EXPECT_EQ(socket.close_code(), 1001);
+      });
+}
+
 TEST_F(WebSocketFlowTest, ADrainThatHasBegunClosesAtOnce) {
   const Signal draining;
   draining.go();
