@@ -92,6 +92,8 @@ class Request {
   // shut down its side counts as gone. It is seen once the body has been read: ask then. From the first call on a fiber reads ahead on the
   // connection, until the response has been sent. Never goes for a request that is made by hand.
   mothreads::Signal ended() const;
+  // Goes when the server drains alone; reads nothing.
+  const mothreads::Signal& draining() const { return *draining_; }
 
   // What errors and logs call the connection.
   std::string peer() const;
@@ -108,6 +110,7 @@ class Request {
   Headers headers_;
   Body* body_ = nullptr;
   Stream* stream_ = nullptr;
+  const mothreads::Signal* draining_ = &mothreads::NEVER;
   internal::RequestEnd* end_ = nullptr;
   std::string head_;  // what the views show
   std::vector<std::pair<std::string, std::string>> parameters_;
@@ -165,9 +168,10 @@ struct Streamed {
   std::optional<std::uint64_t> size = std::nullopt;
 };
 
-// The connection is another protocol's once the response, a 101, has gone; it ends when the function returns.
+// The connection is another protocol's once the response, a 101, has gone; it ends when the function returns. What the client still sends is dropped
+// then for a while (ConnectionOptions::linger_limit), so that it can read what was written last.
 struct Upgrade {
-  std::function<void(Stream&)> run;
+  absl::AnyInvocable<void(Stream&)> run;
 };
 
 class EventWriter;

@@ -52,6 +52,7 @@ class HttpConnection final : RequestEnd {
     request_.body_ = &body_;
     request_.stream_ = &stream;
     request_.end_ = this;
+    request_.draining_ = &draining_;
   }
 
   void serve();
@@ -285,7 +286,7 @@ HttpConnection::Next HttpConnection::answer(Response& response) {
     } catch (...) {
       log_upgrade_failure();
     }
-    return Next::end;
+    return Next::linger;
   }
 
   ResponseWriter writer(stream_, scratch_, options_.write_limit, request_);

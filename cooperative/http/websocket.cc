@@ -13,6 +13,7 @@
 #include "cooperative/http/internal/websocket_key.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/log.h"
+#include "mothreads/misuse.h"
 
 namespace cooperative::http {
 
@@ -21,11 +22,20 @@ using mothreads::Until;
 
 WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames) : frames_(std::move(frames)) {}
 WebSocket::WebSocket(WebSocket&&) noexcept = default;
+WebSocket& WebSocket::operator=(WebSocket&&) noexcept = default;
 WebSocket::~WebSocket() = default;
 
 WebSocketReceived WebSocket::read(const Until& until) { return frames_->read(until); }
 void WebSocket::write_text(std::string_view text, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::text, text, until); }
 void WebSocket::write_binary(std::string_view data, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::binary, data, until); }
+WebSocketWriter WebSocket::begin_text(const Until& until) {
+  frames_->begin_message(WebSocketFrames::Opcode::text, until);
+  return {*frames_, /*is_text=*/true};
+}
+WebSocketWriter WebSocket::begin_binary(const Until& until) {
+  frames_->begin_message(WebSocketFrames::Opcode::binary, until);
+  return {*frames_, /*is_text=*/false};
+}
 void WebSocket::ping(std::string_view payload, const Until& until) { frames_->ping(payload, until); }
 std::uint64_t WebSocket::pongs() const { return frames_->pongs(); }
 void WebSocket::close(std::uint16_t code, std::string_view reason, const Until& until) { frames_->close(code, reason, until); }
@@ -34,24 +44,56 @@ std::uint16_t WebSocket::close_code() const { return frames_->close_code(); }
 const std::string& WebSocket::close_reason() const { return frames_->close_reason(); }
 const std::string& WebSocket::protocol() const { return frames_->protocol(); }
 
+WebSocketWriter::WebSocketWriter(WebSocketWriter&& other) noexcept
+    : frames_(std::exchange(other.frames_, nullptr)), is_text_(other.is_text_), check_(other.check_) {}
+
+WebSocketWriter::~WebSocketWriter() {
+  if (frames_ != nullptr) frames_->end_message();
+}
+
+void WebSocketWriter::write(std::string_view piece, const Until& until) { put(piece, /*is_last=*/false, until); }
+
+void WebSocketWriter::end(const Until& until) {
+  put({}, /*is_last=*/true, until);
+  std::exchange(frames_, nullptr)->end_message();
+}
+
+void WebSocketWriter::put(std::string_view piece, bool is_last, const Until& until) {
+  if (frames_ == nullptr) throw mothreads::Misuse("a piece of a WebSocket's message was written after its end: begin another");
+  internal::Utf8Check check = check_;
+  if (is_text_ && (!check.add(piece) || (is_last && !check.is_whole()))) {
+    throw mothreads::Misuse(fmt::format("{}: a text that is no UTF-8 cannot be written: use begin_binary()", frames_->name()));
+  }
+  frames_->write_piece(piece, is_last, until);
+  check_ = check;
+}
+
 namespace {
 
 // Runs it, and closes it in order.
-void serve(Stream& stream, const std::function<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
-  WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol));
+void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
+  auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
+  const WebSocketFrames& state = *frames;
+  WebSocket socket(std::move(frames));
   std::uint16_t code = WebSocket::kNormal;
   std::exception_ptr failure;
+  const auto fail = [&] {
+    code = WebSocket::kFailed;
+    failure = std::current_exception();
+  };
   try {
     run(socket);
   } catch (const FiberCancelled&) {
     throw;
   } catch (const WebSocketError& error) {
     mothreads::log::info("{}", error.what());  // of which the client has been told
-    return;
+    code = WebSocket::kFailed;                 // where it was about another WebSocket
+  } catch (const Closed& error) {
+    if (!state.is_leaving() || error.object() != stream.name()) fail();
   } catch (...) {
-    code = WebSocket::kFailed;
-    failure = std::current_exception();
+    fail();
   }
+  if (code == WebSocket::kNormal && state.has_to_leave()) code = WebSocket::kGoingAway;  // the handler has looked at the same Signal
   try {
     socket.close(code, {}, options.close_limit);
   } catch (const std::runtime_error& error) {
@@ -62,7 +104,7 @@ void serve(Stream& stream, const std::function<void(WebSocket&)>& run, const Web
 
 }  // namespace
 
-Response accept_websocket(const Request& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options) {
+Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
   const Headers& headers = request.headers();
   if (request.method() != "GET") {
     Response refused = Response::error(405);
@@ -98,7 +140,11 @@ Response accept_websocket(const Request& request, std::function<void(WebSocket&)
       break;
     }
   }
-  response.body = Upgrade{[run = std::move(run), options, protocol](Stream& stream) { serve(stream, run, options, protocol); }};
+  WebSocketOptions its_options = options;
+  if (!its_options.draining) its_options.draining = request.draining();
+  response.body = Upgrade{[run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
+    serve(stream, run, its_options, protocol);
+  }};
   return response;
 }
 

@@ -10,21 +10,31 @@
 //
 //     http::WebSocket socket = http::connect_websocket(stream, "example.org", "/chat");
 //
-// One fiber may read while others write. Who reads answers pings and the other side's close, so somebody should; messages of several writers
-// do not mix. A limit that ends a read() loses nothing: the next goes on with the same message. Extensions are not offered.
+// One fiber may read while others write; messages of several writers do not mix. read() answers pings and the other side's close, so a fiber should
+// read. It never waits for a writer, nor for the other side to take an answer: an answer that does not go at once goes before the next frame of
+// whoever writes, or while read() waits for more. Of pings that come meanwhile the newest is answered. A limit that ends a read() loses nothing: the
+// next goes on with the same message. Extensions are not offered.
+//
+// A server that drains (ConnectionOptions::draining) says so with a close of 1001. read() still gives what comes before the other side's close,
+// for WebSocketOptions::close_limit at most, and then ends `closed`, so the usual loop ends by itself; writing throws Closed.
+//
+// Used by fibers of one thread. All of them have ended their calls when it is destroyed; it does not close the stream, which outlives it.
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "cooperative/http/internal/utf8.h"
 #include "cooperative/http/message.h"
 #include "mothreads/result.h"
+#include "mothreads/signal.h"
 #include "mothreads/until.h"
 
 namespace cooperative::http {
@@ -47,11 +57,12 @@ struct WebSocketMessage {
 // What read() gives: a message, or why there is none. `closed` when the connection has ended: close_code() says how.
 using WebSocketReceived = mothreads::Result<WebSocketMessage>;
 
-struct WebSocketOptions {
+struct WebSocketOptions {  // a duration may be absl::InfiniteDuration()
   std::size_t max_message = 1024 * 1024;  // bytes, else the connection is closed with 1009
   std::size_t max_frame = 64 * 1024;      // a longer message is written in fragments, so that a pong can go in between
-  absl::Duration write_limit = absl::Seconds(60);  // for the answers to pings and closes, which read() sends; and for a write without one
-  absl::Duration close_limit = absl::Seconds(10);  // for the other side's close, where the handler of a server ends
+  absl::Duration write_limit = absl::Seconds(60);  // for a write without a limit of its own; of a message in pieces, for each
+  absl::Duration close_limit = absl::Seconds(4);   // for the other side's close, where the handler of a server ends, and from `draining` on
+  std::optional<mothreads::Signal> draining = std::nullopt;  // goes away (1001) when it goes; default of a server Request::draining(), of a client none
   std::vector<std::string> protocols = {};  // a server takes the first that the client offers of them; a client offers them
   Headers headers = {};                 // of the handshake, beside its own: Origin, Cookie
 };
@@ -60,6 +71,42 @@ namespace internal {
 class WebSocketFrames;
 }
 
+// A message that is written piece by piece, of any size: WebSocket::begin_text() and begin_binary() make it.
+//
+//     http::WebSocketWriter out = socket.begin_text();
+//     while (auto line = log.read_line()) out.write(*line + "\n");
+//     out.end();
+//
+// Each piece is on its way when write() returns, as a frame or several, so small ones are better gathered by the caller. Messages of other
+// writers wait until the end of this one; pings and pongs do not. A piece of text may end within a character.
+//
+// Destroyed before end(), it cuts its message short, and so does a piece that ends early: other than by Misuse, and with some of the message gone.
+// As nobody can take back what has gone, the WebSocket ends: it is closed with 1011, reading ends, and writing throws Closed. A message of which nothing
+// has gone leaves nothing behind.
+//
+// Belongs to the fiber that began it, which must end it before it begins another: mothreads::Misuse. The WebSocket outlives it, and may be moved.
+class [[nodiscard]] WebSocketWriter {
+ public:
+  WebSocketWriter(WebSocketWriter&& other) noexcept;
+  WebSocketWriter& operator=(WebSocketWriter&&) = delete;
+  ~WebSocketWriter();
+
+  // Throws as WebSocket::write_text(). Text that cannot be UTF-8 is mothreads::Misuse, and nothing of the piece has gone.
+  void write(std::string_view piece, const mothreads::Until& until = {});
+  // Likewise; mothreads::Misuse where the last character is half. Then the writer is of no more use.
+  void end(const mothreads::Until& until = {});
+
+  // For the library.
+  WebSocketWriter(internal::WebSocketFrames& frames, bool is_text) : frames_(&frames), is_text_(is_text) {}
+
+ private:
+  void put(std::string_view piece, bool is_last, const mothreads::Until& until);
+
+  internal::WebSocketFrames* frames_;  // null once it has ended
+  bool is_text_;
+  internal::Utf8Check check_;
+};
+
 class WebSocket {
  public:
   // 1005 where a close has no code; 1006 where the connection ended without one.
@@ -67,24 +114,30 @@ class WebSocket {
                                  kPolicy = 1008, kTooBig = 1009, kFailed = 1011;
 
   WebSocket(WebSocket&&) noexcept;
+  WebSocket& operator=(WebSocket&&) noexcept;
   ~WebSocket();
 
-  // The next whole message. One fiber at a time: another gets mothreads::Misuse. Throws WebSocketError, IoError.
+  // The next whole message. One fiber at a time: another gets mothreads::Misuse. Throws WebSocketError, IoError. `closed` also after a write that was cut
+  // short, with close_code() kAbnormal.
   WebSocketReceived read(const mothreads::Until& until = {});
 
-  // A whole message. Throw Closed once close() was called or the other side has closed; WriteTimedout, and then the connection is broken.
-  // Text that is no UTF-8 is mothreads::Misuse.
+  // A whole message. Throw Closed once close() was called or the other side has closed; Timedout or Stopped when its turn does not come before the limit;
+  // WriteTimedout, and then the WebSocket has ended, unless nothing was written. Text that is no UTF-8 is mothreads::Misuse.
   void write_text(std::string_view text, const mothreads::Until& until = {});
   void write_binary(std::string_view data, const mothreads::Until& until = {});
+  // A message piece by piece. Waits for its turn, and throws as the above.
+  WebSocketWriter begin_text(const mothreads::Until& until = {});
+  WebSocketWriter begin_binary(const mothreads::Until& until = {});
   // At most 125 bytes. The answer is swallowed by read(); pongs() counts them.
   void ping(std::string_view payload = {}, const mothreads::Until& until = {});
   std::uint64_t pongs() const;
 
   // Says that no more will come, and waits for the other side's close, dropping messages that come before it; where another fiber reads, that
-  // one gets them. Nothing when it is closed already. When the limit comes first throws Timedout. A reason has at most 123 bytes.
+  // one gets them. When it is closed already, waits at most until read()'s answer to that has gone. When the limit comes first throws Timedout. A reason
+  // has at most 123 bytes.
   void close(std::uint16_t code = kNormal, std::string_view reason = {}, const mothreads::Until& until = {});
 
-  bool is_open() const;  // neither side has closed
+  bool is_open() const;  // neither side has closed, and no write was cut short
   std::uint16_t close_code() const;  // the other side's
   const std::string& close_reason() const;
   const std::string& protocol() const;  // that both speak; empty for none
@@ -96,9 +149,9 @@ class WebSocket {
   std::unique_ptr<internal::WebSocketFrames> frames_;
 };
 
-// The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, or
-// with 1011 when it threw. Whether the page that asks may do so (Origin) is the caller's to decide.
-Response accept_websocket(const Request& request, std::function<void(WebSocket&)> run, const WebSocketOptions& options = {});
+// The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with
+// 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
+Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
 
 // A client's, on a connection that is there. Throws Error, of the server's status, when that refuses; as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});

@@ -14,9 +14,9 @@
 #include "cooperative/fiber.h"
 #include "cooperative/internal/home.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/turn.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/internal/openssl.h"
-#include "cooperative/io/internal/turn.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/misuse.h"
 

@@ -1,65 +1,59 @@
 #include "cooperative/http/internal/websocket_frames.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <span>
-#include <system_error>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
-#include "cooperative/http/internal/utf8.h"
+#include "cooperative/fiber.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http::internal {
 
-using mothreads::Ended;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
 
 namespace {
 
-constexpr std::size_t kMaxControl = 125;
 constexpr std::size_t kReadAtOnce = 64 * 1024;
-
-void apply_mask(std::span<char> text, const std::array<char, 4>& mask, std::size_t from) {
-  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(text[i] ^ mask[(from + i) % 4]);
-}
-
-std::array<char, 4> new_mask() {
-  std::array<char, 4> mask;
-  if (::getrandom(mask.data(), mask.size(), 0) != static_cast<ssize_t>(mask.size())) {
-    throw std::system_error(errno, std::generic_category(), "no random bytes for a WebSocket's mask");
-  }
-  return mask;
-}
-
-// What may stand in a close that is sent: RFC 6455, section 7.4, and IANA's registry.
-bool is_close_code(unsigned code) { return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999); }
 
 }  // namespace
 
 WebSocketFrames::WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol)
-    : stream_(stream), role_(role), options_(options), protocol_(std::move(protocol)) {
-  if (options_.max_frame == 0) throw Misuse("a WebSocket cannot send frames of no bytes: set max_frame to one or more");
+    : stream_(stream),
+      role_(role),
+      max_message_(options.max_message),
+      write_limit_(options.write_limit),
+      protocol_(std::move(protocol)),
+      output_(stream, role, options, end_),
+      interrupt_(options.draining.value_or(mothreads::NEVER) == mothreads::NEVER ? end_.signal : end_.signal | *options.draining) {}
+
+WebSocketFrames::~WebSocketFrames() {
+  if (is_reading_ && !born_.is_left_behind()) {
+    mothreads::internal::fatal_misuse(fmt::format("{}: a WebSocket was destroyed while a fiber reads from it: wait for that fiber first", name()));
+  }
 }
+
+std::string WebSocketFrames::name() const { return stream_.name(); }
 
 // --- reading -----------------------------------------------------------------------------------------------------------------
 
 WebSocketReceived WebSocketFrames::read(const Until& given) {
+  home_.check("a WebSocket");
   if (std::exchange(is_reading_, true)) {
-    throw Misuse(fmt::format("{}: two fibers read from one WebSocket: let one read, and give messages on by a queue", stream_.name()));
+    throw Misuse(fmt::format("{}: two fibers read from one WebSocket: let one read, and give messages on by a queue", name()));
   }
   const absl::Cleanup reading = [this] { is_reading_ = false; };
   const Until until = given.from_now();
-  while (!has_ended_) {
+  while (!end_.has_come) {
+    output_.leave_if_draining();
+    if (is_late()) end_.come(WebSocket::kAbnormal);
+    if (end_.has_come) break;
     if (frame_ || parse_header()) {
       take_payload();
       if (frame_->left == 0) {
@@ -67,32 +61,48 @@ WebSocketReceived WebSocketFrames::read(const Until& given) {
         continue;
       }
     }
-    if (const Ended ended = fill(until); !ended) return {ended.why(), stream_.name()};
+    if (const Why why = fill(until); why != Why::ready) return {why, name()};
   }
-  return {Why::closed, stream_.name()};
+  return {Why::closed, name()};
 }
 
-Ended WebSocketFrames::fill(const Until& until) {
+bool WebSocketFrames::is_late() const { return end_.expected_by && Until(*end_.expected_by).has_come(); }
+
+// `ready` also when there is something else for read() to look at.
+Why WebSocketFrames::fill(const Until& until) {
+  const Fiber<void> sender = output_.flush_meanwhile();
+  const auto wait = [&](const Until& limit) {
+    return end_.expected_by ? receive(limit | end_.signal | *end_.expected_by) : receive(limit | interrupt_);
+  };
+  const std::optional<absl::Duration> timeout = until.is_never() ? stream_.timeout() : std::nullopt;
+  const Why why = timeout ? wait(*timeout) : wait(until);
+  if (end_.has_come || is_late()) return Why::ready;
+  return output_.has_to_leave() && !until.has_come() ? Why::ready : why;
+}
+
+Why WebSocketFrames::receive(const Until& until) {
   try {
     // The rest of a long message comes to where it is to be.
-    if (frame_ && !frame_->is_control() && frame_->left > kReadAtOnce && stream_.buffered().empty()) {
+    if (frame_ && !is_control(frame_->opcode) && frame_->left > kReadAtOnce && stream_.buffered().empty()) {
       const std::size_t before = message_.size();
       message_.resize(before + kReadAtOnce);
       std::size_t came = 0;
-      const absl::Cleanup cut = [&] { message_.resize(before + came); };
-      const Received received = stream_.read_some(std::as_writable_bytes(std::span(message_).subspan(before)), until);
-      came = received.size();
-      apply_mask(std::span(message_).subspan(before, came), frame_->mask, frame_->unmasked);
-      frame_->unmasked += came;
-      frame_->left -= came;
-      if (received.why() == Why::closed) end(WebSocket::kAbnormal);
-      return received.why();
+      Why why = Why::ready;
+      {
+        const absl::Cleanup cut = [&] { message_.resize(before + came); };
+        const Received received = stream_.read_some(std::as_writable_bytes(std::span(message_).subspan(before)), until);
+        came = received.size();
+        why = received.why();
+      }
+      unmask(message_, before);
+      if (why == Why::closed) end_.come(WebSocket::kAbnormal);
+      return why;
     }
-    const Ended ended = stream_.fill(until);
-    if (ended.why() == Why::closed) end(WebSocket::kAbnormal);
-    return ended;
+    const Why why = stream_.fill(until).why();
+    if (why == Why::closed) end_.come(WebSocket::kAbnormal);
+    return why;
   } catch (const std::exception&) {
-    end(WebSocket::kAbnormal);
+    end_.come(WebSocket::kAbnormal);
     throw;
   }
 }
@@ -121,7 +131,10 @@ bool WebSocketFrames::parse_header() {
   if (is_masked) std::copy_n(text.data() + 2 + size_bytes, 4, header.mask.begin());
   check_header(header);
   stream_.consume(header_size);
-  if (header.opcode == Opcode::text || header.opcode == Opcode::binary) message_opcode_ = header.opcode;
+  if (header.opcode == Opcode::text || header.opcode == Opcode::binary) {
+    message_opcode_ = header.opcode;
+    text_check_ = {};
+  }
   frame_ = header;
   return true;
 }
@@ -142,32 +155,39 @@ void WebSocketFrames::check_header(const Header& header) {
       break;
     default: fail(WebSocket::kProtocolError, "an unknown kind of frame");
   }
-  if (header.left > options_.max_message - message_.size()) {
-    fail(WebSocket::kTooBig, fmt::format("a message of more than {} bytes", options_.max_message));
+  if (header.left > max_message_ - message_.size()) {
+    fail(WebSocket::kTooBig, fmt::format("a message of more than {} bytes", max_message_));
   }
 }
 
 void WebSocketFrames::take_payload() {
   const std::string_view text = stream_.buffered().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(stream_.buffered().size(), frame_->left)));
-  std::string& into = frame_->is_control() ? control_ : message_;
+  std::string& into = is_control(frame_->opcode) ? control_ : message_;
   const std::size_t before = into.size();
   into.append(text);
-  apply_mask(std::span(into).subspan(before), frame_->mask, frame_->unmasked);
-  frame_->unmasked += text.size();
-  frame_->left -= text.size();
   stream_.consume(text.size());
+  unmask(into, before);
+}
+
+// What has come of the frame's payload.
+void WebSocketFrames::unmask(std::string& text, std::size_t from) {
+  const std::span<char> came = std::span(text).subspan(from);
+  apply_mask(came, frame_->mask, frame_->unmasked);
+  frame_->unmasked += came.size();
+  frame_->left -= came.size();
+  if (is_control(frame_->opcode) || message_opcode_ != Opcode::text) return;
+  if (!text_check_.add({came.data(), came.size()})) fail(WebSocket::kBadData, "a text that is no UTF-8");
 }
 
 // A message, if one is complete with this frame.
 std::optional<WebSocketMessage> WebSocketFrames::end_frame() {
   const Header frame = *std::exchange(frame_, std::nullopt);
-  if (frame.is_control()) {
+  if (is_control(frame.opcode)) {
     const std::string payload = std::exchange(control_, {});
     if (frame.opcode == Opcode::close) {
-      control_ = payload;
-      take_close();
+      take_close(payload);
     } else if (frame.opcode == Opcode::ping) {
-      answer(Opcode::pong, payload);
+      output_.owe_pong(payload);
     } else {
       ++pongs_;
     }
@@ -176,140 +196,90 @@ std::optional<WebSocketMessage> WebSocketFrames::end_frame() {
   if (!frame.is_last) return std::nullopt;
   const bool is_text = *std::exchange(message_opcode_, std::nullopt) == Opcode::text;
   WebSocketMessage message{std::exchange(message_, {}), is_text};
-  if (is_text && !is_utf8(message.data)) fail(WebSocket::kBadData, "a text that is no UTF-8");
+  if (is_text && !text_check_.is_whole()) fail(WebSocket::kBadData, "a text that is no UTF-8");
   return message;
 }
 
-void WebSocketFrames::take_close() {
-  const std::string payload = std::exchange(control_, {});
+void WebSocketFrames::take_close(std::string_view payload) {
   std::uint16_t code = WebSocket::kNoCode;
   if (!payload.empty()) {
     if (payload.size() < 2) fail(WebSocket::kProtocolError, "half a code of a close");
     code = static_cast<std::uint16_t>(static_cast<unsigned char>(payload[0]) << 8 | static_cast<unsigned char>(payload[1]));
     if (!is_close_code(code)) fail(WebSocket::kProtocolError, "a code of a close that must not be sent");
-    if (!is_utf8(std::string_view(payload).substr(2))) fail(WebSocket::kBadData, "a reason that is no UTF-8");
-    close_reason_ = payload.substr(2);
+    if (!is_utf8(payload.substr(2))) fail(WebSocket::kBadData, "a reason that is no UTF-8");
+    end_.reason = payload.substr(2);
   }
-  answer(Opcode::close, std::string_view(payload).substr(0, 2));
-  end(code);
-}
-
-// What read() has to send. That the connection does not take it any more is found by what is read next.
-void WebSocketFrames::answer(Opcode opcode, std::string_view payload) {
-  if (close_sent_ || is_broken_) return;
-  try {
-    send_frame(opcode, payload, true, options_.write_limit);
-  } catch (const std::runtime_error& error) {
-    mothreads::log::debug("{}: {}", stream_.name(), error.what());
-  }
-}
-
-void WebSocketFrames::end(std::uint16_t code) {
-  if (std::exchange(has_ended_, true)) return;
-  close_code_ = code;
-  ended_.go();
+  output_.owe_close(payload.substr(0, 2));
+  end_.come(code);
 }
 
 void WebSocketFrames::fail(std::uint16_t code, std::string_view why) {
-  const std::array<char, 2> payload{static_cast<char>(code >> 8), static_cast<char>(code & 0xFF)};
-  answer(Opcode::close, {payload.data(), payload.size()});
-  end(code);
-  throw WebSocketError(code, fmt::format("{}: {}", stream_.name(), why));
+  output_.owe_close(close_payload(code));
+  end_.come(code);
+  throw WebSocketError(code, fmt::format("{}: {}", name(), why));
 }
 
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
-void WebSocketFrames::check_open() const {
-  if (is_broken_) throw Closed(stream_.name(), fmt::format("{}: a message was cut short: nothing can follow it", stream_.name()));
-  if (close_sent_ || has_ended_) throw Closed(stream_.name(), fmt::format("{}: the WebSocket is closed", stream_.name()));
-}
-
 void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const Until& given) {
   if (opcode == Opcode::text && !is_utf8(data)) {
-    throw Misuse(fmt::format("{}: a text that is no UTF-8 cannot be written: use write_binary()", stream_.name()));
+    throw Misuse(fmt::format("{}: a text that is no UTF-8 cannot be written: use write_binary()", name()));
   }
-  check_open();
-  const Until otherwise(options_.write_limit);
+  home_.check("a WebSocket");
+  const Until otherwise(write_limit_);
   const Until until = (given.is_never() ? otherwise : given).from_now();
-  const RLock::Guard alone = message_lock_.enter(until);
-  const auto send = [&](Opcode kind) {
-    const std::string_view piece = data.substr(0, options_.max_frame);
-    send_frame(kind, piece, piece.size() == data.size(), until);
-    data.remove_prefix(piece.size());
-  };
-  send(opcode);
-  // Cut short between two frames it is as broken as within one.
-  const absl::Cleanup unless_whole = [&] { is_broken_ = is_broken_ || !data.empty(); };
-  while (!data.empty()) send(Opcode::continuation);
+  output_.begin_message(opcode, until);
+  const absl::Cleanup end = [this] { output_.end_message(); };
+  output_.write_piece(data, /*is_last=*/true, until);
+}
+
+void WebSocketFrames::begin_message(Opcode opcode, const Until& given) {
+  home_.check("a WebSocket");
+  const Until otherwise(write_limit_);
+  output_.begin_message(opcode, given.is_never() ? otherwise : given);
+}
+
+void WebSocketFrames::write_piece(std::string_view data, bool is_last, const Until& given) {
+  home_.check("a WebSocket");
+  if (!output_.is_in_message()) {
+    throw Misuse(fmt::format("{}: a fiber that has not begun a message writes a piece of it: let the one that has write all of it", name()));
+  }
+  const Until otherwise(write_limit_);
+  output_.write_piece(data, is_last, (given.is_never() ? otherwise : given).from_now());
 }
 
 void WebSocketFrames::ping(std::string_view payload, const Until& given) {
-  if (payload.size() > kMaxControl) throw Misuse(fmt::format("{}: a ping has at most {} bytes", stream_.name(), kMaxControl));
-  const Until otherwise(options_.write_limit);
-  send_frame(Opcode::ping, payload, true, given.is_never() ? otherwise : given);
+  home_.check("a WebSocket");
+  const Until otherwise(write_limit_);
+  output_.ping(payload, (given.is_never() ? otherwise : given).from_now());
 }
 
-void WebSocketFrames::send_frame(Opcode opcode, std::string_view payload, bool is_last, const Until& given) {
-  const Until until = given.from_now();
-  const RLock::Guard alone = frame_lock_.enter(until);
-  check_open();
-  std::array<char, 14> header;
-  std::size_t size = 2;
-  const unsigned mask_bit = role_ == Role::client ? 0x80 : 0;
-  header[0] = static_cast<char>(static_cast<unsigned>(opcode) | (is_last ? 0x80u : 0u));
-  const auto put_size = [&](std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) header[size++] = static_cast<char>(payload.size() >> (8 * (bytes - 1 - i)) & 0xFF);
-  };
-  if (payload.size() < 126) {
-    header[1] = static_cast<char>(mask_bit | payload.size());
-  } else if (payload.size() < 65536) {
-    header[1] = static_cast<char>(mask_bit | 126);
-    put_size(2);
-  } else {
-    header[1] = static_cast<char>(mask_bit | 127);
-    put_size(8);
-  }
-  std::string masked;
-  if (role_ == Role::client) {
-    const Mask mask = new_mask();
-    std::copy(mask.begin(), mask.end(), header.begin() + static_cast<std::ptrdiff_t>(size));
-    size += mask.size();
-    masked = payload;
-    apply_mask(masked, mask, 0);
-    payload = masked;
-  }
-  if (opcode == Opcode::close) close_sent_ = true;
-  const std::array<std::string_view, 2> pieces{std::string_view(header.data(), size), payload};
-  absl::Cleanup cut_short = [this] { is_broken_ = true; };
-  stream_.write_all(pieces, until);
-  std::move(cut_short).Cancel();
-}
+// --- the end -----------------------------------------------------------------------------------------------------------------
 
 void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const Until& given) {
   if (!is_close_code(code) || reason.size() > kMaxControl - 2 || !is_utf8(reason)) {
     throw Misuse(fmt::format("{}: cannot be closed with {} and a reason of {} bytes: take a code of 1000, or of 3000 to 4999, and UTF-8 of at most "
                              "123 bytes",
-                             stream_.name(), code, reason.size()));
+                             name(), code, reason.size()));
   }
+  home_.check("a WebSocket");
   const Until until = given.from_now();
-  if (!close_sent_ && !has_ended_ && !is_broken_) {
-    std::string payload{static_cast<char>(code >> 8), static_cast<char>(code & 0xFF)};
-    send_frame(Opcode::close, payload.append(reason), true, until);
+  if (!end_.has_come) output_.owe_close(close_payload(code, reason));
+  Why why = await_end(until);
+  if (why == Why::ready) why = output_.flush(until);
+  if (why == Why::ready) return;
+  mothreads::throw_ended_early(why, name(), fmt::format("{}: {} before the other side had closed", name(), to_string(why)));
+}
+
+Why WebSocketFrames::await_end(const Until& until) {
+  if (is_reading_ && !end_.has_come) {
+    const Why why = output_.flush(until);
+    return why == Why::ready ? end_.signal.wait(until).why() : why;
   }
-  Why why = Why::closed;
-  if (is_reading_) {
-    if (const Ended ended = ended_.wait(until); !ended) why = ended.why();
-  } else {
-    while (!has_ended_) {
-      const WebSocketReceived received = read(until);
-      if (!received && received.why() != Why::closed) {
-        why = received.why();
-        break;
-      }
-    }
+  while (!end_.has_come) {
+    if (const WebSocketReceived received = read(until); !received && received.why() != Why::closed) return received.why();
   }
-  if (why == Why::closed) return;
-  mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before the other side had closed", stream_.name(), to_string(why)));
+  return Why::ready;
 }
 
 }  // namespace cooperative::http::internal

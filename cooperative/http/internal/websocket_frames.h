@@ -1,16 +1,20 @@
 #pragma once
 
-// The frames of a WebSocket.
+// The two directions of a WebSocket. Reading is here, writing in websocket_output.h.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "absl/time/time.h"
+#include "cooperative/http/internal/utf8.h"
+#include "cooperative/http/internal/websocket_frame.h"
+#include "cooperative/http/internal/websocket_output.h"
 #include "cooperative/http/websocket.h"
-#include "cooperative/rlock.h"
+#include "cooperative/internal/home.h"
+#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -19,68 +23,74 @@ namespace cooperative::http::internal {
 
 class WebSocketFrames {
  public:
-  enum class Role : bool { server, client };
-  enum class Opcode : std::uint8_t { continuation = 0, text = 1, binary = 2, close = 8, ping = 9, pong = 10 };
+  using Role = WebSocketRole;
+  using Opcode = WebSocketOpcode;
 
   WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol);
+  ~WebSocketFrames();
+  WebSocketFrames(const WebSocketFrames&) = delete;
+  WebSocketFrames& operator=(const WebSocketFrames&) = delete;
 
   WebSocketReceived read(const mothreads::Until& until);
-  void write_message(Opcode opcode, std::string_view data, const mothreads::Until& until);
-  void ping(std::string_view payload, const mothreads::Until& until);
   void close(std::uint16_t code, std::string_view reason, const mothreads::Until& until);
 
-  bool is_open() const { return !close_sent_ && !has_ended_; }
+  void write_message(Opcode opcode, std::string_view data, const mothreads::Until& until);
+  void ping(std::string_view payload, const mothreads::Until& until);
+  // For WebSocketWriter. What ends a piece early, when some of the message has gone, ends the message.
+  void begin_message(Opcode opcode, const mothreads::Until& until);
+  void write_piece(std::string_view data, bool is_last, const mothreads::Until& until);
+  void end_message() noexcept { output_.end_message(); }
+  std::string name() const;
+
+  bool is_open() const { return !output_.is_closing() && !end_.has_come; }
+  // The server drains, and the other side does not know yet; or it ends because of that.
+  bool has_to_leave() const { return output_.has_to_leave(); }
+  bool is_leaving() const { return end_.expected_by.has_value(); }
   std::uint64_t pongs() const { return pongs_; }
-  std::uint16_t close_code() const { return close_code_; }
-  const std::string& close_reason() const { return close_reason_; }
+  std::uint16_t close_code() const { return end_.code; }
+  const std::string& close_reason() const { return end_.reason; }
   const std::string& protocol() const { return protocol_; }
-  const WebSocketOptions& options() const { return options_; }
 
  private:
-  using Mask = std::array<char, 4>;
   struct Header {
     Opcode opcode;
     bool is_last;
-    Mask mask;
+    WebSocketMask mask;
     std::uint64_t left;
     std::size_t unmasked;  // so many bytes of it have come
-    bool is_control() const { return opcode >= Opcode::close; }
   };
 
+  bool is_late() const;
   bool parse_header();
   void check_header(const Header& header);
   void take_payload();
-  mothreads::Ended fill(const mothreads::Until& until);
+  void unmask(std::string& text, std::size_t from);
+  mothreads::Why fill(const mothreads::Until& until);
+  mothreads::Why receive(const mothreads::Until& until);
   std::optional<WebSocketMessage> end_frame();
-  void take_close();
-  void answer(Opcode opcode, std::string_view payload);
-  void end(std::uint16_t code);
+  void take_close(std::string_view payload);
   [[noreturn]] void fail(std::uint16_t code, std::string_view why);
-  void send_frame(Opcode opcode, std::string_view payload, bool is_last, const mothreads::Until& until);
-  void check_open() const;
+  mothreads::Why await_end(const mothreads::Until& until);
 
+  cooperative::internal::Home home_;
+  const mothreads::internal::Born born_;
   Stream& stream_;
   const Role role_;
-  const WebSocketOptions options_;
+  const std::size_t max_message_;
+  const absl::Duration write_limit_;
   const std::string protocol_;
 
-  // Reading.
   std::optional<Header> frame_;
   std::string message_;            // of the data frames so far
   std::optional<Opcode> message_opcode_;
+  Utf8Check text_check_;
   std::string control_;            // of the control frame under way
   bool is_reading_ = false;
-  bool has_ended_ = false;         // nothing more comes
-  std::uint16_t close_code_ = WebSocket::kAbnormal;
-  std::string close_reason_;
-  mothreads::Signal ended_{"the end of a WebSocket"};
   std::uint64_t pongs_ = 0;
 
-  // Writing.
-  RLock message_lock_;             // for a message of several frames
-  RLock frame_lock_;
-  bool close_sent_ = false;
-  bool is_broken_ = false;         // a write ended within a frame, or a message
+  WebSocketEnd end_;
+  WebSocketOutput output_;
+  const mothreads::Signal interrupt_;  // of a wait for more
 };
 
 }  // namespace cooperative::http::internal

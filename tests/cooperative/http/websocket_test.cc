@@ -14,8 +14,6 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/http/internal/utf8.h"
-#include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/internal/websocket_key.h"
 #include "cooperative/http/server.h"
 #include "cooperative/io/socket.h"
@@ -23,6 +21,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "tests/cooperative/http/serving.h"
+#include "tests/cooperative/http/websocket_side.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/scripted_stream.h"
@@ -31,13 +30,14 @@
 namespace cooperative::http {
 namespace {
 
-using internal::WebSocketFrames;
 using mothreads::Misuse;
 using mothreads::Why;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
+using testing::frame;
 using testing::ScriptedStream;
+using testing::server_side;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -47,122 +47,6 @@ class WebSocketTest : public mothreads::testing::NothingLeft {
  protected:
   WebSocketTest() { static_cast<void>(Scheduler::current()); }  // the main thread's stays
 };
-
-// A frame of a client's, with a mask.
-std::string frame(int first, const std::string& payload) {
-  const std::string mask = "\x01\xA2\x03\xF4";
-  std::string text{static_cast<char>(first)};
-  if (payload.size() < 126) {
-    text.push_back(static_cast<char>(0x80 | payload.size()));
-  } else if (payload.size() < 65536) {
-    text += "\xFE"s + static_cast<char>(payload.size() >> 8) + static_cast<char>(payload.size() & 0xFF);
-  } else {
-    text.push_back('\xFF');
-    for (int shift = 56; shift >= 0; shift -= 8) text.push_back(static_cast<char>(payload.size() >> shift & 0xFF));
-  }
-  text += mask;
-  for (std::size_t i = 0; i < payload.size(); ++i) text.push_back(static_cast<char>(payload[i] ^ mask[i % 4]));
-  return text;
-}
-
-// What a server's side makes of frames: messages, then how it ended.
-std::vector<std::string> server_reads(const std::string& frames, std::size_t piece, const WebSocketOptions& options = {}, std::string* sent = nullptr) {
-  ScriptedStream stream(frames, piece);
-  WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, ""));
-  std::vector<std::string> read;
-  try {
-    while (auto message = socket.read()) read.push_back((message->is_text ? "text " : "binary ") + message->data);
-    read.push_back("closed " + std::to_string(socket.close_code()) + " " + socket.close_reason());
-  } catch (const WebSocketError& error) {
-    read.push_back("error " + std::to_string(error.code()));
-    EXPECT_EQ(stream.output().substr(0, 2), "\x88\x02");
-    EXPECT_EQ(socket.read().why(), Why::closed) << "for good";
-  }
-  if (sent != nullptr) *sent = stream.output();
-  return read;
-}
-
-struct Frames {
-  std::string name;
-  std::string frames;
-  std::vector<std::string> read;
-};
-
-void PrintTo(const Frames& frames, std::ostream* out) { *out << frames.name; }
-
-class WebSocketFramesTest : public ::testing::TestWithParam<Frames> {};
-
-TEST_P(WebSocketFramesTest, AreReadInAnyPieces) {
-  for (const std::size_t piece : {std::size_t{1}, std::size_t{3}, std::size_t{4096}}) {
-    EXPECT_EQ(server_reads(GetParam().frames, piece, {.max_message = 100'000}), GetParam().read) << piece;
-  }
-}
-
-using List = std::vector<std::string>;
-const std::string kLong(70'000, 'l');
-
-INSTANTIATE_TEST_SUITE_P(
-    Table, WebSocketFramesTest,
-    ::testing::Values(
-        Frames{"Text", frame(0x81, "hello") + frame(0x88, "\x03\xE8" "bye"), List{"text hello", "closed 1000 bye"}},
-        Frames{"Binary", frame(0x82, "\xFF\x00"s) + frame(0x88, ""), List{"binary \xFF\x00"s, "closed 1005 "}},
-        Frames{"Empty", frame(0x81, "") + frame(0x88, ""), List{"text ", "closed 1005 "}},
-        Frames{"Sizes", frame(0x82, std::string(125, 'a')) + frame(0x82, std::string(126, 'a')) + frame(0x82, std::string(65535, 'a')) + frame(0x82, std::string(65536, 'a')),
-               List{"binary " + std::string(125, 'a'), "binary " + std::string(126, 'a'), "binary " + std::string(65535, 'a'),
-                    "binary " + std::string(65536, 'a'), "closed 1006 "}},
-        Frames{"Fragments", frame(0x01, "hel") + frame(0x89, "ping") + frame(0x00, "") + frame(0x80, "lo") + frame(0x88, ""), List{"text hello", "closed 1005 "}},
-        Frames{"CharacterInTwoFragments", frame(0x01, "\xC3") + frame(0x80, "\xA4") + frame(0x88, ""), List{"text \xC3\xA4", "closed 1005 "}},
-        Frames{"LongFragments", frame(0x02, kLong) + frame(0x80, "x") + frame(0x88, ""), List{"binary " + kLong + "x", "closed 1005 "}},
-        Frames{"Gone", frame(0x81, "a") + frame(0x81, "bc").substr(0, 7), List{"text a", "closed 1006 "}},
-        Frames{"AfterClose", frame(0x88, "\x03\xE8") + frame(0x81, "late"), List{"closed 1000 "}},
-        Frames{"OwnCode", frame(0x88, "\x0F\xA0"), List{"closed 4000 "}}),
-    [](const auto& its) { return its.param.name; });
-
-INSTANTIATE_TEST_SUITE_P(
-    Wrong, WebSocketFramesTest,
-    ::testing::Values(
-        Frames{"NoMask", "\x81\x01x", List{"error 1002"}}, Frames{"ReservedBit", frame(0xC1, "x"), List{"error 1002"}},
-        Frames{"UnknownData", frame(0x83, "x"), List{"error 1002"}}, Frames{"UnknownControl", frame(0x8B, "x"), List{"error 1002"}},
-        Frames{"FragmentedPing", frame(0x09, "x"), List{"error 1002"}}, Frames{"LongPing", frame(0x89, std::string(126, 'x')), List{"error 1002"}},
-        Frames{"LongClose", frame(0x88, "\x03\xE8" + std::string(124, 'x')), List{"error 1002"}},
-        Frames{"ContinuationOfNothing", frame(0x80, "x"), List{"error 1002"}},
-        Frames{"MessageInMessage", frame(0x01, "x") + frame(0x81, "y"), List{"error 1002"}},
-        Frames{"NotShortest", "\x81\xFE\x00\x05\x00\x00\x00\x00hello"s, List{"error 1002"}},
-        Frames{"NotShortestOfEight", "\x81\xFF\x00\x00\x00\x00\x00\x00\xFF\xFF\x00\x00\x00\x00"s, List{"error 1002"}},
-        Frames{"NegativeLength", "\x81\xFF\x80\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"s, List{"error 1002"}},
-        Frames{"HugeLength", "\x81\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x00\x00\x00\x00"s, List{"error 1009"}},
-        Frames{"NoUtf8", frame(0x81, "\xC3"), List{"error 1007"}}, Frames{"Surrogate", frame(0x81, "\xED\xA0\x80"), List{"error 1007"}},
-        Frames{"HalfACode", frame(0x88, "\x03"), List{"error 1002"}}, Frames{"NoCode", frame(0x88, "\x00\x00"s), List{"error 1002"}},
-        Frames{"CodeNeverSent", frame(0x88, "\x03\xED"), List{"error 1002"}}, Frames{"CodeOfNobody", frame(0x88, "\x07\xD0"), List{"error 1002"}},
-        Frames{"CodeTooBig", frame(0x88, "\x13\x88"), List{"error 1002"}}, Frames{"ReasonNoUtf8", frame(0x88, "\x03\xE8\xC3"), List{"error 1007"}}),
-    [](const auto& its) { return its.param.name; });
-
-TEST_F(WebSocketTest, AMessageHasALimit) {
-  const WebSocketOptions options{.max_message = 10};
-  EXPECT_THAT(server_reads(frame(0x82, std::string(10, 'x')), 3, options), ElementsAre("binary xxxxxxxxxx", "closed 1006 "));
-  EXPECT_THAT(server_reads(frame(0x82, std::string(11, 'x')), 3, options), ElementsAre("error 1009"));
-  EXPECT_THAT(server_reads(frame(0x02, std::string(9, 'x')) + frame(0x80, "y"), 3, options), ElementsAre("binary xxxxxxxxxy", "closed 1006 "));
-  EXPECT_THAT(server_reads(frame(0x02, std::string(9, 'x')) + frame(0x80, "yz"), 3, options), ElementsAre("error 1009"));
-}
-
-TEST_F(WebSocketTest, PingsAndClosesAreAnswered) {
-  std::string sent;
-  server_reads(frame(0x89, "are you there") + frame(0x8A, "unasked") + frame(0x88, "\x03\xE9" "away"), 2, {}, &sent);
-  EXPECT_EQ(sent, "\x8A\x0D" "are you there\x88\x02\x03\xE9");
-}
-
-TEST_F(WebSocketTest, Utf8) {
-  using internal::is_utf8;
-  for (const std::string& good : {""s, "ascii of more than eight"s, "\0"s, "\xC2\x80"s, "\xDF\xBF"s, "\xE0\xA0\x80"s, "\xED\x9F\xBF"s, "\xEE\x80\x80"s, "\xEF\xBF\xBF"s,
-                                 "\xF0\x90\x80\x80"s, "\xF4\x8F\xBF\xBF"s}) {
-    EXPECT_TRUE(is_utf8(good));
-    EXPECT_TRUE(is_utf8("12345678" + good + "x"));
-  }
-  for (const std::string& bad : {"\x80"s, "\xBF"s, "\xC0\x80"s, "\xC1\xBF"s, "\xC2"s, "\xE0\x9F\xBF"s, "\xED\xA0\x80"s, "\xE1\x80"s, "\xE1\x80\xC0"s, "\xF0\x8F\xBF\xBF"s, "\xF4\x90\x80\x80"s, "\xF5\x80\x80\x80"s, "\xFF"s}) {
-    EXPECT_FALSE(is_utf8(bad));
-    EXPECT_FALSE(is_utf8("12345678" + bad));
-  }
-}
 
 // --- the handshake -----------------------------------------------------------------------------------------------------------
 
@@ -294,7 +178,7 @@ TEST_F(WebSocketTest, OneReadsAndOneWrites) {
 TEST_F(WebSocketTest, ALimitLosesNothing) {
   on_virtual_time([](VirtualClock&) {
     ScriptedStream stream(frame(0x01, "hel") + frame(0x80, "lo").substr(0, 7), 1, ScriptedStream::Then::silence);
-    WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, WebSocketOptions{}, ""));
+    WebSocket socket = server_side(stream);
     EXPECT_EQ(socket.read().why(), Why::timed_out);
     EXPECT_EQ(socket.read().why(), Why::timed_out);
     stream.send(frame(0x80, "lo").substr(7));
@@ -305,7 +189,7 @@ TEST_F(WebSocketTest, ALimitLosesNothing) {
 TEST_F(WebSocketTest, ACloseThatIsNotAnsweredHasALimit) {
   on_virtual_time([](VirtualClock& clock) {
     auto [here, there] = Socket::pair();
-    WebSocket socket(std::make_unique<WebSocketFrames>(here, WebSocketFrames::Role::server, WebSocketOptions{}, ""));
+    WebSocket socket = server_side(here);
     auto closer = spawn("closer", [&] { return what_of<Timedout>([&] { socket.close(1000, {}, absl::Seconds(3)); }); });
     yield_until_idle();
     clock.advance(absl::Seconds(3));
@@ -316,7 +200,7 @@ TEST_F(WebSocketTest, ACloseThatIsNotAnsweredHasALimit) {
 TEST_F(WebSocketTest, AWriteCutShortIsTheEnd) {
   on_virtual_time([](VirtualClock&) {
     auto [here, there] = Socket::pair();
-    WebSocket socket(std::make_unique<WebSocketFrames>(here, WebSocketFrames::Role::server, WebSocketOptions{.max_frame = 100'000'000}, ""));
+    WebSocket socket = server_side(here, {.max_frame = 100'000'000});
     EXPECT_THROW(socket.write_binary(std::string(10'000'000, 'x'), absl::ZeroDuration()), WriteTimedout);
     EXPECT_THAT(what_of<Closed>([&] { socket.write_text("x"); }), HasSubstr("a message was cut short"));
   });
@@ -333,7 +217,7 @@ TEST_F(WebSocketTest, AHandlerThatFailsSaysSo) {
 
 TEST_F(WebSocketTest, WhatCannotBeSentIsMisuse) {
   ScriptedStream stream("");
-  WebSocket socket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, WebSocketOptions{}, ""));
+  WebSocket socket = server_side(stream);
   EXPECT_THROW(socket.write_text("\xFF"), Misuse);
   EXPECT_THROW(socket.ping(std::string(126, 'x')), Misuse);
   for (const int code : {0, 999, 1004, 1005, 1006, 1015, 2999, 5000}) EXPECT_THROW(socket.close(static_cast<std::uint16_t>(code)), Misuse) << code;

@@ -1,0 +1,121 @@
+#pragma once
+
+// What a WebSocket writes.
+//
+// A writer waits: for its turn, and for room. A reader never does, since it is the other side's reader that makes room, and that one may be
+// in the same place. What a reader has to say, a pong or a close, is owed: it goes at once where it can, else before the next frame of
+// whoever writes, or by a fiber for as long as the reader waits. A newer pong takes the place of one that is owed (RFC 6455, section 5.5.3).
+//
+//     message_   who has it writes a message, of any number of frames
+//     frame_     who has it writes a frame; what was owed before goes before it
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "cooperative/fiber.h"
+#include "cooperative/http/internal/websocket_frame.h"
+#include "cooperative/http/websocket.h"
+#include "cooperative/internal/turn.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/ended.h"
+#include "mothreads/instant.h"
+#include "mothreads/signal.h"
+#include "mothreads/until.h"
+
+namespace cooperative::http::internal {
+
+// How a WebSocket ends; what its two directions share.
+struct WebSocketEnd {
+  bool has_come = false;  // nothing more is read
+  std::uint16_t code = WebSocket::kAbnormal;
+  std::string reason;
+  mothreads::Signal signal{"the end of a WebSocket"};
+  std::optional<mothreads::Instant> expected_by = std::nullopt;  // of a side that drains
+
+  void come(std::uint16_t its_code) {
+    if (has_come) return;
+    has_come = true;
+    code = its_code;
+    signal.go();
+  }
+};
+
+class WebSocketOutput {
+ public:
+  // Goes with a 1001 when `options.draining` goes.
+  WebSocketOutput(Stream& stream, WebSocketRole role, const WebSocketOptions& options, WebSocketEnd& end);
+  ~WebSocketOutput();
+  WebSocketOutput(const WebSocketOutput&) = delete;
+  WebSocketOutput& operator=(const WebSocketOutput&) = delete;
+
+  // --- for those who may wait: they throw Closed, Timedout, Stopped, WriteTimedout, IoError ---
+
+  void begin_message(WebSocketOpcode opcode, const mothreads::Until& until);
+  void write_piece(std::string_view data, bool is_last, const mothreads::Until& until);
+  // Once the last piece has been written; before, the message is cut short. A message that is cut short, by this or by a piece that throws, ends the
+  // WebSocket with a 1011, unless none of it has gone.
+  void end_message() noexcept;
+  // The fiber that runs has begun the message, which has not ended.
+  bool is_in_message() const;
+  void ping(std::string_view payload, const mothreads::Until& until);
+  // Sends what is owed. Throws nothing of the above: a connection that has failed takes nothing more.
+  mothreads::Why flush(const mothreads::Until& until);
+
+  // --- for a reader ---
+
+  void owe_pong(std::string_view payload);
+  // From here on no more messages are written.
+  void owe_close(std::string_view payload);
+  // Sends what is owed while the caller waits for something else.
+  [[nodiscard]] Fiber<void> flush_meanwhile();
+  // For both: once the server drains, says so to the other side, which has until WebSocketOptions::close_limit.
+  bool has_to_leave() const { return draining_ && !end_.expected_by; }
+  void leave_if_draining() {
+    if (has_to_leave()) leave();
+  }
+
+  // No message can be written any more.
+  bool is_closing() const { return is_closing_ || is_broken_; }
+
+ private:
+  struct Message {
+    WebSocketOpcode next = WebSocketOpcode::continuation;
+    std::optional<std::uint64_t> fiber = std::nullopt;  // none from the end of one to the begin of the next
+    bool is_whole = true;
+  };
+
+  void take(cooperative::internal::Turn& turn, const mothreads::Until& until) const;
+  void send_frame(WebSocketOpcode opcode, std::string_view payload, bool is_last, const mothreads::Until& until);
+  void check_open();
+  void cut_short() noexcept;
+  bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
+  bool take_owed();
+  mothreads::Why send_owed(const mothreads::Until& until);
+  void send_owed_at_once();
+  void break_off() noexcept;
+  void leave();
+
+  Stream& stream_;
+  const WebSocketRole role_;
+  const std::size_t max_frame_;
+  const absl::Duration close_limit_;
+  const mothreads::Signal draining_;
+  WebSocketEnd& end_;
+  const mothreads::internal::Born born_;
+
+  cooperative::internal::Turn message_;
+  cooperative::internal::Turn frame_;
+  Message under_way_;
+  std::string left_;                  // of a control frame that did not go as a whole: nothing goes before it
+  std::optional<std::string> pong_;   // owed
+  std::optional<std::string> close_;  // likewise, behind the pong
+  bool is_closing_ = false;           // a close is owed, or has gone
+  bool is_cut_ = false;               // a message was cut short
+  bool is_broken_ = false;            // and within a frame, or the connection has failed: nothing can follow
+};
+
+}  // namespace cooperative::http::internal
