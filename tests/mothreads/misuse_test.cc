@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "mothreads/drain_hold.h"
+#include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
@@ -48,6 +49,7 @@ TEST(MisuseTest, ANameWithAZeroByteIsRefused) {
   expect_refusal([&] { Signal signal(bad); }, "a Signal");
   expect_refusal([&] { Thread::run(bad, [](Signal) {}).join(); }, "\"please_stop for a");
   expect_refusal([&] { ThreadGroup group(bad); }, "\"please_stop for a");
+  expect_refusal([&] { Lock lock(bad); }, "a Lock");
   expect_refusal([&] { Queue<int> queue(bad); }, "a Queue");
   expect_refusal([&] { DrainHold hold(bad); }, "a DrainHold");
   const std::string path = ::testing::TempDir() + "/misuse_test.log" + std::string("\0.old", 5);
