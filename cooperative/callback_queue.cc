@@ -12,6 +12,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/under_way.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/log.h"
@@ -299,6 +300,9 @@ void CallbackQueue::State::withdraw() {
 CallbackQueue::CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options)
     : scheduler_(scheduler), state_(std::make_shared<State>(*scheduler.core_, scheduler.mailbox_, options)) {
   if (options.max == 0) throw Misuse(fmt::format("the queue \"{}\" of callbacks has a max of 0: give it room for one at least", options.name));
+  if (options.name.find('\0') != std::string::npos) {
+    throw Misuse(fmt::format("\"{}\" cannot be the name of a CallbackQueue: it has a zero byte, which would end it in every report", mothreads::internal::printable(options.name)));
+  }
 }
 
 CallbackQueue::~CallbackQueue() { state_->close(); }

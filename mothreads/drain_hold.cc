@@ -2,7 +2,10 @@
 
 #include <memory>
 
+#include <fmt/core.h>
+
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/misuse.h"
 
@@ -13,6 +16,9 @@ using internal::Hold;
 
 DrainHold::DrainHold(std::string_view name) : hold_(nullptr) {
   if (name.empty()) throw Misuse("a DrainHold needs a name: give one that says what the drain waits for");
+  if (name.find('\0') != std::string_view::npos) {
+    throw Misuse(fmt::format("\"{}\" cannot be the name of a DrainHold: it has a zero byte, which would end it in every report", internal::printable(name)));
+  }
   auto hold = std::make_unique<Hold>(Hold{.name = std::string(name)});
   Drain::instance().add(*hold);
   hold_ = hold.release();

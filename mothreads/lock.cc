@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/spin.h"
 #include "mothreads/internal/lock_entrant.h"
 #include "mothreads/misuse.h"
@@ -26,6 +27,11 @@ struct Lock::Waiter : internal::WaitNode {
   using WaitNode::WaitNode;
   std::uint64_t looked_at = 0;
 };
+
+Lock::Lock(std::string_view name) : name_(name) {
+  if (name.find('\0') == std::string_view::npos) return;
+  throw Misuse(fmt::format("\"{}\" cannot be the name of a Lock: it has a zero byte, which would end it in every report", internal::printable(name)));
+}
 
 Lock::~Lock() {
   if (born_.is_left_behind()) return;  // whoever is inside or waits may be the parent's

@@ -68,7 +68,8 @@ class ABSL_LOCKABLE Lock {
   static constexpr std::uint32_t kMaxBarges = 1000;
   static constexpr std::uint32_t kMaxOvertakings = 64;
 
-  explicit Lock(std::string_view name = "lock") : name_(name) {}
+  // Throws Misuse for a name with a zero byte.
+  explicit Lock(std::string_view name = "lock");
   ~Lock();
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;

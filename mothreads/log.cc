@@ -328,6 +328,12 @@ std::string current_exception_type() {
   return status == 0 ? name.get() : type->name();
 }
 
+// The system would take what is before a zero byte for the whole.
+void check_path(const std::string& path) {
+  if (path.find('\0') == std::string::npos) return;
+  throw std::runtime_error(fmt::format("cannot log to file \"{}\": its path has a zero byte", internal::printable(path)));
+}
+
 std::string context_name(const internal::Context* context) {
   if (context != nullptr) return context->name;
   char name[16] = "unknown";
@@ -350,11 +356,13 @@ void write(Level at, std::string text) {
 void set_sink(Sink sink) { central().set_sink(std::move(sink)); }
 
 void to_file(const std::string& path, ToStderr to_stderr) {
+  check_path(path);
   central().to_file(path, to_stderr == ToStderr::yes);
 }
 
 Sink json_lines(const std::string& path) {
   if (path.empty()) return [](const Line& line) { write_whole(STDERR_FILENO, to_json(line)); };
+  check_path(path);
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) throw std::runtime_error(fmt::format("cannot log to file \"{}\": {}", path, std::generic_category().message(errno)));
   struct Owned {

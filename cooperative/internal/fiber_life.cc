@@ -3,10 +3,14 @@
 #include <exception>
 #include <utility>
 
+#include <fmt/core.h>
+
 #include "cooperative/errors.h"
 #include "cooperative/internal/fiber_tree.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/printable.h"
+#include "mothreads/misuse.h"
 
 // The life of a fiber: the fiber is made, gets a stack, runs, ends, and its block is used again. All of it is in one file, so that the
 // compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is elsewhere (fibers.cc).
@@ -21,7 +25,12 @@ using mothreads::internal::WaitNode;
 
 namespace {
 
-[[gnu::noinline]] void rename(FiberBlock& block, std::string_view name) { block.own_name.assign(name); }
+[[gnu::noinline]] void rename(FiberBlock& block, std::string_view name) {
+  if (name.find('\0') != std::string_view::npos) {
+    throw mothreads::Misuse(fmt::format("\"{}\" cannot be the name of a fiber: it has a zero byte, which would end it in every report", mothreads::internal::printable(name)));
+  }
+  block.own_name.assign(name);
+}
 
 }  // namespace
 

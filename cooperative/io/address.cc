@@ -11,7 +11,11 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/printable.h"
+
 namespace cooperative {
+
+using mothreads::internal::printable;
 
 namespace {
 
@@ -70,7 +74,7 @@ std::optional<Address> Address::parse(std::string_view ip, std::uint16_t port) {
 Address::Address(std::string_view ip, std::uint16_t port) : Address() {
   const std::optional<Address> parsed = parse(ip, port);
   if (!parsed) {
-    throw std::invalid_argument(fmt::format("\"{}\" is no numeric IP address: give resolve() or connect() the names of hosts", ip));
+    throw std::invalid_argument(fmt::format("\"{}\" is no numeric IP address: give resolve() or connect() the names of hosts", printable(ip)));
   }
   *this = *parsed;
 }
@@ -79,7 +83,7 @@ Address Address::unix_path(std::string_view path) {
   Address address;
   sockaddr_un& local = address.storage_.local;
   if (path.empty() || path.size() >= sizeof local.sun_path || path.find('\0') != std::string_view::npos) {
-    throw std::invalid_argument(fmt::format("\"{}\" cannot be the path of a Unix socket: it must have 1 to {} bytes, none of them zero", path,
+    throw std::invalid_argument(fmt::format("\"{}\" cannot be the path of a Unix socket: it must have 1 to {} bytes, none of them zero", printable(path),
                                             sizeof local.sun_path - 1));
   }
   local.sun_family = AF_UNIX;
@@ -92,7 +96,7 @@ Address Address::abstract(std::string_view name) {
   Address address;
   sockaddr_un& local = address.storage_.local;
   if (name.size() >= sizeof local.sun_path) {
-    throw std::invalid_argument(fmt::format("\"{}\" cannot be the abstract name of a Unix socket: it has more than {} bytes", name,
+    throw std::invalid_argument(fmt::format("\"{}\" cannot be the abstract name of a Unix socket: it has more than {} bytes", printable(name),
                                             sizeof local.sun_path - 1));
   }
   local.sun_family = AF_UNIX;

@@ -24,7 +24,9 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
+#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/file_ring.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "mothreads/misuse.h"
 
@@ -179,6 +181,7 @@ std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64
 
 File File::open(const std::string& path, const FileOptions& options, const Until& until) {
   const int flags = flags_of(path, options);
+  internal::check_c_string(path, quoted(path), "open it");
   int descriptor = open_at_once(path, flags);
   if (descriptor < 0) {
     FileCall call;
@@ -312,7 +315,7 @@ Received File::receive(std::span<std::byte> into, const Until& until) {
 
 // Not into the buffer itself: another fiber may read from that while this one waits.
 Received File::receive_ahead(Ahead& ahead, const Until& until) {
-  const std::unique_ptr<std::byte[]> room(new std::byte[kReadAhead]);
+  const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kReadAhead);
   const Received more = receive({room.get(), kReadAhead}, until);
   if (more.size() > 0) ahead.append(reinterpret_cast<const char*>(room.get()), more.size());
   return more;
@@ -345,15 +348,17 @@ void File::end_writing(const Until&) { writes_ = false; }
 std::string read_file(const std::string& path, std::size_t max, const Until& until) {
   const Until limit = until.from_now();
   File file = File::open(path, {}, limit);
+  // What it says is only where to begin: it may grow, and files of the kernel's say nothing.
+  const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
   std::string text;
+  text.reserve(static_cast<std::size_t>(expected));
+  // By way of memory that begins at a page, which a string's does not: see internal/page_memory.h.
+  const std::size_t room = static_cast<std::size_t>(std::clamp<std::uint64_t>(expected + 1, 4096, kAtOnce));
+  const internal::Memory<char> part = internal::make_memory<char>(room);
   while (true) {
-    // What it says is where to begin: it may grow, and files of the kernel's say nothing.
-    const std::uint64_t expected = std::max<std::uint64_t>(file.size(), text.size() + 4096) + 1;
-    const std::size_t before = text.size();
-    text.resize(static_cast<std::size_t>(std::min<std::uint64_t>(expected, std::uint64_t{max} + 1)));
-    const Received more = file.read_at(std::as_writable_bytes(std::span(text)).subspan(before), before, limit);
-    text.resize(before + more.size());
-    if (text.size() > max) throw TooLong(fmt::format("{}: it has more than {} bytes", file.name(), max));
+    const Received more = file.read_at(std::as_writable_bytes(std::span(part.get(), room)), text.size(), limit);
+    if (more.size() > max - text.size()) throw TooLong(fmt::format("{}: it has more than {} bytes", file.name(), max));
+    text.append(part.get(), more.size());
     if (more.why() == Why::closed) return text;
     if (!more) throw_early(file.name(), more.why(), "be read");
   }
@@ -409,6 +414,7 @@ mode_t mask_of_process() {
 }  // namespace
 
 void write_file_atomically(const WriteFileOptions& options, const std::string& path, std::string_view data, const Until& until) {
+  internal::check_c_string(path, quoted(path), "write it");
   FileCall call;
   const auto act = [&] {
     WriteFileOptions masked = options;
@@ -452,7 +458,7 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
     if (call.result < 0 && std::find(std::begin(kOtherwise), std::end(kOtherwise), call.error) == std::end(kOtherwise)) {
       throw IoError(call.error, target->name(), fmt::format("copy {} to it", source->name()));
     }
-    std::unique_ptr<std::byte[]> room(new std::byte[kReadAhead]);
+    const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kReadAhead);
     while (copied < max) {
       const std::span<std::byte> into(room.get(), static_cast<std::size_t>(std::min<std::uint64_t>(max - copied, kReadAhead)));
       const Received more = from.read_some(into, limit);

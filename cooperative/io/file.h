@@ -16,6 +16,8 @@
 // take a place of their own, and do not touch the position; any number of fibers may be at them. A limit ends a call that waits for its turn;
 // one that is with the system goes on to its end, which is awaited, and what it gave counts.
 //
+// Memory for much at a time should begin at a page: see stream.h.
+//
 // When not to use it: for pipes, terminals and sockets, which have classes of their own.
 //
 // Which thread: one at a time for read_at() and its like; the verbs of Stream those of the scheduler on which they were first used.
@@ -110,7 +112,7 @@ class File final : public Stream {
   bool writes_ = true;
 };
 
-// All that is in a file. Throws TooLong when that is more than `max`; IoError, Timedout.
+// All that is in a file. Throws TooLong when that is more than `max`; IoError, also for a path with a zero byte, as File::open() does; Timedout.
 std::string read_file(const std::string& path, std::size_t max, const mothreads::Until& until = {});
 
 struct WriteFileOptions {

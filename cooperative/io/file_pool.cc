@@ -17,6 +17,7 @@
 #include "cooperative/blocking_pool.h"
 #include "cooperative/errors.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 
 namespace cooperative {
@@ -157,7 +158,7 @@ Why bring_into_memory(int file, std::uint64_t offset, std::size_t size, const Un
     // The disk has the next part to do while this one is sent.
     ::posix_fadvise(file, static_cast<off_t>(offset), static_cast<off_t>(2 * size), POSIX_FADV_WILLNEED);
     static constexpr std::size_t kScratch = 64 * 1024;
-    thread_local const std::unique_ptr<char[]> scratch(new char[kScratch]);
+    thread_local const internal::Memory<char> scratch = internal::make_memory<char>(kScratch);
     for (std::size_t done = 0; done < size;) {
       const ssize_t got = ::pread(file, scratch.get(), std::min(kScratch, size - done), static_cast<off_t>(offset + done));
       if (got <= 0) return got;

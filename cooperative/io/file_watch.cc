@@ -15,6 +15,7 @@
 #include <fmt/ranges.h>
 
 #include "absl/cleanup/cleanup.h"
+#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/misuse.h"
 
@@ -107,6 +108,7 @@ void FileWatch::add(const std::string& path, Changed what) {
   if (!any(what & kAnyChange)) throw Misuse(fmt::format("a watch over \"{}\" needs something to watch for", path));
   descriptor_.check_open({"a FileWatch", [this] { return name(); }, "watch over more"});
   const std::string object = fmt::format("file \"{}\"", path);
+  internal::check_c_string(path, object, "watch it");
   int file = ::open(path.c_str(), O_PATH | O_CLOEXEC);
   if (file < 0) throw IoError(errno, object, "watch it");
   absl::Cleanup close_it = [&file] {

@@ -2,10 +2,14 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/printable.h"
+
 namespace cooperative {
 
+using mothreads::internal::printable;
+
 IoError::IoError(int error, std::string_view object, std::string_view verb)
-    : std::system_error(error, std::generic_category(), fmt::format("{}: cannot {}", object, verb)) {}
+    : std::system_error(error, std::generic_category(), printable(fmt::format("{}: cannot {}", object, verb))) {}
 
 namespace {
 

@@ -14,7 +14,7 @@
 namespace cooperative {
 
 // A call to the system that failed. The message names the object, what was to be done with it, and the system's reason; code() is for
-// programs: error.code() == std::errc::connection_refused.
+// programs: error.code() == std::errc::connection_refused. Control characters of the object's name are escaped in the message: "a\x00b".
 class IoError : public std::system_error {
  public:
   IoError(int error, std::string_view object, std::string_view verb);

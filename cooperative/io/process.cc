@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -19,15 +21,20 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/children.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
+#include "mothreads/signal.h"
 
 namespace cooperative {
 
@@ -37,10 +44,13 @@ using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::NoUnwind;
+using mothreads::internal::printable;
 using Side = Descriptor::Side;
 
 namespace {
 
+// What a pipe holds, unless it was made larger.
+constexpr std::size_t kDrainRoom = 64 * 1024;
 constexpr const char* kStreams[]{"standard input", "standard output", "standard error"};
 
 Descriptor made(int descriptor, const char* what) {
@@ -122,12 +132,13 @@ class Attributes {
   posix_spawnattr_t attributes_;
 };
 
-void check_text(const std::string& text, const char* what) {
-  if (text.find('\0') == std::string::npos) return;
-  throw Misuse(fmt::format("{} for a process has a zero byte in it, which ends it there: leave it out", what));
+void check_text(const std::string& program, const char* what, const std::string& text) {
+  if (!internal::has_zero(text)) return;
+  throw Misuse(fmt::format("program \"{}\" was given \"{}\" as {}, with a zero byte in it, which would end it there: leave it out",
+                           printable(program), printable(text), what));
 }
 
-std::vector<std::string> environment_of(const ProcessOptions& options) {
+std::vector<std::string> environment_of(const std::string& program, const ProcessOptions& options) {
   Environment all;
   if (options.environment) {
     all = *options.environment;
@@ -142,10 +153,10 @@ std::vector<std::string> environment_of(const ProcessOptions& options) {
   std::vector<std::string> entries;
   for (const auto& [name, value] : all) {
     if (name.empty() || name.find('=') != std::string::npos) {
-      throw Misuse(fmt::format("\"{}\" cannot be the name of a variable of a process' environment: it is empty or has a '=' in it", name));
+      throw Misuse(fmt::format("\"{}\" cannot be the name of a variable of a process' environment: it is empty or has a '=' in it", printable(name)));
     }
     entries.push_back(fmt::format("{}={}", name, value));
-    check_text(entries.back(), "a variable");
+    check_text(program, "a variable", entries.back());
   }
   return entries;
 }
@@ -192,6 +203,12 @@ struct Process::State {
   std::optional<internal::Child> child;
   std::optional<ProcessEnd> end;
   std::array<std::optional<Pipe>, 3> pipes;
+  std::shared_ptr<State*> watched;  // of a group: null in it once this has gone
+
+  ~State() {
+    if (watched != nullptr) *watched = nullptr;
+    pidfd.close();  // whoever watches it touches it no more
+  }
 
   // Of communicate(), kept when a limit interrupts it.
   std::string to_feed;
@@ -214,6 +231,22 @@ struct Process::State {
     if (failed == 0) return true;
     if (errno == ESRCH) return false;
     throw IoError(errno, name(), fmt::format("send it signal {}", number));
+  }
+
+  // The fiber looks at the leader's end as soon as that comes, and so ends the rest of the group, whatever others wait for meanwhile: what the
+  // leader has started may keep its pipes open.
+  void watch_group() {
+    watched = std::make_shared<State*>(this);
+    spawn("watches over " + name(), [watched = watched](const mothreads::Signal& please_stop) {
+      if (*watched == nullptr) return;
+      const std::string its_name = (*watched)->name();
+      try {
+        const bool has_ended{(*watched)->pidfd.wait_readable(please_stop)};
+        if (has_ended && *watched != nullptr) static_cast<void>((*watched)->reap());  // an error is for whoever waits for it
+      } catch (const std::exception& error) {
+        mothreads::log::warning("the end of {} cannot be watched for: {}", its_name, error.what());
+      }
+    }).release();
   }
 
   ssize_t reap() { return cooperative::reap(pidfd.native(), end, own_group ? pid : 0); }
@@ -246,9 +279,9 @@ struct Process::State {
   void drain(int number, std::string& text) {
     auto& pipe = pipes[static_cast<std::size_t>(number)];
     if (!pipe || !pipe->is_open()) return;
-    std::array<std::byte, 16384> room;
-    while (const Received more = pipe->read_some(room)) {
-      text.append(reinterpret_cast<const char*>(room.data()), more.size());
+    const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kDrainRoom);
+    while (const Received more = pipe->read_some({room.get(), kDrainRoom})) {
+      text.append(reinterpret_cast<const char*>(room.get()), more.size());
       if (text.size() > max_output) {
         throw TooLong(fmt::format("{}: more than {} bytes came from its {}", name(), max_output, kStreams[number]));
       }
@@ -296,13 +329,14 @@ int Process::open_stream(Redirect& redirect, int number, State& state, std::vect
 
 Process::Process(std::vector<std::string> command, ProcessOptions options) {
   if (command.empty()) throw Misuse("a process needs a command: the program and its arguments");
-  for (const std::string& argument : command) check_text(argument, "an argument");
+  for (const std::string& argument : command) check_text(command.front(), "an argument", argument);
+  check_text(command.front(), "the directory to begin in", options.directory);
   if (options.input.kind_ == Redirect::Kind::to_output || options.output.kind_ == Redirect::Kind::to_output) {
     throw Misuse("only a process' errors can go where its output goes: give the others a stream of their own");
   }
   check_reaping();
   static_cast<void>(SchedulerCore::current().poller());  // refuses a test world before anything is made
-  std::vector<std::string> environment = environment_of(options);
+  std::vector<std::string> environment = environment_of(command.front(), options);
 
   auto state = std::make_unique<State>();
   state->program = command.front();
@@ -340,6 +374,13 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
   state->pidfd = Descriptor(pidfd, Descriptor::NonBlocking{});
   state->child.emplace(pidfd, options.own_group ? state->pid : 0);
   state_ = std::move(state);
+  if (!options.own_group) return;
+  try {
+    state_->watch_group();
+  } catch (...) {
+    stop_if_any();
+    throw;
+  }
 }
 
 Process::State& Process::state(const char* what) const {

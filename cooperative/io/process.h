@@ -95,7 +95,9 @@ struct ProcessOptions {
   std::optional<Environment> environment = std::nullopt;  // all that it has; nothing for this process' own
   Environment also = {};                                  // and these
   std::string directory = {};                             // where it begins; empty for this process' own
-  bool own_group = false;                // what it starts gets its signals, too, and is killed when it ends; Ctrl-C is not for them
+  // What it starts gets its signals, too, and is killed when it ends: a fiber watches for that, until the thread is told to stop, or not at all
+  // where who starts the process has been told to stop already; wait(), end() and stop() see it at any time. Ctrl-C is not for them.
+  bool own_group = false;
   absl::Duration grace = kDefaultGrace;  // from SIGTERM to SIGKILL
   std::size_t max_output = kDefaultMaxOutput;
 };
@@ -110,7 +112,8 @@ class [[nodiscard]] Process {
  public:
   Process();  // none
   // Starts it: the program and its arguments. Blocks the thread until the program has taken the new process over. Throws IoError, which
-  // names the program, when that cannot be; mothreads::Misuse when the command is empty, or SIGCHLD is ignored in this process.
+  // names the program, when that cannot be; mothreads::Misuse when the command is empty, when an argument, a variable or the directory
+  // has a zero byte, or when SIGCHLD is ignored in this process.
   [[nodiscard]] explicit Process(std::vector<std::string> command, ProcessOptions options = {});
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;  // stops what it was

@@ -30,13 +30,17 @@ using Sent = Received;
 
 // Of a call that gives text of a length that the other side decides. When it ended early: at the end of the stream (`closed`) the text
 // is what came before that; with `timed_out` and `stopped` what has come stays where it is, for whoever reads next, and the text is empty.
+// A last line without a newline is a line, and `ready`: has_delimiter() tells it from the others.
 class [[nodiscard]] Text {
  public:
   explicit(false) Text(mothreads::Why why) : why_(why) {}
-  Text(std::string text, mothreads::Why why) : text_(std::move(text)), why_(why) {}
+  Text(std::string text, mothreads::Why why, bool has_delimiter = false)
+      : text_(std::move(text)), why_(why), has_delimiter_(has_delimiter) {}
 
   explicit operator bool() const { return why_ == mothreads::Why::ready; }
   mothreads::Why why() const { return why_; }
+  // Of read_line() and read_until(): the delimiter came behind the text.
+  bool has_delimiter() const { return has_delimiter_; }
 
   const std::string& operator*() const& { return text_; }
   std::string&& operator*() && { return std::move(text_); }
@@ -45,6 +49,7 @@ class [[nodiscard]] Text {
  private:
   std::string text_;
   mothreads::Why why_;
+  bool has_delimiter_ = false;
 };
 
 }  // namespace cooperative

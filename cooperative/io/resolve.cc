@@ -2,7 +2,10 @@
 
 #include <ares.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -11,14 +14,54 @@
 
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
+#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/poll.h"
+#include "mothreads/contexts/printable.h"
 
 namespace cooperative {
 
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::printable;
 
 namespace {
+
+// What c-ares, or a server of names, would take for more than Address::parse() does: "0177.0.0.1", "127.1", "::1%nowhere", "host:80".
+void check_name(std::string_view host) {
+  const char* wrong = nullptr;
+  if (internal::has_zero(host)) wrong = "it has a zero byte";
+  if (host.find(':') != std::string_view::npos) wrong = "it has a ':', and is no IPv6 address";
+  if (host.find_first_not_of("0123456789.") == std::string_view::npos && host.find_first_of('.') != std::string_view::npos) {
+    wrong = "it has numbers alone, and is no IPv4 address";
+  }
+  if (wrong != nullptr) throw NotResolved(fmt::format("\"{}\" is no name of a host: {}", printable(host), wrong));
+}
+
+// "localhost" and the names below it: RFC 6761, 6.3.
+bool is_localhost(std::string_view host) {
+  constexpr std::string_view kName = "localhost";
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() > kName.size() && host[host.size() - kName.size() - 1] != '.') return false;
+  const auto is_same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+  return host.size() >= kName.size() && std::equal(host.end() - kName.size(), host.end(), kName.begin(), is_same);
+}
+
+// Of this machine as a whole: a kernel without IPv6, or an interface that has it turned off, has no way to "::1".
+bool has_ipv6_loopback() {
+  const Address loopback("::1", 9);
+  const int probe = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const bool has = ::connect(probe, loopback.native(), loopback.size()) == 0;  // sends nothing
+  ::close(probe);
+  return has;
+}
+
+std::vector<Address> loopbacks(int family, std::uint16_t port) {
+  std::vector<Address> all;
+  if (family == AF_INET6 || (family == AF_UNSPEC && has_ipv6_loopback())) all.emplace_back("::1", port);
+  if (family != AF_INET6) all.push_back(Address::loopback(port));
+  return all;
+}
 
 struct CloseChannel {
   void operator()(ares_channel channel) const { ares_destroy(channel); }
@@ -112,6 +155,8 @@ std::vector<Address> resolve(const ResolveOptions& options, std::string_view hos
     }
     return {*numeric};
   }
+  check_name(host);
+  if (is_localhost(host)) return loopbacks(options.family, port);
   const Until limit = until.from_now();
   const std::string name(host);
   const std::string service = std::to_string(port);

@@ -3,7 +3,10 @@
 // The addresses of a host's name.
 //
 // Only the fiber that asks waits. Names are found as c-ares finds them: /etc/hosts, and the servers of /etc/resolv.conf; no other
-// source of nsswitch.conf.
+// source of nsswitch.conf. "localhost" and all names below it are this machine (RFC 6761, 6.3): no file and no server is asked about them.
+//
+// What is a numeric address, Address::parse() alone decides. Other text of numbers and dots ("127.1", "0177.0.0.1", where other programs read an
+// octal number), text with a ':' and text with a zero byte is no name either: nobody is asked about it.
 
 #include <cstdint>
 #include <stdexcept>

@@ -15,6 +15,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/pulse.h"
 #include "cooperative/sleep.h"
@@ -107,7 +108,10 @@ class Server::Serving {
       serving_->under_way_.erase(place_);
       serving_->ended_.signal();
     }
-    void begins() const { *place_ = SchedulerCore::current().running_fiber(); }
+    void begins() const {
+      *place_ = SchedulerCore::current().running_fiber();
+      ++serving_->begun_;
+    }
 
    private:
     Serving* serving_;
@@ -134,6 +138,7 @@ class Server::Serving {
       ++statistics_.failed;
       log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
     };
+    const std::uint64_t begun = begun_;
     try {
       const std::string name = options_.name + "'s connection";
       Fiber<void> fiber = internal::spawn(
@@ -168,7 +173,7 @@ class Server::Serving {
       if (fiber.is_alive()) return fiber.release();
       fiber.join();
     } catch (const WasCancelled& error) {
-      // Before it began; one that had begun has said so itself.
+      if (begun_ != begun) return;  // it has said so itself
       ++statistics_.cancelled;
       log::warning("{}: what had just been taken was closed: {}", options_.name, error.what());
     } catch (const NoStack& error) {
@@ -245,6 +250,7 @@ class Server::Serving {
   Pulse ended_;
   FiberGroup* group_ = nullptr;
   ServerStatistics statistics_;
+  std::uint64_t begun_ = 0;  // handlers
   bool has_complained_ = false;
 };
 
@@ -302,7 +308,7 @@ class ServingConnections final : public Server::Serving {
 class ServingDatagrams final : public Server::Serving {
  public:
   ServingDatagrams(Socket&& socket, DatagramHandler&& handler, const ServerOptions& options)
-      : Serving(std::move(socket), options), handler_(std::move(handler)), room_(kLargestDatagram) {}
+      : Serving(std::move(socket), options), handler_(std::move(handler)), room_(internal::make_memory<std::byte>(kLargestDatagram)) {}
 
  private:
   static constexpr std::size_t kLargestDatagram = 65'536;
@@ -310,13 +316,13 @@ class ServingDatagrams final : public Server::Serving {
   bool take_one(const Until& until) override {
     Datagram got{};
     try {
-      got = socket_.recv_from(room_, until);
+      got = socket_.recv_from({room_.get(), kLargestDatagram}, until);
     } catch (const EndedEarly& early) {
       if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
     spawn(
-        [this, request = DatagramRequest{.data = std::string(reinterpret_cast<const char*>(room_.data()), got.size),
+        [this, request = DatagramRequest{.data = std::string(reinterpret_cast<const char*>(room_.get()), got.size),
                                          .from = got.from,
                                          .socket = socket_}](const Signal& stop) mutable { handler_(request, stop); },
         [from = got.from] { return "a datagram from " + from.to_string(); });
@@ -329,7 +335,7 @@ class ServingDatagrams final : public Server::Serving {
   }
 
   DatagramHandler handler_;
-  std::vector<std::byte> room_;
+  const internal::Memory<std::byte> room_;
   bool is_closed_ = false;
 };
 

@@ -17,9 +17,11 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"
@@ -326,7 +328,7 @@ Received Socket::receive(std::span<std::byte> into, const Until& until) { return
 Received Socket::receive_ahead(Ahead& ahead, const Until& until) {
   constexpr std::size_t kRoom = 64 * 1024;
   constexpr std::size_t kMuch = 8 * 1024;
-  thread_local const std::unique_ptr<char[]> shared(new char[kRoom]);
+  thread_local const internal::Memory<char> shared = internal::make_memory<char>(kRoom);
   char* const scratch = shared.get();
   std::span<char> room;
   const auto [size, why] = until_done(Side::read, "receive", until, [&] {
@@ -445,26 +447,25 @@ std::size_t Socket::send_file(int file, off_t offset, std::size_t size, const Un
   return with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
     flush(limit);
+    const Visit visit(*this);
     FullSegments full(*this, kind_ == Kind::tcp && size >= kManySegments);
-    std::size_t sent = 0;
-    try {
-      sent = send_file_parts(file, offset, size, limit);
-    } catch (const Closed&) {
-      full.forget();  // it may have gone, too
-      throw;
-    }
-    return sent;
+    const absl::Cleanup forget = [&] {
+      if (visit.is_stream_gone()) full.forget();
+    };
+    return send_file_parts(visit, file, offset, size, limit);
   });
 }
 
-std::size_t Socket::send_file_parts(int file, off_t offset, std::size_t size, const Until& limit) {
+std::size_t Socket::send_file_parts(const Visit& visit, int file, off_t offset, std::size_t size, const Until& limit) {
   std::size_t sent = 0;
   std::size_t fetched = 0;
   int failure = 0;
   while (sent < size) {
     if (sent >= fetched) {
       fetched = sent + std::min(size - sent, kFilePart);
-      if (const Why why = bring_into_memory(file, static_cast<std::uint64_t>(offset), fetched - sent, limit); why != Why::ready) {
+      const Why why = bring_into_memory(file, static_cast<std::uint64_t>(offset), fetched - sent, limit);
+      visit.check();
+      if (why != Why::ready) {
         throw WriteTimedout(name(), why, sent, size, "bytes of a file were written");
       }
       check_open("send a file");
@@ -486,7 +487,6 @@ std::size_t Socket::send_file_parts(int file, off_t offset, std::size_t size, co
   }
   return sent;
 }
-
 
 Datagram Socket::recv_from(std::span<std::byte> into, const Until& until) {
   sockaddr_storage from;

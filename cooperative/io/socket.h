@@ -115,7 +115,7 @@ class Socket final : public Stream {
   Sent send(std::string_view data, const mothreads::Until& until = {}, int flags = 0);
   // All; the same as write_all().
   void send_all(std::string_view data, const mothreads::Until& until = {}) { write_all(data, until); }
-  // Without a copy, where the system can: sendfile(2). Nobody may destroy the socket meanwhile, also when it has been closed.
+  // Without a copy, where the system can: sendfile(2).
   std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {}) override;
 
   // Datagrams. Throw Timedout, Closed.
@@ -197,7 +197,7 @@ class Socket final : public Stream {
   void begin(const char* verb) const;
   std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);
   void finish_connect(const Address& address, const std::string& verb, const mothreads::Until& limit);
-  std::size_t send_file_parts(int file, off_t offset, std::size_t size, const mothreads::Until& limit);
+  std::size_t send_file_parts(const Visit& visit, int file, off_t offset, std::size_t size, const mothreads::Until& limit);
   void check_open(const char* verb) const;
   [[noreturn]] void fail(int error, const char* verb) const;
   [[noreturn]] void end_early(mothreads::Why why, const char* verb) const;

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <utility>
 
 #include <fmt/core.h>
@@ -14,6 +13,7 @@
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
 #include "cooperative/io/file_pool.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -63,7 +63,7 @@ std::span<char> Stream::Ahead::room(std::size_t size) {
     } else {
       const std::size_t capacity = std::max({used + size, std::size_t{2} * used, kReadAhead});
       if (capacity > std::numeric_limits<std::uint32_t>::max()) throw std::bad_alloc();
-      std::unique_ptr<char[]> bytes(new char[capacity]);
+      internal::Memory<char> bytes = internal::make_memory<char>(capacity);
       if (used > 0) std::memcpy(bytes.get(), bytes_.get() + begin_, used);
       bytes_ = std::move(bytes);
       capacity_ = static_cast<std::uint32_t>(capacity);
@@ -77,7 +77,7 @@ std::span<char> Stream::Ahead::room(std::size_t size) {
 Received Stream::receive_ahead(Ahead& ahead, const Until& until) {
   // By way of the stack: while this waits there should be no more memory than before, and another fiber may read.
   ahead.release();
-  std::array<std::byte, kReadAhead> room;
+  alignas(64) std::array<std::byte, kReadAhead> room;
   const Received more = receive(room, until);
   if (more.size() > 0) ahead.append(reinterpret_cast<const char*>(room.data()), more.size());
   return more;
@@ -191,22 +191,26 @@ Text Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& u
       if (is_there && size - not_text <= max_line_) {
         std::string text(there.substr(0, size - not_text));
         ahead_.drop(size + delimiter.size());
-        return {std::move(text), Why::ready};
+        return {std::move(text), Why::ready, /*has_delimiter=*/true};
       }
       // A delimiter may still come just behind the last byte that a line can have.
-      if (is_there || (size > max_line_ && size - not_text - max_line_ >= delimiter.size())) {
-        throw TooLong(fmt::format("{}: more than {} bytes came without the delimiter", name(), max_line_));
-      }
+      if (is_there || (size > max_line_ && size - not_text - max_line_ >= delimiter.size())) throw_too_long();
       searched = size - std::min(size, delimiter.size() - 1);
       if (const std::optional<Why> come = is_first ? std::nullopt : limit.has_come()) return *come;
       const std::uint32_t drops = ahead_.drops();
       const Why why = receive_ahead(ahead_, *limit).why();
       if (drops != ahead_.drops()) searched = 0;  // another fiber has read meanwhile
+      if (why == Why::closed && is_line && ahead_.size() > 0) {
+        if (ahead_.size() > max_line_) throw_too_long();  // what might have been the begin of its end was text
+        return {take_text(ahead_.size()), Why::ready};
+      }
       if (why == Why::closed) return {take_text(ahead_.size()), why};
       if (why != Why::ready) return why;
     }
   });
 }
+
+void Stream::throw_too_long() const { throw TooLong(fmt::format("{}: more than {} bytes came without the delimiter", name(), max_line_)); }
 
 Text Stream::read_all(std::size_t max, const Until& until) {
   return with_limit(until, [&](const Until& given) -> Text {
@@ -225,7 +229,7 @@ Text Stream::read_all(std::size_t max, const Until& until) {
 
 Stream& Stream::operator=(Stream&& other) noexcept {
   if (this == &other) return *this;
-  forget_flushes();
+  end_visits();
   ahead_ = std::move(other.ahead_);
   later_ = std::move(other.later_);
   max_line_ = other.max_line_;
@@ -233,12 +237,23 @@ Stream& Stream::operator=(Stream&& other) noexcept {
   return *this;
 }
 
-void Stream::forget_flushes() noexcept {
-  for (Flush* flush = std::exchange(flushes_, nullptr); flush != nullptr; flush = flush->next) flush->stream = nullptr;
+void Stream::end_visits() noexcept {
+  for (Visit* visit = std::exchange(visits_, nullptr); visit != nullptr; visit = visit->next_) visit->stream_ = nullptr;
+}
+
+Stream::Visit::~Visit() {
+  if (stream_ == nullptr) return;
+  Visit** link = &stream_->visits_;
+  while (*link != this) link = &(*link)->next_;
+  *link = next_;
+}
+
+void Stream::Visit::check() const {
+  if (stream_ == nullptr) throw Closed("a stream", "a stream was destroyed while a fiber wrote to it");
 }
 
 Stream::~Stream() {
-  forget_flushes();
+  end_visits();
   if (later_.size() > 0) mothreads::log::warning("{} bytes that were written later were lost: the stream went without a flush()", later_.size());
 }
 
@@ -282,19 +297,13 @@ void Stream::write_what_waits(const Until& until) {
     const TotalLimit limit(given);
     Ahead waiting = std::move(later_);
     std::size_t written = 0;
-    Flush self{this, flushes_};
-    flushes_ = &self;
+    const Visit visit(*this);
     bool is_broken = false;
     // Whatever interrupts it: what is left stays in front of what comes later.
     const absl::Cleanup keep = [&] {
-      if (self.stream == nullptr) {
+      if (visit.is_stream_gone()) {
         mothreads::log::warning("{} bytes that were written later were lost: the stream went while they were flushed", waiting.size());
         return;
-      }
-      for (Flush** link = &flushes_;; link = &(*link)->next) {
-        if (*link != &self) continue;
-        *link = self.next;
-        break;
       }
       if (is_broken) return;
       waiting.append(later_.view().data(), later_.size());
@@ -363,16 +372,19 @@ void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, con
 std::size_t Stream::send_file(int file, off_t offset, std::size_t size, const Until& until) {
   return with_limit(until, [&](const Until& given) {
     const Until limit = given.from_now();
-    std::string piece(std::min(size, kFilePiece), '\0');
+    const Visit visit(*this);
+    const std::size_t room = std::min(size, kFilePiece);
+    const internal::Memory<char> piece = internal::make_memory<char>(room);
     std::size_t written = 0;
     while (written < size) {
-      const std::span<char> into(piece.data(), std::min(size - written, piece.size()));
+      const std::span<char> into(piece.get(), std::min(size - written, room));
       std::size_t got = 0;
       const Why why = read_from_file(file, into, static_cast<std::uint64_t>(offset) + written, got, limit);
+      visit.check();
       if (why != Why::ready) throw WriteTimedout(name(), why, written, size, "bytes of a file were written");
       if (got == 0) break;
       try {
-        write_all(std::string_view(piece).substr(0, got), limit);
+        write_all(std::string_view(piece.get(), got), limit);
       } catch (const WriteTimedout& error) {
         throw WriteTimedout(error, written);
       }

@@ -15,6 +15,10 @@
 // system by call of the system: what they get, or what the other side gets, is mixed accordingly.
 //
 // Errors of the system are thrown as IoError; the end of the stream is none, but a result.
+//
+// Memory that is passed to be filled with much at a time (16 KiB or more) should begin at a page, as std::aligned_alloc(4096, size) gives it. What
+// malloc and std::string give for much begins 16 bytes behind one, where the kernel's copy takes three times as long on some processors (AMD
+// Zen 3). What the library reads into itself begins at a page.
 
 #include <sys/types.h>
 
@@ -30,6 +34,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
 #include "mothreads/until.h"
@@ -59,10 +64,11 @@ class Stream {
   // As many bytes, as text. What ended early: see Text.
   Text read_exact(std::size_t size, const mothreads::Until& until = {});
 
-  // Up to the delimiter, which is taken, too, and not given. Throws TooLong when there is none among the first max_line() bytes, and
-  // mothreads::Misuse for an empty delimiter.
+  // Up to the delimiter, which is taken, too, and not given; `closed`, with what came, when the stream ends before it. Throws TooLong when there
+  // is none among the first max_line() bytes, and mothreads::Misuse for an empty delimiter.
   Text read_until(std::string_view delimiter, const mothreads::Until& until = {});
-  // The same to the end of a line, "\n" or "\r\n", neither of which counts.
+  // The same to the end of a line, "\n" or "\r\n", neither of which counts. What the stream ends with is a line, too, and `ready`, also without
+  // a newline: the next call is then `closed`. Who must not take a line that was cut off for a whole one looks at Text::has_delimiter().
   Text read_line(const mothreads::Until& until = {});
   // All to the end of the stream; `ready` there. Throws TooLong when that is more than `max`.
   Text read_all(std::size_t max, const mothreads::Until& until = {});
@@ -89,7 +95,8 @@ class Stream {
   // All of several pieces, one after the other, with as few calls of the system as that takes.
   void write_all(std::span<const std::string_view> pieces, const mothreads::Until& until = {});
   // So much of a file, from `offset` on; gives how much, which is less only where the file ends before. What is not in memory is fetched by other
-  // threads, as far as the system tells (docs/decisions/0008). Throws WriteTimedout, and IoError for the file, too.
+  // threads, as far as the system tells (docs/decisions/0008). Throws WriteTimedout, and IoError for the file, too; Closed when the stream is
+  // closed meanwhile, after which it may be destroyed.
   virtual std::size_t send_file(int file, off_t offset, std::size_t size, const mothreads::Until& until = {});
 
   // For answers that belong together: kept here until flush(), or until there are kMaxLater bytes, or something else is written. What was not
@@ -174,11 +181,28 @@ class Stream {
     }
 
    private:
-    std::unique_ptr<char[]> bytes_;
+    internal::Memory<char> bytes_;
     std::uint32_t begin_ = 0;
     std::uint32_t end_ = 0;
     std::uint32_t capacity_ = 0;
     std::uint32_t drops_ = 0;
+  };
+  // On the stack of a fiber that waits in a verb of several steps: close() is enough for the stream to be destroyed meanwhile, and the fiber
+  // looks at this before it touches the stream again.
+  class Visit {
+   public:
+    explicit Visit(Stream& stream) noexcept : stream_(&stream), next_(std::exchange(stream.visits_, this)) {}
+    ~Visit();
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    bool is_stream_gone() const noexcept { return stream_ == nullptr; }
+    // Throws Closed when it is.
+    void check() const;
+
+   private:
+    friend class Stream;
+    Stream* stream_;
+    Visit* next_;
   };
   // receive() for reading ahead: adds at least one byte. For streams that can do better than by way of the fiber's stack.
   virtual Received receive_ahead(Ahead& ahead, const mothreads::Until& until);
@@ -194,6 +218,7 @@ class Stream {
   class TotalLimit;
 
   Text read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
+  [[noreturn]] void throw_too_long() const;
   void write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit);
   void write_what_waits(const mothreads::Until& until);
   void make_room_for(std::string_view data, const mothreads::Until& until);
@@ -202,16 +227,11 @@ class Stream {
   void spend_act_on_what_is_there() const;
   std::string take_text(std::size_t size);
 
-  // A flush under way, on its fiber's stack: close() is enough for the stream to be destroyed meanwhile.
-  struct Flush {
-    Stream* stream;
-    Flush* next;
-  };
-  void forget_flushes() noexcept;
+  void end_visits() noexcept;
 
   Ahead ahead_;
   Ahead later_;
-  Flush* flushes_ = nullptr;
+  Visit* visits_ = nullptr;
   std::size_t max_line_ = kDefaultMaxLine;
   absl::Duration timeout_ = absl::InfiniteDuration();
 };

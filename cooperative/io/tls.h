@@ -14,8 +14,9 @@
 //     }).release();
 //
 // Who is not told otherwise verifies: a client the server's certificate, that it leads to somebody whom the system trusts, is valid now,
-// and is for the host that was asked for. Connections are not renegotiated, not compressed, and send no session tickets: a server says
-// nothing after its handshake that it was not told to, so a client that only writes and then closes loses nothing.
+// and is for the host that was asked for. All key exchanges are ephemeral. Connections are not renegotiated, not compressed, and send no session
+// tickets: a server says nothing after its handshake that it was not told to, so a client that only writes and then closes loses nothing. Sessions
+// are resumed where both sides' settings say so; data in the first flight (0-RTT) is never sent or taken.
 //
 // When not to use it: for what does not come as a stream (QUIC, DTLS), or where revoked certificates must be found out (no CRL, no OCSP).
 
@@ -30,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
@@ -77,6 +79,9 @@ struct TlsIdentity {
 
 enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 
+// So long after its handshake a session may be resumed.
+inline constexpr absl::Duration kTlsResumeTime = absl::Hours(1);
+
 struct TlsClientSettings {
   // Whoever can come in between reads and changes all when this is off.
   bool verify = true;
@@ -87,6 +92,13 @@ struct TlsClientSettings {
   // ALPN, the best first: {"h2", "http/1.1"}.
   std::vector<std::string> protocols = {};
   TlsVersion min_version = TlsVersion::v1_2;
+  // TLS 1.2 with a session's key that the server's RSA key has encrypted, for peers that know nothing else: who ever gets hold of the server's
+  // key can read what was said before.
+  bool static_rsa = false;
+  // Keeps what servers give to resume sessions with, which comes with their first data, and resumes one, once, when a stream of this context
+  // connects to the same host again: a handshake without certificates. Who the server is has been verified by then, and is not verified again:
+  // a certificate that has expired meanwhile counts for up to kTlsResumeTime more.
+  bool resumes = false;
 };
 
 enum class ClientCertificates : std::uint8_t { ignored, wanted, required };
@@ -101,6 +113,11 @@ struct TlsServerSettings {
   // ALPN, the best first. A client that offers others only is refused; one that offers none is not.
   std::vector<std::string> protocols = {};
   TlsVersion min_version = TlsVersion::v1_2;
+  bool static_rsa = false;  // see TlsClientSettings
+  // So many tickets each client gets after its handshake, to resume its session with this context within kTlsResumeTime, while there are no more
+  // than 20,000 newer ones. They are kept in memory here, and hold no key; the last of a connection that this side ends without a farewell counts no
+  // more. A client that never reads does not take them off its connection: when it closes that, the kernel may throw away what it has written last.
+  std::size_t tickets = 0;
 };
 
 // Settings that have been read and checked. Made once; copies share them, and any number of threads may use them.
@@ -127,9 +144,10 @@ class TlsContext {
 // below stays as it is. It throws Timedout when not all is out; another call goes on.
 class TlsStream final : public Stream {
  public:
-  // Shake hands, as the client of the host of that name, or numeric address: what the server must prove to be. The stream below stays the
-  // caller's, or becomes this one's; with an error it is closed then. What it has buffered is read as TLS.
-  // Throw Timedout, CertificateError, TlsError, TlsTruncated, what the stream below throws, and mothreads::Misuse for a context of the other side.
+  // Shake hands, as the client of the host of that name, or numeric address: what the server must prove to be. No name begins with a dot. The
+  // stream below stays the caller's, or becomes this one's; with an error it is closed then. What it has buffered is read as TLS.
+  // Throw Timedout, CertificateError, TlsError, TlsTruncated, what the stream below throws, and mothreads::Misuse for a context of the other side,
+  // and for what is no host's name.
   static TlsStream connect(const TlsContext& context, Stream& below, std::string_view host, const mothreads::Until& until = {});
   static TlsStream connect(const TlsContext& context, std::unique_ptr<Stream> below, std::string_view host, const mothreads::Until& until = {});
   template <typename Below>
@@ -161,6 +179,7 @@ class TlsStream final : public Stream {
   std::string peer_certificate_subject() const;
   // For a server: the name that the client asked for (SNI); empty when it asked for none.
   std::string server_name() const;
+  bool is_resumed() const;      // by settings' resumes and tickets
   std::string version() const;  // "TLSv1.3"
   std::string cipher() const;   // "TLS_AES_256_GCM_SHA384"
   std::string name() const override;

@@ -6,11 +6,14 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include <fmt/core.h>
 
+#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/openssl.h"
+#include "cooperative/io/internal/tls_sessions.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -31,6 +34,8 @@ void check(bool done, std::string_view verb) {
 }
 
 OwnedBio bio_of(const Pem& pem) {
+  // OpenSSL would pass over what is behind a zero byte. UTF-16 has them, and so has a key in binary form.
+  if (internal::has_zero(pem.text)) throw TlsError(0, fmt::format("{}: cannot read {}: it has a zero byte, as no PEM has", kObject, pem.name));
   OwnedBio bio(BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size())));
   check(bio != nullptr, "read " + pem.name);
   return bio;
@@ -140,7 +145,58 @@ int choose_identity(SSL* ssl, void* parts) {
 // A client that asks for a name hears that it was understood.
 int acknowledge_name(SSL*, int*, void*) { return SSL_TLSEXT_ERR_OK; }
 
-std::shared_ptr<TlsContext::Parts> begin(bool is_server, TlsVersion min_version) {
+// Of the ciphers that the system's settings allow, those remain that do not encrypt the session's key with the server's.
+void refuse_static_rsa(SSL_CTX* ssl) {
+  const STACK_OF(SSL_CIPHER)* const allowed = SSL_CTX_get_ciphers(ssl);
+  std::string kept;
+  for (int i = 0; i < sk_SSL_CIPHER_num(allowed); ++i) {
+    const SSL_CIPHER* const one = sk_SSL_CIPHER_value(allowed, i);
+    const int exchange = SSL_CIPHER_get_kx_nid(one);
+    if (exchange == NID_kx_any || exchange == NID_kx_rsa || exchange == NID_kx_rsa_psk) continue;  // any: of TLS 1.3, whose list is another
+    if (!kept.empty()) kept += ':';
+    kept += SSL_CIPHER_get_name(one);
+  }
+  const bool done = kept.empty() ? SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 : SSL_CTX_set_cipher_list(ssl, kept.c_str()) == 1;
+  check(done, "choose ciphers");
+}
+
+constexpr long kMaxSessions = 20'000;  // of a server
+
+// OpenSSL calls it when a server has given a session to a client. Always 0: a copy is kept, since OpenSSL spoils its own when the connection ends
+// without a farewell, which says nothing about the session.
+int keep_session(SSL* ssl, SSL_SESSION* session) {
+  const auto* const parts = static_cast<const TlsContext::Parts*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), 0));
+  const auto* const host = static_cast<const std::string*>(SSL_get_ex_data(ssl, 0));
+  if (host == nullptr || host->empty() || SSL_SESSION_is_resumable(session) != 1) return 0;
+  internal::OwnedSession copy(SSL_SESSION_dup(session));
+  if (copy == nullptr) return 0;
+  try {
+    parts->sessions->put(*host, std::move(copy));
+  } catch (const std::bad_alloc&) {
+  }
+  return 0;
+}
+
+void resume_sessions(TlsContext::Parts& parts) {
+  SSL_CTX* const ssl = parts.ssl.get();
+  parts.sessions = std::make_unique<internal::TlsSessions>();
+  check(SSL_CTX_set_ex_data(ssl, 0, &parts) == 1, "keep sessions");
+  SSL_CTX_clear_options(ssl, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ssl, keep_session);
+}
+
+// With SSL_OP_NO_TICKET on, a ticket is no more than the number of a session that is kept here.
+void give_tickets(SSL_CTX* ssl, std::size_t tickets) {
+  check(SSL_CTX_set_num_tickets(ssl, tickets) == 1, "give tickets");
+  static constexpr unsigned char kContext[] = "mothreads";
+  check(SSL_CTX_set_session_id_context(ssl, kContext, sizeof kContext - 1) == 1, "give tickets");
+  SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_SERVER);
+  SSL_CTX_sess_set_cache_size(ssl, kMaxSessions);
+  SSL_CTX_set_timeout(ssl, static_cast<long>(absl::ToInt64Seconds(kTlsResumeTime)));
+}
+
+std::shared_ptr<TlsContext::Parts> begin(bool is_server, TlsVersion min_version, bool static_rsa) {
   auto parts = std::make_shared<TlsContext::Parts>();
   parts->is_server = is_server;
   ERR_clear_error();
@@ -148,6 +204,7 @@ std::shared_ptr<TlsContext::Parts> begin(bool is_server, TlsVersion min_version)
   check(parts->ssl != nullptr, "make a context");
   SSL_CTX* const ssl = parts->ssl.get();
   check(SSL_CTX_set_min_proto_version(ssl, min_version == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1, "set the least version");
+  if (!static_rsa) refuse_static_rsa(ssl);
   SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
   check(SSL_CTX_set_num_tickets(ssl, 0) == 1, "turn off tickets");
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
@@ -159,6 +216,7 @@ std::shared_ptr<TlsContext::Parts> begin(bool is_server, TlsVersion min_version)
 }  // namespace
 
 Pem Pem::of_file(const std::string& path) {
+  internal::check_c_string(path, path, "open it");
   const std::unique_ptr<std::FILE, internal::FreedBy<std::fclose>> file(std::fopen(path.c_str(), "re"));
   if (file == nullptr) throw IoError(errno, path, "open it");
   Pem pem{.text = {}, .name = path};
@@ -169,7 +227,7 @@ Pem Pem::of_file(const std::string& path) {
 }
 
 TlsContext TlsContext::client(const TlsClientSettings& settings) {
-  const std::shared_ptr<Parts> parts = begin(false, settings.min_version);
+  const std::shared_ptr<Parts> parts = begin(false, settings.min_version, settings.static_rsa);
   SSL_CTX* const ssl = parts->ssl.get();
   parts->verifies = settings.verify;
   SSL_CTX_set_verify(ssl, settings.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
@@ -178,6 +236,7 @@ TlsContext TlsContext::client(const TlsClientSettings& settings) {
   } else if (settings.verify) {
     check(SSL_CTX_set_default_verify_paths(ssl) == 1, "find whom the system trusts");
   }
+  if (settings.resumes) resume_sessions(*parts);
   if (settings.identity) use(ssl, load(*settings.identity), *settings.identity);
   parts->protocols = in_wire_format(settings.protocols);
   if (!parts->protocols.empty()) {
@@ -194,9 +253,10 @@ TlsContext TlsContext::server(const TlsServerSettings& settings) {
     throw Misuse(verifies ? "a TLS server that asks for clients' certificates must know who may vouch for them: say whom it trusts"
                           : "a TLS server was told whom to trust, and ignores clients' certificates: say that they are wanted, or required");
   }
-  const std::shared_ptr<Parts> parts = begin(true, settings.min_version);
+  const std::shared_ptr<Parts> parts = begin(true, settings.min_version, settings.static_rsa);
   SSL_CTX* const ssl = parts->ssl.get();
   parts->verifies = verifies;
+  if (settings.tickets > 0) give_tickets(ssl, settings.tickets);
   if (verifies) {
     const bool required = settings.client_certificates == ClientCertificates::required;
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);

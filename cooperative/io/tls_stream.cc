@@ -17,7 +17,9 @@
 #include "cooperative/internal/turn.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/internal/openssl.h"
+#include "cooperative/io/internal/page_memory.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -28,6 +30,7 @@ using internal::Turn;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::printable;
 using mothreads::internal::WaitList;
 using mothreads::internal::WaitNode;
 
@@ -73,6 +76,7 @@ class TlsStream::Session {
   static Session& of(BIO* bio) { return *static_cast<Session*>(BIO_get_data(bio)); }
 
   void expect_host();
+  void resume_session();
   void check_usable() const;
   Why taken_or_closed(Why why) const;
 
@@ -171,6 +175,7 @@ TlsStream::Session::Session(const TlsContext& context, std::unique_ptr<Stream> o
   } else {
     SSL_set_connect_state(ssl());
     expect_host();
+    resume_session();
   }
 }
 
@@ -197,6 +202,15 @@ void TlsStream::Session::expect_host() {
   check(X509_VERIFY_PARAM_set1_host(wanted, host_.data(), host_.size()) == 1);
   // By hand what a macro with an old cast in it does.
   check(SSL_ctrl(ssl(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, const_cast<char*>(host_.c_str())) == 1);
+}
+
+void TlsStream::Session::resume_session() {
+  internal::TlsSessions* const sessions = parts().sessions.get();
+  if (sessions == nullptr || host_.empty()) return;
+  // For whoever keeps what the server gives (tls_context.cc).
+  if (SSL_set_ex_data(ssl(), 0, const_cast<std::string*>(&host_)) != 1) internal::throw_tls_error(name(), "begin a session");
+  // One that OpenSSL does not take is none: the handshake is a full one.
+  if (const internal::OwnedSession session = sessions->take(host_)) SSL_set_session(ssl(), session.get());
 }
 
 std::string TlsStream::Session::name() const {
@@ -272,10 +286,10 @@ Why TlsStream::Session::feed(const Until& limit) {
     return more.why();
   };
   if (reads_large_) {
-    std::string room(kLargeRead, '\0');
-    return read(std::as_writable_bytes(std::span(room)));
+    const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kLargeRead);
+    return read({room.get(), kLargeRead});
   }
-  std::array<std::byte, kSmallRead> room;
+  alignas(64) std::array<std::byte, kSmallRead> room;
   return read(room);
 }
 
@@ -487,7 +501,13 @@ std::string plain_host(const TlsContext& context, std::string_view host) {
   if (host.empty() && context.parts().verifies) {
     throw Misuse("a TLS client must know whom to expect: give connect() the host's name, or numeric address");
   }
-  if (host.find('\0') != std::string_view::npos) throw Misuse("a TLS client was given the name of a host with a zero in it: no host has such a name");
+  if (host.find('\0') != std::string_view::npos) {
+    throw Misuse(fmt::format("a TLS client was given the name \"{}\" of a host, with a zero in it: no host has such a name", printable(host)));
+  }
+  // OpenSSL would take it for every host below that domain.
+  if (host.starts_with('.')) {
+    throw Misuse(fmt::format("a TLS client was given the name \"{}\" of a host: it begins with a dot, as no host's does", printable(host)));
+  }
   return std::string(host);
 }
 
@@ -566,6 +586,7 @@ std::string TlsStream::server_name() const {
   return name == nullptr ? "" : name;
 }
 
+bool TlsStream::is_resumed() const { return SSL_session_reused(session().ssl()) == 1; }
 std::string TlsStream::version() const { return SSL_get_version(session().ssl()); }
 std::string TlsStream::cipher() const { return SSL_get_cipher_name(session().ssl()); }
 std::string TlsStream::name() const { return session_ == nullptr ? "a TLS stream that was moved away" : session_->name(); }

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
@@ -32,6 +33,9 @@ QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
       allow_add_after_close_(options.allow_add_after_close),
       max_(options.max),
       name_(name) {
+  if (name.find('\0') != std::string_view::npos) {
+    throw Misuse(fmt::format("\"{}\" cannot be the name of a Queue: it has a zero byte, which would end it in every report", printable(name)));
+  }
   adds_quickly_ = pops_quickly_ = !unique_;
   if (options.max == 0) throw Misuse(fmt::format("Queue \"{}\" with max = 0 could never take an item: make max at least 1", name));
 }

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/printable.h"
 #include "mothreads/internal/aftermath.h"
 #include "mothreads/misuse.h"
 
@@ -23,7 +24,11 @@ const char SignalState::kUnnamed[] = "a combination of signals";
 
 SignalState* SignalState::make() { return new SignalState(Revivable::no); }
 
+// Also of "please_stop for" a thread, or a group, and so of their names.
 SignalState* SignalState::make(std::string_view name) {
+  if (name.find('\0') != std::string_view::npos) {
+    throw Misuse(fmt::format("\"{}\" cannot be the name of a Signal: it has a zero byte, which would end it in every report", printable(name)));
+  }
   auto copy = std::make_unique<char[]>(name.size() + 1);
   std::memcpy(copy.get(), name.data(), name.size());
   SignalState* state = new SignalState(Revivable::no);

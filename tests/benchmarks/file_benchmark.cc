@@ -1,5 +1,5 @@
 // Reading files, from memory and from the disk: our File, its pool alone, io_uring driven by the same scheduler, and the bare system call.
-// Rows: file.warm_4k, file.warm_1m, file.cold_4k, file.direct_4k; per read.
+// Rows: file.warm_4k, file.warm_1m, file.cold_4k, file.direct_4k, per read; io.read_aligned, per gibibyte.
 
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
@@ -72,11 +72,12 @@ class BigFile {
     ::close(descriptor);
   }
 
- private:
   static const char* folder() {
     const char* const given = std::getenv("FILE_BENCHMARK_FOLDER");
     return given != nullptr ? given : "/var/tmp";
   }
+
+ private:
   const std::string path_;
 };
 
@@ -235,6 +236,51 @@ void direct(benchmark::State& state) {
   parallel<Way>(state, true);
 }
 
+// 1 GiB that is in memory, without a disk: what was never written is read as zeros, and kept as any file's pages are.
+class WarmFile {
+ public:
+  static constexpr std::size_t kSize = std::size_t{1} << 30;
+  static constexpr std::size_t kPart = 256 * 1024;
+
+  WarmFile() : path_(std::string(BigFile::folder()) + "/file_benchmark_warm_" + std::to_string(getpid())) {
+    const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (ftruncate(descriptor, kSize) != 0) std::abort();
+    const auto room = block(kPart);
+    while (const ssize_t got = ::read(descriptor, room.get(), kPart)) {
+      if (got < 0) std::abort();
+    }
+    ::close(descriptor);
+  }
+  ~WarmFile() { ::unlink(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
+};
+
+void read_aligned_floor(benchmark::State& state) {
+  const WarmFile file;
+  const auto room = block(WarmFile::kPart);
+  for (auto _ : state) {
+    const int descriptor = ::open(file.path().c_str(), O_RDONLY | O_CLOEXEC);
+    std::size_t done = 0;
+    while (const ssize_t got = ::read(descriptor, room.get(), WarmFile::kPart)) done += static_cast<std::size_t>(got);
+    if (done != WarmFile::kSize) std::abort();
+    ::close(descriptor);
+  }
+}
+
+void read_aligned_ours(benchmark::State& state) {
+  const WarmFile file;
+  const auto room = block(WarmFile::kPart);
+  for (auto _ : state) {
+    File opened = File::open(file.path());
+    std::size_t done = 0;
+    while (const cooperative::Received got = opened.read_some({room.get(), WarmFile::kPart})) done += got.size();
+    if (done != WarmFile::kSize) std::abort();
+  }
+}
+
 #define ROWS(row, function, ...) \
   BENCHMARK(function<Bare __VA_OPT__(, ) __VA_ARGS__>)->Name(row "/pread")->UseRealTime();    \
   BENCHMARK(function<Ours __VA_OPT__(, ) __VA_ARGS__>)->Name(row "/ours")->UseRealTime();     \
@@ -242,6 +288,8 @@ void direct(benchmark::State& state) {
   BENCHMARK(function<Pool<16> __VA_OPT__(, ) __VA_ARGS__>)->Name(row "/pool_16")->UseRealTime(); \
   BENCHMARK(function<Ring __VA_OPT__(, ) __VA_ARGS__>)->Name(row "/io_uring")->UseRealTime()
 
+BENCHMARK(read_aligned_floor)->Name("io.read_aligned/floor")->UseRealTime();
+BENCHMARK(read_aligned_ours)->Name("io.read_aligned/ours")->UseRealTime();
 ROWS("file.warm_4k", warm, 4096);
 ROWS("file.warm_1m", warm, 1 << 20);
 ROWS("file.direct_4k_alone", one_cold);

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,8 @@ constexpr std::size_t kBlock = 256 * 1024;  // as hash_tree's
 void hash(const std::string& list, const std::vector<std::size_t>& begins, std::atomic<std::size_t>& next) {
   EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   EVP_MD_CTX* context = EVP_MD_CTX_new();
-  std::vector<unsigned char> buffer(kBlock);
+  // Begins at a page, as hash_tree's.
+  const std::unique_ptr<unsigned char, decltype(&std::free)> buffer(static_cast<unsigned char*>(std::aligned_alloc(4096, kBlock)), &std::free);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   for (std::size_t i = next++; i < begins.size(); i = next++) {
     const int file = open(list.c_str() + begins[i], O_RDONLY | O_CLOEXEC);
@@ -34,8 +36,8 @@ void hash(const std::string& list, const std::vector<std::size_t>& begins, std::
     EVP_DigestInit_ex2(context, algorithm, nullptr);
     ssize_t got = 0;
     do {
-      got = read(file, buffer.data(), buffer.size());
-      if (got > 0) EVP_DigestUpdate(context, buffer.data(), static_cast<std::size_t>(got));
+      got = read(file, buffer.get(), kBlock);
+      if (got > 0) EVP_DigestUpdate(context, buffer.get(), static_cast<std::size_t>(got));
     } while (got == static_cast<ssize_t>(kBlock));
     EVP_DigestFinal_ex(context, digest.data(), nullptr);
     close(file);

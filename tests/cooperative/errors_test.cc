@@ -2,15 +2,21 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cooperative/blocking_pool.h"
+#include "cooperative/callback_queue.h"
 #include "cooperative/event_queue.h"
 #include "cooperative/fiber.h"
+#include "cooperative/fiber_group.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
+#include "mothreads/misuse.h"
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
 
@@ -52,6 +58,16 @@ TEST(ErrorsTest, AsManyFibersAsMayBeAndNotOneMore) {
     fibers.front().join();
     EXPECT_EQ(spawn("again", [] { return 1; }).join(), 1);
   }).join();
+}
+
+TEST(ErrorsTest, ANameWithAZeroByteIsRefused) {
+  const std::string bad("a\0b", 3);
+  const auto refusal = [](auto make) { return what_of<mothreads::Misuse>(make); };
+  EXPECT_THAT(refusal([&] { spawn(bad, [] {}).join(); }), ::testing::HasSubstr("\"a\\x00b\" cannot be the name of a fiber"));
+  EXPECT_THAT(refusal([&] { FiberGroup group(bad); }), ::testing::HasSubstr("\"please_stop for a\\x00b\" cannot be the name of"));
+  EXPECT_THAT(refusal([&] { CallbackQueue queue(Scheduler::current(), {.name = bad}); }), ::testing::HasSubstr("\"a\\x00b\" cannot be the name of a CallbackQueue"));
+  EXPECT_THAT(refusal([&] { BlockingPool pool(bad); }), ::testing::HasSubstr("a\\x00b\" cannot be the name of"));
+  EXPECT_EQ(spawn("good", [] { return 1; }).join(), 1) << "nothing was changed";
 }
 
 }  // namespace

@@ -413,6 +413,7 @@ ROWS = [
     IoRow("io.echo_pipelined", "stream", 4, {"go": 1 / 1.5}, mode="requests"),
     IoMemory("io.conn_memory", "idle", 4096, 2.0),
     IoRow("io.accept", "accept", 8, {"go": 1.0}),
+    Row("io.read_aligned", "file_benchmark", {"floor": 1.05}, unit="s", min_time=0.5),
     HttpRow("io.http_small", 1024, wrk, "ns"),
     HttpRow("io.file_1g", 1 << 30, curl, "s"),
     IoMemory("http.idle_memory", "http_idle", 2048, 1.0, mode="http"),

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cooperative/io/internal/tls_sessions.h"
 #include "cooperative/io/tls.h"
 
 namespace cooperative::internal {
@@ -64,6 +65,7 @@ struct TlsContext::Parts {
   bool verifies = true;
   std::string protocols;                              // as ALPN writes them
   std::vector<internal::LoadedIdentity> identities;  // of a server
+  std::unique_ptr<internal::TlsSessions> sessions;   // of a client that resumes them
 };
 
 }  // namespace cooperative

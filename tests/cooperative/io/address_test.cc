@@ -54,8 +54,9 @@ TEST(AddressTest, WhatIsNoNumericAddressIsRefusedByName) {
   for (const std::string& text : {""s, "localhost"s, "127.0.0.1 "s, "127.0.0.256"s, "127.1"s, "[127.0.0.1]"s, "::1]"s, "[::1"s, "[]"s, ":::"s, "::1%"s,
                                   "::1%nowhere"s, "127.0.0.1%lo"s, "127.0.0.1\0x"s, "::1\0"s, "::1%lo\0"s}) {
     EXPECT_EQ(Address::parse(text, 1), std::nullopt) << text;
-    const std::string to_zero = text.c_str();  // as what() is read
-    EXPECT_THAT(what_of<std::invalid_argument>([&] { Address(text, 1); }), HasSubstr("\"" + to_zero));
+    const std::string to_zero = text.c_str();
+    EXPECT_THAT(what_of<std::invalid_argument>([&] { Address(text, 1); }),
+                HasSubstr("\"" + to_zero + (to_zero.size() < text.size() ? "\\x00" : "\" is no numeric IP address")));
   }
 }
 
@@ -72,7 +73,7 @@ TEST(AddressTest, APathMayBeAsLongAsTheSystemTakesAndNoLonger) {
   EXPECT_EQ(Address::unix_path(std::string(107, 'x')).path().size(), 107u);
   EXPECT_THROW(Address::unix_path(std::string(108, 'x')), std::invalid_argument);
   EXPECT_THROW(Address::unix_path(""), std::invalid_argument);
-  EXPECT_THROW(Address::unix_path(std::string_view("a\0b", 3)), std::invalid_argument);
+  EXPECT_THAT(what_of<std::invalid_argument>([] { Address::unix_path(std::string_view("a\0b", 3)); }), HasSubstr("\"a\\x00b\" cannot be the path"));
   EXPECT_EQ(Address::abstract(std::string(107, 'x')).path().size(), 108u);
   EXPECT_THROW(Address::abstract(std::string(108, 'x')), std::invalid_argument);
 }

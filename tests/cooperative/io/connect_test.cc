@@ -125,6 +125,17 @@ TEST_F(ConnectTest, ByNameOneLimitIsForAllOfIt) {
   });
 }
 
+TEST_F(ConnectTest, ByNameWithAZeroByteGoesNowhere) {
+  on_thread([] {
+    Socket listener = listen(Address::loopback(0));
+    const std::uint16_t port = listener.local_address().port();
+    for (const std::string& host : {std::string("localhost\0.test", 15), std::string("127.0.0.1\0", 10)}) {
+      EXPECT_THAT(what_of<NotResolved>([&] { connect(host, port); }), HasSubstr("it has a zero byte"));
+    }
+    EXPECT_THROW(listener.accept(absl::ZeroDuration()), Timedout);
+  });
+}
+
 TEST_F(ConnectTest, ByNameThrowsWhatTheLastAttemptThrew) {
   on_thread([] {
     Socket listener = listen(Address::loopback(0));

@@ -80,6 +80,29 @@ class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithP
   mothreads::testing::ScratchFolder folder_;
 };
 
+// The system would open what is before the zero byte.
+TEST_P(FileTest, APathWithAZeroByteIsRefused) {
+  on_host([this] {
+    write("text");
+    const std::string bad = path() + std::string("\0.other", 7);
+    const auto expect_refusal = [&](auto act) {
+      try {
+        act();
+        ADD_FAILURE() << "it was taken";
+      } catch (const IoError& error) {
+        EXPECT_EQ(error.code(), std::errc::invalid_argument);
+        EXPECT_THAT(error.what(), HasSubstr("file\\x00.other\": cannot "));
+      }
+    };
+    expect_refusal([&] { File::open(bad); });
+    expect_refusal([&] { File::create(bad); });
+    expect_refusal([&] { read_file(bad, 100); });
+    expect_refusal([&] { write_file_atomically(bad, "x"); });
+    EXPECT_EQ(read_file(path(), 100), "text");
+    EXPECT_THAT(names(), ElementsAre("file"));
+  });
+}
+
 // --- at a place --------------------------------------------------------------------------------------------------------------
 
 // shrapnel's test of aio: one byte, and 5 MiB with reads anywhere.
@@ -265,8 +288,9 @@ TEST_P(FileTest, LinesAreRead) {
     EXPECT_EQ(*file.read_line(), "two");
     EXPECT_EQ(*file.read_line(), "");
     const Text last = file.read_line();
-    EXPECT_EQ(last.why(), Why::closed);
+    EXPECT_EQ(last.why(), Why::ready);
     EXPECT_EQ(*last, "last");
+    EXPECT_FALSE(last.has_delimiter());
     EXPECT_EQ(file.read_line().why(), Why::closed);
   });
 }

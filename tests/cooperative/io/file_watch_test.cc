@@ -73,6 +73,18 @@ TEST_F(FileWatchTest, AFiberWaitsForAChange) {
   EXPECT_EQ(waiter.join(), path("new"));
 }
 
+TEST_F(FileWatchTest, APathWithAZeroByteIsRefused) {
+  write("a");
+  FileWatch watch;
+  try {
+    watch.add(path("a") + std::string("\0b", 2));
+    ADD_FAILURE() << "another file is watched";
+  } catch (const IoError& error) {
+    EXPECT_EQ(error.code(), std::errc::invalid_argument);
+    EXPECT_THAT(error.what(), HasSubstr("a\\x00b\": cannot watch it: its name has a zero byte"));
+  }
+}
+
 TEST_F(FileWatchTest, WhatHappensInAFolder) {
   FileWatch watch(folder_);
   write("a");

@@ -65,8 +65,10 @@ TEST_F(PipeTest, LinesGoThrough) {
   EXPECT_EQ(*reader_.read_line(), "one");
   EXPECT_EQ(*reader_.read_line(), "two");
   const Text rest = reader_.read_line();
-  EXPECT_EQ(rest.why(), Why::closed);
+  EXPECT_EQ(rest.why(), Why::ready);
   EXPECT_EQ(*rest, "rest");
+  EXPECT_FALSE(rest.has_delimiter());
+  EXPECT_EQ(reader_.read_line().why(), Why::closed);
 }
 
 TEST_F(PipeTest, AReaderWaitsForWhoWrites) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -257,7 +258,15 @@ TEST_F(ProcessTest, ADescriptorThatIsNotOpenIsNamed) {
 
 TEST_F(ProcessTest, MisuseIsRefusedBeforeAnythingIsStarted) {
   EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process(std::vector<std::string>{})); }), HasSubstr("needs a command"));
-  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"echo", std::string("a\0b", 3)})); }), HasSubstr("zero byte"));
+  const std::string bad("a\0b", 3);
+  const std::pair<std::function<Process()>, const char*> zeros[]{
+      {[&] { return Process({"echo", bad}); }, "program \"echo\" was given \"a\\x00b\" as an argument, with a zero byte"},
+      {[&] { return Process({bad}); }, "program \"a\\x00b\" was given \"a\\x00b\" as an argument"},
+      {[&] { return Process({"true"}, {.also = {{"NAME", bad}}}); }, "program \"true\" was given \"NAME=a\\x00b\" as a variable"},
+      {[&] { return Process({"true"}, {.environment = Environment{{bad, "x"}}}); }, "program \"true\" was given \"a\\x00b=x\" as a variable"},
+      {[&] { return Process({"true"}, {.directory = std::string("/\0tmp", 5)}); }, "was given \"/\\x00tmp\" as the directory to begin in"},
+  };
+  for (const auto& [start, why] : zeros) EXPECT_THAT(what_of<Misuse>([&start = start] { static_cast<void>(start()); }), HasSubstr(why));
   EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.also = {{"A=B", "x"}}})); }), HasSubstr("\"A=B\" cannot be the name"));
   EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.output = Redirect::to_output()})); }), HasSubstr("only a process' errors"));
   EXPECT_THAT(what_of<Misuse>([] { Redirect::take(Pipe()); }), HasSubstr("a closed pipe"));
@@ -386,6 +395,29 @@ TEST_F(ProcessTest, AGroupEndsWithItsLeader) {
   EXPECT_EQ(*process.output().read_line(), "started");
   EXPECT_TRUE(process.wait());
   EXPECT_EQ(process.output().read_line().why(), Why::closed);
+}
+
+// Nobody looked at the leader's end, and its child kept the pipe open: communicate() waited for the child.
+TEST_F(ProcessTest, AGroupEndsWithItsLeaderAlsoWhileItsPipesAreRead) {
+  const auto start = [] { return shell("sleep 1000 & echo started", {.output = Redirect::pipe(), .own_group = true}); };
+  Process first = start();
+  const auto [out, err, end] = first.communicate();
+  EXPECT_EQ(out, "started\n");
+  EXPECT_TRUE(end);
+  Process second = start();
+  EXPECT_EQ(*second.output().read_all(100), "started\n");
+  Process third = start();
+  Pipe output = third.take_output();
+  Process moved = std::move(third);
+  EXPECT_EQ(*output.read_all(100), "started\n");
+  EXPECT_TRUE(moved.wait());
+}
+
+TEST_F(ProcessTest, AGroupThatGoesBeforeItIsWatched) {
+  for (int i = 0; i < 3; ++i) {
+    Process process = shell("sleep 1000 & sleep 1000", {.own_group = true});
+    for (int turns = 0; turns < i; ++turns) yield();
+  }
 }
 
 TEST_F(ProcessTest, AGroupIsAskedAsAWhole) {

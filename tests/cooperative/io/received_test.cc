@@ -32,6 +32,9 @@ TEST(ReceivedTest, ATextIsTheTextAndWhy) {
   EXPECT_EQ(*nothing, "");
   EXPECT_EQ(nothing.why(), Why::timed_out);
   EXPECT_TRUE(Text("", Why::ready));  // empty is not ended
+  EXPECT_FALSE(text.has_delimiter());
+  EXPECT_FALSE(nothing.has_delimiter());
+  EXPECT_TRUE(Text("abc", Why::ready, /*has_delimiter=*/true).has_delimiter());
 }
 
 }  // namespace

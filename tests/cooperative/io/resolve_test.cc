@@ -1,7 +1,9 @@
 #include "cooperative/io/resolve.h"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -25,6 +27,7 @@ using mothreads::Signal;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
 using testing::NameServer;
+using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::Each;
@@ -48,10 +51,51 @@ TEST_F(ResolveTest, ANumericAddressIsItsOwn) {
   });
 }
 
-TEST_F(ResolveTest, NamesOfTheHostsFileNeedNoServer) {
+// RFC 6761, 6.3: whatever the server of names, or /etc/hosts, says.
+TEST_F(ResolveTest, LocalhostIsThisMachine) {
   on_thread([] {
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET}, "localhost", 80)), Contains("127.0.0.1:80"));
-    EXPECT_THAT(texts_of(resolve("localhost", 80)), Each(AnyOf("127.0.0.1:80", "[::1]:80")));
+    NameServer server;
+    for (const char* const name : {"localhost", "localhost.", "LocalHost", "app.localhost", "b.app.LOCALHOST."}) {
+      server.put(name, {"192.0.2.1", "2001:db8::1"});
+      EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, name, 80)), ElementsAre("127.0.0.1:80")) << name;
+      EXPECT_THAT(texts_of(resolve({.family = AF_INET6, .servers = {server.address()}}, name, 80)), ElementsAre("[::1]:80")) << name;
+      EXPECT_THAT(texts_of(resolve({.servers = {server.address()}}, name, 80)),
+                  AllOf(Contains("127.0.0.1:80"), Each(AnyOf("127.0.0.1:80", "[::1]:80"))))
+          << name;
+    }
+    EXPECT_EQ(server.asked(), 0);
+    server.put("notlocalhost", {"192.0.2.3"});
+    server.put("localhost.test", {"192.0.2.4"});
+    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "notlocalhost", 80)), ElementsAre("192.0.2.3:80"));
+    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "localhost.test", 80)), ElementsAre("192.0.2.4:80"));
+  });
+}
+
+// The system would stop at a zero byte, and c-ares takes more for numeric addresses than Address::parse() does: either would be another host.
+TEST_F(ResolveTest, WhatIsNeitherANameNorAnAddressIsRefusedAndNobodyIsAsked) {
+  on_thread([] {
+    NameServer server;
+    server.put("host.test", {"192.0.2.1"});
+    using namespace std::string_literals;
+    const std::pair<std::string, const char*> all[]{
+        {"host.test\0.evil.test"s, "\"host.test\\x00.evil.test\" is no name of a host: it has a zero byte"},
+        {"\0"s, "\"\\x00\" is no name of a host: it has a zero byte"},
+        {"127.0.0.1\0"s, "\"127.0.0.1\\x00\" is no name of a host: it has a zero byte"},
+        {"0177.0.0.1"s, "\"0177.0.0.1\" is no name of a host: it has numbers alone, and is no IPv4 address"},
+        {"127.0.0.01"s, "numbers alone"},
+        {"127.0.0.256"s, "numbers alone"},
+        {"127.1"s, "numbers alone"},
+        {"1.2.3.4.5"s, "numbers alone"},
+        {"127.0.0.1."s, "numbers alone"},
+        {"::1%nowhere"s, "it has a ':', and is no IPv6 address"},
+        {"host.test:80"s, "it has a ':', and is no IPv6 address"},
+        {"[::1"s, "it has a ':', and is no IPv6 address"},
+    };
+    for (const auto& [text, why] : all) {
+      EXPECT_EQ(Address::parse(text, 80), std::nullopt);
+      EXPECT_THAT(what_of<NotResolved>([&] { resolve({.servers = {server.address()}}, text, 80); }), HasSubstr(why)) << text;
+    }
+    EXPECT_EQ(server.asked(), 0);
   });
 }
 

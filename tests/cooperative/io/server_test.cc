@@ -200,6 +200,46 @@ TEST_F(ServerTest, AJoinReturnsWhenADeadlineCutsTheDrain) {
   });
 }
 
+// Both the handler, which had begun, and the one who started it counted it.
+TEST_F(ServerTest, AConnectionThatIsTakenBehindTheDeadlineIsCancelledOnce) {
+  on_thread([this] {
+    auto server = serve_tcp(kAnywhere, echo_lines, {.drain = absl::InfiniteDuration()});
+    Event<> stopping;
+    auto time = spawn("time", [&] {
+      stopping.wait();
+      clock.advance(mothreads::kDefaultStopDeadline);
+    });
+    yield_until_idle();
+    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(::connect(client, server.address().native(), server.address().size()), 0) << "in the backlog";
+    stopping.signal();
+    server.stop();
+    time.join();
+    server.join();
+    EXPECT_EQ(server.statistics().accepted, 1U);
+    EXPECT_EQ(server.statistics().cancelled, 1U);
+    ::close(client);
+  });
+}
+
+TEST_F(ServerTest, AHandlerThatStopsItsServerWithoutAGraceIsCancelledOnce) {
+  on_thread([] {
+    mothreads::set_stop_deadline(absl::ZeroDuration());
+    const absl::Cleanup restore = [] { mothreads::set_stop_deadline(mothreads::kDefaultStopDeadline); };
+    Server* its_server = nullptr;
+    auto server = serve_tcp(kAnywhere, [&](Socket& client) {
+      its_server->stop();
+      for (int i = 0; i < 100; ++i) client.write_all("x");
+      yield();
+    });
+    its_server = &server;
+    Socket client = connect(server.address());
+    server.join();
+    EXPECT_EQ(server.statistics().accepted, 1U);
+    EXPECT_EQ(server.statistics().cancelled, 1U);
+  });
+}
+
 // --- a stop that is announced ----------------------------------------------------------------------------------------------------
 
 TEST_F(ServerTest, WhenTheStopIsAnnouncedItTakesNoMoreAndTellsNobody) {

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstddef>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -23,6 +25,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/file_pool.h"
 #include "cooperative/io/selfishness.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
@@ -607,6 +610,78 @@ TEST_F(SocketTest, AFileIsSent) {
     EXPECT_EQ(error_of([&] { here.send_file(file, -1, 10); }), std::errc::invalid_argument);
     EXPECT_EQ(lseek(file, 0, SEEK_CUR), 0) << "its position is others'";
     EXPECT_EQ(error_of([&] { here.send_file(-1, 0, 10); }), std::errc::bad_file_descriptor);
+    ::close(file);
+  });
+}
+
+// In whose place another is made meanwhile, which must not be taken for the one that has gone.
+class PlaceOfSocket {
+ public:
+  explicit PlaceOfSocket(Socket first) : socket_(std::construct_at(reinterpret_cast<Socket*>(place_), std::move(first))) {}
+  ~PlaceOfSocket() { std::destroy_at(socket_); }
+  PlaceOfSocket(const PlaceOfSocket&) = delete;
+  PlaceOfSocket& operator=(const PlaceOfSocket&) = delete;
+  Socket& operator*() { return *socket_; }
+  void replace(Socket next) {
+    std::destroy_at(socket_);
+    socket_ = std::construct_at(reinterpret_cast<Socket*>(place_), std::move(next));
+  }
+
+ private:
+  alignas(Socket) std::byte place_[sizeof(Socket)];
+  Socket* socket_;
+};
+
+TEST_F(SocketTest, ASocketMayGoWhileTheFileThatIsSentIsFetched) {
+  on_thread([] {
+    // No file at all, and never in memory: other threads are asked, which are all at something else.
+    int ends_of_pipe[2];
+    ASSERT_EQ(pipe2(ends_of_pipe, O_CLOEXEC), 0);
+    for (const bool closes : {false, true}) {
+      std::vector<Fiber<void>> busy;
+      for (std::size_t i = 0; i < kFileThreads; ++i) {
+        busy.push_back(spawn({.name = "busy", .start = Start::at_once}, [&] {
+          char byte;
+          FileCall call;
+          static_cast<void>(call_for_file(call, [&] { return ::read(ends_of_pipe[0], &byte, 1); }));
+        }));
+      }
+      auto ends = tcp_pair();
+      auto others = tcp_pair();
+      PlaceOfSocket here(std::move(ends.first));
+      auto sender = spawn({.name = "sender", .start = Start::at_once}, [&] { (*here).send_file(ends_of_pipe[0], 0, 100'000); });
+      ASSERT_TRUE(sender.is_alive());
+      if (closes) (*here).close();
+      here.replace(std::move(others.first));
+      ASSERT_EQ(::write(ends_of_pipe[1], std::string(kFileThreads, 'x').data(), kFileThreads), static_cast<ssize_t>(kFileThreads));
+      EXPECT_THROW(sender.join(), Closed);
+      for (auto& one : busy) one.join();
+      EXPECT_EQ((*here).option(IPPROTO_TCP, TCP_CORK), 0);
+    }
+    for (const int end : ends_of_pipe) ::close(end);
+  });
+}
+
+TEST_F(SocketTest, ASocketMayGoWhileAFileWaitsForRoom) {
+  on_thread([] {
+    const mothreads::testing::ScratchFolder folder;
+    folder.write("file", std::string(10 << 20, 'x'));
+    const int file = ::open(folder.path("file").c_str(), O_RDONLY | O_CLOEXEC);
+    for (const bool cancels : {false, true}) {
+      auto ends = tcp_pair();
+      auto others = tcp_pair();
+      PlaceOfSocket here(std::move(ends.first));
+      auto sender = spawn("sender", [&] { (*here).send_file(file, 0, 10 << 20); });
+      while (ends.second.readable_bytes() == 0) yield();
+      yield_until_idle();
+      ASSERT_TRUE(sender.is_alive());
+      (*here).close();
+      here.replace(std::move(others.first));
+      (*here).set_option(IPPROTO_TCP, TCP_CORK, 1);
+      if (cancels) sender.cancel();
+      EXPECT_ANY_THROW(sender.join());
+      EXPECT_EQ((*here).option(IPPROTO_TCP, TCP_CORK), 1) << "the other's own";
+    }
     ::close(file);
   });
 }

@@ -1,8 +1,13 @@
 #include "cooperative/io/stream.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <string>
@@ -22,6 +27,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
+#include "tests/support/scratch_folder.h"
 
 namespace cooperative {
 namespace {
@@ -52,6 +58,7 @@ class Script final : public Stream {
   std::size_t room = 1000;
   VirtualClock* clock = nullptr;  // each step takes a second of it
   bool is_broken = false;
+  std::uintptr_t farthest_from_page = 0;  // of what was to be written
 
  protected:
   void end_writing(const Until&) override {}
@@ -70,6 +77,7 @@ class Script final : public Stream {
     if (is_broken) throw IoError(EPIPE, name(), "send");
     std::size_t left = room;
     for (const std::string_view piece : pieces) {
+      farthest_from_page = std::max(farthest_from_page, reinterpret_cast<std::uintptr_t>(piece.data()) % 4096);
       written += piece.substr(0, left);
       left -= std::min(left, piece.size());
     }
@@ -111,14 +119,54 @@ TEST_F(StreamTest, LinesEndWithOrWithoutACarriageReturn) {
   Script script({"a\r", "\nb\n\r", "\n\n\rc\r\r\nlast"});
   std::vector<std::string> lines;
   while (const Text line = script.read_line()) lines.push_back(*line);
-  EXPECT_THAT(lines, ElementsAre("a", "b", "", "", "\rc\r"));
+  EXPECT_THAT(lines, ElementsAre("a", "b", "", "", "\rc\r", "last"));
 }
 
-TEST_F(StreamTest, TheLastLineWithoutAnEndIsNotLost) {
-  Script script({"one\ntwo"});
-  EXPECT_THAT(told(script.read_line()), Pair("one", Why::ready));
-  EXPECT_THAT(told(script.read_line()), Pair("two", Why::closed));
-  EXPECT_THAT(told(script.read_line()), Pair("", Why::closed));
+// The loop of the header's example lost it.
+TEST_F(StreamTest, ALastLineWithoutAnEndIsALine) {
+  for (const std::size_t size : {1, 2, 100}) {
+    Script script(cut("one\ntwo", size));
+    const Text one = script.read_line();
+    EXPECT_THAT(told(one), Pair("one", Why::ready));
+    EXPECT_TRUE(one.has_delimiter());
+    const Text two = script.read_line();
+    EXPECT_THAT(told(two), Pair("two", Why::ready));
+    EXPECT_FALSE(two.has_delimiter());
+    const Text end = script.read_line();
+    EXPECT_THAT(told(end), Pair("", Why::closed));
+    EXPECT_FALSE(end.has_delimiter());
+    EXPECT_THAT(told(script.read_line()), Pair("", Why::closed));
+  }
+  // A carriage return ends nothing by itself.
+  Script script({"one\r"});
+  EXPECT_THAT(told(script.read_line()), Pair("one\r", Why::ready));
+  EXPECT_THAT(told(Script({"one\r\n"}).read_line()), Pair("one", Why::ready));
+  EXPECT_THAT(told(Script({"\n"}).read_line()), Pair("", Why::ready));
+  EXPECT_THAT(told(Script({}).read_line()), Pair("", Why::closed));
+}
+
+TEST_F(StreamTest, ReadUntilIsStrictAboutItsDelimiter) {
+  Script script({"one--two"});
+  const Text one = script.read_until("--");
+  EXPECT_THAT(told(one), Pair("one", Why::ready));
+  EXPECT_TRUE(one.has_delimiter());
+  const Text two = script.read_until("--");
+  EXPECT_THAT(told(two), Pair("two", Why::closed));
+  EXPECT_FALSE(two.has_delimiter());
+  EXPECT_THAT(told(script.read_until("--")), Pair("", Why::closed));
+}
+
+TEST_F(StreamTest, ALastLineIsNoLongerThanOthers) {
+  for (const std::string text : {"12345", "1234\r", "12345\r", "123456"}) {
+    Script script({text});
+    script.set_max_line(5);
+    if (text.size() <= 5) {
+      EXPECT_THAT(told(script.read_line()), Pair(text, Why::ready));
+    } else {
+      EXPECT_THROW(static_cast<void>(script.read_line()), TooLong) << text;
+      EXPECT_EQ(script.buffered(), text);
+    }
+  }
 }
 
 TEST_F(StreamTest, ALineMayBeAsLongAsIsSaidAndNoLonger) {
@@ -219,6 +267,34 @@ TEST_F(StreamTest, OneThatWasMovedFromHoldsNothing) {
   script = std::move(taker);
   EXPECT_THAT(told(script.read_line()), Pair("more", Why::ready));
   EXPECT_THAT(told(script.read_all(9)), Pair("and", Why::ready));
+}
+
+// As internal/page_memory.h says.
+TEST_F(StreamTest, MuchThatIsReadAheadBeginsAtAPage) {
+  on_thread([] {
+    auto ends = Socket::pair();
+    Socket& here = ends.first;
+    for (const std::size_t size : {20'000, 60'000, 100'000}) {
+      ends.second.write_all(std::string(size, 'x'));
+      while (here.buffered().size() < size) EXPECT_TRUE(here.fill());
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(here.buffered().data()) % 4096, 0u) << size;
+      here.consume(size);
+      EXPECT_EQ(here.fill(absl::ZeroDuration()).why(), Why::timed_out);  // and holds nothing
+    }
+  });
+}
+
+TEST_F(StreamTest, PartsOfAFileThatIsSentBeginAtAPage) {
+  const mothreads::testing::ScratchFolder folder;
+  const std::string text(300'000, 'x');
+  folder.write("file", text);
+  const int file = ::open(folder.path("file").c_str(), O_RDONLY | O_CLOEXEC);
+  Script script({});
+  script.room = 1'000'000;
+  EXPECT_EQ(script.send_file(file, 0, text.size()), text.size());
+  EXPECT_TRUE(script.written == text);
+  EXPECT_EQ(script.farthest_from_page, 0u);
+  ::close(file);
 }
 
 TEST_F(StreamTest, ALineIsFoundAfterAnotherFiberHasTakenItsBegin) {

@@ -3,7 +3,10 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -85,6 +88,36 @@ TEST_F(TlsFlowTest, AMebibyteBothWaysOverTcp) {
     TlsStream& client = both.client;
     TlsStream& server = both.server;
     exchange(client, server, 1 << 20);
+  });
+}
+
+// Notes where much that is read goes.
+class Measured final : public testing::Over {
+ public:
+  using Over::Over;
+  int large_reads = 0;
+  std::uintptr_t farthest_from_page = 0;
+
+ protected:
+  Received receive(std::span<std::byte> into, const mothreads::Until& until) override {
+    if (into.size() >= 16 * 1024) {
+      ++large_reads;
+      farthest_from_page = std::max(farthest_from_page, reinterpret_cast<std::uintptr_t>(into.data()) % 4096);
+    }
+    return Over::receive(into, until);
+  }
+};
+
+// As cooperative/io/internal/page_memory.h says.
+TEST_F(TlsFlowTest, MuchIsReadIntoMemoryThatBeginsAtAPage) {
+  on_host([] {
+    auto [a, b] = testing::socket_pair();
+    auto below = std::make_unique<Measured>(std::move(a));
+    const Measured& measured = *below;
+    Connected both = connected_over({std::move(below), std::move(b)});
+    exchange(both.client, both.server, 1 << 20);
+    EXPECT_GT(measured.large_reads, 0);
+    EXPECT_EQ(measured.farthest_from_page, 0u);
   });
 }
 

@@ -455,6 +455,160 @@ TEST_F(TlsTest, Tls12IsSpoken) {
   });
 }
 
+// Whoever records a connection, and gets hold of the server's key later, could read it.
+TEST_F(TlsTest, KeysThatTheServersKeyEncryptsAreRefusedUnlessOneAsks) {
+  on_host([] {
+    constexpr const char* kStatic = "AES128-GCM-SHA256";
+    const TlsIdentity rsa = authority().issue({.key = testing::KeyKind::rsa});
+    for (const bool allowed : {false, true}) {
+      Socket a;
+      Socket b;
+      std::tie(a, b) = Socket::pair();
+      auto server = spawn("server", [&, it = std::move(b)]() mutable -> std::string {
+        try {
+          return TlsStream::accept(serving({.identities = {rsa}, .static_rsa = allowed}), std::move(it)).cipher();
+        } catch (const TlsError& error) {
+          return error.what();
+        }
+      });
+      RawTls client(a, {.max_version = TLS1_2_VERSION});
+      ASSERT_EQ(SSL_set_cipher_list(client.ssl(), kStatic), 1);
+      EXPECT_EQ(client.run([&] { return SSL_do_handshake(client.ssl()); }) == 1, allowed);
+      EXPECT_THAT(server.join(), HasSubstr(allowed ? kStatic : "no shared cipher"));
+    }
+    for (const bool allowed : {false, true}) {
+      Socket a;
+      Socket b;
+      std::tie(a, b) = Socket::pair();
+      auto server = spawn("server", [&, it = std::move(b)]() mutable {
+        RawTls raw(it, {.is_server = true, .max_version = TLS1_2_VERSION, .identity = rsa});
+        EXPECT_EQ(SSL_set_cipher_list(raw.ssl(), kStatic), 1);
+        return raw.run([&] { return SSL_do_handshake(raw.ssl()); }) == 1;
+      });
+      std::string end;
+      try {
+        end = TlsStream::connect(trusting({.static_rsa = allowed}), std::move(a), "server.test").cipher();
+      } catch (const TlsError& error) {
+        end = error.what();
+      }
+      EXPECT_THAT(end, HasSubstr(allowed ? kStatic : "handshake failure"));
+      EXPECT_EQ(server.join(), allowed);
+    }
+  });
+}
+
+// What TLS 1.2 has beside that stays as the system's settings say.
+TEST_F(TlsTest, EphemeralKeysOfTls12AreTaken) {
+  on_host([] {
+    const TlsIdentity rsa = authority().issue({.key = testing::KeyKind::rsa});
+    for (const char* const cipher : {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"}) {
+      Socket a;
+      Socket b;
+      std::tie(a, b) = Socket::pair();
+      auto server = spawn("server", [&, it = std::move(b)]() mutable { return TlsStream::accept(serving({.identities = {rsa}}), std::move(it)).cipher(); });
+      RawTls client(a, {.max_version = TLS1_2_VERSION});
+      ASSERT_EQ(SSL_set_cipher_list(client.ssl(), cipher), 1);
+      client.shake_hands();
+      EXPECT_EQ(server.join(), cipher);
+    }
+  });
+}
+
+// --- sessions that are resumed ---------------------------------------------------------------------------------------------------
+
+// Connects, and has the server say a line, behind its tickets if there are any. Whether both say that the session was resumed.
+bool is_resumed(const TlsContext& client, const TlsContext& server, std::string_view host = "server.test") {
+  Socket a;
+  Socket b;
+  std::tie(a, b) = Socket::pair();
+  auto other = spawn("server", [&server, it = std::move(b)]() mutable {
+    TlsStream stream = TlsStream::accept(server, std::move(it));
+    stream.write_all("line\n");
+    EXPECT_EQ(*stream.read_line(), "answer");
+    stream.shut_down_writing();
+    return stream.is_resumed();
+  });
+  TlsStream stream = TlsStream::connect(client, std::move(a), host);
+  EXPECT_EQ(*stream.read_line(), "line");
+  EXPECT_EQ(stream.peer_certificate_subject(), "CN=server.test");
+  stream.write_all("answer\n");
+  EXPECT_EQ(stream.read_line().why(), Why::closed);
+  EXPECT_EQ(other.join(), stream.is_resumed());
+  return stream.is_resumed();
+}
+
+TEST_F(TlsTest, ASessionIsResumedWhereBothSidesWantThat) {
+  on_host([] {
+    const TlsContext both[]{trusting({.resumes = true}), serving({.tickets = 2})};
+    EXPECT_FALSE(is_resumed(both[0], both[1]));
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(is_resumed(both[0], both[1])) << i;
+    EXPECT_FALSE(is_resumed(both[0], serving({.tickets = 2}))) << "another server's context";
+    EXPECT_FALSE(is_resumed(trusting({.resumes = true}), both[1])) << "another client's context";
+    for (const TlsContext& client : {trusting(), trusting({.resumes = true})}) {
+      const TlsContext plain = serving();
+      for (int i = 0; i < 2; ++i) EXPECT_FALSE(is_resumed(client, plain)) << "without tickets";
+    }
+    const TlsContext forgets = trusting();
+    for (int i = 0; i < 2; ++i) EXPECT_FALSE(is_resumed(forgets, both[1])) << "of a client that keeps none";
+  });
+}
+
+TEST_F(TlsTest, ASessionIsResumedWithItsHostAloneAndOnce) {
+  on_host([] {
+    const TlsContext client = trusting({.resumes = true});
+    const TlsContext server = serving({.identities = {authority().issue({.alternatives = {"DNS:a.test", "DNS:b.test"}})}, .tickets = 1});
+    EXPECT_FALSE(is_resumed(client, server, "a.test"));
+    EXPECT_FALSE(is_resumed(client, server, "b.test"));
+    EXPECT_TRUE(is_resumed(client, server, "a.test"));
+    // One that is used by an attempt that fails is not used again.
+    Socket a;
+    Socket b;
+    std::tie(a, b) = Socket::pair();
+    b.close();
+    EXPECT_ANY_THROW(static_cast<void>(TlsStream::connect(client, std::move(a), "a.test")));
+    EXPECT_FALSE(is_resumed(client, server, "a.test"));
+    EXPECT_TRUE(is_resumed(client, server, "b.test"));
+  });
+}
+
+TEST_F(TlsTest, ASessionIsResumedForAnHour) {
+  on_virtual_time([](VirtualClock& clock) {
+    const TlsContext client = trusting({.resumes = true});
+    const TlsContext server = serving({.tickets = 1});
+    EXPECT_FALSE(is_resumed(client, server));
+    clock.advance(kTlsResumeTime);
+    EXPECT_TRUE(is_resumed(client, server));
+    clock.advance(kTlsResumeTime + absl::Nanoseconds(1));
+    EXPECT_FALSE(is_resumed(client, server));
+  });
+}
+
+TEST_F(TlsTest, AServerKnowsItsClientAlsoInASessionThatIsResumed) {
+  on_host([] {
+    const TlsContext client = trusting({.identity = authority().issue({.common_name = "a client", .alternatives = {}}), .resumes = true});
+    const TlsContext server = serving({.client_certificates = ClientCertificates::required, .trusted = authority().pem(), .tickets = 1});
+    for (const bool again : {false, true}) {
+      Connected both = connected(client, server);
+      both.server.write_all("x\n");
+      EXPECT_EQ(*both.client.read_line(), "x");
+      EXPECT_EQ(both.server.is_resumed(), again);
+      EXPECT_EQ(both.server.peer_certificate_subject(), "CN=a client");
+      both.server.shut_down_writing();
+    }
+  });
+}
+
+TEST_F(TlsTest, APemWithAZeroByteIsRefused) {
+  const std::string text = authority().pem().text;
+  const Pem bad{.text = text + std::string("\0", 1) + text, .name = "bad.pem"};
+  EXPECT_THAT(what_of<TlsError>([&] { trusting({.trusted = bad}); }), HasSubstr("cannot read bad.pem: it has a zero byte"));
+  EXPECT_THAT(what_of<TlsError>([&] { serving({.identities = {{.certificates = bad, .key = bad}}}); }), HasSubstr("cannot read bad.pem"));
+  const std::string path = ::testing::TempDir() + "/tls_test.pem";
+  std::ofstream(path) << text;
+  EXPECT_THAT(what_of<IoError>([&] { static_cast<void>(Pem::of_file(path + std::string("\0.other", 7))); }),
+              AllOf(HasSubstr("tls_test.pem\\x00.other: cannot open it"), HasSubstr("Invalid argument")));
+}
+
 TEST_F(TlsTest, WhatIsTooOldIsRefused) {
   on_host([] {
     for (const auto& [least, offered] : {std::pair(TlsVersion::v1_3, TLS1_2_VERSION), std::pair(TlsVersion::v1_2, TLS1_1_VERSION)}) {
