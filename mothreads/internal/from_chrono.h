@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <ratio>
 
 #include "absl/time/time.h"
 
@@ -38,9 +39,27 @@ inline absl::Duration seconds_from(Wide count, std::int64_t numerator, std::int6
   return absl::Seconds(static_cast<std::int64_t>(whole)) + part;
 }
 
+// The usual ones, which Abseil has without a detour.
+template <typename Period>
+inline constexpr bool kIsUsual = false;
+template <>
+inline constexpr bool kIsUsual<std::nano> = true;
+template <>
+inline constexpr bool kIsUsual<std::micro> = true;
+template <>
+inline constexpr bool kIsUsual<std::milli> = true;
+template <>
+inline constexpr bool kIsUsual<std::ratio<1>> = true;
+template <>
+inline constexpr bool kIsUsual<std::ratio<60>> = true;
+template <>
+inline constexpr bool kIsUsual<std::ratio<3600>> = true;
+
 template <typename Rep, typename Period>
 absl::Duration from_chrono(std::chrono::duration<Rep, Period> duration) {
-  if constexpr (std::integral<Rep>) {
+  if constexpr (std::signed_integral<Rep> && sizeof(Rep) <= sizeof(std::int64_t) && kIsUsual<typename Period::type>) {
+    return absl::FromChrono(std::chrono::duration<std::int64_t, typename Period::type>(duration));
+  } else if constexpr (std::integral<Rep>) {
     return seconds_from(Wide{duration.count()}, Period::num, Period::den);
   } else if constexpr (std::floating_point<Rep>) {
     return seconds_from(duration.count(), Period::num, Period::den);
