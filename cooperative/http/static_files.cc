@@ -154,6 +154,7 @@ struct StaticFiles::Found {
 };
 
 StaticFiles::StaticFiles(const std::string& root, StaticFilesOptions options) : options_(std::move(options)) {
+  if (root.find('\0') != std::string::npos) throw IoError(EINVAL, root, "serve the files below it");
   const int directory = ::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) throw IoError(errno, root, "serve the files below it");
   root_ = std::make_shared<const OpenFile>(directory);

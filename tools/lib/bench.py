@@ -412,7 +412,7 @@ ROWS = [
     IoCalls("io.echo_calls", "count", 100, {"floor": 1.05}, unit="calls"),
     IoRow("io.echo_pipelined", "stream", 4, {"go": 1 / 1.5}, mode="requests"),
     IoMemory("io.conn_memory", "idle", 4096, 2.0),
-    IoRow("io.accept", "accept", 8, {"go": 1.0}),
+    IoRow("io.accept", "accept", 8, {"go": 1.0, "floor": 1.05}),
     Row("io.read_aligned", "file_benchmark", {"floor": 1.05}, unit="s", min_time=0.5),
     HttpRow("io.http_small", 1024, wrk, "ns"),
     HttpRow("io.file_1g", 1 << 30, curl, "s"),

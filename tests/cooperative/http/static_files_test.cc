@@ -410,6 +410,7 @@ TEST_F(StaticFilesTest, TypesByTheirEndings) {
 TEST_F(StaticFilesTest, ARootThatIsNone) {
   EXPECT_THROW(StaticFiles(top_.path("gone")), IoError);
   EXPECT_THROW(StaticFiles(top_.path("secret")), IoError);
+  EXPECT_THROW(StaticFiles(root() + std::string(1, '\0') + "more"), IoError) << "the system would see another name";
 }
 
 // --- disks -------------------------------------------------------------------------------------------------------------------
