@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
+#include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
@@ -56,13 +58,19 @@ std::string_view EventWriter::last_event_id() const { return out_.request().head
 void EventWriter::write(std::string_view text) {
   const RLock::Guard guard = lock_.enter();
   if (failure_) std::rethrow_exception(failure_);
+  // A part of it may have gone: nothing can follow.
+  const auto fail = [this](std::exception_ptr failure) {
+    failure_ = std::move(failure);
+    failed_.go();
+  };
   try {
     out_.write(text);
     last_ = Clock::current().now();
+  } catch (const FiberCancelled&) {
+    fail(std::make_exception_ptr(Closed("a stream of events", "an event was cut short, since its fiber was cancelled: nothing can follow")));
+    throw;
   } catch (...) {
-    // A part of it may have gone: nothing can follow.
-    failure_ = std::current_exception();
-    failed_.go();
+    fail(std::current_exception());
     throw;
   }
 }
@@ -88,7 +96,11 @@ void EventWriter::run(absl::AnyInvocable<void(EventWriter&)>& function) {
   last_ = Clock::current().now();
   if (options_.retry) write(fmt::format("retry: {}\n\n", absl::ToInt64Milliseconds(*options_.retry)));
   std::optional<Fiber<void>> keeper;
-  if (options_.keep_alive < absl::Hours(24)) keeper.emplace(spawn("keep-alive of events", [this] { keep_alive(); }));
+  // It goes on while the server drains, and is cancelled whichever way the function ends.
+  if (options_.keep_alive < absl::Hours(24)) keeper.emplace(spawn("keep-alive of events", [this](const mothreads::Signal&) { keep_alive(); }));
+  const absl::Cleanup end_keeper = [&] {
+    if (keeper) keeper->cancel();
+  };
   function(*this);
   const RLock::Guard guard = lock_.enter();  // so that none is cut in the middle
   if (keeper) keeper->cancel();
@@ -96,6 +108,7 @@ void EventWriter::run(absl::AnyInvocable<void(EventWriter&)>& function) {
 }
 
 Response Response::events(absl::AnyInvocable<void(EventWriter&)> write, const EventOptions& options) {
+  if (!write) throw Misuse("events need a function that sends them");
   if (options.keep_alive <= absl::ZeroDuration()) throw Misuse("events need a keep_alive of more than nothing: absl::InfiniteDuration() for none");
   Response response = streamed("text/event-stream", [write = std::move(write), options](BodyWriter& out) mutable {
     EventWriter events(out, options);

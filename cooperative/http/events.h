@@ -9,8 +9,8 @@
 //       }
 //     });
 //
-// The function runs once the handler has returned: the request's views are gone by then, so copy what it needs. It should end when events.ended()
-// goes, which is when the client has gone or the server drains.
+// The function runs once the handler has returned: copy what it needs of the handler's own. It should end when events.ended() goes, which is when the
+// client has gone or the server drains.
 
 #include <exception>
 #include <optional>

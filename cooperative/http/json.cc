@@ -14,7 +14,7 @@ nlohmann::json read_json(Request& request, std::size_t max) {
   };
   try {
     return nlohmann::json::parse(text, look);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {  // no JSON, or a number that is too large
     throw Error(400, fmt::format("{}: no JSON: {}", request.peer(), error.what()));
   }
 }

@@ -128,7 +128,7 @@ Request::Request(std::unique_ptr<Made> made)
     : method_(made->method), target_(made->target), headers_(std::move(made->headers)), body_(&made->body), made_(std::move(made)) {
   body_->begin(made_->stream, nullptr, Body::Framing::sized, made_->size, made_->size, absl::InfiniteDuration());
   const internal::HttpTarget split = internal::split_target(method_, target_);
-  if (!is_http_token(method_) || !split.is_valid) {
+  if (!is_http_token(method_) || method_ == "CONNECT" || !split.is_valid) {
     throw mothreads::Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", method_, target_));
   }
   if (split.has_authority) headers_.set("Host", split.authority);
@@ -136,6 +136,10 @@ Request::Request(std::unique_ptr<Made> made)
   raw_path_ = split.path;
   query_ = split.query;
   host_ = *headers_.get("Host");
+  if (headers_.count("Host") != 1 || !internal::is_valid_host(host_) || headers_.get("Transfer-Encoding") ||
+      headers_.get("Content-Length").value_or(std::to_string(made_->size)) != std::to_string(made_->size)) {
+    throw mothreads::Misuse(fmt::format("the headers of {} {} could not come: give one Host, and leave the length to the body", method_, target_));
+  }
 }
 
 Request Request::make(std::string_view method, std::string_view target, RequestParts parts) {
@@ -172,6 +176,7 @@ Response Response::text(int status, std::string body) { return of(status, "text/
 Response Response::json(int status, std::string body) { return of(status, "application/json", std::move(body)); }
 
 Response Response::streamed(std::string_view content_type, absl::AnyInvocable<void(BodyWriter&)> write) {
+  if (!write) throw mothreads::Misuse("a response in pieces needs a function that writes them");
   return {.status = 200, .headers = {{"Content-Type", content_type}}, .body = Streamed{.write = std::move(write)}};
 }
 

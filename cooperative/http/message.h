@@ -7,8 +7,8 @@
 //       return http::Response::text(200, "hello");
 //     }
 //
-// A request is what came (server.h); a response what is to go. A request lives as long as the call of the handler that got it, and belongs to
-// its fiber.
+// A request is what came (server.h); a response what is to go. A request lives until its response has been sent, and belongs to the fiber of its
+// connection.
 
 #include <cstddef>
 #include <cstdint>
@@ -145,7 +145,8 @@ struct FileParts {
   std::uint64_t size() const;
 };
 
-// Where a response that is made piece by piece goes.
+// Where a response that is made piece by piece goes. One fiber writes. A write that was cut short, by its limit or a cancellation, is the last: those
+// behind it throw Closed, and the connection ends.
 class BodyWriter {
  public:
   // Sends it before it returns. Throws WriteTimedout, IoError; mothreads::Misuse when it is more than was announced.

@@ -72,12 +72,13 @@ std::vector<Routes::Tree::Route>& Routes::Tree::place_of(const Path& path, bool 
   std::size_t at = 0;
   for (const std::string_view component : path.components) {
     const std::size_t next = nodes.size();
+    nodes.emplace_back();  // before anything refers to it
     if (component.starts_with('{')) {
       at = nodes[at].name ? *nodes[at].name : nodes[at].name.emplace(next);
     } else {
       at = nodes[at].texts.try_emplace(std::string(component), next).first->second;
     }
-    if (at == next) nodes.emplace_back();
+    if (at != next) nodes.pop_back();
   }
   return is_rest ? nodes[at].rests : path.has_end ? nodes[at].slash_ends : nodes[at].ends;
 }
@@ -132,6 +133,7 @@ Routes::~Routes() = default;
 
 Routes& Routes::add(std::string_view method, std::string_view pattern, Handler handler) {
   const auto refuse = [&](std::string_view why) { throw Misuse(fmt::format("the route {} {}: {}", method, pattern, why)); };
+  if (tree_ == nullptr) refuse("these routes were moved from");
   if (!is_http_token(method)) refuse("its method is none");
   if (method == "CONNECT") refuse("CONNECT has no path, and is for proxies");
   if (!handler) refuse("it has no handler");
@@ -170,6 +172,8 @@ Routes& Routes::add(std::string_view method, std::string_view pattern, Handler h
 }
 
 Response Routes::handle(Request& request) const {
+  if (tree_ == nullptr) throw Misuse("routes were asked that were moved from");
+  request.parameters_.clear();
   if (!request.raw_path().starts_with('/')) return Response::error(404);  // the "*" of OPTIONS
   const Path path = split(request.raw_path());
   std::vector<std::string> components;
@@ -187,7 +191,6 @@ Response Routes::handle(Request& request) const {
     return response;
   }
   const Tree::Route& route = *found.route;
-  request.parameters_.clear();
   if (route.rest_name) {
     std::string rest;
     for (std::size_t i = found.depth; i < components.size(); ++i) {

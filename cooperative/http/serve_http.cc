@@ -5,7 +5,9 @@
 
 #include <fmt/core.h>
 
+#include "cooperative/http/internal/deadline.h"
 #include "cooperative/io/connect.h"
+#include "mothreads/instant.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
@@ -46,8 +48,12 @@ struct Shared {
 
   void serve(Socket& client, const Signal& please_stop) const {
     if (!options.tls) return talk(client, please_stop);
+    // A client that has sent nothing gets no more than drain_grace at a drain, as without TLS.
+    const Signal drains = please_stop | draining | options.connection.draining;
+    const mothreads::Instant deadline = internal::deadline_in(options.handshake_limit);
+    if (!client.fill(drains | deadline) && !(drains && client.fill(options.connection.drain_grace))) return;
     // Also while it drains: who has been let in gets an answer to what was asked by then.
-    TlsStream secure = TlsStream::accept(*options.tls, client, options.handshake_limit);
+    TlsStream secure = TlsStream::accept(*options.tls, client, deadline);
     talk(secure, please_stop);
   }
 
@@ -134,6 +140,8 @@ Site serve_at(std::vector<Socket> listeners, Handler handler, ServeOptions optio
 
 Site serve_http(const Address& at, Handler handler, ServeOptions options) {
   // All listen at one address, and the kernel gives each its share of the connections. The first finds out which port that is.
+  if (!handler) throw mothreads::Misuse(fmt::format("{} has no handler", options.name));  // before a path is made
+  if (!at.is_ip()) return serve_http(listen(at), std::move(handler), std::move(options));
   std::vector<Socket> listeners;
   listeners.push_back(listen(at, {.reuse_port = options.threads > 1}));
   const Address address = listeners.front().local_address();

@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 
+#include <fmt/core.h>
+
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/client_watch.h"
 #include "cooperative/http/internal/deadline.h"
@@ -17,6 +19,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/log.h"
+#include "mothreads/misuse.h"
 
 namespace cooperative::http {
 namespace internal {
@@ -91,9 +94,11 @@ class HttpConnection final : RequestEnd {
   std::string scratch_;          // of the response's head, kept for the next
   std::uint64_t requests_ = 0;
   bool is_unanswered_ = false;
+  bool has_passed_line_ = false;  // an empty one, before this request
   bool is_cut_ = false;          // a response, in a way that only a reset shows to the client
   Instant asked_{};  // for on_answer
   std::optional<ClientWatch> watch_;
+  const FiberParent parent_ = ClientWatch::this_fiber();  // of what it starts, whichever fiber of a handler asks for it
 };
 
 void HttpConnection::serve() {
@@ -108,6 +113,7 @@ void HttpConnection::serve() {
     }
   } catch (const FiberCancelled&) {
     if (is_unanswered_) log_unanswered("its fiber was cancelled");
+    if (is_cut_) stream_.abort();
     throw;
   } catch (const std::exception& error) {
     if (is_unanswered_) log_end(error);
@@ -119,7 +125,7 @@ void HttpConnection::serve() {
 }
 
 mothreads::Signal HttpConnection::ended() {
-  if (!watch_) watch_.emplace(stream_, draining_);
+  if (!watch_) watch_.emplace(stream_, draining_, parent_);
   if (body_.is_done_) watch_->begin();
   return watch_->ended();
 }
@@ -136,10 +142,17 @@ void HttpConnection::log_end(const std::exception& error) const {
 }
 
 bool HttpConnection::await_request() {
-  if (!stream_.buffered().empty()) return true;
-  if (!draining_ && stream_.fill(draining_ | options_.idle_limit)) return true;
-  // What came before the drain, or with it, is answered; a client that has just connected may have a request on its way.
-  return draining_ && stream_.fill(requests_ == 0 ? options_.drain_grace : absl::ZeroDuration());
+  while (true) {
+    // An empty line before a request comes from old clients, which send one behind a body: it begins none.
+    if (!has_passed_line_ && stream_.buffered().starts_with("\r\n")) {
+      has_passed_line_ = true;
+      stream_.consume(2);
+    }
+    if (!stream_.buffered().empty()) return true;
+    if (!draining_ && stream_.fill(draining_ | options_.idle_limit)) continue;
+    // What came before the drain, or with it, is answered; a client that has just connected may have a request on its way.
+    if (!draining_ || !stream_.fill(requests_ == 0 ? options_.drain_grace : absl::ZeroDuration())) return false;
+  }
 }
 
 HttpConnection::Next HttpConnection::serve_one() {
@@ -166,10 +179,9 @@ bool HttpConnection::read_head(Next& next) {
     return end == Why::ready;
   };
 
-  // An empty line before a request comes from old clients, which send one behind a body.
   while (stream_.buffered() == "\r" && more()) {
   }
-  if (stream_.buffered().starts_with("\r\n")) stream_.consume(2);
+  if (!has_passed_line_ && stream_.buffered().starts_with("\r\n")) stream_.consume(2);
 
   // Whether it cannot become a request.
   const auto is_refused = [&](HttpParser::Step step) {
@@ -219,6 +231,8 @@ int HttpConnection::check_head() {
 // Makes the request from the head, which it has a copy of: the stream's buffer is needed for what follows.
 void HttpConnection::prepare_body() {
   const HttpHead& head = parser_.head();
+  has_passed_line_ = false;
+  request_.parameters_.clear();
   request_.head_.assign(stream_.buffered().substr(0, parser_.head_size()));
   stream_.consume(parser_.head_size());
   parser_.move_head(request_.head_.data());
@@ -236,7 +250,12 @@ void HttpConnection::prepare_body() {
 
 Response HttpConnection::ask_handler() {
   try {
-    return handler_(request_);
+    Response response = handler_(request_);
+    const bool is_upgrade = std::holds_alternative<Upgrade>(response.body);
+    if (is_upgrade ? response.status != 101 : (response.status < 200 || response.status > 999)) {
+      throw mothreads::Misuse(fmt::format("a response has the status {}: give 200 to 999, or 101 to an upgrade", response.status));
+    }
+    return response;
   } catch (const FiberCancelled&) {
     throw;
   } catch (const Error& error) {
@@ -263,6 +282,11 @@ HttpConnection::Next HttpConnection::answer(Response& response) {
   bool keeps = head.keeps_alive && !leaves_body && !draining_ && (options_.max_requests == 0 || requests_ < options_.max_requests) &&
                !response.headers.has_token("Connection", "close");
 
+  if (std::holds_alternative<Upgrade>(response.body) && (!body_.is_done_ || head.minor_version == 0)) {
+    log::error("{}: the handler of {} {} upgrades a request whose body it has not read, or one of HTTP/1.0", stream_.name(), request_.method(),
+               request_.target());
+    response = Response::error(400);
+  }
   if (auto* const upgrade = std::get_if<Upgrade>(&response.body)) {
     try {
       ResponseWriter(stream_, scratch_, options_.write_limit, request_).write_upgrade(response);
@@ -299,7 +323,9 @@ HttpConnection::Next HttpConnection::answer(Response& response) {
   }
   is_unanswered_ = false;
   tell_answered(response.status, /*is_complete=*/true);
+  const bool has_lost = watch_ && watch_->has_lost();
   watch_.reset();
+  if (has_lost) return Next::linger;
   if (!keeps && draining_ && body_.is_done_ && !stream_.buffered().empty()) {
     log::warning("{}: requests behind the last response got no answer: the server stops", stream_.name());
   }
@@ -331,11 +357,15 @@ HttpConnection::Next HttpConnection::refuse(int status, std::string_view why) {
 bool HttpConnection::drop_body() {
   std::array<std::byte, 4096> room;
   std::uint64_t dropped = 0;
-  while (dropped <= kMaxDropped) {
-    const Received received = body_.read_some(room);
-    if (received.why() == Why::closed || body_.is_done_) return true;
-    if (!received) return false;
-    dropped += received.size();
+  try {
+    while (dropped <= kMaxDropped) {
+      const Received received = body_.read_some(room, draining_);
+      if (received.why() == Why::closed || body_.is_done_) return true;
+      if (!received) return false;
+      dropped += received.size();
+    }
+  } catch (const Error& error) {
+    log::debug("{}: what a handler left of a body: {}", stream_.name(), error.what());
   }
   return false;
 }

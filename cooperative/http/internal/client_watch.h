@@ -10,15 +10,24 @@
 
 namespace cooperative::http::internal {
 
-// Belongs to the fiber of the connection.
+// Reads until it is destroyed, also while the server drains.
 class ClientWatch {
  public:
-  ClientWatch(Stream& stream, const mothreads::Signal& draining) : stream_(stream), ended_(gone_ | draining) {}
+  // The fiber that calls.
+  static FiberParent this_fiber();
+
+  ClientWatch(Stream& stream, const mothreads::Signal& draining, const FiberParent& parent)
+      : stream_(stream), ended_(gone_ | draining), parent_(parent) {}
+  ~ClientWatch();
+  ClientWatch(const ClientWatch&) = delete;
+  ClientWatch& operator=(const ClientWatch&) = delete;
 
   // Reads ahead from now on: nobody else may read meanwhile. Nothing when it does already.
   void begin();
   // Goes when the client has gone, or with `draining`.
   const mothreads::Signal& ended() const { return ended_; }
+  // Something that was read is not there: what follows cannot be taken for a request.
+  bool has_lost() const { return has_lost_; }
 
  private:
   void watch();
@@ -26,7 +35,9 @@ class ClientWatch {
   Stream& stream_;
   mothreads::Signal gone_{"the end of an HTTP client"};
   const mothreads::Signal ended_;
-  std::optional<Fiber<void>> fiber_;  // cancelled and joined at the end
+  const FiberParent parent_;
+  bool has_lost_ = false;
+  std::optional<Fiber<void>> fiber_;
 };
 
 }  // namespace cooperative::http::internal

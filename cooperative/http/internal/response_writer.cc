@@ -46,9 +46,6 @@ void append_number(std::string& text, std::uint64_t number, int base = 10) {
 }  // namespace
 
 void ResponseWriter::begin_head(const Response& response, bool is_upgrade, bool keeps_length) {
-  if (response.status < 100 || response.status > 999) {
-    throw mothreads::Misuse(fmt::format("a response has the status {}: give it three digits", response.status));
-  }
   head_.assign("HTTP/1.1 ");
   append_number(head_, static_cast<std::uint64_t>(response.status));
   head_.append(" ").append(reason(response.status)).append("\r\n");
@@ -132,21 +129,18 @@ class ResponseWriter::Chunks final : public BodyWriter {
     if (size_ && piece.size() > *size_ - written_) {
       throw mothreads::Misuse(fmt::format("a response wrote more than the {} bytes it announced", *size_));
     }
-    const std::string_view head = take_head();
-    written_ += piece.size();
     if (in_chunks_) {
       std::array<char, 24> digits;
       const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), piece.size(), 16);
-      const std::array<std::string_view, 5> pieces{head, {digits.data(), end.ptr}, "\r\n", piece, "\r\n"};
-      writer_.stream_.write_all(pieces, writer_.limit_);
+      send(std::array<std::string_view, 4>{std::string_view(digits.data(), end.ptr), "\r\n", piece, "\r\n"});
     } else {
-      const std::array<std::string_view, 2> pieces{head, piece};
-      writer_.stream_.write_all(pieces, writer_.limit_);
+      send(std::array{piece});
     }
+    written_ += piece.size();
   }
 
   void flush() override {
-    if (!has_begun_) writer_.stream_.write_all(take_head(), writer_.limit_);
+    if (!has_begun_) send(std::array<std::string_view, 0>{});
   }
 
   const Request& request() const override { return writer_.request_; }
@@ -155,18 +149,25 @@ class ResponseWriter::Chunks final : public BodyWriter {
     if (size_ && written_ < *size_) {
       throw mothreads::Misuse(fmt::format("a response wrote {} of the {} bytes it announced", written_, *size_));
     }
-    const std::array<std::string_view, 2> pieces{take_head(), in_chunks_ ? "0\r\n\r\n" : ""};
-    writer_.stream_.write_all(pieces, writer_.limit_);
+    send(std::array{std::string_view(in_chunks_ ? "0\r\n\r\n" : "")});
   }
 
   bool has_begun() const { return has_begun_; }
 
  private:
-  // Nothing once it has been taken.
-  std::string_view take_head() {
-    if (std::exchange(has_begun_, true)) return {};
-    writer_.ends_with_connection_ = !size_ && !in_chunks_;
-    return writer_.head_;
+  // The head first, if it has not gone. What was cut short is the last: whatever followed would be taken for a part of it.
+  template <std::size_t count>
+  void send(const std::array<std::string_view, count>& pieces) {
+    if (is_broken_) throw Closed(writer_.stream_.name(), fmt::format("{}: a response was cut short: nothing can follow", writer_.stream_.name()));
+    std::array<std::string_view, count + 1> all;
+    if (!std::exchange(has_begun_, true)) {
+      writer_.ends_with_connection_ = !size_ && !in_chunks_;
+      all[0] = writer_.head_;
+    }
+    std::copy(pieces.begin(), pieces.end(), all.begin() + 1);
+    is_broken_ = true;  // unless all of it goes
+    writer_.stream_.write_all(all, writer_.limit_);
+    is_broken_ = false;
   }
 
   ResponseWriter& writer_;
@@ -174,6 +175,7 @@ class ResponseWriter::Chunks final : public BodyWriter {
   const bool in_chunks_;
   std::uint64_t written_ = 0;
   bool has_begun_ = false;
+  bool is_broken_ = false;
 };
 
 bool ResponseWriter::write_streamed(Response& response, const To& to) {

@@ -133,6 +133,59 @@ TEST_F(HttpEventsTest, ItEndsWhenTheClientHasGone) {
   EXPECT_TRUE(was_told);
 }
 
+// The stream goes on until its function ends, and so does what keeps it alive.
+TEST_F(HttpEventsTest, ADrainDoesNotCutIt) {
+  const Signal drain("drain"), done("done");
+  on_virtual_time([&](VirtualClock& clock) {
+    auto [here, there] = Socket::pair();
+    auto server = spawn("server", [&, socket = std::move(there)](const Signal&) mutable {
+      serve_http_connection(
+          socket, [&](Request&) { return Response::events([&](EventWriter&) { done.wait(); }, {.keep_alive = absl::Seconds(1)}); }, {.draining = drain});
+    });
+    here.write_all("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_TRUE(here.read_until("\r\n\r\n"));
+    server.stop();
+    drain.go();
+    yield_until_idle();
+    clock.advance(absl::Seconds(1));
+    EXPECT_EQ(*here.read_until("\n\n\r\n"), "4\r\n: ");
+    done.go();
+    EXPECT_EQ(*here.read_all(1000), "0\r\n\r\n");
+    here.close();
+    server.join();
+  });
+}
+
+// Of one that was cut nobody takes the rest for another, and nobody else is cancelled.
+TEST_F(HttpEventsTest, AFiberThatIsCancelledWithinOneEndsTheStreamAlone) {
+  LogLines lines;
+  bool was_closed = false;
+  on_virtual_time([&](VirtualClock&) {
+    auto [here, there] = Socket::pair();
+    there.set_send_buffer(4096);
+    auto server = spawn("server", [&, socket = std::move(there)]() mutable {
+      serve_http_connection(socket, [&](Request&) {
+        return Response::events([&](EventWriter& events) {
+          auto sender = spawn("sender", [&] { events.send({.data = std::string(1 << 20, 'x')}); });
+          yield_until_idle();
+          sender.cancel();
+          EXPECT_THROW(sender.join(), WasCancelled);
+          EXPECT_TRUE(events.ended());
+          try {
+            events.send({.data = "next"});
+          } catch (const Closed&) {
+            was_closed = true;
+            throw;
+          }
+        });
+      });
+    });
+    here.write_all("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.join();
+  });
+  EXPECT_TRUE(was_closed);
+}
+
 // A client that takes nothing: the keep-alive finds out, and the function is told.
 TEST_F(HttpEventsTest, ItEndsWhenTheClientTakesNothing) {
   LogLines lines;

@@ -34,7 +34,7 @@ TEST(HttpJsonTest, ABodyIsAValue) {
 }
 
 TEST(HttpJsonTest, WhatIsNoneIs400) {
-  for (const std::string body : {"", "{", "{\"a\":}", "[1,]", "nul", "\"\xff\"", "1 2"}) EXPECT_EQ(status_of(body), 400) << body;
+  for (const std::string body : {"", "{", "{\"a\":}", "[1,]", "nul", "\"\xff\"", "1 2", "1e999"}) EXPECT_EQ(status_of(body), 400) << body;
   EXPECT_EQ(status_of("[1, 2]", 3), 413);
 }
 

@@ -129,6 +129,28 @@ TEST(HttpRoutesTest, AParameterThatThePatternDoesNotHaveIsMisuse) {
   EXPECT_THAT(what_of<Misuse>([&] { routes.handle(Request::make("GET", "/17")); }), HasSubstr("has no {name}"));
 }
 
+// A connection's requests are one object.
+TEST(HttpRoutesTest, ParametersAreOfOneRequest) {
+  Routes routes;
+  routes.get("/jobs/{x}", says("{x}"));
+  const Handler handler = [&](Request& request) {
+    if (request.raw_path() != "/own") return routes.handle(request);
+    EXPECT_THROW(request.parameter("x"), Misuse);
+    return Response::text(200, "own");
+  };
+  const std::string rest = " HTTP/1.1\r\nHost: a\r\n\r\n";
+  EXPECT_THAT(testing::serve("GET /jobs/7" + rest + "GET /own" + rest, handler).output, EndsWith("own"));
+  EXPECT_THAT(testing::serve("GET /jobs/7" + rest + "GET /none" + rest, handler).statuses(), ::testing::ElementsAre(200, 404));
+}
+
+TEST(HttpRoutesTest, WhatWasMovedFromIsMisuse) {
+  Routes routes = of({"/"});
+  const Routes others = std::move(routes);
+  EXPECT_EQ(ask(others, "/"), "/");
+  EXPECT_THROW(ask(routes, "/"), Misuse);              // NOLINT(bugprone-use-after-move)
+  EXPECT_THROW(routes.get("/a", says("")), Misuse);  // NOLINT(bugprone-use-after-move)
+}
+
 TEST(HttpRoutesTest, AreAHandler) {
   Routes routes;
   routes.get("/a/{x}", says("{x}"));

@@ -1,5 +1,7 @@
 #include "cooperative/http/serve_http.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <set>
 #include <string>
@@ -181,6 +183,23 @@ TEST_F(ServeHttpTest, ASocketThatListensAlready) {
       EXPECT_TRUE(site.stopped());
     });
   }
+}
+
+TEST_F(ServeHttpTest, SeveralThreadsAtOnePath) {
+  // Relative: a folder of the test's own may have a path that is too long for a socket.
+  const std::string path = "serve_http_test." + std::to_string(getpid());
+  on_virtual_time([&](VirtualClock&) {
+    for (int round = 0; round < 2; ++round) {
+      Site site = serve_http(Address::unix_path(path), say_hello, {.threads = 2});
+      for (int i = 0; i < 5; ++i) {
+        Socket socket = connect(site.address());
+        EXPECT_EQ(request(socket, "here", {.target = "/a"}).body, "hello /a");
+      }
+      site.stop().join();
+    }
+    EXPECT_THROW(static_cast<void>(serve_http(Address::unix_path(path), nullptr)), Misuse);
+    EXPECT_NO_THROW(static_cast<void>(serve_http(Address::unix_path(path), say_hello)));
+  });
 }
 
 TEST_F(ServeHttpTest, AnAddressThatIsTakenIsSaid) {

@@ -87,6 +87,27 @@ TEST_F(HttpEndTest, AHandlerIsToldThatItsClientHasGone) {
   }
 }
 
+// Which fiber of it asks first makes no difference, and it has ended by then.
+TEST_F(HttpEndTest, AHandlerWhoseFiberAskedIsToldToo) {
+  bool was_told = false;
+  const Signal asked("asked");
+  with_tcp(
+      [&](Request& request) {
+        const Signal ended = spawn("first", [&] { return request.ended(); }).join();
+        asked.go();
+        ended.wait();
+        was_told = true;
+        return say_hello(request);
+      },
+      {},
+      [&](Socket& client, VirtualClock&) {
+        client.write_all(kGet);
+        asked.wait();
+        client.close();
+      });
+  EXPECT_TRUE(was_told);
+}
+
 TEST_F(HttpEndTest, AHandlerIsToldOfADrain) {
   const Signal drain("drain"), asked("asked");
   with_tcp(
@@ -179,6 +200,52 @@ TEST_F(HttpEndTest, AFailureBehindTheHeadResetsAnOldClient) {
   });
 }
 
+// A function that goes on after a write was cut short: what it writes then would be taken for the rest of the piece.
+TEST_F(HttpEndTest, NothingFollowsAPieceThatWasCutShort) {
+  LogLines lines;
+  bool was_refused = false;
+  const auto handler = [&](Request&) {
+    return Response::streamed("text/plain", [&](BodyWriter& out) {
+      try {
+        out.write(std::string(32 << 20, 'x'));  // more than two sockets hold
+      } catch (const WriteTimedout&) {
+        EXPECT_THROW(out.write("more"), Closed);
+        was_refused = true;
+      }
+    });
+  };
+  with_tcp(handler, {.write_limit = absl::Seconds(1)}, [&](Socket& client, VirtualClock& clock) {
+    client.write_all(kGet + kGet);
+    yield_until_idle();
+    clock.advance(absl::Seconds(1));
+    const std::string answer = *client.read_all(64 << 20);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+    EXPECT_EQ(answer.find("HTTP/1.1", 1), std::string::npos) << "no other response";
+    EXPECT_THAT(answer, EndsWith("xxxx")) << "no last chunk";
+  });
+  EXPECT_TRUE(was_refused);
+}
+
+TEST_F(HttpEndTest, AStatusThatSaysThatMoreFollowsIsAFailureOfTheHandler) {
+  LogLines lines;
+  for (const int status : {100, 103, 101, 199, 99, 1000}) {
+    EXPECT_THAT(testing::serve(kGet, [&](Request&) { return Response::text(status, ""); }).statuses(), ::testing::ElementsAre(500)) << status;
+  }
+  EXPECT_THAT(testing::serve(kGet, [](Request&) { return Response{.status = 200, .body = Upgrade{[](Stream&) {}}}; }).statuses(),
+              ::testing::ElementsAre(500));
+  EXPECT_THAT(lines.with("give 200 to 999, or 101 to an upgrade"), SizeIs(7));
+}
+
+TEST_F(HttpEndTest, ARequestWithABodyThatNobodyReadIsNotUpgraded) {
+  LogLines lines;
+  const Handler upgrade = [](Request&) { return Response{.status = 101, .body = Upgrade{[](Stream& raw) { raw.write_all("bye"); }}}; };
+  for (const std::string request : {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", "GET / HTTP/1.0\r\n\r\n"}) {
+    const auto served = testing::serve(request, upgrade);
+    EXPECT_THAT(served.statuses(), ::testing::ElementsAre(400)) << request;
+    EXPECT_THAT(served.output, ::testing::Not(EndsWith("bye")));
+  }
+}
+
 // --- refusals --------------------------------------------------------------------------------------------------------------------
 
 TEST_F(HttpEndTest, AClientThatSendsAllFirstReadsTheRefusalOfALargeUpload) {
@@ -231,6 +298,32 @@ TEST_F(HttpEndTest, AConnectionThatHasSentNothingHasAGraceAtADrain) {
       EXPECT_THAT(*client.read_all(1000), comes ? HasSubstr("Connection: close\r\n") : HasSubstr("")) << comes;
     });
   }
+}
+
+// What old clients send behind a body.
+TEST_F(HttpEndTest, AnEmptyLineAloneIsNoRequestUnderWay) {
+  LogLines lines;
+  const Signal drain("drain");
+  with_tcp(say_hello, {.draining = drain}, [&](Socket& client, VirtualClock&) {
+    client.write_all(kGet);
+    EXPECT_TRUE(client.read_until("hello /"));
+    client.write_all("\r\n");
+    yield_until_idle();
+    drain.go();
+    EXPECT_EQ(*client.read_all(1000), "");
+  });
+  EXPECT_THAT(lines.with("got no answer"), IsEmpty());
+}
+
+TEST_F(HttpEndTest, ABodyThatNobodyWantsDoesNotHoldADrain) {
+  const Signal drain("drain");
+  with_tcp(say_hello, {.draining = drain}, [&](Socket& client, VirtualClock&) {
+    client.write_all("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    EXPECT_TRUE(client.read_until("hello /"));
+    yield_until_idle();
+    drain.go();
+    EXPECT_EQ(*client.read_all(1000), "");
+  });
 }
 
 // --- TLS -------------------------------------------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ TEST_F(ResolveTest, WhatIsNeitherANameNorAnAddressIsRefusedAndNobodyIsAsked) {
         {"host.test:80"s, "it has a ':', and is no IPv6 address"},
         {"[::1"s, "it has a ':', and is no IPv6 address"},
     };
-    for (const auto& [text, why] : all) {
+    for (const auto& [given, why] : all) {
+      const auto& text = given;
       EXPECT_EQ(Address::parse(text, 80), std::nullopt);
       EXPECT_THAT(what_of<NotResolved>([&] { resolve({.servers = {server.address()}}, text, 80); }), HasSubstr(why)) << text;
     }

@@ -202,6 +202,7 @@ int uses_fibers_in_the_functions_of_keys() {
   };
   pthread_key_create(&older_key, flush);
   mothreads::log::info("the library has its keys");
+  mothreads::log::flush();  // its line would come in between
   std::thread([] { co::spawn("f", [] {}).join(); }).join();
   pthread_key_create(&younger_key, flush);
   const auto act = [] {
