@@ -90,7 +90,7 @@ void routes(std::string_view input) {
     }
   }
   std::optional<http::Response> response;
-  std::string_view raw_path;
+  std::string raw_path;
   const std::string target(input);
   std::optional<Path> path;
   try {
