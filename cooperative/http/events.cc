@@ -96,7 +96,7 @@ void EventWriter::run(absl::AnyInvocable<void(EventWriter&)>& function) {
   last_ = Clock::current().now();
   if (options_.retry) write(fmt::format("retry: {}\n\n", absl::ToInt64Milliseconds(*options_.retry)));
   std::optional<Fiber<void>> keeper;
-  // It goes on while the server drains, and is cancelled whichever way the function ends.
+  // The keep-alive goes on while the server drains, and is cancelled whichever way the function ends.
   if (options_.keep_alive < absl::Hours(24)) keeper.emplace(spawn("keep-alive of events", [this](const mothreads::Signal&) { keep_alive(); }));
   const absl::Cleanup end_keeper = [&] {
     if (keeper) keeper->cancel();

@@ -44,7 +44,7 @@ std::string percent_encode(std::string_view text, std::string_view kept = {});
 class Routes;
 
 namespace internal {
-// Whoever serves a request.
+// The server's side of a request.
 class RequestEnd {
  public:
   virtual mothreads::Signal ended() = 0;
@@ -54,7 +54,7 @@ class RequestEnd {
 };
 }  // namespace internal
 
-// What a request that is made by hand has beside its method and target.
+// Headers and body of a request that is made by hand.
 struct RequestParts {
   Headers headers = {};
   std::string body = {};
@@ -153,7 +153,7 @@ class BodyWriter {
   virtual void write(std::string_view piece) = 0;
   // Sends the head, when nothing has been written yet: for clients that wait for it. Throws as write().
   virtual void flush() = 0;
-  // What is answered.
+  // The request that this body answers.
   virtual const Request& request() const = 0;
   mothreads::Signal ended() const { return request().ended(); }
 
@@ -162,7 +162,7 @@ class BodyWriter {
 };
 
 // Called once the handler has returned. Without a size it goes in chunks, or to the end of the connection where the client is of HTTP/1.0.
-// What it throws before the first of it was sent is answered with 500. Thrown later it ends the connection, so that the client sees that
+// An exception before the first byte was sent is answered with 500. A later one ends the connection, so that the client sees that
 // something is missing: a client of HTTP/1.0 by a reset.
 struct Streamed {
   absl::AnyInvocable<void(BodyWriter&)> write;

@@ -21,7 +21,7 @@ using mothreads::ThreadGroup;
 
 namespace {
 
-// What all its threads share, and none changes.
+// The part of a site that all its threads share, and none changes.
 struct Shared {
   Shared(Handler its_handler, ServeOptions its_options)
       : handler(std::move(its_handler)), options(std::move(its_options)), draining(options.draining ? *options.draining : MainThread::draining()) {}

@@ -101,7 +101,7 @@ void Socket::abort() {
   try {
     if (is_open()) set_linger(absl::ZeroDuration());
   } catch (const IoError&) {
-    // It has failed already, which the other side sees.
+    // The socket has failed already, and the other side sees that.
   }
   close();
 }

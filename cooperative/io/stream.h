@@ -117,7 +117,7 @@ class Stream {
   // Ends it. Fibers that wait for it end by Closed. Nothing when it is closed already.
   virtual void close() = 0;
   // The same so that the other side can tell it from an end in order, where the stream has a way to say so: a reset of TCP, TLS without close_notify.
-  // What was sent and has not been read there yet may be lost.
+  // Bytes that were sent and that the other side has not read yet may be lost.
   virtual void abort() { close(); }
   virtual bool is_open() const = 0;
 

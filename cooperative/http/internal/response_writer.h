@@ -26,7 +26,7 @@ class ResponseWriter {
   bool write(Response& response, const To& to);
   // The head of a 101; its own headers say what it is.
   void write_upgrade(const Response& response);
-  // Of what has been sent a part: the client takes the connection's end for that of the body.
+  // True once a part of a response without a length has been sent: the client takes the connection's end for the body's end.
   bool ends_with_connection() const { return ends_with_connection_; }
 
  private:

@@ -7,7 +7,7 @@ namespace cooperative::http::internal {
 
 bool is_utf8(std::string_view text);
 
-// Of a text that comes in pieces, which may end within a character.
+// Checks a text that comes in pieces. A piece may end within a character.
 class Utf8Check {
  public:
   // False when no text goes on so; then none of the piece was taken.

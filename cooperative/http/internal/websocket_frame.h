@@ -21,9 +21,9 @@ using WebSocketMask = std::array<char, 4>;
 // `from` bytes of the frame came before `text`.
 void apply_mask(std::span<char> text, const WebSocketMask& mask, std::size_t from);
 
-// What may stand in a close that is sent: section 7.4, and IANA's registry.
+// The codes that a close frame may carry: section 7.4, and IANA's registry.
 inline bool is_close_code(unsigned code) { return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999); }
-// What a close frame holds.
+// The payload of a close frame: the code, then the reason.
 std::string close_payload(std::uint16_t code, std::string_view reason = {});
 
 // A frame that is to be written. A client's has a mask, and a copy of its payload; a server's borrows it.

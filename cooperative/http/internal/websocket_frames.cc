@@ -169,7 +169,7 @@ void WebSocketFrames::take_payload() {
   unmask(into, before);
 }
 
-// What has come of the frame's payload.
+// Takes the part of the frame's payload that has come.
 void WebSocketFrames::unmask(std::string& text, std::size_t from) {
   const std::span<char> came = std::span(text).subspan(from);
   apply_mask(came, frame_->mask, frame_->unmasked);

@@ -199,7 +199,7 @@ Why WebSocketOutput::send_owed(const Until& until) {
   return Why::ready;
 }
 
-// Who has the turn now sends it behind its own.
+// The fiber that has the turn now sends it behind its own frame.
 void WebSocketOutput::send_owed_at_once() {
   if (!owes() || !frame_.try_take()) return;
   const absl::Cleanup pass_on = [this] { frame_.leave(); };

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a WebSocket writes.
+// The writing side of a WebSocket.
 //
 // A writer waits: for its turn, and for room. A reader never does, since it is the other side's reader that makes room, and that one may be
 // in the same place. What a reader has to say, a pong or a close, is owed: it goes at once where it can, else before the next frame of

@@ -1,4 +1,4 @@
-// Who waits for whom: readers, writers, the other side, a server that drains.
+// Readers, writers, the other side, a server that drains: which of them waits for which.
 
 #include <cstddef>
 #include <cstdint>
