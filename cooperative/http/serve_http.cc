@@ -1,12 +1,19 @@
 #include "cooperative/http/serve_http.h"
 
+#include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <fmt/core.h>
 
 #include "cooperative/http/internal/deadline.h"
+#include "cooperative/http/internal/http_connection.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/descriptor.h"
+#include "cooperative/io/session.h"
+#include "mothreads/clock.h"
+#include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
@@ -15,9 +22,11 @@
 
 namespace cooperative::http {
 
+using mothreads::Clock;
 using mothreads::MainThread;
 using mothreads::Signal;
 using mothreads::ThreadGroup;
+using mothreads::Why;
 
 namespace {
 
@@ -39,38 +48,117 @@ struct Shared {
     return response;
   }
 
-  void talk(Stream& client, const Signal& please_stop) const {
-    const std::unique_ptr<Stream> wrapped = options.wrap ? options.wrap(client) : nullptr;
-    serve_http_connection(
-        wrapped ? *wrapped : client, [&](Request& request) { return answer(request, please_stop); }, options.connection,
-        please_stop | draining | options.connection.draining);
-  }
-
-  void serve(Socket& client, const Signal& please_stop) const {
-    if (!options.tls) return talk(client, please_stop);
-    // A client that has sent nothing gets no more than drain_grace at a drain, as without TLS.
-    const Signal drains = please_stop | draining | options.connection.draining;
-    const mothreads::Instant deadline = internal::deadline_in(options.handshake_limit);
-    if (!client.fill(drains | deadline) && !(drains && client.fill(options.connection.drain_grace))) return;
-    // Also while it drains: who has been let in gets an answer to what was asked by then.
-    TlsStream secure = TlsStream::accept(*options.tls, client, deadline);
-    talk(secure, please_stop);
-  }
-
   const Handler handler;
   const ServeOptions options;
   const Signal draining;
 };
 
+// A connection that was asked again so soon keeps its fiber for so long after an answer: that costs less than another turn.
+constexpr absl::Duration kSoon = absl::Milliseconds(10);
+
+// One connection of a site. When it is silent for longer it rests, unless something stands between HTTP and the socket of which only a read can tell
+// whether there is more.
+class SiteSession final : public cooperative::internal::Session {
+ public:
+  // `ends` is what ends connections that are kept alive.
+  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, cooperative::internal::RestEnd& rest_end, const Signal& please_stop, const Signal& ends)
+      : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {
+    state_.rest_end = &rest_end;
+  }
+
+  std::optional<Rest> serve(Why why, const Signal&) override {
+    if (stream_ == nullptr && !begin()) return std::nullopt;
+    const Handler handler = [this](Request& request) { return shared_->answer(request, please_stop_); };
+    internal::HttpConnection connection(*stream_, handler, shared_->options.connection, ends_, state_);
+    std::optional<absl::Duration> limit = come_back(connection, why);
+    while (true) {
+      if (!limit) limit = connection.serve(why);
+      if (!limit) return std::nullopt;
+      if (const std::optional<Rest> rest = await_more(connection, *limit, why)) return rest;
+      limit.reset();
+    }
+  }
+
+ private:
+  // False when the client has sent nothing by the time it has to go.
+  bool begin() {
+    const ServeOptions& options = shared_->options;
+    stream_ = &client_;
+    if (options.tls) {
+      // A client that has sent nothing gets no more than drain_grace at a drain, as without TLS.
+      const mothreads::Instant deadline = internal::deadline_in(options.handshake_limit);
+      if (!client_.fill(ends_ | deadline) && !(ends_ && client_.fill(options.connection.drain_grace))) return false;
+      // Also while it drains: who has been let in gets an answer to what was asked by then.
+      secure_ = std::make_unique<TlsStream>(TlsStream::accept(*options.tls, client_, deadline));
+      stream_ = secure_.get();
+    }
+    if (options.wrap) wrapped_ = options.wrap(*stream_);
+    if (wrapped_) stream_ = wrapped_.get();
+    return true;
+  }
+
+  // After a rest. Gives the rest of its limit when nothing has come that ends it; a part of a TLS record is nothing.
+  std::optional<absl::Duration> come_back(internal::HttpConnection& connection, Why& why) {
+    if (!rests_since_) return std::nullopt;
+    const absl::Duration rested = absl::FromChrono(Clock::current().now() - *std::exchange(rests_since_, std::nullopt));
+    is_asked_soon_ = rested < kSoon;
+    if (why != Why::ready) return std::nullopt;
+    why = connection.await_more(absl::ZeroDuration());
+    if (why != Why::timed_out || rested >= rest_limit_) return std::nullopt;
+    return rest_limit_ - rested;
+  }
+
+  // Gives a rest, or has waited: `why` says how that ended.
+  std::optional<Rest> await_more(internal::HttpConnection& connection, absl::Duration limit, Why& why) {
+    const bool stays = is_asked_soon_ && limit > kSoon;
+    if (stays) {
+      why = connection.await_more(kSoon);
+      if (why != Why::timed_out) return std::nullopt;
+      is_asked_soon_ = false;
+      limit -= kSoon;
+    }
+    Descriptor* const source = ends_ || limit <= kSoon || state_.rest_end == nullptr ? nullptr : stream_->begin_rest();
+    if (source == nullptr) {
+      why = connection.await_more(limit);
+      return std::nullopt;
+    }
+    if (source->readiness().may_be_ready(Descriptor::Side::read)) {
+      why = connection.await_more(absl::ZeroDuration());
+      if (why != Why::timed_out) return std::nullopt;
+    }
+    rests_since_ = Clock::current().now();
+    rest_limit_ = limit;
+    return Rest{source, limit};
+  }
+
+  const std::shared_ptr<const Shared> shared_;
+  Socket& client_;
+  const Signal please_stop_;
+  const Signal ends_;
+  internal::ConnectionState state_;
+  std::unique_ptr<TlsStream> secure_;
+  std::unique_ptr<Stream> wrapped_;
+  Stream* stream_ = nullptr;
+  bool is_asked_soon_ = true;
+  std::optional<mothreads::Instant> rests_since_;
+  absl::Duration rest_limit_;
+};
+
 Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket listener) {
   const ServeOptions& options = shared->options;
-  return cooperative::serve(
-      std::move(listener), [shared](Socket& client, const Signal& please_stop) { shared->serve(client, please_stop); },
-      ServerOptions{.name = options.name,
-                    .max_connections = options.max_connections,
-                    .drain = options.drain,
-                    .draining = shared->draining,
-                    .stack_size = options.stack_size});
+  const Signal draining = shared->draining | options.connection.draining;
+  // One combination for all connections of a thread.
+  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, cooperative::internal::RestEnd& rest_end,
+                                                                 const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
+    if (!ends) ends = please_stop | draining;
+    return std::make_unique<SiteSession>(shared, client, rest_end, please_stop, *ends);
+  };
+  return cooperative::internal::serve_sessions(std::move(listener), std::move(make), draining,
+                                               ServerOptions{.name = options.name,
+                                                             .max_connections = options.max_connections,
+                                                             .drain = options.drain,
+                                                             .draining = shared->draining,
+                                                             .stack_size = options.stack_size});
 }
 
 }  // namespace

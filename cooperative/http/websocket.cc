@@ -7,8 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/client.h"
+#include "cooperative/http/internal/protocol.h"
 #include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/internal/websocket_key.h"
 #include "cooperative/io/stream.h"
@@ -70,41 +73,137 @@ void WebSocketWriter::put(std::string_view piece, bool is_last, const Until& unt
 
 namespace {
 
-// Runs it, and closes it in order.
+using mothreads::Why;
+
+// What a function of the user's has left behind.
+class Outcome {
+ public:
+  explicit Outcome(const WebSocketFrames& state) : state_(state) {}
+
+  void of(absl::FunctionRef<void()> run) {
+    try {
+      run();
+    } catch (const FiberCancelled&) {
+      throw;
+    } catch (const WebSocketError& error) {
+      mothreads::log::info("{}", error.what());  // of which the client has been told
+      code_ = WebSocket::kFailed;                // where it was about another WebSocket
+    } catch (const Closed& error) {
+      if (!state_.is_leaving() || error.object() != state_.name()) fail();
+    } catch (...) {
+      fail();
+    }
+  }
+  bool is_good() const { return code_ == WebSocket::kNormal; }
+  void is(std::uint16_t code) { code_ = code; }
+
+  // Closes it in order, and throws what is left to be thrown.
+  void end(WebSocket& socket, absl::Duration limit) {
+    if (is_good() && state_.has_to_leave()) code_ = WebSocket::kGoingAway;  // the handler has looked at the same Signal
+    try {
+      socket.close(code_, {}, limit);
+    } catch (const std::runtime_error& error) {
+      mothreads::log::info("{}: was not closed in order: {}", state_.name(), error.what());
+    }
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  void fail() {
+    code_ = WebSocket::kFailed;
+    failure_ = std::current_exception();
+  }
+
+  const WebSocketFrames& state_;
+  std::uint16_t code_ = WebSocket::kNormal;
+  std::exception_ptr failure_;
+};
+
 void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
   auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
-  const WebSocketFrames& state = *frames;
+  Outcome outcome(*frames);
   WebSocket socket(std::move(frames));
-  std::uint16_t code = WebSocket::kNormal;
-  std::exception_ptr failure;
-  const auto fail = [&] {
-    code = WebSocket::kFailed;
-    failure = std::current_exception();
-  };
-  try {
-    run(socket);
-  } catch (const FiberCancelled&) {
-    throw;
-  } catch (const WebSocketError& error) {
-    mothreads::log::info("{}", error.what());  // of which the client has been told
-    code = WebSocket::kFailed;                 // where it was about another WebSocket
-  } catch (const Closed& error) {
-    if (!state.is_leaving() || error.object() != stream.name()) fail();
-  } catch (...) {
-    fail();
-  }
-  if (code == WebSocket::kNormal && state.has_to_leave()) code = WebSocket::kGoingAway;  // the handler has looked at the same Signal
-  try {
-    socket.close(code, {}, options.close_limit);
-  } catch (const std::runtime_error& error) {
-    mothreads::log::info("{}: was not closed in order: {}", stream.name(), error.what());
-  }
-  if (failure) std::rethrow_exception(failure);
+  outcome.of([&] { run(socket); });
+  outcome.end(socket, options.close_limit);
 }
 
-}  // namespace
+// A WebSocket whose messages are given to functions.
+class MessageProtocol final : public internal::Protocol {
+ public:
+  MessageProtocol(Stream& stream, WebSocketHandler&& handler, const WebSocketOptions& options, const std::string& protocol, bool drains_with_connection)
+      : MessageProtocol(stream, std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol), std::move(handler), options,
+                        drains_with_connection) {}
 
-Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
+  std::optional<absl::Duration> serve(Why why) override {
+    Outcome outcome(frames_);
+    bool goes_on = false;
+    outcome.of([&] { goes_on = take_messages(why); });
+    if (goes_on) return idle_limit_;
+    if (is_silent_ && outcome.is_good()) outcome.is(WebSocket::kGoingAway);
+    const absl::Cleanup end_writers = [this] {
+      if (!frames_.is_written()) return;
+      stream_.close();
+      frames_.await_writers();
+    };
+    outcome.end(socket_, close_limit_);
+    return std::nullopt;
+  }
+  const mothreads::Signal& ends_wait() const override { return frames_.ends_wait(); }
+  bool waits_without_fiber(cooperative::internal::RestEnd& rest_end) override {
+    if (drains_with_connection_) frames_.waits_without_fiber(rest_end);
+    return drains_with_connection_;
+  }
+
+ private:
+  MessageProtocol(Stream& stream, std::unique_ptr<WebSocketFrames> frames, WebSocketHandler&& handler, const WebSocketOptions& options,
+                  bool drains_with_connection)
+      : stream_(stream),
+        frames_(*frames),
+        socket_(std::move(frames)),
+        handler_(std::move(handler)),
+        idle_limit_(options.idle_limit),
+        close_limit_(options.close_limit),
+        drains_with_connection_(drains_with_connection) {}
+
+  // False at its end.
+  bool take_messages(Why why) {
+    if (!std::exchange(is_open_, true) && handler_.on_open) handler_.on_open(socket_);
+    is_silent_ = why == Why::timed_out;
+    if (is_silent_) return false;
+    while (!frames_.has_ended()) {
+      if (frames_.is_read()) {  // by a fiber that closes it
+        frames_.end().wait();
+        return false;
+      }
+      const bool stays = frames_.needs_fiber();
+      WebSocketReceived received = socket_.read(stays ? idle_limit_ : absl::ZeroDuration());
+      if (received) {
+        handler_.on_message(socket_, *std::move(received));
+      } else if (received.why() == Why::closed) {
+        return false;
+      } else if (stays) {
+        is_silent_ = true;
+        return false;
+      } else if (!frames_.needs_fiber()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  Stream& stream_;
+  WebSocketFrames& frames_;
+  WebSocket socket_;
+  WebSocketHandler handler_;  // destroyed before the WebSocket
+  const absl::Duration idle_limit_;
+  const absl::Duration close_limit_;
+  const bool drains_with_connection_;
+  bool is_open_ = false;
+  bool is_silent_ = false;  // for longer than it may be
+};
+
+// The answer to a request for one, without what comes behind it. Not 101 when it is refused.
+Response answer_handshake(const Request& request, const WebSocketOptions& options, std::string& protocol) {
   const Headers& headers = request.headers();
   if (request.method() != "GET") {
     Response refused = Response::error(405);
@@ -132,7 +231,6 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
   response.headers.add("Upgrade", "websocket");
   response.headers.add("Connection", "Upgrade");
   response.headers.add("Sec-WebSocket-Accept", internal::websocket_accept_of(*key));
-  std::string protocol;
   for (const std::string& ours : options.protocols) {
     if (headers.has_token("Sec-WebSocket-Protocol", ours)) {
       protocol = ours;
@@ -140,11 +238,35 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
       break;
     }
   }
+  return response;
+}
+
+}  // namespace
+
+Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
+  std::string protocol;
+  Response response = answer_handshake(request, options, protocol);
+  if (response.status != 101) return response;
   WebSocketOptions its_options = options;
   if (!its_options.draining) its_options.draining = request.draining();
-  response.body = Upgrade{[run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
+  response.body = Upgrade{.run = [run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
     serve(stream, run, its_options, protocol);
   }};
+  return response;
+}
+
+Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options) {
+  if (!handler.on_message) throw mothreads::Misuse("a WebSocket was accepted without a function for its messages: give on_message");
+  std::string protocol;
+  Response response = answer_handshake(request, options, protocol);
+  if (response.status != 101) return response;
+  WebSocketOptions its_options = options;
+  if (!options.draining) its_options.draining = request.draining();
+  response.body = Upgrade{.run = nullptr,
+                          .begin = [handler = std::move(handler), its_options = std::move(its_options), protocol,
+                                    drains_with_connection = !options.draining](Stream& stream) mutable -> std::unique_ptr<internal::Protocol> {
+                            return std::make_unique<MessageProtocol>(stream, std::move(handler), its_options, protocol, drains_with_connection);
+                          }};
   return response;
 }
 

@@ -125,12 +125,33 @@ void Readiness::arrived(std::uint32_t events) noexcept {
   if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI)) != 0) reads_may_be_short_ = true;
   if ((events & (kEnds | EPOLLRDHUP | EPOLLPRI | EPOLLIN)) != 0) {
     ready_[index(Side::read)] = true;
+    tell_watcher();
     pass_on(Side::read);
   }
   if ((events & (kEnds | EPOLLOUT)) != 0) {
     ready_[index(Side::write)] = true;
     pass_on(Side::write);
   }
+}
+
+bool Readiness::watch(int descriptor, ReadinessWatcher& watcher) {
+  if (!register_for(descriptor, Side::read)) return false;
+  watcher_ = &watcher;
+  Poller::begin_wait(poller_->core());
+  return true;
+}
+
+void Readiness::unwatch() noexcept {
+  if (watcher_ == nullptr) return;
+  watcher_ = nullptr;
+  Poller::end_wait(poller_->core());
+}
+
+void Readiness::tell_watcher() noexcept {
+  if (watcher_ == nullptr) return;
+  ReadinessWatcher& watcher = *watcher_;
+  unwatch();
+  watcher.arrived();
 }
 
 void Readiness::wake_first(Side side) noexcept {
@@ -161,6 +182,7 @@ void Readiness::close(int descriptor) noexcept {
   }
   for (WaitList& list : waiters_) close_list(list);
   close_list(close_waiters_);
+  tell_watcher();
   if (interest_ != 0) poller_->remove(descriptor);
   interest_ = 0;
   forget();
@@ -168,6 +190,7 @@ void Readiness::close(int descriptor) noexcept {
 
 void Readiness::forget() noexcept {
   if (poller_ == nullptr || (!is_its_thread() && leave_lost_poller())) return;
+  unwatch();
   if (interest_ != 0) poller_->remove(descriptor_);
   interest_ = 0;
   descriptor_ = -1;
@@ -183,6 +206,7 @@ void Readiness::leave_behind() noexcept {
   for (WaitList& list : waiters_) new (&list) WaitList;
   new (&close_waiters_) WaitList;
   turns_[0] = turns_[1] = nullptr;
+  watcher_ = nullptr;
 }
 
 bool Readiness::leave_lost_poller() noexcept {
@@ -236,7 +260,7 @@ LentWaits& Poller::lent_waits() {
   return *lent_;
 }
 
-void Poller::set_watcher(int descriptor, Watcher& watcher) {
+void Poller::set_watcher(int descriptor, ReadinessWatcher& watcher) {
   add(descriptor, EPOLLIN, &watcher);
   watcher_ = &watcher;
 }

@@ -31,6 +31,14 @@ class Poller;
 
 [[noreturn]] void refuse_world();
 
+// Something of the library's own that is told, in Poller::poll(), that a descriptor is ready. It waits for nothing.
+struct ReadinessWatcher {
+  virtual void arrived() noexcept = 0;
+
+ protected:
+  ~ReadinessWatcher() = default;
+};
+
 // One descriptor that is the library's, for the scheduler whose fibers use it. On that scheduler's thread.
 //
 // Each side has one turn at a time. Who is woken has it until it goes on; who comes meanwhile stands behind those who wait, and what
@@ -75,6 +83,12 @@ class Readiness {
   // For one that was not closed. Passes the turn on, when this one has it: what a wait_any() does then is its own affair.
   void unlink(Side side, Waiter& waiter) noexcept;
 
+  // Instead of a fiber, where a read has just found nothing: tells `watcher` of the next edge of reading, or of close(), once. One at a time. False
+  // when the kernel has no edges for such a descriptor. Throws as wait().
+  bool watch(int descriptor, ReadinessWatcher& watcher);
+  // Nothing when there is none.
+  void unwatch() noexcept;
+
   // After a try: the next who waits has the turn, if anything may be left.
   void pass_on(Side side) noexcept {
     const std::size_t i = index(side);
@@ -106,6 +120,7 @@ class Readiness {
   bool register_for(int descriptor, Side side);
   void arrived(std::uint32_t events) noexcept;
   void wake_first(Side side) noexcept;
+  void tell_watcher() noexcept;
   void close_list(mothreads::internal::WaitList& list) noexcept;
 
   Poller* poller_ = nullptr;  // once registered
@@ -117,6 +132,7 @@ class Readiness {
   mothreads::internal::WaitList waiters_[2];  // of Waiters
   Waiter* turns_[2] = {nullptr, nullptr};     // woken by an edge
   mothreads::internal::WaitList close_waiters_;
+  ReadinessWatcher* watcher_ = nullptr;
   Readiness* previous_ = nullptr;  // of the poller's
   Readiness* next_ = nullptr;
 };
@@ -140,15 +156,8 @@ class Poller {
   // Of descriptors of others; null when there were none.
   LentWaits* lent_waits_or_null() const noexcept { return lent_.get(); }
 
-  // Something of the library's own that is told, in poll(), as long as its descriptor is readable: one for each scheduler. Throws
-  // std::system_error.
-  struct Watcher {
-    virtual void arrived() noexcept = 0;
-
-   protected:
-    ~Watcher() = default;
-  };
-  void set_watcher(int descriptor, Watcher& watcher);
+  // As long as its descriptor is readable: one for each scheduler. Throws std::system_error.
+  void set_watcher(int descriptor, ReadinessWatcher& watcher);
   void remove_watcher(int descriptor) noexcept;
 
   // While one is alive a fiber waits for a descriptor.
@@ -189,7 +198,7 @@ class Poller {
   int epoll_ = -1;
   Readiness* first_ = nullptr;
   std::unique_ptr<LentWaits> lent_;
-  Watcher* watcher_ = nullptr;
+  ReadinessWatcher* watcher_ = nullptr;
   struct Events;
   const std::unique_ptr<Events> events_;  // not on the stack of whichever fiber asks: it would stay in memory there
   bool has_precise_wait_ = true;  // epoll_pwait2, Linux 5.11

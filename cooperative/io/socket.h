@@ -165,6 +165,7 @@ class Socket final : public Stream {
   Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
   Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
   void end_writing(const mothreads::Until&) override { shut_down(Half::write); }
+  Descriptor* source() override { return is_open() ? &descriptor_ : nullptr; }
   Received receive_ahead(Ahead& ahead, const mothreads::Until& until) override;
 
  private:

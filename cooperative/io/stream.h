@@ -41,6 +41,8 @@
 
 namespace cooperative {
 
+class Descriptor;
+
 class Stream {
  public:
   // So many bytes may come before a delimiter, unless set_max_line() says otherwise.
@@ -128,6 +130,14 @@ class Stream {
   // What errors call it.
   virtual std::string name() const = 0;
 
+  // For the library, before a wait without a fiber: gives back the memory of empty buffers. Gives the descriptor that becomes readable once there is more
+  // to read here, as far as a read has just found nothing; null where only another read can tell, or something must be written first.
+  Descriptor* begin_rest() {
+    ahead_.release();
+    later_.release();
+    return source();
+  }
+
  protected:
   Stream() = default;
   // What flushes another goes on with that one, as far as it can; what flushed this one before finds it gone.
@@ -141,6 +151,8 @@ class Stream {
   // when a limit came before they were, it says so.
   virtual Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) = 0;
   virtual void end_writing(const mothreads::Until& until) = 0;
+  // For begin_rest().
+  virtual Descriptor* source() { return nullptr; }
 
   // What was read ahead, or is written later.
   class Ahead {

@@ -188,6 +188,7 @@ class TlsStream final : public Stream {
   Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
   Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
   void end_writing(const mothreads::Until& until) override;
+  Descriptor* source() override;
 
  private:
   class Session;

@@ -65,6 +65,7 @@ class TlsStream::Session {
   void close();
 
   bool is_open() const { return !is_closed_ && below_.is_open(); }
+  Descriptor* source() const { return is_closed_ || failure_ || has_unsent() || SSL_has_pending(ssl()) != 0 ? nullptr : below_.begin_rest(); }
   SSL* ssl() const { return ssl_.get(); }
   const TlsContext::Parts& parts() const { return context_.parts(); }
   std::string name() const;
@@ -559,6 +560,7 @@ void TlsStream::end_writing(const Until& until) { session().end_writing(until); 
 void TlsStream::close() {
   if (session_ != nullptr) session_->close();
 }
+Descriptor* TlsStream::source() { return session().source(); }
 bool TlsStream::is_open() const { return session_ != nullptr && session_->is_open(); }
 
 Received TlsStream::receive(std::span<std::byte> into, const Until& until) { return session().receive(into, until); }

@@ -10,12 +10,13 @@
 #include <cstdio>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/http/message.h"
-#include "cooperative/http/server.h"
+#include "cooperative/http/serve_http.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/socket.h"
@@ -45,10 +46,10 @@ http::Response respond(http::Request& request) {
   });
 }
 
-void speak_http(co::Socket& client) {
-  static const http::Handler handler = respond;
-  static const http::ConnectionOptions options{.idle_limit = absl::Minutes(10)};
-  http::serve_http_connection(client, handler, options);
+void serve_http(co::Socket&& listener) {
+  http::ServeOptions options{.max_connections = 20'000};
+  options.connection.idle_limit = absl::Minutes(10);
+  http::serve_http(std::move(listener), respond, std::move(options)).join();
 }
 
 void serve(co::Socket& listener, void (*talk)(co::Socket&)) {
@@ -73,5 +74,6 @@ int main(int argc, char** argv) {
   listener.set_option(IPPROTO_TCP, TCP_CONGESTION, "reno");  // as io_client.cc
   std::printf("%d\n", listener.local_address().port());
   std::fflush(stdout);
-  serve(listener, mode == "requests" ? answer : mode == "http" ? speak_http : echo);
+  if (mode == "http") serve_http(std::move(listener));
+  serve(listener, mode == "requests" ? answer : echo);
 }

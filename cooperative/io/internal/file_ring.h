@@ -15,7 +15,7 @@
 namespace cooperative::internal {
 
 // On its scheduler's thread.
-class FileRing final : public Poller::Watcher {
+class FileRing final : public ReadinessWatcher {
  public:
   // So many reads at a time; who comes when there are as many goes another way.
   static constexpr unsigned kMaxReads = 256;
