@@ -110,7 +110,11 @@ class ServingConnections::Turn {
 ServingConnections::ServingConnections(Socket&& listener, SessionMaker&& make, const Signal& ends_rests, const ServerOptions& options)
     : Serving(std::move(listener), options), make_(std::move(make)), ends_rests_(ends_rests) {}
 
-ServingConnections::~ServingConnections() = default;
+// In a child of fork() they are the parent's, with what users have in them.
+ServingConnections::~ServingConnections() {
+  if (!is_left_behind()) return;
+  for (Connections* const connections : {&serving_, &resting_, &due_}) static_cast<void>(new Connections(std::move(*connections)));
+}
 
 void ServingConnections::begin(const Signal& please_stop) {
   please_stop_ = please_stop;

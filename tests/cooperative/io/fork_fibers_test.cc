@@ -61,6 +61,11 @@ TEST(ForkFibersTest, AChildThatStopsItsCopyOfAServerLeavesItsParentsAlone) {
   EXPECT_EQ(output_of({"server"}), "child: exit 0\nthe path is there\nserved\nthe path is gone\n");
 }
 
+// Those that rest, and those that are served.
+TEST(ForkFibersTest, ConnectionsStayTheirParents) {
+  EXPECT_EQ(output_of({"connections"}), "a\nchild: exit 0\na session ends\nbye\nwait\na session ends\n");
+}
+
 TEST(ForkFibersTest, AProcessStaysItsParents) { EXPECT_EQ(output_of({"process"}), "refused\nchild: exit 0\nstill there\n"); }
 
 TEST(ForkFibersTest, PoolsQueuesAndTimersStayBehind) {

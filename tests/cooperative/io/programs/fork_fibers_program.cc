@@ -27,6 +27,7 @@
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/process.h"
 #include "cooperative/io/server.h"
+#include "cooperative/io/session.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
@@ -229,6 +230,60 @@ int stops_its_copy_of_a_server() {
   server.stop().join();
   say(stat(path.c_str(), &status) == 0 ? "the path is there" : "the path is gone");
   rmdir(folder);
+  return 0;
+}
+
+// Says what its session has read; "wait" keeps its fiber until the parent goes on.
+class SaidSession final : public co::internal::Session {
+ public:
+  SaidSession(co::Socket& client, const mothreads::Signal& go_on) : client_(client), go_on_(go_on) {}
+  ~SaidSession() override { say("a session ends"); }
+  std::optional<Rest> serve(mothreads::Why, const mothreads::Signal&) override {
+    while (true) {
+      const mothreads::Ended more = client_.fill(absl::ZeroDuration());
+      if (more.why() == mothreads::Why::closed) return std::nullopt;
+      if (!more) break;
+      const std::string line = *client_.read_line();
+      if (line == "wait") go_on_.wait();
+      client_.write_all(line + "\n");
+      if (line == "bye") return std::nullopt;
+    }
+    return Rest{client_.begin_rest(), absl::Hours(1)};
+  }
+
+ private:
+  co::Socket& client_;
+  const mothreads::Signal& go_on_;
+};
+
+// One connection rests, another is in a turn.
+int leaves_connections_to_its_parent() {
+  const mothreads::Signal go_on("go on");
+  {
+    co::Server server = co::internal::serve_sessions(
+        co::listen(co::Address::loopback(0)),
+        [&](co::Socket& client, co::internal::RestEnd&, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
+        mothreads::NEVER, {});
+    co::Socket rests = co::connect(server.address());
+    rests.write_all(std::string_view("a\n"));
+    say(*rests.read_line(absl::Seconds(10)));
+    co::Socket waits = co::connect(server.address());
+    waits.write_all(std::string_view("wait\n"));
+    co::yield_until_idle();
+    const pid_t child = fork();
+    if (child == 0) {
+      limit_child();
+      server.stop();
+      return 0;
+    }
+    say_end_of(child);
+    rests.write_all(std::string_view("bye\n"));
+    say(*rests.read_line(absl::Seconds(10)));
+    go_on.go();
+    say(*waits.read_line(absl::Seconds(10)));
+    waits.close();
+    server.stop().join();
+  }
   return 0;
 }
 
@@ -455,6 +510,7 @@ int main(int count, char** arguments) {
       {"thread's fiber", forks_in_a_threads_fiber},
       {"socket", closes_its_copy_in_the_child},
       {"server", stops_its_copy_of_a_server},
+      {"connections", leaves_connections_to_its_parent},
       {"process", leaves_a_process_to_its_parent},
       {"left behind", leaves_pools_queues_and_timers_behind},
       {"both", waits_for_descriptors_in_both},
