@@ -154,6 +154,8 @@ class WebSocket {
 // 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
 
+//     http::accept_websocket(request, {.on_message = [](http::WebSocket& socket, http::WebSocketMessage message) { socket.write_text(message.data); }});
+//
 // Functions in the place of a fiber: for many WebSockets of which most are silent most of the time. They are called one after the other, in a fiber, and may
 // wait, read() excepted; while there is no message serve_http() needs no fiber for the WebSocket, and no stack. Any fiber of the thread may write to it. What
 // they throw ends it as it ends accept_websocket()'s. At its end they are destroyed, and then the WebSocket: an object that they hold can see to it that nobody

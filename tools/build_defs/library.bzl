@@ -53,6 +53,16 @@ def _precompiled():
         deps = select({wanted: [_label("//tools/build_defs:" + name)], "//conditions:default": []}),
     )
 
+# The same for a test in gcc's build, of GoogleTest alone.
+def _precompiled_for_test():
+    precompiled = _precompiled()
+    wanted = _label("//tools/build_defs:precompiles_googletest")
+    options = ["-include", "$(BINDIR)/tools/build_defs/googletest.h"]
+    return struct(
+        copts = precompiled.copts + select({wanted: options, "//conditions:default": []}),
+        deps = precompiled.deps + select({wanted: [_label("//tools/build_defs:googletest")], "//conditions:default": []}),
+    )
+
 def _lone_header_sources_impl(ctx):
     sources = []
     for header in ctx.files.hdrs:
@@ -141,7 +151,7 @@ def mo_test(name, srcs, deps = [], copts = [], size = "small", own_main = False,
       own_main: the test brings its own main().
       **kwargs: as for cc_test.
     """
-    precompiled = _precompiled()
+    precompiled = _precompiled_for_test()
     cc_test(
         name = name,
         srcs = srcs,
@@ -163,7 +173,7 @@ def mo_test_cases(name, srcs, deps = [], copts = []):
       deps: likewise.
       copts: likewise.
     """
-    precompiled = _precompiled()
+    precompiled = _precompiled_for_test()
     cc_library(
         name = name,
         testonly = True,

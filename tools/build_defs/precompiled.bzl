@@ -71,6 +71,64 @@ _precompiled_headers = rule(
     toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
 )
 
+def _precompiled_text_impl(ctx):
+    toolchain = find_cpp_toolchain(ctx)
+    features = cc_common.configure_features(
+        ctx = ctx,
+        cc_toolchain = toolchain,
+        requested_features = ctx.features,
+        unsupported_features = ctx.disabled_features,
+    )
+    text = ctx.actions.declare_file(ctx.label.name + ".h")
+    output = ctx.actions.declare_file(ctx.label.name + ".h.gch")
+    ctx.actions.write(text, "".join(["#include <%s>\n" % header for header in ctx.attr.headers]))
+    variables = cc_common.create_compile_variables(
+        feature_configuration = features,
+        cc_toolchain = toolchain,
+        source_file = text.path,
+        output_file = output.path,
+        use_pic = True,
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ctx.attr.copts + ["-x", "c++-header"],
+    )
+    ctx.actions.run(
+        executable = cc_common.get_tool_for_action(feature_configuration = features, action_name = ACTION_NAMES.cpp_compile),
+        arguments = cc_common.get_memory_inefficient_command_line(
+            feature_configuration = features,
+            action_name = ACTION_NAMES.cpp_compile,
+            variables = variables,
+        ),
+        env = cc_common.get_environment_variables(
+            feature_configuration = features,
+            action_name = ACTION_NAMES.cpp_compile,
+            variables = variables,
+        ),
+        inputs = depset([text], transitive = [toolchain.all_files] + [dep[CcInfo].compilation_context.headers for dep in ctx.attr.deps]),
+        outputs = [output],
+        mnemonic = "CppPrecompile",
+        progress_message = "Precompiling headers of %s" % ctx.label,
+    )
+    return [
+        DefaultInfo(files = depset([output])),
+        CcInfo(compilation_context = cc_common.create_compilation_context(headers = depset([text, output]))),
+    ]
+
+_precompiled_text = rule(
+    doc = "The same of gcc's: a header, and beside it what gcc takes in its place where the options agree.",
+    implementation = _precompiled_text_impl,
+    attrs = {
+        "copts": attr.string_list(doc = "of those of its users, the ones that define macros"),
+        "deps": attr.label_list(doc = "whose headers these are", providers = [CcInfo]),
+        "headers": attr.string_list(doc = "as they are included"),
+        "_cc_toolchain": attr.label(default = Label("@bazel_tools//tools/cpp:current_cc_toolchain")),
+    },
+    fragments = ["cpp"],
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+)
+
+def precompiled_text(name, **kwargs):
+    """A precompiled header of gcc's; arguments as for the rule."""
+    _precompiled_text(name = name, tags = ["manual"], visibility = ["//visibility:public"], **kwargs)
+
 def precompiled_headers(name, **kwargs):
     """A precompiled header; arguments as for the rule. `//...` leaves it out: gcc could not make it."""
     _precompiled_headers(name = name, tags = ["manual"], visibility = ["//visibility:public"], **kwargs)

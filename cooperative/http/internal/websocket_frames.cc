@@ -82,22 +82,7 @@ Why WebSocketFrames::fill(const Until& until) {
 
 Why WebSocketFrames::receive(const Until& until) {
   try {
-    // The rest of a long message comes to where it is to be.
-    if (frame_ && !is_control(frame_->opcode) && frame_->left > kReadAtOnce && stream_.buffered().empty()) {
-      const std::size_t before = message_.size();
-      message_.resize(before + kReadAtOnce);
-      std::size_t came = 0;
-      Why why = Why::ready;
-      {
-        const absl::Cleanup cut = [&] { message_.resize(before + came); };
-        const Received received = stream_.read_some(std::as_writable_bytes(std::span(message_).subspan(before)), until);
-        came = received.size();
-        why = received.why();
-      }
-      unmask(message_, before);
-      if (why == Why::closed) end_.come(WebSocket::kAbnormal);
-      return why;
-    }
+    if (frame_ && !is_control(frame_->opcode) && frame_->left > kReadAtOnce && stream_.buffered().empty()) return receive_much(until);
     const Why why = stream_.fill(until).why();
     if (why == Why::closed) end_.come(WebSocket::kAbnormal);
     return why;
@@ -105,6 +90,17 @@ Why WebSocketFrames::receive(const Until& until) {
     end_.come(WebSocket::kAbnormal);
     throw;
   }
+}
+
+// The rest of a long message, by way of a buffer that begins at a page, as the kernel likes it.
+Why WebSocketFrames::receive_much(const Until& until) {
+  if (room_ == nullptr) room_ = cooperative::internal::make_memory<char>(kReadAtOnce);
+  const Received received = stream_.read_some(std::as_writable_bytes(std::span(room_.get(), kReadAtOnce)), until);
+  const std::size_t before = message_.size();
+  message_.append(room_.get(), received.size());
+  unmask(message_, before);
+  if (received.why() == Why::closed) end_.come(WebSocket::kAbnormal);
+  return received.why();
 }
 
 bool WebSocketFrames::parse_header() {
@@ -182,6 +178,7 @@ void WebSocketFrames::unmask(std::string& text, std::size_t from) {
 // A message, if one is complete with this frame.
 std::optional<WebSocketMessage> WebSocketFrames::end_frame() {
   const Header frame = *std::exchange(frame_, std::nullopt);
+  room_.reset();
   if (is_control(frame.opcode)) {
     const std::string payload = std::exchange(control_, {});
     if (frame.opcode == Opcode::close) {

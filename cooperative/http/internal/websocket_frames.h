@@ -14,6 +14,7 @@
 #include "cooperative/http/internal/websocket_output.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/io/stream.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
@@ -78,6 +79,7 @@ class WebSocketFrames {
   void unmask(std::string& text, std::size_t from);
   mothreads::Why fill(const mothreads::Until& until);
   mothreads::Why receive(const mothreads::Until& until);
+  mothreads::Why receive_much(const mothreads::Until& until);
   std::optional<WebSocketMessage> end_frame();
   void take_close(std::string_view payload);
   [[noreturn]] void fail(std::uint16_t code, std::string_view why);
@@ -96,6 +98,7 @@ class WebSocketFrames {
   std::optional<Opcode> message_opcode_;
   Utf8Check text_check_;
   std::string control_;            // of the control frame under way
+  cooperative::internal::Memory<char> room_;  // while a long frame is read
   bool is_reading_ = false;
   std::uint64_t pongs_ = 0;
 

@@ -7,7 +7,6 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
-#include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/result.h"
 
