@@ -26,8 +26,9 @@
 #include "cooperative/io/file_pool.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/file_ring.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/quiet_write.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -76,7 +77,7 @@ int flags_of(const std::string& path, const FileOptions& options) {
   if (!options.read && !options.write) wrong = "is opened neither to read nor to write: choose one";
   if (options.read && !options.write && changes) wrong = "cannot be changed when it is opened only to read: say {.write = true}";
   if (options.exclusive && !options.create) wrong = "cannot be exclusive unless it is made: say {.create = true}";
-  if (wrong != nullptr) throw Misuse(fmt::format("file \"{}\" {}", path, wrong));
+  if (wrong != nullptr) throw Misuse(fmt::format("file \"{}\" {}", mothreads::internal::printable(path), wrong));
   int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;  // the last for a FIFO of that name, which nobody may ever open at its other end
   flags |= options.read && options.write ? O_RDWR : options.write ? O_WRONLY : O_RDONLY;
   if (options.create) flags |= O_CREAT;
@@ -352,13 +353,13 @@ std::string read_file(const std::string& path, std::size_t max, const Until& unt
   const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
   std::string text;
   text.reserve(static_cast<std::size_t>(expected));
-  // By way of memory that begins at a page, which a string's does not: see internal/page_memory.h.
+  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
   const std::size_t room = static_cast<std::size_t>(std::clamp<std::uint64_t>(expected + 1, 4096, kAtOnce));
   const internal::Memory<char> part = internal::make_memory<char>(room);
   while (true) {
     const Received more = file.read_at(std::as_writable_bytes(std::span(part.get(), room)), text.size(), limit);
     if (more.size() > max - text.size()) throw TooLong(fmt::format("{}: it has more than {} bytes", file.name(), max));
-    text.append(part.get(), more.size());
+    internal::append_much(text, {part.get(), more.size()});
     if (more.why() == Why::closed) return text;
     if (!more) throw_early(file.name(), more.why(), "be read");
   }

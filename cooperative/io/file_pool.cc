@@ -17,7 +17,7 @@
 #include "cooperative/blocking_pool.h"
 #include "cooperative/errors.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 
 namespace cooperative {

@@ -17,6 +17,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/io_error.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -24,6 +25,7 @@ namespace cooperative {
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::printable;
 using Side = Descriptor::Side;
 
 namespace {
@@ -105,7 +107,7 @@ void FileWatch::check_process(const char* what) const {
 
 void FileWatch::add(const std::string& path, Changed what) {
   check_process("watch over more");
-  if (!any(what & kAnyChange)) throw Misuse(fmt::format("a watch over \"{}\" needs something to watch for", path));
+  if (!any(what & kAnyChange)) throw Misuse(fmt::format("a watch over \"{}\" needs something to watch for", printable(path)));
   descriptor_.check_open({"a FileWatch", [this] { return name(); }, "watch over more"});
   const std::string object = fmt::format("file \"{}\"", path);
   internal::check_c_string(path, object, "watch it");
@@ -120,7 +122,7 @@ void FileWatch::add(const std::string& path, Changed what) {
   std::uint32_t mask = mask_of(what) | IN_MASK_CREATE;
   if (!S_ISDIR(status.st_mode) && any(what & Changed::removed)) mask |= IN_ATTRIB;
   const int watch = inotify_add_watch(descriptor_.native(), fmt::format("/proc/self/fd/{}", file).c_str(), mask);
-  if (watch < 0 && errno == EEXIST) throw Misuse(fmt::format("\"{}\" is watched already, under this name or another: remove() it first", path));
+  if (watch < 0 && errno == EEXIST) throw Misuse(fmt::format("\"{}\" is watched already, under this name or another: remove() it first", printable(path)));
   if (watch < 0) throw IoError(errno, object, "watch it");
   // A folder that is kept open would not be told as removed.
   const int kept = S_ISDIR(status.st_mode) ? -1 : std::exchange(file, -1);
@@ -130,7 +132,7 @@ void FileWatch::add(const std::string& path, Changed what) {
 void FileWatch::remove(const std::string& path) {
   check_process("watch over less");
   const auto found = std::find_if(watched_.begin(), watched_.end(), [&](const auto& entry) { return entry.second.path == path; });
-  if (found == watched_.end()) throw Misuse(fmt::format("\"{}\" is not watched: remove() takes the path that add() was given", path));
+  if (found == watched_.end()) throw Misuse(fmt::format("\"{}\" is not watched: remove() takes the path that add() was given", printable(path)));
   const int number = found->first;
   inotify_rm_watch(descriptor_.native(), number);
   forget(found);

@@ -26,7 +26,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/children.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"

@@ -21,7 +21,7 @@
 #include "absl/container/inlined_vector.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"

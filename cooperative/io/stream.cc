@@ -13,7 +13,7 @@
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
 #include "cooperative/io/file_pool.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -97,7 +97,8 @@ void Stream::spend_act_on_what_is_there() const {
 }
 
 std::string Stream::take_text(std::size_t size) {
-  std::string text(ahead_.view().substr(0, size));
+  std::string text;
+  internal::append_much(text, ahead_.view().substr(0, size));
   ahead_.drop(size);
   return text;
 }

@@ -34,7 +34,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
 #include "mothreads/until.h"

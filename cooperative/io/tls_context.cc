@@ -14,6 +14,7 @@
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/internal/tls_sessions.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
@@ -108,7 +109,7 @@ std::string in_wire_format(const std::vector<std::string>& protocols) {
   std::string wire;
   for (const std::string& one : protocols) {
     if (one.empty() || one.size() > 255) {
-      throw Misuse(fmt::format("\"{}\" cannot be the name of a protocol for ALPN: it must have 1 to 255 bytes", one));
+      throw Misuse(fmt::format("\"{}\" cannot be the name of a protocol for ALPN: it must have 1 to 255 bytes", mothreads::internal::printable(one)));
     }
     wire += static_cast<char>(one.size());
     wire += one;

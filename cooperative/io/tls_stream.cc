@@ -17,7 +17,7 @@
 #include "cooperative/internal/turn.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/internal/openssl.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
@@ -281,7 +281,7 @@ Why TlsStream::Session::feed(const Until& limit) {
       throw TlsTruncated(ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING),
                          fmt::format("{}: the other side ended the connection, not its stream: what it sent may have been cut off", name()));
     }
-    arrived_.append(reinterpret_cast<const char*>(room.data()), more.size());
+    internal::append_much(arrived_, {reinterpret_cast<const char*>(room.data()), more.size()});
     in_vain_ += more.size();
     reads_large_ = more.size() == room.size();
     return more.why();

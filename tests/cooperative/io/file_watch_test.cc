@@ -274,6 +274,8 @@ TEST_F(FileWatchTest, ErrorsNameThePath) {
   FileWatch watch(folder_);
   EXPECT_THAT(what_of<Misuse>([&] { watch.add(folder_ + "/."); }), HasSubstr("is watched already"));
   EXPECT_THAT(what_of<Misuse>([&] { watch.remove(path("none")); }), HasSubstr("is not watched"));
+  EXPECT_THAT(what_of<Misuse>([&] { watch.remove(std::string("a\0behind", 8)); }), HasSubstr("behind\" is not watched")) << "not cut at its NUL";
+  EXPECT_THAT(what_of<Misuse>([&] { watch.add(std::string("a\0behind", 8), Changed{}); }), HasSubstr("behind\" needs something"));
   EXPECT_EQ(watch.name(), "watch over \"" + folder_ + "\"");
 }
 

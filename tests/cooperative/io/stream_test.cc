@@ -269,7 +269,7 @@ TEST_F(StreamTest, OneThatWasMovedFromHoldsNothing) {
   EXPECT_THAT(told(script.read_all(9)), Pair("and", Why::ready));
 }
 
-// As internal/page_memory.h says.
+// As cooperative/internal/page_memory.h says.
 TEST_F(StreamTest, MuchThatIsReadAheadBeginsAtAPage) {
   on_thread([] {
     auto ends = Socket::pair();

@@ -108,7 +108,7 @@ class Measured final : public testing::Over {
   }
 };
 
-// As cooperative/io/internal/page_memory.h says.
+// As cooperative/internal/page_memory.h says.
 TEST_F(TlsFlowTest, MuchIsReadIntoMemoryThatBeginsAtAPage) {
   on_host([] {
     auto [a, b] = testing::socket_pair();
