@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -21,15 +22,19 @@
 #include "cooperative/rlock.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
+#include "cooperative/testing/memory_stream.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
 #include "cooperative/wait_for.h"
 #include "mothreads/clock.h"
 #include "mothreads/lock.h"
 #include "mothreads/queue.h"
+#include "mothreads/retry.h"
+#include "mothreads/service_manager.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 #include "tests/support/io.h"
+#include "tests/support/manager_socket.h"
 
 namespace cooperative {
 namespace {
@@ -236,6 +241,62 @@ TEST_F(SuspensionPointsTest, ASocketOnlyWhenItWouldBlock) {
               }),
               0);
     EXPECT_EQ(turns_during([&] { EXPECT_EQ(testing::take(ends.second, 1, absl::ZeroDuration()), ""); }), 1);  // it would
+  });
+}
+
+TEST_F(SuspensionPointsTest, AMemoryStreamOnlyWhenItMustWait) {
+  on_thread([] {
+    auto link = testing::MemoryStream::pair({.room = 4});
+    EXPECT_EQ(turns_during([&] {
+                link.first.write_all("abcd");
+                EXPECT_EQ(*link.second.read_exact(4), "abcd");
+              }),
+              0);
+    for (const auto limit : {absl::ZeroDuration(), -absl::Seconds(1)}) {
+      EXPECT_EQ(turns_during([&] { EXPECT_EQ(link.second.read_line(limit).why(), mothreads::Why::timed_out); }), 1);
+    }
+    link.first.write_all("abcd");
+    EXPECT_EQ(turns_during([&] { EXPECT_EQ(link.first.write_some("e", absl::ZeroDuration()).why(), mothreads::Why::timed_out); }), 1);
+    link.first.close();
+    EXPECT_EQ(turns_during([&] { EXPECT_EQ(*link.second.read_all(10), "abcd"); }), 0);
+  });
+}
+
+TEST_F(SuspensionPointsTest, RetryOnlyInItsPauses) {
+  on_thread([] {
+    EXPECT_EQ(turns_during([] { EXPECT_EQ(mothreads::retry({}, [] { return 1; }), 1); }), 0);
+    int attempts = 0;
+    const auto third_time = [&] {
+      if (++attempts < 3) throw std::runtime_error("not yet");
+      return attempts;
+    };
+    EXPECT_GE(turns_during([&] { EXPECT_EQ(mothreads::retry({.first_pause = absl::Nanoseconds(1)}, third_time), 3); }), 2);
+    attempts = 0;
+    EXPECT_EQ(turns_during([&] { EXPECT_EQ(mothreads::retry({.first_pause = absl::ZeroDuration()}, third_time), 3); }), 0)
+        << "no pause is no wait: a Signal with a limit that has come is only looked at";
+  });
+}
+
+TEST_F(SuspensionPointsTest, ReadyOnlyWhileTheServiceManagerDoesNotRead) {
+  using mothreads::ServiceManager;
+  const mothreads::testing::ManagerSocket there(mothreads::testing::ManagerSocket::Kind::abstract);
+  on_virtual_time([&](mothreads::testing::VirtualClock& clock) {
+    EXPECT_EQ(turns_during([] { EXPECT_EQ(ServiceManager().ready().why(), mothreads::Why::closed); }), 0) << "nobody is there";
+    const mothreads::testing::SetVariable variable("NOTIFY_SOCKET", there.variable());
+    ServiceManager manager;
+    EXPECT_EQ(turns_during([&] { EXPECT_TRUE(manager.ready()); }), 0);
+    while (manager.status("more")) {
+    }
+    EXPECT_EQ(turns_during([&] { EXPECT_THROW(manager.ready(absl::ZeroDuration()), Timedout); }), 0);
+    EXPECT_GE(turns_during([&] {
+                auto reader = spawn("reader", [&] {
+                  static_cast<void>(there.take());
+                  clock.advance(absl::Seconds(1));
+                });
+                EXPECT_TRUE(manager.ready());
+                reader.join();
+              }),
+              1);
   });
 }
 
