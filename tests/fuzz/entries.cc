@@ -30,6 +30,7 @@
 #include "cooperative/io/framed.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
+#include "tests/fuzz/entry_parts.h"
 #include "tests/support/scripted_stream.h"
 
 namespace cooperative::fuzz {
@@ -37,13 +38,6 @@ namespace cooperative::fuzz {
 using testing::ScriptedStream;
 
 namespace {
-
-void require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "fuzzing: %s\n", what);
-  std::fflush(stderr);
-  std::abort();
-}
 
 // In whatever pieces something comes, it is the same.
 void require_same(const std::string& seen, const std::string& other) {
@@ -201,13 +195,8 @@ void websocket(std::string_view input) {
 }
 
 void ranges(std::string_view input) {
-  const auto take_line = [&] {
-    const std::string_view line = input.substr(0, input.find('\n'));
-    input.remove_prefix(std::min(input.size(), line.size() + 1));
-    return line;
-  };
   std::string path;
-  if (http::internal::resolve_target_path(take_line(), path)) {
+  if (http::internal::resolve_target_path(take_line(input), path)) {
     require(!path.starts_with('/') && path.find('\0') == std::string::npos, "a path that is not relative");
     for (std::string_view left = path; !left.empty();) {
       const std::string_view part = left.substr(0, left.find('/'));
@@ -220,7 +209,7 @@ void ranges(std::string_view input) {
   const http::internal::HttpValidators validators{"\"tag\"", absl::FromUnixSeconds(784111777)};  // Sun, 06 Nov 1994 08:49:37 GMT
   http::Headers headers;
   while (!input.empty()) {
-    const std::string_view line = take_line();
+    const std::string_view line = take_line(input);
     const std::size_t colon = line.find(':');
     const std::string_view name = line.substr(0, colon);
     std::string value(colon == std::string_view::npos ? std::string_view() : line.substr(colon + 1));

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,23 +12,11 @@
 #include "cooperative/http/routes.h"
 #include "mothreads/misuse.h"
 #include "tests/fuzz/entries.h"
+#include "tests/fuzz/entry_parts.h"
 
 namespace cooperative::fuzz {
 
 namespace {
-
-void require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "fuzzing: %s\n", what);
-  std::fflush(stderr);
-  std::abort();
-}
-
-std::string_view take_line(std::string_view& input) {
-  const std::string_view line = input.substr(0, input.find('\n'));
-  input.remove_prefix(std::min(line.size() + 1, input.size()));
-  return line;
-}
 
 struct Path {
   std::vector<std::string> components;
