@@ -52,11 +52,16 @@ bool has_other_version(std::string_view text) {
          version != "HTTP/1.0" && version != "HTTP/1.1";
 }
 
+// A line begins with a space: it goes on with the field before (obs-fold), of which recipients make different values.
+bool has_fold(std::string_view text) { return text.find("\r\n ") != std::string_view::npos || text.find("\r\n\t") != std::string_view::npos; }
+
 // Where a status line ends without the space behind its status, "HTTP/1.1 200", which some servers send; else npos. Beast wants the space.
 std::size_t end_of_bare_status(std::string_view text) {
   constexpr std::size_t kSize = std::string_view("HTTP/1.1 200").size();
   return text.starts_with("HTTP/1.") && text.find("\r\n") == kSize ? kSize : std::string_view::npos;
 }
+
+bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 enum class ChunkLine : std::uint8_t { whole, unfinished, bad };
 
@@ -69,7 +74,7 @@ ChunkLine check_chunk_line(std::string_view text, bool is_first) {
     if (!kEnd.starts_with(end)) return ChunkLine::bad;
     text.remove_prefix(end.size());
   }
-  bool has_digits = false, in_extension = false, in_quotes = false, is_escaped = false;
+  bool has_digits = false, has_space = false, in_extension = false, in_quotes = false, is_escaped = false;
   for (const char c : text) {
     if (c == '\r') break;
     if ((static_cast<unsigned char>(c) < ' ' && c != '\t') || c == '\x7f') return ChunkLine::bad;
@@ -81,13 +86,17 @@ ChunkLine check_chunk_line(std::string_view text, bool is_first) {
     } else if (c == ';') {
       if (!has_digits) return ChunkLine::bad;
       in_extension = true;
-    } else if (c != ' ' && c != '\t') {
-      has_digits = true;  // whether they are digits Beast says
+    } else if (c == ' ' || c == '\t') {
+      if (!has_digits) return ChunkLine::bad;
+      has_space = true;  // only before an extension
+    } else {
+      if (has_space || !is_hex(c)) return ChunkLine::bad;
+      has_digits = true;
     }
   }
   const std::size_t end = text.find('\r');
   if (end == std::string_view::npos) return ChunkLine::unfinished;
-  if (in_quotes || !kEnd.starts_with(text.substr(end, kEnd.size()))) return ChunkLine::bad;
+  if (in_quotes || (has_space && !in_extension) || !kEnd.starts_with(text.substr(end, kEnd.size()))) return ChunkLine::bad;
   return text.size() - end < kEnd.size() ? ChunkLine::unfinished : ChunkLine::whole;
 }
 
@@ -248,10 +257,7 @@ HttpParser::Step HttpParser::Impl::parse_head(Parser& parser, std::string_view t
 
 template <typename Parser>
 HttpParser::Step HttpParser::Impl::check_head(const Parser& parser, std::string_view text) {
-  const std::string_view whole = text.substr(0, parsed);
-  if (whole.find("\r\n ") != std::string_view::npos || whole.find("\r\n\t") != std::string_view::npos) {
-    return bad("a header field on several lines");
-  }
+  if (has_fold(text.substr(0, parsed))) return bad("a header field on several lines");
   if (content_lengths > 1 || lists_lengths) return bad("two Content-Lengths");
   if (codings > 1 || (codings > 0 && head.minor_version == 0)) return bad("a wrong Transfer-Encoding");
   head.method = view(method);
@@ -275,6 +281,11 @@ HttpParser::Step HttpParser::Impl::check_head(const Parser& parser, std::string_
     head.framing = Framing::until_close;
   }
   headers->borrowed_ = base;
+  // Beast takes Proxy-Connection for Connection, and looks for "keep-alive" alone where the version is 1.0; "close" counts before it (RFC 9112, 9.3).
+  if (head.minor_version == 0 || !head.keeps_alive) {
+    const bool may_keep = head.minor_version > 0 || headers->has_token("Connection", "keep-alive");
+    head.keeps_alive = may_keep && !headers->has_token("Connection", "close");
+  }
   return Step::done;
 }
 
@@ -303,7 +314,10 @@ HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_vie
     // Between two chunks Beast counts on the five bytes that the shortest end of a body has.
     if (left < (chunk_left == 0 ? 5 : 1)) return {Step::need_more, consumed, copied};
     error_code error;
-    consumed += parser.put(boost::asio::const_buffer(text.data() + consumed, left), error);
+    const std::size_t taken = parser.put(boost::asio::const_buffer(text.data() + consumed, left), error);
+    // Beast takes the last chunk with all of its trailers.
+    if (parser.is_done() && has_fold(text.substr(consumed, taken))) return bad_chunk("a trailer on several lines");
+    consumed += taken;
     if (error == http::error::need_more) {
       if (left >= kMaxBetweenChunks) return bad_chunk("too much between two chunks");
       return {Step::need_more, consumed, copied};

@@ -14,6 +14,14 @@ namespace {
 
 bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
+// Whether each "%" of it is followed by two hexadecimal digits.
+bool has_whole_escapes(std::string_view text) {
+  for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
+    if (text.size() - at < 3 || !is_hex(text[at + 1]) || !is_hex(text[at + 2])) return false;
+  }
+  return true;
+}
+
 // Browsers send some characters bare that RFC 3986 wants encoded, "|" among them; those are left to handlers.
 constexpr std::array<bool, 256> kIsTargetChar = [] {
   std::array<bool, 256> table{};
@@ -22,11 +30,7 @@ constexpr std::array<bool, 256> kIsTargetChar = [] {
 }();
 
 bool is_valid_text(std::string_view text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!kIsTargetChar[static_cast<unsigned char>(text[i])]) return false;
-    if (text[i] == '%' && (text.size() - i < 3 || !is_hex(text[i + 1]) || !is_hex(text[i + 2]))) return false;
-  }
-  return true;
+  return std::all_of(text.begin(), text.end(), [](char c) { return kIsTargetChar[static_cast<unsigned char>(c)]; }) && has_whole_escapes(text);
 }
 
 }  // namespace
@@ -53,7 +57,7 @@ bool is_valid_host(std::string_view host) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
              std::string_view("-._~!$&'()*+;=%").find(c) != std::string_view::npos;
     };
-    if (!std::all_of(name.begin(), name.end(), is_name_char)) return false;
+    if (!std::all_of(name.begin(), name.end(), is_name_char) || !has_whole_escapes(name)) return false;
   }
   return port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
 }

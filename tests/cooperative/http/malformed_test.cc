@@ -64,7 +64,18 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"NulInTarget", "GET /\0 HTTP/1.1\r\n"s + kHost + "\r\n"}, Malformed{"NulInName", "GET / HTTP/1.1\r\nHost: a\r\nX\0Y: b\r\n\r\n"s},
             Malformed{"NulInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n"s},
             Malformed{"ControlInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: b\x01" "c\r\n\r\n"},
-            Malformed{"DeleteInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: b\x7f\r\n\r\n"}),
+            Malformed{"DeleteInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: b\x7f\r\n\r\n"},
+            Malformed{"NewlineFirst", "\nGET / HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"NulFirst", "\0GET / HTTP/1.1\r\n"s + kHost + "\r\n"},
+            Malformed{"HelloOfTls", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n"s},
+            Malformed{"VersionWithoutMinor", "GET / HTTP/1\r\n" + kHost + "\r\n"}, Malformed{"VersionWithoutDigit", "GET / HTTP/1.\r\n" + kHost + "\r\n"},
+            Malformed{"VersionOfTwoDigits", "GET / HTTP/11.1\r\n" + kHost + "\r\n"}, Malformed{"VersionWithMore", "GET / HTTP/1.1x\r\n" + kHost + "\r\n"},
+            Malformed{"OtherProtocol", "GET / HTTQ/1.1\r\n" + kHost + "\r\n"}, Malformed{"MethodAlone", "GET\r\n" + kHost + "\r\n"},
+            Malformed{"MethodNotAscii", "G\xC3\x89T / HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"MethodWithColon", "GET: / HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"VerticalTab", "GET\x0b/ HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"ReturnInLine", "GET /\r HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"TwoReturns", "GET / HTTP/1.1\r\r\n" + kHost + "\r\n"}, Malformed{"NewlineBehindFields", "GET / HTTP/1.1\r\nHost: a\r\n\n"},
+            Malformed{"ReturnBehindFields", "GET / HTTP/1.1\r\nHost: a\r\n\rX: y\r\n\r\n"},
+            Malformed{"TwoReturnsBehindAField", "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n"}, Malformed{"EscapeInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: \x1b\r\n\r\n"},
+            Malformed{"VerticalTabInValue", "GET / HTTP/1.1\r\nHost: a\r\nX: b\x0b" "c\r\n\r\n"}),
         ::testing::Values(std::size_t{1}, std::size_t{3}, std::string::npos)),
     name_of);
 
@@ -88,9 +99,36 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"BadPercent", "GET /%zz HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"ShortPercent", "GET /%4 HTTP/1.1\r\n" + kHost + "\r\n"},
             Malformed{"Relative", "GET a HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"OtherScheme", "GET ftp://a/ HTTP/1.1\r\n" + kHost + "\r\n"},
             Malformed{"EmptyAuthority", "GET http:///x HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"UserInAuthority", "GET http://u@a/x HTTP/1.1\r\n" + kHost + "\r\n"},
-            Malformed{"Asterisk", "GET * HTTP/1.1\r\n" + kHost + "\r\n"}),
+            Malformed{"Asterisk", "GET * HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"TabBeforeName", "GET / HTTP/1.1\r\n\tHost: a\r\n\r\n"}, Malformed{"SpaceInName", "GET / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n"},
+            Malformed{"TabInName", "GET / HTTP/1.1\r\nHost: a\r\nX\tY: z\r\n\r\n"}, Malformed{"QuotedName", "GET / HTTP/1.1\r\nHost: a\r\n\"X\": z\r\n\r\n"},
+            Malformed{"ReturnInName", "GET / HTTP/1.1\r\nHost: a\r\nX\rY: z\r\n\r\n"}, Malformed{"ColonAlone", "GET / HTTP/1.1\r\nHost: a\r\n:\r\n\r\n"},
+            Malformed{"FoldOfTheFraming", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n"},
+            Malformed{"HostQuery", "GET / HTTP/1.1\r\nHost: a?b\r\n\r\n"}, Malformed{"HostFragment", "GET / HTTP/1.1\r\nHost: a#b\r\n\r\n"},
+            Malformed{"HostBackslash", "GET / HTTP/1.1\r\nHost: a\\b\r\n\r\n"}, Malformed{"HostUrl", "GET / HTTP/1.1\r\nHost: http://a\r\n\r\n"},
+            Malformed{"HostTwoPorts", "GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n"}, Malformed{"HostNegativePort", "GET / HTTP/1.1\r\nHost: a:-1\r\n\r\n"},
+            Malformed{"HostLongPort", "GET / HTTP/1.1\r\nHost: a:123456\r\n\r\n"}, Malformed{"HostEmptyBrackets", "GET / HTTP/1.1\r\nHost: []\r\n\r\n"},
+            Malformed{"HostNotAscii", "GET / HTTP/1.1\r\nHost: \xC3\xA4\r\n\r\n"}, Malformed{"HostBareAddress", "GET / HTTP/1.1\r\nHost: ::1\r\n\r\n"},
+            Malformed{"HostBadPercent", "GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n"}, Malformed{"HostShortPercent", "GET / HTTP/1.1\r\nHost: a%4\r\n\r\n"},
+            Malformed{"HostPercentOfPort", "GET / HTTP/1.1\r\nHost: a%:80\r\n\r\n"},
+            Malformed{"HostAndAbsoluteOther", "GET http://a/ HTTP/1.1\r\nHost: b c\r\n\r\n"}, Malformed{"AbsoluteWithoutHost", "GET http://a/ HTTP/1.1\r\n\r\n"},
+            Malformed{"OnlyQuery", "GET ?a HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"DotsFirst", "GET ../a HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"NoSlashes", "GET http:a HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"Mailto", "GET mailto:a HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"AuthorityOfGet", "GET a:80 HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"DeleteInTarget", "GET /\x7f HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"AbsoluteBadPort", "GET http://a:b/ HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"AbsoluteOnlyPort", "GET http://:80/ HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"AbsoluteOpenBracket", "GET http://[::1/ HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"AbsoluteBadPercent", "GET http://a%zz/ HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"AsteriskWithMore", "OPTIONS *a HTTP/1.1\r\n" + kHost + "\r\n"}, Malformed{"ConnectPath", "CONNECT /a HTTP/1.1\r\n" + kHost + "\r\n"},
+            Malformed{"ConnectOnlyPort", "CONNECT :443 HTTP/1.1\r\n" + kHost + "\r\n"}),
         ::testing::Values(std::size_t{1}, std::size_t{3}, std::string::npos)),
     name_of);
+
+Malformed of_length(const std::string& name, const std::string& value) {
+  return {name, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + value + "\r\n\r\n"};
+}
+Malformed of_coding(const std::string& name, const std::string& value, int status = 400) {
+  return {name, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + value + "\r\n\r\n", status};
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Framing, MalformedRequestTest,
@@ -115,7 +153,17 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"CodingWithVerticalTab", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b" "chunked\r\n\r\n"},
             Malformed{"QuotedCoding", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n"},
             Malformed{"EmptyCoding", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n"},
-            Malformed{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"}),
+            Malformed{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
+            of_length("LengthLetters", "3a"), of_length("LengthPoint", "3.0"), of_length("LengthExponent", "1e1"), of_length("LengthListOpen", "3,"),
+            of_length("LengthListBegins", ",3"), of_length("LengthParameter", "3;x"), of_length("LengthQuoted", "\"3\""), of_length("LengthSpaces", " \t "),
+            of_length("LengthNegativeZero", "-0"), of_length("LengthLong", std::string(400, '9')), of_length("LengthVerticalTab", "\x0b" "3"),
+            of_length("LengthNotAscii", "\xD9\xA3"), of_length("LengthUnderscore", "1_0"), of_length("LengthNul", "3\0"s), of_length("LengthTab", "3\t3"),
+            of_length("EmptyLengthAndAnother", "\r\nContent-Length: 3"), of_length("LengthsOfOtherCase", "3\r\ncontent-LENGTH: 4"),
+            of_length("LengthZeroAndChunked", "0\r\nTransfer-Encoding: chunked"), of_coding("CodingBegins", "chunke"), of_coding("CodingLonger", "chunkedx"),
+            of_coding("CodingWithAPrefix", "xchunked"), of_coding("CodingParameter", "chunked;q=1", 501), of_coding("CodingNul", "chunked\0"s),
+            of_coding("CodingIdentity", "identity"), of_coding("CodingSpace", "chun ked"), of_coding("CodingNewline", "chunked\nX: y"),
+            of_coding("CodingFormFeed", "chunked\x0c"), of_coding("CodingTwoFields", "gzip\r\nTransfer-Encoding: chunked"),
+            of_coding("CodingEmptyAndAnother", "\r\nTransfer-Encoding: chunked"), of_coding("CodingNotAscii", "chunk\xC3\xA9" "d")),
         ::testing::Values(std::size_t{1}, std::size_t{3}, std::string::npos)),
     name_of);
 
@@ -164,6 +212,17 @@ INSTANTIATE_TEST_SUITE_P(
             Malformed{"LengthAsTrailer", "3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n"},
             Malformed{"CodingAsTrailer", "3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n"},
             Malformed{"LongExtension", "3;" + std::string(9000, 'a') + "\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"SpaceBeforeSize", " 3\r\nabc\r\n0\r\n\r\n"}, Malformed{"TabBeforeSize", "\t3\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"SpaceBehindSize", "3 \r\nabc\r\n0\r\n\r\n"}, Malformed{"SizeLetters", "3g\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"SizeNotAscii", "\xC3\xA4\r\nabc\r\n0\r\n\r\n"}, Malformed{"SizeComma", "3,\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"SizeUnderscore", "0_3\r\nabc\r\n0\r\n\r\n"}, Malformed{"SizePoint", "3.0\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"SizeSmallerThanItsData", "2\r\nabc\r\n0\r\n\r\n"}, Malformed{"TwoReturnsBehindSize", "3\r\r\nabc\r\n0\r\n\r\n"},
+            Malformed{"NewlineBehindData", "3\r\nabc\n0\r\n\r\n"}, Malformed{"NewlineOfTheLast", "3\r\nabc\r\n0\n\r\n"},
+            Malformed{"NewlinesOfTheLast", "3\r\nabc\r\n0\r\n\n"}, Malformed{"DataOfTheLast", "3\r\nabc\r\n0\r\nabc\r\n\r\n"},
+            Malformed{"NoEndOfTheLast", "3\r\nabc\r\n0\r\n"}, Malformed{"NewlineInTrailers", "3\r\nabc\r\n0\r\nX: y\nZ: w\r\n\r\n"},
+            Malformed{"NulInTrailers", "3\r\nabc\r\n0\r\nX: \0\r\n\r\n"s}, Malformed{"FoldInTrailers", "3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n"},
+            Malformed{"EmptyFoldInTrailers", "3\r\nabc\r\n0\r\nX:\r\n \r\n\r\n"}, Malformed{"FoldBeforeTrailers", "3\r\nabc\r\n0\r\n\tX: y\r\n\r\n"},
+            Malformed{"SpaceInTrailers", "3\r\nabc\r\n0\r\nX : y\r\n\r\n"}, Malformed{"ReturnInTrailers", "3\r\nabc\r\n0\r\nX: y\rZ: w\r\n\r\n"},
             Malformed{"LongTrailer", "3\r\nabc\r\n0\r\nX: " + std::string(9000, 'a') + "\r\n\r\n"}),
         ::testing::Values(std::size_t{1}, std::size_t{7}, std::string::npos)),
     name_of);
@@ -182,7 +241,7 @@ TEST(ChunkExtensionTest, IsPassedOver) {
 
 // A chunk that cannot be one is refused at once: nothing else has to come.
 TEST(MalformedChunkSilenceTest, IsRefusedBeforeMoreComes) {
-  for (const std::string& chunk : {"3;a=\"b\r\n"s, "3;a=\"\n"s, "3;\0"s, "3\r\nabcX"s}) {
+  for (const std::string& chunk : {"x"s, "-"s, " "s, "3g"s, "3 4"s, "3;a=\"b\r\n"s, "3;a=\"\n"s, "3;\0"s, "3\r\nabcX"s}) {
     const Served served = serve("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
                                 [](Request& request) { return Response::text(200, request.body().read_all(1000)); }, {}, std::string::npos,
                                 testing::ScriptedStream::Then::silence);
