@@ -12,6 +12,7 @@
 #include "cooperative/http/internal/http_parser.h"
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/connect.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http {
@@ -19,6 +20,7 @@ namespace cooperative::http {
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
+using mothreads::internal::printable;
 
 namespace internal {
 
@@ -32,7 +34,8 @@ class HttpReader {
  public:
   HttpReader(Stream& stream, std::string_view host, const ClientOptions& options)
       : stream_(stream), host_(host), options_(options), parser_(HttpParser::Kind::response) {
-    if (!is_valid_host(host)) throw Misuse(fmt::format("\"{}\" is no host for a request: give its name, and the port behind a \":\"", host));
+    if (!is_valid_host(host)) throw Misuse(fmt::format("\"{}\" is no host for a request: give its name, and the port behind a \":\"", printable(host)));
+    body_.is_reply_ = true;
   }
 
   Reply begin(const Call& call, const Until& given) {
@@ -52,10 +55,10 @@ class HttpReader {
     try {
       int interim = 0;
       do {
-        if (++interim > kMaxInterim) throw Error(400, stream_.name() + ": sends no response, but that one will come");
+        if (++interim > kMaxInterim) refuse(Fault::malformed, "sends no response, but that one will come");
         reply = read_head(call.method == "HEAD", until);
       } while (reply.status < 200 && reply.status != 101);
-      if (reply.status == 101 && !call.headers.get("Upgrade")) throw Error(400, stream_.name() + ": changes the protocol unasked");
+      if (reply.status == 101 && !call.headers.get("Upgrade")) refuse(Fault::malformed, "changes the protocol unasked");
     } catch (const FiberCancelled&) {
       throw;
     } catch (...) {
@@ -68,7 +71,7 @@ class HttpReader {
     body_.begin(stream_, &parser_, head.framing, head.size, options_.max_body, absl::InfiniteDuration());
     if (head.framing == Body::Framing::sized && head.size > options_.max_body) {
       is_reusable_ = false;
-      throw Error(413, fmt::format("{}: a body of {} bytes, more than {}", stream_.name(), head.size, options_.max_body));
+      refuse(Fault::long_body, fmt::format("a body of {} bytes, more than {}", head.size, options_.max_body));
     }
     return reply;
   }
@@ -86,6 +89,10 @@ class HttpReader {
   bool is_reusable() const { return may_begin() && is_quiet(); }
 
  private:
+  using Fault = BadReply::Fault;
+
+  [[noreturn]] void refuse(Fault fault, std::string_view why) const { throw BadReply(fault, fmt::format("{}: {}", stream_.name(), why)); }
+
   bool may_begin() const { return is_reusable_ && body_.is_at_end() && stream_.is_open(); }
 
   // Nothing has come, not even the end, since the last response. What comes unasked must not be taken for the response to the next request (RFC 9112,
@@ -105,7 +112,8 @@ class HttpReader {
     }
     const bool is_target = !call.target.empty() && std::all_of(call.target.begin(), call.target.end(), [](char c) { return c > ' ' && c < 0x7f; });
     if (!is_http_token(call.method) || !is_target) {
-      throw Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", call.method, call.target));
+      throw Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", printable(call.method),
+                               printable(call.target)));
     }
   }
 
@@ -131,7 +139,7 @@ class HttpReader {
     const auto is_done = [&] {
       const HttpParser::Step step = parser_.parse_head(text());
       if (step == HttpParser::Step::done || step == HttpParser::Step::need_more) return step == HttpParser::Step::done;
-      throw Error(400, fmt::format("{}: {}", stream_.name(), parser_.why()));
+      refuse(Fault::malformed, parser_.why());
     };
     parser_.begin(reply.headers, is_head);
     while (!is_done()) {
@@ -141,14 +149,14 @@ class HttpReader {
       // Once Beast has seen that a head is not complete it looks no further until it is: whether it could become one is asked anew.
       parser_.begin(reply.headers, is_head);
       static_cast<void>(is_done());
-      if (is_full) throw Error(431, fmt::format("{}: a head of more than {} bytes", stream_.name(), options_.max_head));
+      if (is_full) refuse(Fault::long_head, fmt::format("a head of more than {} bytes", options_.max_head));
       if (why != Why::closed) {
         mothreads::throw_ended_early(why, stream_.name(), fmt::format("{}: {} before its response", stream_.name(), to_string(why)));
       }
       throw CutShort(fmt::format("{}: ended {}", stream_.name(), text().empty() ? "before its response" : "within the head of its response"));
     }
     const HttpHead& head = parser_.head();
-    if (head.status < 100) throw Error(400, fmt::format("{}: the status {} is none", stream_.name(), head.status));
+    if (head.status < 100) refuse(Fault::malformed, fmt::format("the status {} is none", head.status));
     reply.status = head.status;
     reply.reason = head.reason;
     reply.minor_version = head.minor_version;
@@ -190,7 +198,7 @@ Reply request(Stream& stream, std::string_view host, const Call& call, const Unt
 
 Reply request(std::string_view url, const Call& call, const Until& given) {
   const auto split = internal::split_http_url(url);
-  if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", url));
+  if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", printable(url)));
   Call whole = call;
   whole.target = std::string(split->path);
   if (!split->query.empty()) whole.target.append("?").append(split->query);

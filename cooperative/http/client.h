@@ -53,8 +53,8 @@ class [[nodiscard]] Client {
   Client& operator=(const Client&) = delete;
 
   // Throws Timedout when the limit comes first, CutShort when the connection ended (before any answer: the server may have closed it while
-  // it was idle, and a request that changes nothing may be tried on another), Error for what is malformed (400) or too long (413, 431),
-  // IoError; mothreads::Misuse when the connection is not reusable, or the call cannot be sent as it is.
+  // it was idle, and a request that changes nothing may be tried on another), BadReply for a response that is malformed or too long, IoError;
+  // mothreads::Misuse when the connection is not reusable, or the call cannot be sent as it is.
   Reply request(const Call& call, const mothreads::Until& until = {});
 
   // The same without the body, which is in body(), to be read piece by piece, and to its end before the next request.

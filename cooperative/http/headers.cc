@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http {
@@ -31,7 +32,7 @@ bool is_value_char(char c) { return kKinds.value[static_cast<unsigned char>(c)];
 
 void check(std::string_view name, std::string_view value) {
   if (!is_http_token(name)) {
-    throw mothreads::Misuse(fmt::format("a header field needs a name of letters, digits and \"-\": \"{}\" is none", name.substr(0, 80)));
+    throw mothreads::Misuse(fmt::format("a header field needs a name of letters, digits and \"-\": \"{}\" is none", mothreads::internal::printable(name.substr(0, 80))));
   }
   if (!std::all_of(value.begin(), value.end(), [](char c) { return is_value_char(c); })) {
     throw mothreads::Misuse(fmt::format("the value of header field \"{}\" has a control character: encode it first", name));

@@ -8,16 +8,27 @@
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/deadline.h"
 #include "cooperative/http/internal/http_parser.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
 
 namespace cooperative::http {
 
+using cooperative::internal::append_much;
+using cooperative::internal::kWorthAPage;
+using cooperative::internal::make_memory;
+using cooperative::internal::Memory;
 using internal::HttpParser;
 using mothreads::Clock;
 using mothreads::Ended;
 using mothreads::Until;
 using mothreads::Why;
+
+namespace {
+
+constexpr std::size_t kAtOnce = 256 * 1024;  // of a body that is read whole
+
+}  // namespace
 
 void Body::begin(Stream& stream, HttpParser* parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit) {
   stream_ = &stream;
@@ -41,7 +52,7 @@ std::optional<std::uint64_t> Body::size() const {
 Received Body::read_some(std::span<std::byte> into, const Until& until) {
   if (is_done_) return {0, Why::closed};
   if (into.empty()) return {0, Why::ready};
-  if (is_broken_) throw Error(400, fmt::format("{}: the rest of a body that could not be taken was asked for", stream_->name()));
+  if (is_broken_) refuse(400, "the rest of a body that could not be taken was asked for");
   is_broken_ = true;  // unless it goes well
   const Received received = read_once(into, until);
   is_broken_ = false;
@@ -49,18 +60,22 @@ Received Body::read_some(std::span<std::byte> into, const Until& until) {
 }
 
 Received Body::read_once(std::span<std::byte> into, const Until& until) {
-  const auto refuse_late = [&] { throw Error(408, fmt::format("{}: a body took longer than {}", stream_->name(), absl::FormatDuration(limit_))); };
+  const auto refuse_late = [&] { refuse(408, fmt::format("a body took longer than {}", absl::FormatDuration(limit_))); };
   if (deadline_ && Clock::current().now() >= *deadline_) refuse_late();  // what has come already would not look at the time
   if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
   if (wants_continue_) send_continue();
   const auto read = [&](const Until& limit) { return framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit); };
   const Received received = deadline_ ? read(until | *deadline_) : read(until);
   taken_ += received.size();
-  if (taken_ > max_) {
-    throw Error(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max_));
-  }
+  if (taken_ > max_) refuse(413, fmt::format("a body of more than {} bytes", max_));
   if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) refuse_late();
   return received;
+}
+
+void Body::refuse(int status, std::string_view why) const {
+  const std::string what = fmt::format("{}: {}", stream_->name(), why);
+  if (is_reply_) throw BadReply(status == 413 ? BadReply::Fault::long_body : BadReply::Fault::malformed, what);
+  throw Error(status, what);
 }
 
 // Only a client that still holds the body back waits for it.
@@ -92,7 +107,7 @@ Received Body::read_chunked(std::span<std::byte> into, const Until& given) {
     switch (chunk.step) {
       case HttpParser::Step::done: is_done_ = true; break;
       case HttpParser::Step::need_more: break;
-      default: throw Error(400, fmt::format("{}: {}", stream_->name(), parser_->why()));
+      default: refuse(400, parser_->why());
     }
     if (chunk.copied > 0) return {chunk.copied, Why::ready};
     if (is_done_) return {0, Why::closed};
@@ -103,20 +118,30 @@ Received Body::read_chunked(std::span<std::byte> into, const Until& given) {
 }
 
 std::string Body::read_all(std::size_t max, const Until& given) {
-  const auto refuse = [&] { throw Error(413, fmt::format("{}: a body of more than {} bytes", stream_->name(), max)); };
+  const auto refuse_long = [&] { refuse(413, fmt::format("a body of more than {} bytes", max)); };
   if (is_done_) return {};
-  if (framing_ == Framing::sized && left_ > max) refuse();
+  if (framing_ == Framing::sized && left_ > max) refuse_long();
   const Until until = given.from_now();
   std::string all;
+  // Much comes by way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
+  Memory<char> much;
+  std::size_t much_size = 0;
   while (!is_done_) {
     // Not more at once than has come so far: what is announced need not come.
     const std::size_t before = all.size();
-    std::size_t room = std::clamp<std::size_t>(before, 4096, 1024 * 1024);
+    std::size_t room = std::clamp<std::size_t>(before, 4096, kAtOnce);
     if (framing_ == Framing::sized) room = static_cast<std::size_t>(std::min<std::uint64_t>(room, left_));
-    all.resize(before + room);
-    const Received received = read_some(std::as_writable_bytes(std::span(all).subspan(before)), until);
-    all.resize(before + received.size());
-    if (all.size() > max) refuse();
+    Received received{0, Why::ready};
+    if (room < kWorthAPage) {
+      all.resize(before + room);
+      received = read_some(std::as_writable_bytes(std::span(all).subspan(before)), until);
+      all.resize(before + received.size());
+    } else {
+      if (room > much_size) much = make_memory<char>(much_size = room);
+      received = read_some(std::as_writable_bytes(std::span(much.get(), room)), until);
+      append_much(all, {much.get(), received.size()});
+    }
+    if (all.size() > max) refuse_long();
     if (received.why() == Why::timed_out || received.why() == Why::stopped) {
       mothreads::throw_ended_early(received.why(), stream_->name(),
                                    fmt::format("{}: {} while it read a body", stream_->name(), to_string(received.why())));

@@ -8,6 +8,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "cooperative/io/received.h"
@@ -37,6 +38,23 @@ class Error : public std::runtime_error {
   int status_;
 };
 
+// A server's response cannot be taken by our Client. Its status() is always 502, "Bad Gateway": the fault is neither of our own client's request
+// nor of the handler that asked that server.
+class BadReply : public Error {
+ public:
+  enum class Fault : std::uint8_t {
+    malformed,
+    long_head,  // more than ClientOptions::max_head
+    long_body,  // more than ClientOptions::max_body, or than the reader takes
+  };
+
+  BadReply(Fault fault, const std::string& what) : Error(502, what), fault_(fault) {}
+  Fault fault() const { return fault_; }
+
+ private:
+  Fault fault_;
+};
+
 // The connection ended before the message did.
 class CutShort : public std::runtime_error {
  public:
@@ -54,9 +72,9 @@ class Body {
   Body& operator=(const Body&) = delete;
 
   // At least one byte, or `closed` at its end, or the limit. Throws Error when it is malformed, is more than the connection takes, or
-  // takes longer than that gives it; CutShort; IoError.
+  // takes longer than that gives it, for the body of a response BadReply; CutShort; IoError.
   Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
-  // All that is left. Throws Error, 413, when that is more than `max`, and Timedout when the limit comes first.
+  // All that is left. Throws Error, 413, or BadReply, `long_body`, when that is more than `max`, and Timedout when the limit comes first.
   std::string read_all(std::size_t max, const mothreads::Until& until = {});
 
   // What was announced; nothing for chunks.
@@ -73,6 +91,7 @@ class Body {
   Received read_once(std::span<std::byte> into, const mothreads::Until& until);
   Received read_sized(std::span<std::byte> into, const mothreads::Until& until);
   Received read_chunked(std::span<std::byte> into, const mothreads::Until& until);
+  [[noreturn]] void refuse(int status, std::string_view why) const;
 
   Stream* stream_ = nullptr;
   internal::HttpParser* parser_ = nullptr;
@@ -86,6 +105,7 @@ class Body {
   bool wants_continue_ = false;
   bool is_done_ = true;
   bool is_broken_ = false;  // where it ends nobody knows
+  bool is_reply_ = false;   // a client reads it
 };
 
 }  // namespace cooperative::http

@@ -12,9 +12,12 @@
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http {
+
+using mothreads::internal::printable;
 
 namespace {
 
@@ -129,7 +132,7 @@ Request::Request(std::unique_ptr<Made> made)
   body_->begin(made_->stream, nullptr, Body::Framing::sized, made_->size, made_->size, absl::InfiniteDuration());
   const internal::HttpTarget split = internal::split_target(method_, target_);
   if (!is_http_token(method_) || method_ == "CONNECT" || !split.is_valid) {
-    throw mothreads::Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", method_, target_));
+    throw mothreads::Misuse(fmt::format("\"{} {}\" cannot be the beginning of a request: encode its target first", printable(method_), printable(target_)));
   }
   if (split.has_authority) headers_.set("Host", split.authority);
   if (!headers_.get("Host")) headers_.add("Host", "localhost");
@@ -150,7 +153,7 @@ std::string_view Request::parameter(std::string_view name) const {
   for (const auto& [its_name, value] : parameters_) {
     if (its_name == name) return value;
   }
-  throw mothreads::Misuse(fmt::format("the pattern of {} {} has no {{{}}}", method_, target_, name));
+  throw mothreads::Misuse(fmt::format("the pattern of {} {} has no {{{}}}", method_, target_, printable(name)));
 }
 
 mothreads::Signal Request::ended() const { return end_ != nullptr ? end_->ended() : mothreads::NEVER; }
@@ -181,6 +184,12 @@ Response Response::streamed(std::string_view content_type, absl::AnyInvocable<vo
 }
 
 Response Response::error(int status) { return text(status, fmt::format("{} {}\n", status, reason(status))); }
+
+Response Response::not_allowed(std::string_view allow) {
+  Response response = error(405);
+  response.headers.add("Allow", allow);
+  return response;
+}
 
 namespace {
 

@@ -198,6 +198,8 @@ struct Response {
   static Response events(absl::AnyInvocable<void(EventWriter&)> write, const EventOptions& options);
   // Says no more than the status and its name.
   static Response error(int status);
+  // 405, with the methods that are allowed in its field Allow: "GET, HEAD".
+  static Response not_allowed(std::string_view allow);
 };
 
 // The body as a client would get it, for the test of a handler. Takes it out of the response: runs what streams, reads a file (blocking).

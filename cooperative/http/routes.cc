@@ -14,11 +14,13 @@
 #include <fmt/format.h>
 
 #include "absl/container/inlined_vector.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http {
 
 using mothreads::Misuse;
+using mothreads::internal::printable;
 
 namespace {
 
@@ -132,7 +134,9 @@ Routes& Routes::operator=(Routes&&) noexcept = default;
 Routes::~Routes() = default;
 
 Routes& Routes::add(std::string_view method, std::string_view pattern, Handler handler) {
-  const auto refuse = [&](std::string_view why) { throw Misuse(fmt::format("the route {} {}: {}", method, pattern, why)); };
+  const auto refuse = [&](std::string_view why) {
+    throw Misuse(fmt::format("the route {} {}: {}", printable(method), printable(pattern), printable(why)));
+  };
   if (tree_ == nullptr) refuse("these routes were moved from");
   if (!is_http_token(method)) refuse("its method is none");
   if (method == "CONNECT") refuse("CONNECT has no path, and is for proxies");
@@ -185,10 +189,7 @@ Response Routes::handle(Request& request) const {
   }
   const Tree::Found found = tree_->find(request.method(), components, path.has_end);
   if (found.route == nullptr) {
-    if (found.allowed.empty()) return Response::error(404);
-    Response response = Response::error(405);
-    response.headers.add("Allow", fmt::format("{}", fmt::join(found.allowed, ", ")));
-    return response;
+    return found.allowed.empty() ? Response::error(404) : Response::not_allowed(fmt::format("{}", fmt::join(found.allowed, ", ")));
   }
   const Tree::Route& route = *found.route;
   if (route.rest_name) {

@@ -19,11 +19,13 @@
 #include "cooperative/http/internal/conditions.h"
 #include "cooperative/http/internal/http_date.h"
 #include "cooperative/io/file_pool.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
 namespace cooperative::http {
 
+using cooperative::internal::kWorthAPage;
 using internal::HttpRange;
 using internal::HttpValidators;
 
@@ -110,10 +112,19 @@ OpenFile open_below(const OpenFile& root, std::string_view path) {
 }
 
 std::string read_part(const OpenFile& file, const HttpRange& range) {
-  std::string text(static_cast<std::size_t>(range.size), '\0');
+  const auto size = static_cast<std::size_t>(range.size);
+  std::string text;
   std::size_t done = 0;
-  static_cast<void>(read_from_file(file.native(), text, range.offset, done, {}));
-  text.resize(done);
+  if (size < kWorthAPage) {
+    text.resize(size);
+    static_cast<void>(read_from_file(file.native(), text, range.offset, done, {}));
+    text.resize(done);
+    return text;
+  }
+  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
+  const auto room = cooperative::internal::make_memory<char>(size);
+  static_cast<void>(read_from_file(file.native(), {room.get(), size}, range.offset, done, {}));
+  cooperative::internal::append_much(text, {room.get(), done});
   return text;
 }
 
@@ -167,11 +178,7 @@ Response StaticFiles::serve(const Request& request) const {
 }
 
 Response StaticFiles::serve_path(const Request& request, std::string_view path) const {
-  if (request.method() != "GET" && request.method() != "HEAD") {
-    Response response = Response::error(405);
-    response.headers.add("Allow", "GET, HEAD");
-    return response;
-  }
+  if (request.method() != "GET" && request.method() != "HEAD") return Response::not_allowed("GET, HEAD");
   if (!options_.show_hidden && is_hidden(path)) return Response::error(404);
   const bool wants_directory = path.empty() || path.ends_with('/');
   std::string name(path);

@@ -281,7 +281,7 @@ struct Process::State {
     if (!pipe || !pipe->is_open()) return;
     const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kDrainRoom);
     while (const Received more = pipe->read_some({room.get(), kDrainRoom})) {
-      text.append(reinterpret_cast<const char*>(room.get()), more.size());
+      internal::append_much(text, {reinterpret_cast<const char*>(room.get()), more.size()});
       if (text.size() > max_output) {
         throw TooLong(fmt::format("{}: more than {} bytes came from its {}", name(), max_output, kStreams[number]));
       }

@@ -1,5 +1,6 @@
 #include "cooperative/http/client.h"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
+#include "tests/cooperative/http/serving.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/scripted_stream.h"
@@ -72,6 +74,20 @@ TEST_F(HttpClientTest, WhatTheConnectionIsGoodForAfterwards) {
       {"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", "ok", true},
       {"HTTP/1.0 200\r\n\r\nto the end", "to the end", false},
       {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "", true},
+      {"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", "", true},
+      {"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "", true},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true},
+      {"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", "", true},
+      {"HTTP/1.1 999 Beyond All\r\nContent-Length: 2\r\n\r\nok", "ok", true},
+      {"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", "ok", true},
+      {"HTTP/1.1 200 Tr\xC3\xA8s bien\r\ncontent-LENGTH:  2 \r\n\r\nok", "ok", true},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n02;a=b\r\nok\r\n000\r\nX: y\r\n\r\n", "ok", true},
+      {"HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\nok", "ok", false},
+      {"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: CLOSE\r\nContent-Length: 2\r\n\r\nok", "ok", false},
+      {"HTTP/1.1 200 OK\r\nConnection: closed\r\nContent-Length: 2\r\n\r\nok", "ok", true},
+      {"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\nok", "ok", false},
+      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nto the end", "to the end", false},
+      {"HTTP/1.1 102 Processing\r\nContent-Length: 9\r\n\r\nHTTP/1.1 199 Any\r\n\r\n" + kOk, "ok", true},
       {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + kOk, "ok", true},
   };
   for (const auto& [response, body, is_reusable] : table) {
@@ -98,6 +114,12 @@ TEST_F(HttpClientTest, TheResponseToHeadHasNoBody) {
     if (empty.writes() == 2) empty.when_empty = nullptr;
   };
   EXPECT_EQ(client.request({}).body, "ok");
+  for (const std::string& fields : {std::string("Transfer-Encoding: chunked\r\n"), std::string("")}) {
+    ScriptedStream other("HTTP/1.1 200 OK\r\n" + fields + "\r\n", 1, ScriptedStream::Then::silence);
+    Client its_client(other, "a");
+    EXPECT_EQ(its_client.request({.method = "HEAD"}).body, "") << fields;
+    EXPECT_TRUE(its_client.is_reusable()) << "without a body, the end is known: " << fields;
+  }
 }
 
 // RFC 9112, 6.3: what comes unasked is no response to what is asked next.
@@ -143,17 +165,29 @@ TEST_F(HttpClientTest, WhatIsNoResponse) {
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
            std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
            std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
-           std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n")}) {
+           std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n"), std::string("\r\nHTTP/1.1 200 OK\r\n\r\n"), std::string("HTTP/1.1  200 OK\r\n\r\n"),
+           std::string("HTTP/1.1\t200 OK\r\n\r\n"), std::string("HTTP/1.1 200OK\r\n\r\n"), std::string("HTTP/1.1 2OO OK\r\n\r\n"),
+           std::string("HTTP/1.1 -20 OK\r\n\r\n"), std::string("http/1.1 200 OK\r\n\r\n"), std::string("HTTP/0.9 200 OK\r\n\r\n"),
+           std::string("HTTP/1.10 200 OK\r\n\r\n"), std::string("ICY 200 OK\r\n\r\n"), "HTTP/1.1 200 O\0K\r\n\r\n"s,
+           std::string("HTTP/1.1 200 O\rK\r\n\r\n"), std::string("HTTP/1.1 200 OK\n\r\n"), std::string("HTTP/1.1 200 OK\r\nNo colon\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\n: y\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"), std::string("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\nok"), std::string("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+           std::string("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokk\r\n0\r\n\r\n"),
+           std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n")}) {
     for (const std::size_t piece : {std::size_t{1}, std::string::npos}) {
       ScriptedStream stream(bad + kOk, piece);
       Client client(stream, "a");
-      int status = 0;
+      std::optional<BadReply::Fault> fault;
       try {
         client.request({});
-      } catch (const Error& error) {
-        status = error.status();
+      } catch (const BadReply& error) {
+        fault = error.fault();
       }
-      EXPECT_EQ(status, 400) << bad;
+      EXPECT_EQ(fault, BadReply::Fault::malformed) << bad;
       EXPECT_FALSE(client.is_reusable()) << bad;
     }
   }
@@ -167,7 +201,36 @@ TEST_F(HttpClientTest, InterimResponsesHaveAnEnd) {
     return Client(stream, "a").request({}).body;
   };
   EXPECT_EQ(after(15), "ok");
-  EXPECT_THROW(after(16), Error);
+  EXPECT_THROW(after(16), BadReply);
+}
+
+// A handler that asks another server: that server's fault is not our client's, so it is 502 and no 4xx.
+TEST_F(HttpClientTest, ABadReplyWithinAHandlerIs502) {
+  using Fault = BadReply::Fault;
+  const std::pair<std::string, Fault> table[] = {
+      {"no HTTP\r\n\r\n", Fault::malformed},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", Fault::malformed},
+      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", Fault::malformed},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Fault::malformed},
+      {"HTTP/1.1 200 OK\r\nX: " + std::string(200, 'x') + "\r\n\r\n", Fault::long_head},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890", Fault::long_body},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", Fault::long_body},
+      {"HTTP/1.1 200 OK\r\n\r\n01234567890", Fault::long_body},
+  };
+  for (const auto& [response, fault] : table) {
+    std::optional<Fault> seen;
+    const testing::Served served = testing::serve("GET / HTTP/1.1\r\nHost: a\r\n\r\n", [&, &its_response = response](Request&) {
+      ScriptedStream upstream(its_response);
+      try {
+        return Response::text(200, Client(upstream, "b", {.max_head = 200, .max_body = 10}).request({}).body);
+      } catch (const BadReply& error) {
+        seen = error.fault();
+        throw;
+      }
+    });
+    EXPECT_THAT(served.statuses(), ElementsAre(502)) << response;
+    EXPECT_EQ(seen, fault) << response;
+  }
 }
 
 TEST_F(HttpClientTest, AHeadHasALimit) {
@@ -179,7 +242,7 @@ TEST_F(HttpClientTest, AHeadHasALimit) {
       if (over == 0) {
         EXPECT_EQ(client.request({}).status, 200);
       } else {
-        EXPECT_THAT(what_of<Error>([&] { client.request({}); }), HasSubstr("a head of more than 200 bytes"));
+        EXPECT_THAT(what_of<BadReply>([&] { client.request({}); }), HasSubstr("a head of more than 200 bytes"));
       }
     }
   }

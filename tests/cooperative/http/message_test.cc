@@ -88,6 +88,21 @@ TEST(HttpMessageTest, RequestsByHand) {
   EXPECT_THROW(static_cast<void>(Request::make("G T", "/")), Misuse);
 }
 
+TEST(HttpMessageTest, AMethodThatIsNotAllowed) {
+  Response refused = Response::not_allowed("GET, HEAD");
+  EXPECT_EQ(refused.status, 405);
+  EXPECT_EQ(refused.headers.get("Allow"), "GET, HEAD");
+  EXPECT_EQ(take_body(refused, Request::make("POST", "/")), "405 Method Not Allowed\n");
+}
+
+// The message of an exception ends at a NUL: text of the caller's is shown whole.
+TEST(HttpMessageTest, NamesWithANulAreShownWhole) {
+  const std::string nul("a\0behind", 8);
+  EXPECT_THAT(what_of<Misuse>([&] { static_cast<void>(Request::make("GET", nul)); }), HasSubstr("behind\" cannot be"));
+  EXPECT_THAT(what_of<Misuse>([&] { static_cast<void>(Request::make(nul, "/")); }), HasSubstr("behind /\" cannot be"));
+  EXPECT_THAT(what_of<Misuse>([&] { const Headers refused{{nul, "x"}}; }), HasSubstr("behind\" is none"));
+}
+
 TEST(HttpMessageTest, BodiesOfResponsesByHand) {
   const Request request = Request::make("GET", "/");
   Response text = Response::json(201, "{}");
