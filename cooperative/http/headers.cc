@@ -14,7 +14,7 @@ namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-// What a byte may be part of. Looked up: every byte of every field is.
+// The kinds of text that a byte may be part of. A table, since every byte of every field is looked up.
 struct Kinds {
   bool token[256] = {};
   bool value[256] = {};

@@ -77,7 +77,7 @@ class Body {
   // All that is left. Throws Error, 413, or BadReply, `long_body`, when that is more than `max`, and Timedout when the limit comes first.
   std::string read_all(std::size_t max, const mothreads::Until& until = {});
 
-  // What was announced; nothing for chunks.
+  // The size that was announced; nothing for chunks.
   std::optional<std::uint64_t> size() const;
   bool is_at_end() const { return is_done_; }
 

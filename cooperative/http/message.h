@@ -1,6 +1,6 @@
 #pragma once
 
-// What HTTP messages are made of.
+// The parts of HTTP messages.
 //
 //     http::Response hello(http::Request& request) {
 //       if (request.method() == "POST") return http::Response::text(200, "got " + request.body().read_all(4096));
@@ -83,10 +83,10 @@ class Request {
   std::optional<std::string> path() const { return percent_decode(raw_path_); }
   // The first value of that name in a query of the kind "a=1&b=2", decoded, "+" as a space.
   std::optional<std::string> query_value(std::string_view name) const;
-  // What stands in the path where the pattern of its route has "{name}" (routes.h), decoded. Throws mothreads::Misuse when that has no such name.
+  // The part of the path where the pattern of its route has "{name}" (routes.h), decoded. Throws mothreads::Misuse when that has no such name.
   std::string_view parameter(std::string_view name) const;
 
-  // What it brings; empty for most. What the handler leaves is read and dropped, or the connection ends.
+  // The body that comes with it; empty for most. The server reads and drops the part that the handler leaves, or ends the connection.
   Body& body() { return *body_; }
 
   // Goes when the client has gone, or when the server drains (ConnectionOptions::draining): for handlers that take long, or stream. A client that has
@@ -96,7 +96,7 @@ class Request {
   // Goes when the server drains alone; reads nothing.
   const mothreads::Signal& draining() const { return *draining_; }
 
-  // What errors and logs call the connection.
+  // The name of the connection in errors and logs.
   std::string peer() const;
 
  private:

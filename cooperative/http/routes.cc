@@ -51,7 +51,7 @@ struct Routes::Tree {
     std::optional<std::string> rest_name;
     Handler handler;
   };
-  // What is below a component; routes that end here, without and with a "/", or take all that is left.
+  // A component: the nodes below it; and the routes that end here, without and with a "/", or take all that is left.
   struct Node {
     std::map<std::string, std::size_t, std::less<>> texts;
     std::optional<std::size_t> name;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which handler answers which request, by its method and path.
+// Chooses the handler of a request by its method and path.
 //
 //     http::Routes routes;
 //     routes.get("/jobs/{id}", [&](http::Request& request) { return http::Response::json(200, jobs.describe(request.parameter("id"))); });
@@ -41,7 +41,7 @@ class Routes {
   Routes& patch(std::string_view pattern, Handler handler) { return add("PATCH", pattern, std::move(handler)); }
   Routes& del(std::string_view pattern, Handler handler) { return add("DELETE", pattern, std::move(handler)); }
 
-  // What the handler gives or throws, or the answer of the routes themselves.
+  // Gives or throws as the chosen handler does; without one, gives the answer of the routes themselves.
   Response handle(Request& request) const;
   Response handle(Request&& request) const { return handle(request); }
   Response operator()(Request& request) const { return handle(request); }

@@ -11,7 +11,7 @@
 // A directory is its index.html; without the slash at its end it is redirected there. Answers carry Last-Modified and an ETag, and heed
 // If-None-Match, If-Modified-Since, If-Match, If-Unmodified-Since, Range (also several) and If-Range: RFC 9110.
 //
-// What is in memory is opened and read at once; where a disk is asked, other threads do that while the fiber waits (docs/decisions/0008).
+// A file that is in memory is opened and read at once; where a disk is asked, other threads do that while the fiber waits (docs/decisions/0008).
 //
 // Thread safety: one object may serve any number of fibers and threads.
 

@@ -42,7 +42,7 @@ Address::Address(const sockaddr* address, socklen_t size) : Address() {
     return;
   }
   std::memcpy(&storage_, address, size_);
-  // Who made it may have left anything there, and addresses are compared.
+  // Its maker may have left anything in the padding, and addresses are compared.
   if (family() == AF_INET) std::memset(storage_.v4.sin_zero, 0, sizeof storage_.v4.sin_zero);
 }
 

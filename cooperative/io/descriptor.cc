@@ -20,7 +20,7 @@ using mothreads::Why;
 
 namespace {
 
-// What the system says now: a flag of ours may be late.
+// Asks the system, since a flag of ours may be late.
 bool is_ready_now(int descriptor, Descriptor::Side side) {
   pollfd asked{descriptor, static_cast<short>(side == Descriptor::Side::read ? POLLIN : POLLOUT), 0};
   return ::poll(&asked, 1, 0) != 0;

@@ -45,7 +45,7 @@ constexpr std::size_t kReadAhead = 64 * 1024;
 
 using Pieces = absl::InlinedVector<iovec, 8>;
 
-// What is left behind the first `done` bytes.
+// Leaves the bytes behind the first `done`.
 void drop(Pieces& pieces, std::size_t done) {
   auto at = pieces.begin();
   while (at != pieces.end() && done >= at->iov_len) done -= (at++)->iov_len;
@@ -349,7 +349,7 @@ void File::end_writing(const Until&) { writes_ = false; }
 std::string read_file(const std::string& path, std::size_t max, const Until& until) {
   const Until limit = until.from_now();
   File file = File::open(path, {}, limit);
-  // What it says is only where to begin: it may grow, and files of the kernel's say nothing.
+  // The size of the file is only where to begin: it may grow, and files of the kernel's say nothing.
   const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
   std::string text;
   text.reserve(static_cast<std::size_t>(expected));

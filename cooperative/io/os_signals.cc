@@ -98,7 +98,7 @@ void end(int number) noexcept {
   Registration& registration = registrations[static_cast<std::size_t>(number)];
   struct sigaction now {};
   sigaction(number, nullptr, &now);
-  // Who has put another handler over ours meanwhile keeps it.
+  // A handler that somebody has put over ours meanwhile stays.
   if ((now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == handle) sigaction(number, &registration.before, nullptr);
   registration.eventfd.store(-1, std::memory_order_seq_cst);
   while (registration.handlers.load(std::memory_order_seq_cst) != 0) sched_yield();

@@ -33,7 +33,7 @@ static_assert(EPOLLIN == POLLIN && EPOLLPRI == POLLPRI && EPOLLOUT == POLLOUT &&
 
 namespace {
 
-// What is asked of each, once.
+// The questions, each descriptor once.
 std::vector<pollfd> merged(std::span<const PollItem> items) {
   std::vector<pollfd> asked;
   std::map<int, std::size_t> places;

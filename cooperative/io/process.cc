@@ -49,7 +49,7 @@ using Side = Descriptor::Side;
 
 namespace {
 
-// What a pipe holds, unless it was made larger.
+// A pipe holds so much, unless it was made larger.
 constexpr std::size_t kDrainRoom = 64 * 1024;
 constexpr const char* kStreams[]{"standard input", "standard output", "standard error"};
 
@@ -62,7 +62,7 @@ Descriptor made(int descriptor, const char* what) {
 int open_pidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 int send_to_pidfd(int pidfd, int number) { return static_cast<int>(syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0)); }
 
-// What a process that has ended left, once. -1 with EAGAIN as long as it runs. What is left of its group, if it had one, ends with it: as
+// Takes the end of a process, once. -1 with EAGAIN as long as it runs. The rest of its group, if it had one, ends with it: as
 // long as nobody has taken the end of its leader the group's number is nobody else's.
 ssize_t reap(int pidfd, std::optional<ProcessEnd>& end, pid_t group = 0) {
   if (end) return 0;
@@ -113,7 +113,7 @@ class Attributes {
     sigemptyset(&signals);
     posix_spawnattr_setsigmask(&attributes_, &signals);
     std::memset(&signals, 0xff, sizeof signals);  // sigfillset() leaves out two of glibc's own, and those it would make the process ignore
-    // What nohup, or a shell in the background, has had this program ignore is not for its children either.
+    // A signal that nohup, or a shell in the background, has had this program ignore is not for its children either.
     for (const int number : {SIGHUP, SIGINT, SIGQUIT}) {
       struct sigaction now {};
       if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) sigdelset(&signals, number);
@@ -299,7 +299,7 @@ Process& Process::operator=(Process&& other) noexcept {
 }
 Process::~Process() { stop_if_any(); }
 
-// What the new process gets there, above the three; -1 to leave it as it is. `childs` are closed here afterwards.
+// Gives the descriptor, above the three, that the new process gets there; -1 to leave it as it is. `childs` are closed here afterwards.
 int Process::open_stream(Redirect& redirect, int number, State& state, std::vector<Descriptor>& childs) {
   int source = redirect.descriptor_;
   switch (redirect.kind_) {
@@ -318,7 +318,7 @@ int Process::open_stream(Redirect& redirect, int number, State& state, std::vect
     }
     case Redirect::Kind::descriptor: break;
   }
-  // What is below would be overwritten while the three are put in place. It is looked at here, too, since the child cannot say what was wrong.
+  // A lower descriptor would be overwritten while the three are put in place. This looks at it here, too, since the child cannot say what was wrong.
   if (source > STDERR_FILENO && fcntl(source, F_GETFD) >= 0) return source;
   const int moved = fcntl(source, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (moved < 0) {
@@ -435,7 +435,7 @@ void Process::stop_if_any() noexcept {
   try {
     stop();
   } catch (const std::exception& error) {
-    // That something else has taken its end, say: it is gone all the same.
+    // For example, something else has taken its end: the process is gone all the same.
     mothreads::log::error("{}", error.what());
   }
   state_.reset();

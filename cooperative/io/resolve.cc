@@ -26,7 +26,7 @@ using mothreads::internal::printable;
 
 namespace {
 
-// What c-ares, or a server of names, would take for more than Address::parse() does: "0177.0.0.1", "127.1", "::1%nowhere", "host:80".
+// Refuses text that c-ares, or a server of names, would take for more than Address::parse() does: "0177.0.0.1", "127.1", "::1%nowhere", "host:80".
 void check_name(std::string_view host) {
   const char* wrong = nullptr;
   if (internal::has_zero(host)) wrong = "it has a zero byte";
@@ -103,7 +103,7 @@ void set_servers(ares_channel channel, const std::vector<Address>& servers) {
   }
 }
 
-// What the callback leaves.
+// The callback leaves its answer here.
 struct Answer {
   bool has_come = false;
   int status = ARES_SUCCESS;

@@ -40,7 +40,7 @@ constexpr std::size_t kManySegments = 64 * 1024;
 // Of a file, at a time: some 50 µs.
 constexpr std::size_t kFilePart = 256 * 1024;
 
-// What a listening socket may report of a connection that has failed before its turn: accept(2).
+// The errors that a listening socket may report of a connection that has failed before its turn: accept(2).
 bool is_of_one_connection(int error) {
   switch (error) {
     case ECONNABORTED:
@@ -103,7 +103,7 @@ class FullSegments {
 
  private:
   void set(int on) const {
-    // That it cannot is no error: all is sent as well.
+    // A failure is no error: all is sent as well.
     if (socket_ != nullptr && socket_->is_open()) ::setsockopt(socket_->native(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
   }
   Socket* socket_ = nullptr;
@@ -154,7 +154,7 @@ Socket Socket::duplicate() const {
 
 // --- the way to wait ---------------------------------------------------------------------------------------------------------
 
-// What every operation does first.
+// Every operation begins with it.
 inline void Socket::begin(const char* verb) const {
   const auto its_name = [this] { return name(); };
   descriptor_.begin({"a socket", its_name, verb});
@@ -304,7 +304,7 @@ std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
     if (connection >= 0) {
       connections.push_back(connection_of(connection, peer));
     } else if (!is_of_one_connection(errno) && errno != EINTR) {
-      // That there are no more, or an error: then the next call finds it, and those that were accepted are not lost.
+      // There are no more, or there is an error: the next call finds it, and the connections that were accepted are not lost.
       if (would_block(errno)) descriptor_.readiness().clear(Side::read);
       break;
     }
@@ -315,7 +315,7 @@ std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
 void Socket::shut_down(Half half) {
   check_open("shut it down");
   const int how = half == Half::read ? SHUT_RD : half == Half::write ? SHUT_WR : SHUT_RDWR;
-  // That the other side has gone already is what was wanted.
+  // The other side may have gone already, as was wanted.
   if (::shutdown(native(), how) != 0 && errno != ENOTCONN) fail(errno, "shut it down");
 }
 
@@ -369,7 +369,7 @@ Received Socket::recv_flagged(std::span<std::byte> into, const Until& until, int
   return {received, is_end(received) ? Why::closed : Why::ready};
 }
 
-// What is not read in the order of the rest: that there is none says nothing about the rest, whose edges are not for this.
+// For data that is not read in the order of the rest: its absence says nothing about the rest, whose edges are not for this.
 Received Socket::recv_beside(std::span<std::byte> into, const Until& until, int flags) {
   begin("receive");
   const Until limit = until.from_now();

@@ -15,7 +15,7 @@
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/socket.h"
 
-// What a socket is, and how it behaves.
+// The kinds of sockets, and their options.
 
 namespace cooperative {
 

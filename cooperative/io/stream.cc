@@ -91,7 +91,7 @@ std::size_t Stream::take_ahead(std::span<std::byte> into) {
   return size;
 }
 
-// What has been read ahead costs no operation, which would spend more.
+// Taking what has been read ahead costs no operation, which would spend more.
 void Stream::spend_act_on_what_is_there() const {
   if (ahead_.size() > 0) mothreads::internal::Context::spend_act();
 }
@@ -344,7 +344,7 @@ void Stream::shut_down_writing(const Until& until) {
   });
 }
 
-// What is left of the pieces after the first call, if there was one.
+// Writes the pieces that are left after the first call, if there was one.
 void Stream::write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit) {
   absl::InlinedVector<std::string_view, 8> left;
   std::size_t size = 0;

@@ -269,7 +269,7 @@ void TlsStream::Session::give_up(Why why, const char* verb) const {
 
 // For who has reading_: gives OpenSSL what comes next.
 Why TlsStream::Session::feed(const Until& limit) {
-  // Who sends without end what is no data, tickets or keys, keeps nobody beyond his limit.
+  // A peer that sends tickets or keys without end, and no data, keeps nobody beyond his limit.
   if (in_vain_ >= kMuchInVain) {
     in_vain_ = 0;  // the next call gets further
     if (const std::optional<Why> come = limit.has_come()) return *come;
@@ -462,7 +462,7 @@ void TlsStream::Session::end_writing(const Until& until) {
   try {
     or_give_up(flush(limit));
   } catch (const IoError&) {
-    // That the other side has gone, having ended its own stream, is what was wanted.
+    // The other side may have gone once it had ended its own stream, as was wanted.
     if (!sends_only_farewell || (SSL_get_shutdown(ssl()) & SSL_RECEIVED_SHUTDOWN) == 0) throw;
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a request asks only if, and how much of it: RFC 9110, sections 13 and 14.
+// The conditions of a request, and the ranges that it asks for: RFC 9110, sections 13 and 14.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +28,7 @@ struct HttpRange {
   friend bool operator==(const HttpRange&, const HttpRange&) = default;
 };
 
-// What of `size` bytes a Range asks for, in its order. Nothing when there is none, or it is to be passed over: malformed, of another unit,
+// The parts of `size` bytes that a Range asks for, in its order. Nothing when there is none, or it is to be passed over: malformed, of another unit,
 // of more than `max` ranges, or of more than everything. An empty list when there is nothing of what it asks for: 416.
 std::optional<std::vector<HttpRange>> parse_ranges(std::string_view value, std::uint64_t size, std::size_t max);
 

@@ -102,7 +102,7 @@ ChunkLine check_chunk_line(std::string_view text, bool is_first) {
 
 }  // namespace
 
-// What the parser's calls leave.
+// The state that the parser's calls leave.
 struct HttpParser::State {
   Place place(Text text) const { return {static_cast<std::size_t>(text.data() - base), text.size()}; }
   std::string_view view(Place place) const { return {base + place.from, place.size}; }
@@ -293,7 +293,7 @@ template <typename Parser>
 HttpParser::Chunk HttpParser::Impl::parse_chunks(Parser& parser, std::string_view text) {
   copied = 0;
   std::size_t consumed = 0;
-  // What is wrong is said after what came before it, in whatever pieces it came.
+  // A fault is told after the bytes that came before it, in whatever pieces they came.
   const auto bad_chunk = [&](std::string_view reason_why) -> Chunk {
     has_bad_chunk = true;
     bad(reason_why);

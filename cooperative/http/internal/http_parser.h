@@ -13,7 +13,7 @@
 
 namespace cooperative::http::internal {
 
-// What a head says; the views show the text that was parsed.
+// The content of a head; the views show the text that was parsed.
 struct HttpHead {
   std::string_view method, target;  // of a request
   int status = 0;  // of a response

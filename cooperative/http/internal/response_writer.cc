@@ -119,7 +119,7 @@ void ResponseWriter::write_file(const FileParts& body) {
   stream_.write_all(pieces, limit_);
 }
 
-// What a handler writes, with its head before the first of it.
+// Takes a handler's pieces, and sends the head before the first of them.
 class ResponseWriter::Chunks final : public BodyWriter {
  public:
   Chunks(ResponseWriter& writer, const Streamed& body, bool in_chunks) : writer_(writer), size_(body.size), in_chunks_(in_chunks) {}

@@ -52,7 +52,7 @@ bool is_valid_host(std::string_view host) {
       port = host.substr(colon + 1);
       if (name.empty()) return false;
     }
-    // What may stand in a registered name: RFC 3986.
+    // The characters of a registered name: RFC 3986.
     const auto is_name_char = [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
              std::string_view("-._~!$&'()*+;=%").find(c) != std::string_view::npos;

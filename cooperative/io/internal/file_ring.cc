@@ -83,7 +83,7 @@ ssize_t FileRing::read(int descriptor, const iovec* pieces, int count, std::uint
   io_uring_prep_readv(request, descriptor, pieces, static_cast<unsigned>(count), offset);
   io_uring_sqe_set_data(request, &read);
   if (!submit()) {
-    // It stays in the queue, and goes with the next: then it must be none of ours any more.
+    // The request stays in the queue, and goes with the next: then it must be none of ours any more.
     io_uring_prep_nop(request);
     io_uring_sqe_set_data(request, nullptr);
     return -EAGAIN;

@@ -38,7 +38,7 @@ using OwnedKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
 using OwnedSsl = std::unique_ptr<SSL, FreedBy<SSL_free>>;
 using OwnedSslContext = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
 
-// What the queue has: it is empty then.
+// The errors of OpenSSL's queue, which take_errors() empties.
 struct QueuedErrors {
   unsigned long outermost = 0;
   std::string details;  // of the others, and what more is said than an error's own text
