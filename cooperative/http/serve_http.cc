@@ -37,11 +37,7 @@ struct Shared {
 
   Response answer(Request& request, const Signal& please_stop) const {
     if (options.ready_path.empty() || request.raw_path() != options.ready_path) return handler(request);
-    if (request.method() != "GET" && request.method() != "HEAD") {
-      Response refused = Response::error(405);
-      refused.headers.add("Allow", "GET, HEAD");
-      return refused;
-    }
+    if (request.method() != "GET" && request.method() != "HEAD") return Response::not_allowed("GET, HEAD");
     const bool drains = please_stop || draining || MainThread::draining();
     Response response = drains ? Response::text(503, "draining\n") : Response::text(200, "ready\n");
     response.headers.add("Cache-Control", "no-store");

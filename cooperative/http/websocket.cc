@@ -205,11 +205,7 @@ class MessageProtocol final : public internal::Protocol {
 // The answer to a request for one, without what comes behind it. Not 101 when it is refused.
 Response answer_handshake(const Request& request, const WebSocketOptions& options, std::string& protocol) {
   const Headers& headers = request.headers();
-  if (request.method() != "GET") {
-    Response refused = Response::error(405);
-    refused.headers.add("Allow", "GET");
-    return refused;
-  }
+  if (request.method() != "GET") return Response::not_allowed("GET");
   if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") || request.minor_version() == 0) {
     Response refused = Response::error(426);
     refused.headers.add("Upgrade", "websocket");
@@ -280,16 +276,18 @@ WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std
   if (!options.protocols.empty()) call.headers.set("Sec-WebSocket-Protocol", fmt::format("{}", fmt::join(options.protocols, ", ")));
   Client client(stream, host);
   const Reply reply = client.begin(call, until);
-  const auto refuse = [&](int status, std::string_view why) { throw Error(status, fmt::format("{}: {}", stream.name(), why)); };
-  if (reply.status != 101) refuse(reply.status, fmt::format("refuses a WebSocket: {} {}", reply.status, reply.reason));
+  const auto refuse = [&](std::string_view why) { throw BadReply(BadReply::Fault::malformed, fmt::format("{}: {}", stream.name(), why)); };
+  if (reply.status != 101) {
+    throw WebSocketRefused(reply.status, fmt::format("{}: refuses a WebSocket: {} {}", stream.name(), reply.status, reply.reason));
+  }
   if (!reply.headers.has_token("Upgrade", "websocket") || !reply.headers.has_token("Connection", "upgrade") ||
       reply.headers.get("Sec-WebSocket-Accept") != internal::websocket_accept_of(key)) {
-    refuse(400, "answers another question than that for a WebSocket");
+    refuse("answers another question than that for a WebSocket");
   }
-  if (reply.headers.get("Sec-WebSocket-Extensions")) refuse(400, "uses an extension that was not offered");
+  if (reply.headers.get("Sec-WebSocket-Extensions")) refuse("uses an extension that was not offered");
   const std::string protocol(reply.headers.get("Sec-WebSocket-Protocol").value_or(""));
   if (!protocol.empty() && std::find(options.protocols.begin(), options.protocols.end(), protocol) == options.protocols.end()) {
-    refuse(400, "speaks a protocol that was not offered");
+    refuse("speaks a protocol that was not offered");
   }
   return WebSocket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::client, options, protocol));
 }

@@ -57,6 +57,16 @@ struct WebSocketMessage {
 // What read() gives: a message, or why there is none. `closed` when the connection has ended: close_code() says how.
 using WebSocketReceived = mothreads::Result<WebSocketMessage>;
 
+// The server answered a client's handshake with something else than 101. Within a handler it is answered with 502, as BadReply.
+class WebSocketRefused : public Error {
+ public:
+  WebSocketRefused(int reply_status, const std::string& what) : Error(502, what), reply_status_(reply_status) {}
+  int reply_status() const { return reply_status_; }
+
+ private:
+  int reply_status_;
+};
+
 struct WebSocketOptions {  // a duration may be absl::InfiniteDuration()
   std::size_t max_message = 1024 * 1024;  // bytes, else the connection is closed with 1009
   std::size_t max_frame = 64 * 1024;      // a longer message is written in fragments, so that a pong can go in between
@@ -166,7 +176,7 @@ struct WebSocketHandler {
 };
 Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options = {});
 
-// A client's, on a connection that is there. Throws Error, of the server's status, when that refuses; as Client does.
+// A client's, on a connection that is there. Throws WebSocketRefused, BadReply for an answer that is none, and as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});
 WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target,
                             const mothreads::Until& until = {});

@@ -4,7 +4,7 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/io/internal/connections.h"
-#include "cooperative/io/internal/page_memory.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
 

@@ -96,6 +96,20 @@ TEST_F(WebSocketTest, WhatAServersAnswerMustSay) {
   }
 }
 
+// Within a handler the fault of another server is no answer to our own client.
+TEST_F(WebSocketTest, ARefusalHasTheServersStatusAndIsABadGateway) {
+  ScriptedStream stream("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+  try {
+    connect_websocket(stream, "a", "/");
+    FAIL() << "a WebSocket that was refused";
+  } catch (const WebSocketRefused& error) {
+    EXPECT_EQ(error.reply_status(), 403);
+    EXPECT_EQ(error.status(), 502);
+  }
+  ScriptedStream other("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+  EXPECT_THROW(connect_websocket(other, "a", "/"), BadReply);
+}
+
 // --- both sides --------------------------------------------------------------------------------------------------------------
 
 // A server at one end of a pair; `client` has a WebSocket at the other.
