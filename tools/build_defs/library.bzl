@@ -53,9 +53,11 @@ def _precompiled():
         deps = select({wanted: [_label("//tools/build_defs:" + name)], "//conditions:default": []}),
     )
 
-# The same for a test in gcc's build, of GoogleTest alone.
+# The same for a test in gcc's build, of GoogleTest alone. Examples have names of their own that it would clash with.
 def _precompiled_for_test():
     precompiled = _precompiled()
+    if not native.package_name().startswith("tests/"):
+        return precompiled
     wanted = _label("//tools/build_defs:precompiles_googletest")
     options = ["-include", "$(BINDIR)/tools/build_defs/googletest.h"]
     return struct(
