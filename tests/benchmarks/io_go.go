@@ -4,14 +4,14 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"syscall"
+
+	"golang.org/x/net/websocket"
 )
 
 const tcpCongestion = 13 // TCP_CONGESTION of linux/tcp.h
@@ -50,35 +50,11 @@ func answer(connection net.Conn) {
 	}
 }
 
-// Frames by hand: short ones of a client's, each a whole message, as io_client.cc sends.
-func websocket(connection net.Conn) {
-	defer connection.Close()
-	reader := bufio.NewReaderSize(connection, 4096)
-	request, err := http.ReadRequest(reader)
-	if err != nil {
-		return
-	}
-	hash := sha1.Sum([]byte(request.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	fmt.Fprintf(connection, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		base64.StdEncoding.EncodeToString(hash[:]))
-	var head [6]byte
-	for {
-		if _, err := io.ReadFull(reader, head[:]); err != nil {
-			return
-		}
-		size := int(head[1] & 0x7f)
-		if head[0] != 0x82 || head[1]&0x80 == 0 || size > 125 {
-			return
-		}
-		message := make([]byte, 2+size)
-		if _, err := io.ReadFull(reader, message[2:]); err != nil {
-			return
-		}
-		for i := range message[2:] {
-			message[2+i] ^= head[2+(i&3)]
-		}
-		message[0], message[1] = 0x82, byte(size)
-		if _, err := connection.Write(message); err != nil {
+// By the package of golang.org/x/net: whole messages to and fro.
+func echoMessages(socket *websocket.Conn) {
+	var message []byte
+	for websocket.Message.Receive(socket, &message) == nil {
+		if websocket.Message.Send(socket, message) != nil {
 			return
 		}
 	}
@@ -88,9 +64,6 @@ func main() {
 	talk := echo
 	if len(os.Args) > 1 && os.Args[1] == "requests" {
 		talk = answer
-	}
-	if len(os.Args) > 1 && os.Args[1] == "http" {
-		talk = websocket
 	}
 	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
 		return socket.Control(func(descriptor uintptr) {
@@ -105,6 +78,9 @@ func main() {
 		panic(err)
 	}
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) > 1 && os.Args[1] == "http" {
+		panic(http.Serve(listener, websocket.Server{Handler: echoMessages}))
+	}
 	for {
 		connection, err := listener.Accept()
 		if err != nil {

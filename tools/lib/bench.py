@@ -332,7 +332,9 @@ def go_program(name):
     atexit.register(folder.cleanup)
     program = pathlib.Path(folder.name) / source.stem
     try:
-        subprocess.run(["go", "build", "-o", program, source], check=True, stderr=subprocess.PIPE, text=True)
+        # Debian's packages of Go's libraries are in a GOPATH.
+        debian = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
+        subprocess.run(["go", "build", "-o", program, source], check=True, stderr=subprocess.PIPE, text=True, env=debian)
     except OSError as error:
         raise SystemExit(f"bench: the peer go cannot be built: {error}") from error
     except subprocess.CalledProcessError as error:
