@@ -44,7 +44,6 @@ std::string percent_encode(std::string_view text, std::string_view kept = {});
 class Routes;
 
 namespace internal {
-class Protocol;
 // The server's side of a request.
 class RequestEnd {
  public:
@@ -174,8 +173,6 @@ struct Streamed {
 // then for a while (ConnectionOptions::linger_limit), so that it can read what was written last.
 struct Upgrade {
   absl::AnyInvocable<void(Stream&)> run;
-  // For the library: the same in turns.
-  absl::AnyInvocable<std::unique_ptr<internal::Protocol>(Stream&)> begin = nullptr;
 };
 
 class EventWriter;

@@ -57,10 +57,8 @@ constexpr absl::Duration kSoon = absl::Milliseconds(10);
 class SiteSession final : public cooperative::internal::Session {
  public:
   // `ends` is what ends connections that are kept alive.
-  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, cooperative::internal::RestEnd& rest_end, const Signal& please_stop, const Signal& ends)
-      : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {
-    state_.rest_end = &rest_end;
-  }
+  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, const Signal& please_stop, const Signal& ends)
+      : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {}
 
   std::optional<Rest> serve(Why why, const Signal&) override {
     if (stream_ == nullptr && !begin()) return std::nullopt;
@@ -113,7 +111,7 @@ class SiteSession final : public cooperative::internal::Session {
       is_asked_soon_ = false;
       limit -= kSoon;
     }
-    Descriptor* const source = ends_ || limit <= kSoon || state_.rest_end == nullptr ? nullptr : stream_->begin_rest();
+    Descriptor* const source = ends_ || limit <= kSoon ? nullptr : stream_->begin_rest();
     if (source == nullptr) {
       why = connection.await_more(limit);
       return std::nullopt;
@@ -144,10 +142,9 @@ Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket 
   const ServeOptions& options = shared->options;
   const Signal draining = shared->draining | options.connection.draining;
   // One combination for all connections of a thread.
-  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, cooperative::internal::RestEnd& rest_end,
-                                                                 const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
+  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
     if (!ends) ends = please_stop | draining;
-    return std::make_unique<SiteSession>(shared, client, rest_end, please_stop, *ends);
+    return std::make_unique<SiteSession>(shared, client, please_stop, *ends);
   };
   return cooperative::internal::serve_sessions(std::move(listener), std::move(make), draining,
                                                ServerOptions{.name = options.name,

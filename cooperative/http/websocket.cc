@@ -7,11 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/client.h"
-#include "cooperative/http/internal/protocol.h"
 #include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/internal/websocket_key.h"
 #include "cooperative/io/stream.h"
@@ -73,8 +71,6 @@ void WebSocketWriter::put(std::string_view piece, bool is_last, const Until& unt
 
 namespace {
 
-using mothreads::Why;
-
 // What a function of the user's has left behind.
 class Outcome {
  public:
@@ -94,12 +90,10 @@ class Outcome {
       fail();
     }
   }
-  bool is_good() const { return code_ == WebSocket::kNormal; }
-  void is(std::uint16_t code) { code_ = code; }
 
   // Closes it in order, and throws what is left to be thrown.
   void end(WebSocket& socket, absl::Duration limit) {
-    if (is_good() && state_.has_to_leave()) code_ = WebSocket::kGoingAway;  // the handler has looked at the same Signal
+    if (code_ == WebSocket::kNormal && state_.has_to_leave()) code_ = WebSocket::kGoingAway;  // the handler has looked at the same Signal
     try {
       socket.close(code_, {}, limit);
     } catch (const std::runtime_error& error) {
@@ -126,81 +120,6 @@ void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebS
   outcome.of([&] { run(socket); });
   outcome.end(socket, options.close_limit);
 }
-
-// A WebSocket whose messages are given to functions.
-class MessageProtocol final : public internal::Protocol {
- public:
-  MessageProtocol(Stream& stream, WebSocketHandler&& handler, const WebSocketOptions& options, const std::string& protocol, bool drains_with_connection)
-      : MessageProtocol(stream, std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol), std::move(handler), options,
-                        drains_with_connection) {}
-
-  std::optional<absl::Duration> serve(Why why) override {
-    Outcome outcome(frames_);
-    bool goes_on = false;
-    outcome.of([&] { goes_on = take_messages(why); });
-    if (goes_on) return idle_limit_;
-    if (is_silent_ && outcome.is_good()) outcome.is(WebSocket::kGoingAway);
-    const absl::Cleanup end_writers = [this] {
-      if (!frames_.is_written()) return;
-      stream_.close();
-      frames_.await_writers();
-    };
-    outcome.end(socket_, close_limit_);
-    return std::nullopt;
-  }
-  const mothreads::Signal& ends_wait() const override { return frames_.ends_wait(); }
-  bool waits_without_fiber(cooperative::internal::RestEnd& rest_end) override {
-    if (drains_with_connection_) frames_.waits_without_fiber(rest_end);
-    return drains_with_connection_;
-  }
-
- private:
-  MessageProtocol(Stream& stream, std::unique_ptr<WebSocketFrames> frames, WebSocketHandler&& handler, const WebSocketOptions& options,
-                  bool drains_with_connection)
-      : stream_(stream),
-        frames_(*frames),
-        socket_(std::move(frames)),
-        handler_(std::move(handler)),
-        idle_limit_(options.idle_limit),
-        close_limit_(options.close_limit),
-        drains_with_connection_(drains_with_connection) {}
-
-  // False at its end.
-  bool take_messages(Why why) {
-    if (!std::exchange(is_open_, true) && handler_.on_open) handler_.on_open(socket_);
-    is_silent_ = why == Why::timed_out;
-    if (is_silent_) return false;
-    while (!frames_.has_ended()) {
-      if (frames_.is_read()) {  // by a fiber that closes it
-        frames_.end().wait();
-        return false;
-      }
-      const bool stays = frames_.needs_fiber();
-      WebSocketReceived received = socket_.read(stays ? idle_limit_ : absl::ZeroDuration());
-      if (received) {
-        handler_.on_message(socket_, *std::move(received));
-      } else if (received.why() == Why::closed) {
-        return false;
-      } else if (stays) {
-        is_silent_ = true;
-        return false;
-      } else if (!frames_.needs_fiber()) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  Stream& stream_;
-  WebSocketFrames& frames_;
-  WebSocket socket_;
-  WebSocketHandler handler_;  // destroyed before the WebSocket
-  const absl::Duration idle_limit_;
-  const absl::Duration close_limit_;
-  const bool drains_with_connection_;
-  bool is_open_ = false;
-  bool is_silent_ = false;  // for longer than it may be
-};
 
 // The answer to a request for one, without what comes behind it. Not 101 when it is refused.
 Response answer_handshake(const Request& request, const WebSocketOptions& options, std::string& protocol) {
@@ -245,24 +164,9 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
   if (response.status != 101) return response;
   WebSocketOptions its_options = options;
   if (!its_options.draining) its_options.draining = request.draining();
-  response.body = Upgrade{.run = [run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
+  response.body = Upgrade{[run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
     serve(stream, run, its_options, protocol);
   }};
-  return response;
-}
-
-Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options) {
-  if (!handler.on_message) throw mothreads::Misuse("a WebSocket was accepted without a function for its messages: give on_message");
-  std::string protocol;
-  Response response = answer_handshake(request, options, protocol);
-  if (response.status != 101) return response;
-  WebSocketOptions its_options = options;
-  if (!options.draining) its_options.draining = request.draining();
-  response.body = Upgrade{.run = nullptr,
-                          .begin = [handler = std::move(handler), its_options = std::move(its_options), protocol,
-                                    drains_with_connection = !options.draining](Stream& stream) mutable -> std::unique_ptr<internal::Protocol> {
-                            return std::make_unique<MessageProtocol>(stream, std::move(handler), its_options, protocol, drains_with_connection);
-                          }};
   return response;
 }
 

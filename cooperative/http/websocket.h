@@ -73,7 +73,6 @@ struct WebSocketOptions {  // a duration may be absl::InfiniteDuration()
   absl::Duration write_limit = absl::Seconds(60);  // for a write without a limit of its own; of a message in pieces, for each
   absl::Duration close_limit = absl::Seconds(4);   // for the other side's close, where the handler of a server ends, and from `draining` on
   std::optional<mothreads::Signal> draining = std::nullopt;  // goes away (1001) when it goes; default of a server Request::draining(), of a client none
-  absl::Duration idle_limit = absl::InfiniteDuration();  // of a WebSocketHandler: closed with 1001 when the other side sends nothing for so long
   std::vector<std::string> protocols = {};  // a server takes the first that the client offers of them; a client offers them
   Headers headers = {};                 // of the handshake, beside its own: Origin, Cookie
 };
@@ -163,18 +162,6 @@ class WebSocket {
 // The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with
 // 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
-
-//     http::accept_websocket(request, {.on_message = [](http::WebSocket& socket, http::WebSocketMessage message) { socket.write_text(message.data); }});
-//
-// Functions in the place of a fiber: for many WebSockets of which most are silent most of the time. They are called one after the other, in a fiber, and may
-// wait, read() excepted; while there is no message serve_http() needs no fiber for the WebSocket, and no stack. Any fiber of the thread may write to it. What
-// they throw ends it as it ends accept_websocket()'s. At its end they are destroyed, and then the WebSocket: an object that they hold can see to it that nobody
-// writes any more. A fiber that is in the middle of a write then gets Closed.
-struct WebSocketHandler {
-  absl::AnyInvocable<void(WebSocket&, WebSocketMessage)> on_message;
-  absl::AnyInvocable<void(WebSocket&)> on_open = nullptr;  // before the first message
-};
-Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options = {});
 
 // A client's, on a connection that is there. Throws WebSocketRefused, BadReply for an answer that is none, and as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});

@@ -20,15 +20,6 @@
 
 namespace cooperative::internal {
 
-// Ends a rest by hand, on the thread of its server. Nothing when there is none.
-class RestEnd {
- public:
-  virtual void end_rest() noexcept = 0;
-
- protected:
-  ~RestEnd() = default;
-};
-
 // Belongs to the server, with the socket that it serves. Destroyed before that.
 class Session {
  public:
@@ -46,7 +37,7 @@ class Session {
 };
 
 // Called in the fiber of the first turn. `please_stop` is the server's.
-using SessionMaker = absl::AnyInvocable<std::unique_ptr<Session>(Socket& client, RestEnd& rest_end, const mothreads::Signal& please_stop)>;
+using SessionMaker = absl::AnyInvocable<std::unique_ptr<Session>(Socket& client, const mothreads::Signal& please_stop)>;
 
 // As serve(). A rest ends when `ends_rests` goes, or the stop comes.
 Server serve_sessions(Socket listener, SessionMaker make, const mothreads::Signal& ends_rests, const ServerOptions& options);

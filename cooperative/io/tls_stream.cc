@@ -65,7 +65,10 @@ class TlsStream::Session {
   void close();
 
   bool is_open() const { return !is_closed_ && below_.is_open(); }
-  Descriptor* source() const { return is_closed_ || failure_ || has_unsent() || SSL_has_pending(ssl()) != 0 ? nullptr : below_.begin_rest(); }
+  Descriptor* source() const {
+    const bool has_input = taken_ < arrived_.size() || SSL_has_pending(ssl()) != 0 || !below_.buffered().empty();
+    return is_closed_ || failure_ || has_unsent() || has_input ? nullptr : below_.begin_rest();
+  }
   SSL* ssl() const { return ssl_.get(); }
   const TlsContext::Parts& parts() const { return context_.parts(); }
   std::string name() const;

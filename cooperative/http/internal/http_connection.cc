@@ -55,8 +55,7 @@ HttpConnection::HttpConnection(Stream& stream, const Handler& handler, const Con
       options_(options),
       draining_(draining),
       parser_(HttpParser::Kind::request),
-      state_(state),
-      idle_limit_(options.idle_limit) {
+      state_(state) {
   request_.body_ = &body_;
   request_.stream_ = &stream;
   request_.end_ = this;
@@ -65,9 +64,9 @@ HttpConnection::HttpConnection(Stream& stream, const Handler& handler, const Con
 
 std::optional<absl::Duration> HttpConnection::serve(Why why) {
   try {
-    Next next = state_.protocol ? serve_protocol([&] { return state_.protocol->serve(why); }) : serve_one(why);
+    Next next = serve_one(why);
     while (next == Next::request) next = serve_one(Why::ready);
-    if (next == Next::idle) return idle_limit_;
+    if (next == Next::idle) return options_.idle_limit;
     if (next == Next::linger) {
       linger();
     } else if (stream_.is_open()) {
@@ -89,7 +88,7 @@ std::optional<absl::Duration> HttpConnection::serve(Why why) {
 
 Why HttpConnection::await_more(absl::Duration limit) {
   try {
-    return state_.protocol ? stream_.fill(draining_ | state_.protocol->ends_wait() | limit).why() : stream_.fill(draining_ | limit).why();
+    return stream_.fill(draining_ | limit).why();
   } catch (const FiberCancelled&) {
     throw;
   } catch (const std::exception& error) {
@@ -299,23 +298,8 @@ HttpConnection::Next HttpConnection::upgrade(Response& response) {
   is_unanswered_ = false;
   tell_answered(response.status, /*is_complete=*/true);
   watch_.reset();
-  return serve_protocol([&]() -> std::optional<absl::Duration> {
-    if (!upgrade.begin) {
-      upgrade.run(stream_);
-      return std::nullopt;
-    }
-    state_.protocol = upgrade.begin(stream_);
-    if (state_.rest_end != nullptr && !state_.protocol->waits_without_fiber(*state_.rest_end)) state_.rest_end = nullptr;
-    return state_.protocol->serve(Why::ready);
-  });
-}
-
-HttpConnection::Next HttpConnection::serve_protocol(absl::FunctionRef<std::optional<absl::Duration>()> serve) {
   try {
-    if (const std::optional<absl::Duration> limit = serve()) {
-      idle_limit_ = *limit;
-      return Next::idle;
-    }
+    upgrade.run(stream_);
   } catch (const FiberCancelled&) {
     throw;
   } catch (const std::exception& error) {
@@ -327,7 +311,6 @@ HttpConnection::Next HttpConnection::serve_protocol(absl::FunctionRef<std::optio
   } catch (...) {
     log_upgrade_failure();
   }
-  state_.protocol.reset();
   return Next::linger;
 }
 

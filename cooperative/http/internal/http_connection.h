@@ -1,6 +1,6 @@
 #pragma once
 
-// The server's side of one HTTP connection, or of the protocol that it was upgraded to. It waits for the rest of a request and for room to answer, but not
+// The server's side of one HTTP connection. It waits for the rest of a request and for room to answer, but not
 // for the next request: whoever owns it does that, in a fiber or without one.
 
 #include <cstdint>
@@ -10,16 +10,13 @@
 #include <string>
 #include <string_view>
 
-#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/http/http_body.h"
 #include "cooperative/http/internal/client_watch.h"
 #include "cooperative/http/internal/http_parser.h"
-#include "cooperative/http/internal/protocol.h"
 #include "cooperative/http/message.h"
 #include "cooperative/http/server.h"
-#include "cooperative/io/session.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
@@ -32,9 +29,7 @@ namespace cooperative::http::internal {
 // What is kept of a connection between two requests.
 struct ConnectionState {
   std::uint64_t requests = 0;
-  bool has_passed_line = false;                     // an empty one, before the next request
-  std::unique_ptr<Protocol> protocol = nullptr;     // once it has been upgraded to one that is served in turns
-  cooperative::internal::RestEnd* rest_end = nullptr;  // of an owner that may wait without a fiber
+  bool has_passed_line = false;  // an empty one, before the next request
 };
 
 class HttpConnection final : RequestEnd {
@@ -44,7 +39,7 @@ class HttpConnection final : RequestEnd {
   // Serves what has come, and closes the connection when that was its end. Else gives for how long it may be silent now. `why` is how the wait before it
   // ended: `ready` also at first. Throws only what cancels the fiber that calls.
   std::optional<absl::Duration> serve(mothreads::Why why);
-  // Waits, in the fiber that calls, for what is to be given to serve(); not longer than `limit`. Also for `draining`, and for the end of another protocol.
+  // Waits, in the fiber that calls, for what is to be given to serve(); not longer than `limit`, nor than until `draining` goes.
   mothreads::Why await_more(absl::Duration limit);
 
  private:
@@ -59,7 +54,6 @@ class HttpConnection final : RequestEnd {
   Response ask_handler();
   Next answer(Response& response);
   Next upgrade(Response& response);
-  Next serve_protocol(absl::FunctionRef<std::optional<absl::Duration>()> serve);
   bool drop_body();
   void linger();
   mothreads::Signal ended() override;
@@ -82,7 +76,6 @@ class HttpConnection final : RequestEnd {
   Body body_;
   std::string scratch_;          // of the response's head, kept for the next
   ConnectionState& state_;
-  absl::Duration idle_limit_;    // of the wait for what comes next
   bool is_unanswered_ = false;
   bool is_cut_ = false;          // a response, in a way that only a reset shows to the client
   mothreads::Instant asked_{};   // for on_answer

@@ -47,17 +47,6 @@ class WebSocketFrames {
   // The server drains, and the other side does not know yet; or it ends because of that.
   bool has_to_leave() const { return output_.has_to_leave(); }
   bool is_leaving() const { return end_.expected_by.has_value(); }
-
-  // For who serves it in turns.
-  bool is_read() const { return is_reading_; }
-  bool has_ended() const { return end_.has_come; }
-  // Something is to be sent as soon as there is room, or the other side's close to be waited for.
-  bool needs_fiber() const { return output_.owes() || is_leaving(); }
-  const mothreads::Signal& ends_wait() const { return interrupt_; }
-  const mothreads::Signal& end() const { return end_.signal; }
-  void waits_without_fiber(cooperative::internal::RestEnd& rest_end) { end_.rest_end = &rest_end; }
-  bool is_written() const { return output_.is_written(); }
-  void await_writers() { output_.await_writers(); }
   std::uint64_t pongs() const { return pongs_; }
   std::uint16_t close_code() const { return end_.code; }
   const std::string& close_reason() const { return end_.reason; }

@@ -199,12 +199,6 @@ Why WebSocketOutput::send_owed(const Until& until) {
   return Why::ready;
 }
 
-void WebSocketOutput::await_writers() {
-  for (Turn* const turn : {&message_, &frame_}) {
-    if (turn->take("waits for the writers of a WebSocket", {}) == Why::ready) turn->leave();
-  }
-}
-
 // The fiber that has the turn now sends it behind its own frame.
 void WebSocketOutput::send_owed_at_once() {
   if (!owes() || !frame_.try_take()) return;

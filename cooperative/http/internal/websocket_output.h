@@ -20,7 +20,6 @@
 #include "cooperative/http/internal/websocket_frame.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/internal/turn.h"
-#include "cooperative/io/session.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
@@ -36,14 +35,12 @@ struct WebSocketEnd {
   std::string reason;
   mothreads::Signal signal{"the end of a WebSocket"};
   std::optional<mothreads::Instant> expected_by = std::nullopt;  // of a side that drains
-  cooperative::internal::RestEnd* rest_end = nullptr;            // where no fiber waits for messages
 
   void come(std::uint16_t its_code) {
     if (has_come) return;
     has_come = true;
     code = its_code;
     signal.go();
-    if (rest_end != nullptr) rest_end->end_rest();
   }
 };
 
@@ -81,12 +78,6 @@ class WebSocketOutput {
     if (has_to_leave()) leave();
   }
 
-  bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
-  // A fiber does just now, or is in the middle of a message.
-  bool is_written() const { return message_.is_taken() || frame_.is_taken(); }
-  // Waits until nobody does: the stream has been closed.
-  void await_writers();
-
   // No message can be written any more.
   bool is_closing() const { return is_closing_ || is_broken_; }
 
@@ -101,6 +92,7 @@ class WebSocketOutput {
   void send_frame(WebSocketOpcode opcode, std::string_view payload, bool is_last, const mothreads::Until& until);
   void check_open();
   void cut_short() noexcept;
+  bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
   bool take_owed();
   mothreads::Why send_owed(const mothreads::Until& until);
   void send_owed_at_once();

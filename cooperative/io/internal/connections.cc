@@ -19,7 +19,7 @@ using mothreads::internal::TimerNode;
 using mothreads::internal::TimerOps;
 namespace log = mothreads::log;
 
-class ServingConnections::Connection final : public RestEnd, ReadinessWatcher, TimerNode {
+class ServingConnections::Connection final : ReadinessWatcher, TimerNode {
  public:
   Connection(ServingConnections& serving, Socket&& client) : TimerNode(kOps), serving_(serving), place_(serving), client_(std::move(client)) {}
   ~Connection() { stop_waiting(); }
@@ -31,7 +31,7 @@ class ServingConnections::Connection final : public RestEnd, ReadinessWatcher, T
 
   // In its fiber. Nothing when it has ended.
   std::optional<Session::Rest> serve(const Signal& please_stop) {
-    if (session_ == nullptr) session_ = serving_.make_(client_, *this, serving_.please_stop_);
+    if (session_ == nullptr) session_ = serving_.make_(client_, serving_.please_stop_);
     return session_->serve(std::exchange(why_, Why::ready), please_stop);
   }
 
@@ -50,10 +50,6 @@ class ServingConnections::Connection final : public RestEnd, ReadinessWatcher, T
     if (source_ != nullptr) source_->readiness().unwatch();
     source_ = nullptr;
     if (is_linked()) core_->cancel_timer(*this);
-  }
-
-  void end_rest() noexcept override {
-    if (source_ != nullptr) serving_.rest_ends(self_, Why::ready);
   }
 
  private:
@@ -177,16 +173,25 @@ void ServingConnections::end() noexcept {
   has_ended_ = true;
   became_due_.signal();
   keeper_.reset();
-  resting_.clear();
-  due_.clear();
+  for (Connection& one : resting_) one.stop_waiting();
+  // One by one: what a session holds may wait while it is destroyed.
+  for (Connections* const connections : {&resting_, &due_}) {
+    while (!connections->empty()) {
+      Connections one;
+      one.splice(one.begin(), *connections, connections->begin());
+    }
+  }
 }
 
 // --- rests -------------------------------------------------------------------------------------------------------------------
 
 void ServingConnections::rest(Connections::iterator connection, const Session::Rest& rest) {
-  if (!keeper_) {
+  if (!keeper_ || !keeper_->is_alive()) {
     // Below the server, not in the group of the connections: it ends after them.
-    keeper_ = cooperative::spawn({.name = options_.name + "'s connections that rest", .parent = FiberParent(server_)}, [this](const Signal&) { keep(); });
+    keeper_ = cooperative::spawn(
+        {.name = options_.name + "'s connections that rest", .parent = FiberParent(server_), .start = Start::at_once},
+        [this](const Signal& please_stop) { keep(please_stop); });
+    if (!keeper_->is_alive()) std::exchange(keeper_, std::nullopt)->join();  // throws why: there was no stack for it
   }
   connection->place().rests();
   if (!ends_rests_ && connection->begin_waiting(rest)) {
@@ -210,21 +215,22 @@ void ServingConnections::end_all_rests() noexcept {
 }
 
 // The keeper.
-void ServingConnections::keep() {
+void ServingConnections::keep(const Signal& please_stop) {
   while (!has_ended_) {
+    // The Signal may have gone at any time since the last wait.
+    if (ends_rests_) end_all_rests();
     if (!due_.empty()) {
-      serve_due();
+      serve_due(please_stop);
       continue;
     }
     try {
       ends_rests_ ? became_due_.wait() : became_due_.wait(ends_rests_);
     } catch (const EndedEarly&) {
-      end_all_rests();
     }
   }
 }
 
-void ServingConnections::serve_due() {
+void ServingConnections::serve_due(const Signal& please_stop) {
   SchedulerCore::current().spend_operation();
   if (due_.empty()) return;
   const auto connection = due_.begin();
@@ -236,11 +242,14 @@ void ServingConnections::serve_due() {
   try {
     spawn(Turn(*this, connection, begins));
   } catch (const std::exception& error) {
+    if (begins) {
+      log::error("{}: a connection failed: {}", options_.name, error.what());
+      return;
+    }
     // For want of a stack, or of memory. It has waited so long, and waits on.
-    if (begins) throw;
     std::move(drop).Cancel();
     due_.splice(due_.begin(), serving_, connection);
-    wait_for_more(error.what(), kAcceptPause);
+    wait_for_more(error.what(), please_stop | kAcceptPause);
   }
 }
 

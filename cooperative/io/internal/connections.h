@@ -45,8 +45,8 @@ class ServingConnections final : public Server::Serving {
   void rest(Connections::iterator connection, const Session::Rest& rest);
   void rest_ends(Connections::iterator connection, mothreads::Why why) noexcept;
   void end_all_rests() noexcept;
-  void keep();
-  void serve_due();
+  void keep(const mothreads::Signal& please_stop);
+  void serve_due(const mothreads::Signal& please_stop);
 
   SessionMaker make_;
   mothreads::Signal please_stop_;

@@ -160,6 +160,7 @@ void Server::Serving::drain(FiberGroup& group) {
   const Until limit = drain.from_now();
   while (!under_way_.empty() && one_ends(limit)) {
   }
+  end();
   std::vector<FiberBlock*> late;
   for (FiberBlock* one : under_way_) {
     if (one != nullptr) late.push_back(one);

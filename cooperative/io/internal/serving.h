@@ -74,7 +74,8 @@ class Server::Serving {
   // What the system has accepted already when it is told to stop.
   virtual void take_what_waits() {}
   virtual void close() = 0;
-  // The last that is done in the server's fiber, also when that is cancelled.
+  // Nothing is given to a fiber any more, and what has none is closed. Before the late ones are cancelled; once more at the end of the server's fiber,
+  // also when that is cancelled.
   virtual void end() noexcept {}
 
   bool has_room() const { return under_way_.size() < options_.max_connections; }

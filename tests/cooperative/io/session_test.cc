@@ -41,17 +41,13 @@ struct Sessions {
   absl::Duration limit = absl::InfiniteDuration();
   std::function<void()> before_rest = [] {};
   std::vector<Why> turns;
-  std::vector<RestEnd*> rest_ends;
   int alive = 0;
 };
 
 // Echoes lines. "bye" ends it, "throw" too. It goes on after a limit, and says so.
 class EchoSession final : public Session {
  public:
-  EchoSession(Sessions& its, Socket& client, RestEnd& rest_end) : its_(its), client_(client) {
-    ++its_.alive;
-    its_.rest_ends.push_back(&rest_end);
-  }
+  EchoSession(Sessions& its, Socket& client) : its_(its), client_(client) { ++its_.alive; }
   ~EchoSession() override { --its_.alive; }
 
   std::optional<Rest> serve(Why why, const Signal&) override {
@@ -70,6 +66,7 @@ class EchoSession final : public Session {
         if (line == "throw") throw std::runtime_error("a turn fails");
         client_.write_all(line + "\n");
         if (line == "bye") return std::nullopt;
+        if (line == "wait") Signal().wait();
       }
     }
     its_.before_rest();
@@ -95,7 +92,7 @@ class SessionTest : public NothingLeft {
   Server serve(const ServerOptions& options = {}, const Signal& ends_rests = mothreads::NEVER) {
     return serve_sessions(
         listen(Address::loopback(0)),
-        [this](Socket& client, RestEnd& rest_end, const Signal&) { return std::make_unique<EchoSession>(its, client, rest_end); }, ends_rests,
+        [this](Socket& client, const Signal&) { return std::make_unique<EchoSession>(its, client); }, ends_rests,
         options);
   }
 
@@ -174,21 +171,6 @@ TEST_F(SessionTest, ItsSignalEndsARestAndThoseThatAreTriedLater) {
     Socket late = connect(server.address());
     EXPECT_EQ(*late.read_all(100), "stopped\n");
     EXPECT_FALSE(server.stopped());
-  });
-}
-
-TEST_F(SessionTest, ARestIsEndedByHand) {
-  on_thread([this] {
-    auto server = serve();
-    Socket client = connect(server.address());
-    EXPECT_EQ(ask(client, "a"), "a");
-    yield_until_idle();
-    const std::size_t turns = its.turns.size();
-    its.rest_ends[0]->end_rest();
-    its.rest_ends[0]->end_rest();  // the rest has ended already
-    yield_until_idle();
-    EXPECT_EQ(its.turns.size(), turns + 1);
-    EXPECT_EQ(ask(client, "b"), "b");
   });
 }
 
@@ -275,6 +257,22 @@ TEST_F(SessionTest, ForWantOfAFiberATurnComesLater) {
     EXPECT_EQ(server.statistics().failed, 0U);
   });
   EXPECT_THAT(log.with("cannot take connections for now"), SizeIs(1));
+}
+
+// One is served, and does not end, when the drain is over: the others begin no turn any more.
+TEST_F(SessionTest, AfterTheDrainThoseThatRestAreClosed) {
+  on_thread([this] {
+    auto server = serve({.drain = absl::ZeroDuration()});
+    Socket busy = connect(server.address());
+    EXPECT_EQ(ask(busy, "wait"), "wait");
+    std::vector<Socket> rest;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(rest.emplace_back(connect(server.address())), "a"), "a");
+    yield_until_idle();
+    server.stop().join();
+    EXPECT_EQ(its.alive, 0);
+    EXPECT_EQ(server.statistics().cancelled, 1U);
+    for (Socket& client : rest) EXPECT_TRUE(client.read_all(100));
+  });
 }
 
 TEST_F(SessionTest, AServerThatIsCancelledClosesThoseThatRest) {

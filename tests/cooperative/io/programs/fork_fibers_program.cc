@@ -262,7 +262,7 @@ int leaves_connections_to_its_parent() {
   {
     co::Server server = co::internal::serve_sessions(
         co::listen(co::Address::loopback(0)),
-        [&](co::Socket& client, co::internal::RestEnd&, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
+        [&](co::Socket& client, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
         mothreads::NEVER, {});
     co::Socket rests = co::connect(server.address());
     rests.write_all(std::string_view("a\n"));
