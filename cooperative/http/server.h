@@ -33,7 +33,7 @@
 
 namespace cooperative::http {
 
-// What it throws is logged, and the answer is 500; of an Error, its status, which is 502 where another server's response was refused (BadReply). Neither tells the client more. Asked for any method but CONNECT (501):
+// An exception out of it is logged, and the answer is 500; of an Error, its status, which is 502 where another server's response was refused (BadReply). Neither tells the client more. Asked for any method but CONNECT (501):
 // a method that it does not serve is its own to refuse.
 using Handler = absl::AnyInvocable<Response(Request& request) const>;
 

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/client.h"
 #include "cooperative/http/internal/websocket_frames.h"
@@ -71,58 +70,41 @@ void WebSocketWriter::put(std::string_view piece, bool is_last, const Until& unt
 
 namespace {
 
-// What a function of the user's has left behind.
-class Outcome {
- public:
-  explicit Outcome(const WebSocketFrames& state) : state_(state) {}
-
-  void of(absl::FunctionRef<void()> run) {
-    try {
-      run();
-    } catch (const FiberCancelled&) {
-      throw;
-    } catch (const WebSocketError& error) {
-      mothreads::log::info("{}", error.what());  // of which the client has been told
-      code_ = WebSocket::kFailed;                // where it was about another WebSocket
-    } catch (const Closed& error) {
-      if (!state_.is_leaving() || error.object() != state_.name()) fail();
-    } catch (...) {
-      fail();
-    }
-  }
-
-  // Closes it in order, and throws what is left to be thrown.
-  void end(WebSocket& socket, absl::Duration limit) {
-    if (code_ == WebSocket::kNormal && state_.has_to_leave()) code_ = WebSocket::kGoingAway;  // the handler has looked at the same Signal
-    try {
-      socket.close(code_, {}, limit);
-    } catch (const std::runtime_error& error) {
-      mothreads::log::info("{}: was not closed in order: {}", state_.name(), error.what());
-    }
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  void fail() {
-    code_ = WebSocket::kFailed;
-    failure_ = std::current_exception();
-  }
-
-  const WebSocketFrames& state_;
-  std::uint16_t code_ = WebSocket::kNormal;
-  std::exception_ptr failure_;
-};
-
+// Runs it, and closes it in order.
 void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
   auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
-  Outcome outcome(*frames);
+  const WebSocketFrames& state = *frames;
   WebSocket socket(std::move(frames));
-  outcome.of([&] { run(socket); });
-  outcome.end(socket, options.close_limit);
+  std::uint16_t code = WebSocket::kNormal;
+  std::exception_ptr failure;
+  const auto fail = [&] {
+    code = WebSocket::kFailed;
+    failure = std::current_exception();
+  };
+  try {
+    run(socket);
+  } catch (const FiberCancelled&) {
+    throw;
+  } catch (const WebSocketError& error) {
+    mothreads::log::info("{}", error.what());  // of which the client has been told
+    code = WebSocket::kFailed;                 // where it was about another WebSocket
+  } catch (const Closed& error) {
+    if (!state.is_leaving() || error.object() != stream.name()) fail();
+  } catch (...) {
+    fail();
+  }
+  if (code == WebSocket::kNormal && state.has_to_leave()) code = WebSocket::kGoingAway;  // the handler has looked at the same Signal
+  try {
+    socket.close(code, {}, options.close_limit);
+  } catch (const std::runtime_error& error) {
+    mothreads::log::info("{}: was not closed in order: {}", stream.name(), error.what());
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
-// The answer to a request for one, without what comes behind it. Not 101 when it is refused.
-Response answer_handshake(const Request& request, const WebSocketOptions& options, std::string& protocol) {
+}  // namespace
+
+Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
   const Headers& headers = request.headers();
   if (request.method() != "GET") return Response::not_allowed("GET");
   if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") || request.minor_version() == 0) {
@@ -146,6 +128,7 @@ Response answer_handshake(const Request& request, const WebSocketOptions& option
   response.headers.add("Upgrade", "websocket");
   response.headers.add("Connection", "Upgrade");
   response.headers.add("Sec-WebSocket-Accept", internal::websocket_accept_of(*key));
+  std::string protocol;
   for (const std::string& ours : options.protocols) {
     if (headers.has_token("Sec-WebSocket-Protocol", ours)) {
       protocol = ours;
@@ -153,15 +136,6 @@ Response answer_handshake(const Request& request, const WebSocketOptions& option
       break;
     }
   }
-  return response;
-}
-
-}  // namespace
-
-Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
-  std::string protocol;
-  Response response = answer_handshake(request, options, protocol);
-  if (response.status != 101) return response;
   WebSocketOptions its_options = options;
   if (!its_options.draining) its_options.draining = request.draining();
   response.body = Upgrade{[run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {

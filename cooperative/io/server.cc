@@ -45,17 +45,9 @@ class ServingDatagrams final : public Server::Serving {
       if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
-    try {
-      spawn(Turn{.place = Place(*this),
-                 .handler = handler_,
-                 .request = {.data = std::string(reinterpret_cast<const char*>(room_.get()), got.size), .from = got.from, .socket = socket_}});
-    } catch (const NoStack& error) {
-      lose(error);
-      throw;
-    } catch (const FiberLimit& error) {
-      lose(error);
-      throw;
-    }
+    spawn_taken(Turn{.place = Place(*this),
+                     .handler = handler_,
+                     .request = {.data = std::string(reinterpret_cast<const char*>(room_.get()), got.size), .from = got.from, .socket = socket_}});
     return true;
   }
 

@@ -33,7 +33,7 @@ namespace log = mothreads::log;
 
 namespace {
 
-// What a handler left of a body is read and dropped, up to so much; else the connection ends.
+// The rest of a body that a handler did not read is read and dropped, up to so much; else the connection ends.
 constexpr std::uint64_t kMaxDropped = 64 * 1024;
 
 // Whether it is about the connection itself, rather than a file or another connection that the handler uses.
@@ -125,7 +125,7 @@ HttpConnection::Next HttpConnection::find_request(Why why) {
     if (!stream_.buffered().empty()) return Next::request;
     if (why == Why::closed) return Next::end;
     if (draining_) {
-      // What came before the drain, or with it, is answered; a client that has just connected may have a request on its way.
+      // A request that came before the drain, or with it, is answered; a client that has just connected may have a request on its way.
       if (!stream_.fill(state_.requests == 0 ? options_.drain_grace : absl::ZeroDuration())) return Next::end;
     } else {
       return why == Why::timed_out ? Next::end : Next::idle;
@@ -255,7 +255,7 @@ void HttpConnection::log_failure() const {
 
 HttpConnection::Next HttpConnection::answer(Response& response) {
   const HttpHead& head = parser_.head();
-  // Who waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
+  // A client that waits for "100 Continue" may send the body, or another request, after another answer: nobody can know.
   const bool leaves_body = body_.is_broken_ || (!body_.is_done_ && (body_.wants_continue_ || body_.left_ > kMaxDropped));
   bool keeps = head.keeps_alive && !leaves_body && !draining_ && (options_.max_requests == 0 || state_.requests < options_.max_requests) &&
                !response.headers.has_token("Connection", "close");

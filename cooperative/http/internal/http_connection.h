@@ -26,7 +26,7 @@
 
 namespace cooperative::http::internal {
 
-// What is kept of a connection between two requests.
+// A connection keeps this between two requests.
 struct ConnectionState {
   std::uint64_t requests = 0;
   bool has_passed_line = false;  // an empty one, before the next request

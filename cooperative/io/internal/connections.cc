@@ -130,15 +130,7 @@ bool ServingConnections::take_one(const Until& until) {
   const absl::Cleanup drop = [&] {
     if (!begins) serving_.erase(client);
   };
-  try {
-    spawn(Turn(*this, client, begins));
-  } catch (const NoStack& error) {
-    lose(error);
-    throw;
-  } catch (const FiberLimit& error) {
-    lose(error);
-    throw;
-  }
+  spawn_taken(Turn(*this, client, begins));
   return true;
 }
 

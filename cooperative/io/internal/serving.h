@@ -118,6 +118,19 @@ class Server::Serving {
       say_lost(error);
     }
   }
+  // The same for what has just been taken: it is lost where no fiber can be had, which the log says.
+  template <typename Serve>
+  void spawn_taken(Serve&& serve) {
+    try {
+      spawn(std::forward<Serve>(serve));
+    } catch (const NoStack& error) {
+      lose(error);
+      throw;
+    } catch (const FiberLimit& error) {
+      lose(error);
+      throw;
+    }
+  }
   // Of one that could not be given to a fiber.
   void say_lost(const std::exception& error) const;
   // The same for want of a stack, or of a place among the fibers.
