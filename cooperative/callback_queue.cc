@@ -9,6 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/under_way.h"
 #include "mothreads/contexts/fork.h"
@@ -160,7 +162,7 @@ CallbackQueue::State::Put CallbackQueue::State::drop_oldest_and_put(Call& call, 
 }
 
 Posted CallbackQueue::State::post(Call& call, const Until& until) {
-  SchedulerCore::check_caller(*mailbox_, "CallbackQueue::callback()");
+  internal::check_caller(*mailbox_, "CallbackQueue::callback()");
   if (born_.is_left_behind()) return Why::closed;
   // Kept where it will be looked at again after the call, which may destroy this queue.
   const std::shared_ptr<const internal::Mailbox> world = mailbox_->conductor() == nullptr ? nullptr : mailbox_;
@@ -183,11 +185,11 @@ Posted CallbackQueue::State::post(Call& call, const Until& until) {
       if (*why != Why::ready) return *why;
     }
     if (put == Put::starts) {
-      SchedulerCore::may_be_interrupted(*mailbox_);
+      internal::may_be_interrupted(*mailbox_);
       // Where the scheduler ends now, this call goes with the others of the queue.
-      core_.post(*mailbox_, *std::exchange(starter, nullptr));
+      internal::post(core_, *mailbox_, *std::exchange(starter, nullptr));
     }
-    if (world != nullptr) SchedulerCore::may_be_interrupted(*world);
+    if (world != nullptr) internal::may_be_interrupted(*world);
     return Why::ready;
   }
 }
@@ -221,12 +223,12 @@ std::optional<Why> CallbackQueue::State::wait_for_room(Call& call, const Until& 
 
 // An errand.
 void CallbackQueue::State::start() {
-  internal::FiberBlock& fiber = core_.make_fiber(options_.name, nullptr);
-  core_.give_callback_stack(fiber);
+  internal::FiberBlock& fiber = internal::make_fiber(core_, options_.name, nullptr);
+  core_.rooms().stacks.give_callback_size(fiber);
   if (options_.stack_size != 0) fiber.stack_size = options_.stack_size;
   fiber.stack_option = internal::FiberBlock::StackOption::of_callback_queue;
   internal::put_job<Runner, void>(fiber, Runner(shared_from_this()));
-  core_.start(fiber);
+  internal::start(fiber);
 }
 
 Call* CallbackQueue::State::take() {
@@ -259,7 +261,7 @@ bool CallbackQueue::State::run_next(internal::SpentCalls& spent) {
   const absl::Cleanup end = [this] { under_way_.end(); };
   Call* const call = take();
   if (call == nullptr) return false;
-  SchedulerCore::may_be_interrupted(*mailbox_);
+  internal::may_be_interrupted(*mailbox_);
   internal::run_callback(*call, spent);
   return !born_.is_left_behind();  // it has called fork(), and has ended in the child: all other calls are the parent's
 }

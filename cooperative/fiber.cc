@@ -51,11 +51,11 @@ void rethrow(FiberBlock& fiber) {
 
 void stop_and_wait(FiberBlock& fiber) noexcept {
   if (!SchedulerCore::is_current(fiber.core_life)) {
-    if (!fiber.core->lives(fiber.core_life)) return fiber.core->let_go_after_end(fiber);
+    if (!fiber.core->lives(fiber.core_life)) return let_go_after_end(fiber);
     mothreads::internal::fatal_misuse(fmt::format("the handle of fiber \"{}\" was destroyed on another thread than the fiber's: let its own "
                                         "thread destroy it", fiber.own_name));
   }
-  fiber.core->stop_and_wait(fiber);
+  stop_then_let_go(fiber);
 }
 
 Signal please_stop_of(FiberBlock& fiber) {
@@ -70,11 +70,11 @@ FiberBlock& new_fiber(const Order& order) {
   SchedulerCore& core = SchedulerCore::current();
   FiberBlock* fiber = nullptr;
   if (order.parent.block == nullptr) {
-    fiber = &core.make_fiber(order.name);
+    fiber = &make_fiber(core, order.name);
   } else {
-    core.check_limit(order.name);
+    core.rooms().population.check_limit(order.name);
     check_parent(order.name, core, order.parent);
-    fiber = &core.make_fiber(order.name, order.parent.block);
+    fiber = &make_fiber(core, order.name, order.parent.block);
     fiber->stays_with_parent = fiber->may_be_late = true;
   }
   fiber->stack_size = order.stack_size;
@@ -93,7 +93,7 @@ void give_please_stop(FiberBlock& fiber, const Signal* shared) {
 
 }  // namespace internal
 
-void set_max_fibers(std::size_t count) { internal::SchedulerCore::current().set_max_fibers(count); }
+void set_max_fibers(std::size_t count) { internal::SchedulerCore::current().rooms().population.set_max(count); }
 
 std::string_view current_name() { return mothreads::internal::Context::current().name; }
 

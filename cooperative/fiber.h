@@ -98,14 +98,14 @@ class [[nodiscard]] Fiber {
   // Asks its children, then itself, to stop; does not wait. Chain: f.stop().join().
   Fiber& stop() {
     internal::FiberBlock& fiber = block();
-    fiber.core->stop(fiber);
+    fiber.core->stopping().stop(fiber);
     return *this;
   }
 
   // Unwinds it from its wait, also when its function takes a please_stop. Does not wait.
   Fiber& cancel() {
     internal::FiberBlock& fiber = block();
-    fiber.core->cancel(fiber);
+    internal::Stopping::cancel(fiber);
     return *this;
   }
 
@@ -115,10 +115,10 @@ class [[nodiscard]] Fiber {
   void release() {
     internal::FiberBlock& fiber = block();
     block_ = nullptr;
-    fiber.core->let_go(fiber);
+    internal::let_go(fiber);
   }
 
-  mothreads::Signal stopped() const { return block().core->stopped_signal(block()); }
+  mothreads::Signal stopped() const { return internal::stopped_signal(block()); }
   mothreads::Signal please_stop() const { return internal::please_stop_of(block()); }
   const std::string& name() const { return block().own_name; }
   std::uint64_t id() const { return block().id; }  // unique in its scheduler
@@ -190,7 +190,7 @@ COOPERATIVE_INLINED R Fiber<R>::join_with(const Limit&... until) {
 template <typename R>
 template <typename... Limit>
 COOPERATIVE_INLINED R Fiber<R>::collect(internal::FiberBlock& fiber, const Limit&... until) {
-  const mothreads::Why why = fiber.core->join(fiber, until...);
+  const mothreads::Why why = internal::join(fiber, until...);
   if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
   if (why != mothreads::Why::ready) [[unlikely]] {
     internal::throw_not_joined(fiber, why);
@@ -206,10 +206,10 @@ class Fiber<R>::Branch final : public internal::Branch {
   using Result = R;
 
   explicit Branch(Fiber& fiber) : fiber_(fiber), block_(fiber.block()) {
-    if (block_.state != internal::FiberBlock::State::ended) static_cast<void>(block_.core->check_join(block_));
+    if (block_.state != internal::FiberBlock::State::ended) static_cast<void>(internal::check_join(block_));
   }
 
-  bool hold() override { return fiber_.block().core->is_over(fiber_.block()); }
+  bool hold() override { return internal::is_over(fiber_.block()); }
   bool link(mothreads::internal::Wait& wait) override {
     node_.arm(wait, mothreads::Why::ready);
     block_.joiners.push_back(node_);

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/groups.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/ended.h"
 #include "mothreads/log.h"
@@ -38,7 +39,7 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
   if (options.name.empty()) throw Misuse("a FiberGroup needs a name: give one that says what its members do");
   place_->stop_in_turn = options.stop_in_turn;
   place_->fail_fast = options.fail_fast;
-  SchedulerCore::current().open_group(*place_);
+  internal::open_group(SchedulerCore::current(), *place_);
 }
 
 FiberGroup::~FiberGroup() {
@@ -48,13 +49,13 @@ FiberGroup::~FiberGroup() {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed on another thread than its members': let the "
                                                     "thread that made it destroy it", name()));
     }
-    place_->core->step_out(*place_);
+    internal::step_out(*place_);
     if (place_->core->runs_below(*place_->block)) {
       mothreads::internal::fatal_misuse(fmt::format("FiberGroup \"{}\" was destroyed by one of its own members, which it would wait "
                                                     "for: let the fiber that made it destroy it", name()));
     }
     const mothreads::internal::NoUnwind whole;
-    place_->core->close_group(*place_);
+    internal::close_group(*place_);
   }
   while (!place_->failures.empty()) {  // the log's sink may be slow, and others fail
     for (const auto& [member, failure] : std::exchange(place_->failures, {})) {
@@ -68,14 +69,14 @@ void FiberGroup::join(const mothreads::Until& until) {
     throw Misuse(fmt::format("FiberGroup \"{}\" was made before a fork(), and its members are in the parent: join it there", name()));
   }
   SchedulerCore* its = core();
-  if (its != nullptr) its->step_out(*place_);
+  if (its != nullptr) internal::step_out(*place_);
   if (its != nullptr && its->runs_below(*place_->block)) {
     throw Misuse(fmt::format("FiberGroup \"{}\" is joined by one of its own members, which it would wait for: let the fiber that "
                              "made it join it", name()));
   }
   if (its != nullptr) {
     its->spend_act();
-    if (const Ended ended = its->await_members(*place_, until); !ended) {
+    if (const Ended ended = internal::await_members(*place_, until); !ended) {
       mothreads::throw_ended_early(ended.why(), name(), fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
                                                                     ended.why() == Why::stopped ? "was stopped" : "timed out"));
     }
@@ -86,7 +87,7 @@ void FiberGroup::join(const mothreads::Until& until) {
 }
 
 FiberGroup& FiberGroup::stop() {
-  if (SchedulerCore* its = core()) its->stop_group(*place_);
+  if (core() != nullptr) internal::stop_group(*place_);
   return *this;
 }
 

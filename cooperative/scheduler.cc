@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "cooperative/internal/fiber_job.h"
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
@@ -83,17 +85,17 @@ class AwaitedCallTurn {
     AwaitedCall::State& state = *turn.state_;
     SchedulerCore& core = SchedulerCore::current();
     try {
-      core.check_limit("callback_result");
-      state.fiber = &core.make_fiber("callback_result", nullptr);
+      core.rooms().population.check_limit("callback_result");
+      state.fiber = &make_fiber(core, "callback_result", nullptr);
     } catch (...) {
       state.failure = std::current_exception();
       return;
     }
     FiberBlock& fiber = *state.fiber;
-    core.give_callback_stack(fiber);
+    core.rooms().stacks.give_callback_size(fiber);
     put_job<AwaitedCallTurn, void>(fiber, std::move(turn));
-    core.start(fiber);
-    core.tell_if_late(fiber);
+    start(fiber);
+    tell_if_late(fiber);
   }
 
  private:
@@ -146,12 +148,12 @@ bool abandon(const std::shared_ptr<AwaitedCall::State>& state, const std::shared
   using Phase = AwaitedCall::State::Phase;
   if (state->move(Phase::waiting, Phase::withdrawn)) return false;
   const mothreads::internal::NoUnwind whole;
-  SchedulerCore::may_be_interrupted(*mailbox);
+  may_be_interrupted(*mailbox);
   // An errand: a callback that waits must not keep it waiting. When the scheduler has ended, so has the function.
-  core.post(*mailbox, make_call<Errand::yes>([state] {
-    if (state->fiber != nullptr) state->fiber->core->cancel(*state->fiber);
+  post(core, *mailbox, make_call<Errand::yes>([state] {
+    if (state->fiber != nullptr) Stopping::cancel(*state->fiber);
   }));
-  SchedulerCore::may_be_interrupted(*mailbox);
+  may_be_interrupted(*mailbox);
   state->done.wait();
   return !state->was_cancelled;
 }
@@ -161,7 +163,7 @@ bool abandon(const std::shared_ptr<AwaitedCall::State>& state, const std::shared
 void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, const std::shared_ptr<Mailbox>& mailbox,
                 SchedulerCore& core, const Until& until) {
   using Phase = AwaitedCall::State::Phase;
-  SchedulerCore::check_caller(*mailbox, "Scheduler::callback_result()");
+  check_caller(*mailbox, "Scheduler::callback_result()");
   if (mothreads::internal::Context::current().must_not_block) {
     throw mothreads::Misuse("Deadlock detected: a function given to Signal::then() called callback_result() on a thread of the library, "
                             "which nothing may block; let it post a callback, or start a thread");
@@ -192,7 +194,7 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
     }
     throw;
   }
-  SchedulerCore::may_be_interrupted(*mailbox);
+  may_be_interrupted(*mailbox);
   if (!awaited && !abandon(shared, mailbox, core)) throw_wait_ended("callback result", awaited.why(), ": the function was withdrawn or cancelled");
   if (state.now() == Phase::closed) throw Closed("callback_result", "the function of a callback_result() was dropped before its turn: its scheduler ended, or its queue was full");
   if (state.failure) std::rethrow_exception(std::exchange(state.failure, nullptr));
@@ -201,14 +203,14 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
 
 }  // namespace internal
 
-Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(core.mailbox()) {}
+Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(core.rooms().callbacks.mailbox()) {}
 
 Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::current()); }
 
-mothreads::Posted Scheduler::post(internal::Call& call) const { return core_->post_of_user(mailbox_, call, "Scheduler::callback()"); }
+mothreads::Posted Scheduler::post(internal::Call& call) const { return internal::post_of_user(*core_, mailbox_, call, "Scheduler::callback()"); }
 
 void Scheduler::check_not_in_callbacks() const {
-  if (!is_current() || !core_->is_in_callbacks()) return;
+  if (!is_current() || !core_->rooms().callbacks.are_run_by(core_->running_fiber())) return;
   throw mothreads::Misuse("a callback asks its own scheduler for a callback_result() in RunIn::callbacks, and would wait for its own end: "
                           "call the function, or use RunIn::own_fiber");
 }
@@ -219,7 +221,7 @@ void Scheduler::refuse_empty_function() {
 
 bool Scheduler::is_current() const {
   const internal::SchedulerCore* here = internal::SchedulerCore::current_or_null();
-  return here == core_ && here->mailbox() == mailbox_;
+  return here == core_ && here->rooms().callbacks.mailbox() == mailbox_;
 }
 
 bool Scheduler::has_ended() const { return mailbox_->is_closed(); }
@@ -228,7 +230,7 @@ void Scheduler::set_callback_stack_size(std::size_t bytes) const {
   if (!is_current()) {
     throw mothreads::Misuse("the stack size of a scheduler's callbacks can be set on its own thread only: set it there before it has any");
   }
-  core_->set_callback_stack_size(bytes);
+  core_->rooms().stacks.set_callback_size(bytes);
 }
 
 SchedulerStatistics Scheduler::statistics() const {

@@ -9,6 +9,7 @@
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/conductor.h"
 #include "cooperative/internal/mailbox.h"
+#include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/under_way.h"
 #include "mothreads/misuse.h"
@@ -33,7 +34,7 @@ class SignalCallback::State final : public Call {
     }
     // acq_rel: what came before each of the posts is seen by the run that they share.
     if (is_posted_.exchange(true, std::memory_order_acq_rel)) return !mailbox_->is_closed();
-    if (world != nullptr) internal::SchedulerCore::may_be_interrupted(*world);
+    if (world != nullptr) internal::may_be_interrupted(*world);
     internal::SchedulerCore& core = core_;  // which is never freed; this may be, by the call
     keepers_.fetch_add(1, std::memory_order_relaxed);
     if (!mailbox_->post(*this)) {
@@ -42,9 +43,9 @@ class SignalCallback::State final : public Call {
       return false;
     }
     const int error = errno;
-    core.wake_if_asleep(internal::SchedulerCore::Waker::signal_handler);
+    core.inbox().wake_if_asleep(internal::Inbox::Waker::signal_handler);
     errno = error;
-    if (world != nullptr) internal::SchedulerCore::may_be_interrupted(*world);
+    if (world != nullptr) internal::may_be_interrupted(*world);
     return true;
   }
 
@@ -63,7 +64,7 @@ class SignalCallback::State final : public Call {
     } let_go{static_cast<State&>(call)};
     State& self = let_go.self;
     self.is_posted_.exchange(false, std::memory_order_acq_rel);  // from here on it may be posted again
-    internal::SchedulerCore::may_be_interrupted(*self.mailbox_);
+    internal::may_be_interrupted(*self.mailbox_);
     if (what == What::drop || !self.under_way_.begin()) return;
     struct End {
       State& self;

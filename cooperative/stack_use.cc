@@ -19,11 +19,11 @@ StackUse stack_use() {
   return {.now = now, .most = std::max(now, internal::most_used(stack)), .size = stack.size};
 }
 
-void set_stack_checks(StackChecks checks) { SchedulerCore::current().set_stack_checks(checks == StackChecks::on); }
+void set_stack_checks(StackChecks checks) { SchedulerCore::current().rooms().stacks.set_checks(checks == StackChecks::on); }
 
 std::vector<StackMark> stack_marks() {
   std::vector<StackMark> marks;
-  for (const auto& [name, mark] : SchedulerCore::current().stack_marks().marks()) {
+  for (const auto& [name, mark] : SchedulerCore::current().rooms().stacks.marks().marks()) {
     marks.push_back({.name = name, .most = mark.most, .size = mark.size, .fibers = mark.fibers});
   }
   std::stable_sort(marks.begin(), marks.end(), [](const StackMark& a, const StackMark& b) { return a.most > b.most; });

@@ -11,6 +11,7 @@
 
 #include "absl/time/clock.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/fiber_life.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/instant.h"
@@ -127,7 +128,7 @@ Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOpt
         Extras{.clock = maker.clock, .log_extras = maker.log_extras, .stack_size = options.stack_size});
   }
   FiberBlock* fiber = core().parent_for_new();
-  maker_ = fiber == nullptr ? internal::ParentRef{nullptr, core().stops()} : internal::ParentRef{fiber, fiber->id};
+  maker_ = fiber == nullptr ? internal::ParentRef{nullptr, core().stopping().stops()} : internal::ParentRef{fiber, fiber->id};
   set(time);
   arm();
 }
@@ -143,7 +144,7 @@ void Timer::await_call() noexcept {
   FiberBlock& fiber = *call_->fiber;
   if (core().runs_below(fiber)) return;  // it destroys itself: the function lives until it ends
   const mothreads::internal::NoUnwind whole;
-  static_cast<void>(core().join(fiber));
+  static_cast<void>(internal::join(fiber));
 }
 
 void Timer::reset(TimerTime time) {
@@ -157,7 +158,7 @@ void Timer::reset(TimerTime time, Repeat repeat) {
   if (is_cancelled_) throw Misuse("Cannot reuse this timer: it was cancelled");
   if (has_ended_) throw Misuse("Cannot reuse this timer: it has gone, and was made neither to repeat nor with .reuse = true");
   if (repeat != Repeat::no) extras();
-  if (maker_.block == nullptr) maker_.id = core().stops();
+  if (maker_.block == nullptr) maker_.id = core().stopping().stops();
   disarm();
   repeat_ = repeat;
   was_reset_ = true;
@@ -190,14 +191,14 @@ void Timer::set(std::int64_t nanoseconds) {
   } else if (nanoseconds == kForEver) {
     when = kNever;
   } else {
-    when = after(core().now_for(nanoseconds), nanoseconds);
+    when = after(core().rooms().timers.now_for(nanoseconds), nanoseconds);
   }
 }
 
 void Timer::set_with_extras(std::int64_t nanoseconds) {
   extras().period = nanoseconds;
   const bool is_cores = &clock() == &core().clock();
-  when = nanoseconds == kForEver ? kNever : after(is_cores ? core().now_for(nanoseconds) : clock().now(), nanoseconds);
+  when = nanoseconds == kForEver ? kNever : after(is_cores ? core().rooms().timers.now_for(nanoseconds) : clock().now(), nanoseconds);
 }
 
 const mothreads::Clock& Timer::clock() const {
@@ -207,7 +208,7 @@ const mothreads::Clock& Timer::clock() const {
 void Timer::arm() noexcept {
   if (when == kNever) return;
   if (&clock() == &core().clock()) {
-    core().add_near_timer(*this, when);
+    core().rooms().timers.add_near(*this, when);
   } else {
     start(nullptr, /*awaits_time=*/true);
   }
@@ -217,7 +218,7 @@ void Timer::drop_call() noexcept {
   if (call_->has_begun) return;
   Call& call = *std::exchange(call_, nullptr);
   call.timer = nullptr;
-  core().cancel(*call.fiber);
+  internal::Stopping::cancel(*call.fiber);
 }
 
 void Timer::start_call() noexcept { start(running(maker_), /*awaits_time=*/false); }
@@ -225,7 +226,7 @@ void Timer::start_call() noexcept { start(running(maker_), /*awaits_time=*/false
 void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
   if (core().node() == nullptr) return;  // its scheduler has ended
   was_reset_ = false;
-  FiberBlock& fiber = core().make_helper("timer", parent);
+  FiberBlock& fiber = internal::make_helper(core(), "timer", parent);
   if (extras_ == nullptr) {
     if (fiber.log_extras) fiber.log_extras = nullptr;
   } else {
@@ -237,16 +238,16 @@ void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
   static_assert(sizeof(Call) <= FiberBlock::kRoom);
   call_ = new (fiber.room) Call(*this, fiber);
   call_->awaits_time = awaits_time;
-  core().start_helper(fiber, Call::kJob, call_);
+  internal::start_helper(fiber, Call::kJob, call_);
   if (was_made_before_the_stop()) {
-    core().stop(fiber);
+    core().stopping().stop(fiber);
   } else {
-    core().tell_if_late(fiber);
+    internal::tell_if_late(fiber);
   }
 }
 
 // Who made it would have told it, if it were a fiber all the time.
-bool Timer::was_made_before_the_stop() const { return maker_.block == nullptr && maker_.id != core().stops(); }
+bool Timer::was_made_before_the_stop() const { return maker_.block == nullptr && maker_.id != core().stopping().stops(); }
 
 bool Timer::maker_only_ended() const {
   const FiberBlock* const block = maker_.block;

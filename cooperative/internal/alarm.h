@@ -4,14 +4,14 @@
 
 #include <atomic>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/inbox.h"
 #include "mothreads/contexts/spin.h"
 #include "mothreads/contexts/timer_wheel.h"
 
 namespace cooperative::internal {
 
-struct SchedulerCore::Alarm : mothreads::internal::TimerNode {
-  explicit Alarm(SchedulerCore& its_core) : TimerNode(kOps), core(its_core) {}
+struct Alarm : mothreads::internal::TimerNode {
+  explicit Alarm(Inbox& its_inbox) : TimerNode(kOps), inbox(its_inbox) {}
 
   // Once taken, until it has rung.
   void await() const noexcept {
@@ -19,10 +19,16 @@ struct SchedulerCore::Alarm : mothreads::internal::TimerNode {
   }
 
   static bool take(TimerNode&) { return true; }
-  static void fire(TimerNode& node);
+  static void fire(TimerNode& node) {
+    auto& alarm = static_cast<Alarm&>(node);
+    Inbox& its_inbox = alarm.inbox;
+    const Inbox::Mark mark = its_inbox.take_mark();
+    alarm.rang.store(true, std::memory_order_release);  // the alarm may be gone now; the inbox stays
+    if (mark) its_inbox.wake(mark);
+  }
   static constexpr mothreads::internal::TimerOps kOps{take, fire};
 
-  SchedulerCore& core;
+  Inbox& inbox;
   std::atomic<bool> rang{false};
 };
 

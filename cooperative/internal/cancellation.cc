@@ -1,15 +1,22 @@
+#include "cooperative/internal/cancellation.h"
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 
+#include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
-#include "cooperative/internal/scheduler_core.h"
 
 namespace cooperative::internal {
 
+using mothreads::Until;
+using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::UnwindScope;
+using mothreads::internal::Wait;
+using mothreads::internal::WaitList;
+using mothreads::internal::WaitNode;
 
 namespace {
 
@@ -49,7 +56,7 @@ void name_the_fiber_at_terminate() noexcept {
 
 }  // namespace
 
-void SchedulerCore::prepare_unwinding(Context& context) noexcept {
+void prepare_unwinding(Context& context) noexcept {
   name_the_fiber_at_terminate();
   const int uncaught = std::uncaught_exceptions();
   for (UnwindScope* scope = context.unwind_scope; scope != nullptr; scope = scope->outer) {
@@ -57,9 +64,23 @@ void SchedulerCore::prepare_unwinding(Context& context) noexcept {
   }
 }
 
-void SchedulerCore::unwind(Context& context) {
+// By its limit, or to be unwound. A limit took nothing, so nothing is lost.
+bool leave_interrupted(WaitList& list, WaitNode& node) noexcept {
+  list.remove(node);
+  Context& context = node.context();
+  if ((context.outcome() != Why::stopped && context.outcome() != Why::timed_out) || !context.must_unwind()) return false;
   prepare_unwinding(context);
-  throw FiberCancelled();
+  return true;
 }
+
+Why wait_with_care(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
+  Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+  node.arm(wait, Why::ready);
+  list.push_back(node);
+  absl::Cleanup leave = [&] { list.remove(node); };
+  return wait.park(until);
+}
+
+Why wait_with_care(WaitList& list, WaitNode& node, const char* verb) { return wait_with_care(list, node, verb, Until()); }
 
 }  // namespace cooperative::internal

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -112,7 +113,7 @@ void give_please_stop(FiberBlock& fiber, const mothreads::Signal* shared);
 // Gives a fiber back when its handle is done with it.
 struct LetGo {
   FiberBlock* fiber;
-  ~LetGo() { fiber->core->let_go(*fiber); }
+  ~LetGo() { let_go(*fiber); }
 };
 
 template <typename F, typename... Args>
@@ -126,23 +127,23 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
                 "for the caller's x, or let the function take it by value");
   static_assert(takes_arguments || forgets_ref,
                 "a fiber's function must take the arguments that you pass to spawn(), and may take a please_stop after them");
-  FiberBlock& fiber = order.has_only_name() ? SchedulerCore::current().make_fiber(order.name) : new_fiber(order);
+  FiberBlock& fiber = order.has_only_name() ? make_fiber(SchedulerCore::current(), order.name) : new_fiber(order);
   struct Unmake {
     FiberBlock* fiber;
     ~Unmake() {
-      if (fiber != nullptr) fiber->core->unmake_fiber(*fiber);
+      if (fiber != nullptr) unmake_fiber(*fiber);
     }
   } unmake{&fiber};
   const auto begin = [&]<typename R>(auto&& bound) {
     static_assert(!std::is_reference_v<R>, "a fiber's result cannot be a reference: return a pointer or std::ref()");
     put_job<std::decay_t<decltype(bound)>, R>(fiber, std::move(bound));
-    if (fiber.may_be_late) fiber.core->tell_if_late(fiber);
+    if (fiber.may_be_late) tell_if_late(fiber);
     unmake.fiber = nullptr;
     fiber.has_handle = true;
     if (order.starts_at_once) {
-      fiber.core->start_at_once(fiber);
+      start_at_once(fiber);
     } else {
-      fiber.core->start(fiber);
+      start(fiber);
     }
     return Fiber<R>(fiber);
   };

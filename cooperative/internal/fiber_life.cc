@@ -1,19 +1,21 @@
+#include "cooperative/internal/fiber_life.h"
+
 #include <cxxabi.h>
 
 #include <exception>
+#include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
-#include "cooperative/internal/fiber_tree.h"
-#include "cooperative/internal/sanitizers.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/misuse.h"
+#include "cooperative/internal/forked.h"
+#include "cooperative/internal/groups.h"
+#include "mothreads/contexts/context.h"
 
-// The life of a fiber: the fiber is made, gets a stack, runs, ends, and its block is used again. All of it is in one file, so that the
-// compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is elsewhere (fibers.cc).
+// All of it is in one file, so that the compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is
+// elsewhere (fiber_ends.cc).
 
 namespace cooperative::internal {
 
@@ -23,115 +25,102 @@ using mothreads::internal::WaitNode;
 
 // --- its beginning -------------------------------------------------------------------------------------------------------------
 
-namespace {
-
-[[gnu::noinline]] void rename(FiberBlock& block, std::string_view name) {
-  if (name.find('\0') != std::string_view::npos) {
-    throw mothreads::Misuse(fmt::format("\"{}\" cannot be the name of a fiber: it has a zero byte, which would end it in every report", mothreads::internal::printable(name)));
-  }
-  block.own_name.assign(name);
-}
-
-}  // namespace
-
-FiberBlock& SchedulerCore::take_block(std::string_view name) {
-  if (free_blocks_ == nullptr) [[unlikely]] make_blocks();
-  FiberBlock& block = *free_blocks_;
-  if (block.own_name != name) rename(block, name);  // most often it had that name before
-  free_blocks_ = block.next_free();
-  block.core_life = life();
-  block.id = next_id_++;
-  block.set_life(block.id);
-  block.runnable.acts = acts_per_turn_;
-  return block;
-}
-
-FiberBlock& SchedulerCore::make_fiber(std::string_view name, FiberBlock* parent) {
-  FiberBlock& fiber = take_block(name);
-  Context& maker = *running_->context;
+FiberBlock& make_fiber(SchedulerCore& core, std::string_view name, FiberBlock* parent) {
+  SchedulerLife& rooms = core.rooms();
+  FiberBlock& fiber = take_block(core, name);
+  Context& maker = *core.running().context;
   fiber.clock = maker.clock;
-  fiber.node = root_->context->node;
+  fiber.node = rooms.root->context->node;
   fiber.name = fiber.own_name.c_str();
   if (fiber.log_extras != maker.log_extras) [[unlikely]] fiber.log_extras = maker.log_extras;
   fiber.floating_point.take();
-  link_newest(fiber, parent);
-  ++fibers_;
+  rooms.tree.link_newest(fiber, parent);
+  rooms.stopping.note_new(fiber);
+  rooms.population.add();
   return fiber;
 }
 
-void SchedulerCore::unmake_fiber(FiberBlock& fiber) noexcept {
-  unlink_child(fiber);
-  --fibers_;
+void unmake_fiber(FiberBlock& fiber) noexcept {
+  leave_place(fiber);
+  fiber.core->rooms().population.remove();
   recycle(fiber);
 }
 
-FiberBlock& SchedulerCore::make_fiber(std::string_view name) {
-  check_limit(name);
-  FiberBlock* const maker = running_fiber();
-  if (maker == nullptr || maker->state == FiberBlock::State::begun) [[likely]] return make_fiber(name, maker);
-  FiberBlock& fiber = make_fiber(name, parent_for_new());
+FiberBlock& make_fiber(SchedulerCore& core, std::string_view name) {
+  core.rooms().population.check_limit(name);
+  FiberBlock* const maker = core.running_fiber();
+  if (maker == nullptr || maker->state == FiberBlock::State::begun) [[likely]] return make_fiber(core, name, maker);
+  FiberBlock& fiber = make_fiber(core, name, core.parent_for_new());
   fiber.may_be_late = true;
   return fiber;
 }
 
-// `next`, or whoever comes next after it, once it has a stack; `from` when nobody else is ready any more.
-Runnable& SchedulerCore::prepared(Runnable& next, Runnable& from) noexcept {
-  Runnable* to = &next;
-  while (to != &from && !to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
-    to = batch_.pop_front();
-    if (to == nullptr) to = &next_round();
-  }
-  return *to;
+FiberBlock& make_helper(SchedulerCore& core, std::string_view name, FiberBlock* parent) noexcept {
+  FiberBlock& helper = make_fiber(core, name, parent);
+  helper.clock = &core.rooms().timers.clock();
+  helper.floating_point = core.rooms().floating_point;
+  const Context& root = *core.rooms().root->context;
+  if (helper.log_extras != root.log_extras) helper.log_extras = root.log_extras;
+  return helper;
 }
 
-void SchedulerCore::start_at_once(FiberBlock& fiber) noexcept {
+void start_helper(FiberBlock& helper, const FiberBlock::Job& job, void* job_self) noexcept {
+  helper.job = &job;
+  helper.job_self = job_self;
+  start(helper);
+}
+
+void start_at_once(FiberBlock& fiber) noexcept {
+  SchedulerCore& core = *fiber.core;
   {
     const mothreads::internal::NoUnwind whole;  // one that cannot have a stack ends here
-    if (!prepare(fiber)) return;
+    if (!prepare(core, fiber)) return;
   }
-  Runnable& maker = *running_;
-  batch_.push_front(maker);
-  switch_to(maker, fiber.runnable);
+  Runnable& maker = core.running();
+  core.rooms().queue.push_next(maker);
+  core.switch_to(maker, fiber.runnable);
 }
 
-// The stack of the fiber that ended just before serves this one, as it is.
-inline Stack* SchedulerCore::find_stack(FiberBlock& fiber) noexcept {
-  if (fiber.stack_size == 0 && ended_stack_ != nullptr && ended_stack_->size == kDefaultStackSize) return std::exchange(ended_stack_, nullptr);
-  const std::size_t size = fiber.stack_size == 0 ? kDefaultStackSize : fiber.stack_size;
-  give_back_ended();
-  try {
-    return &stacks_->take(size, fiber.own_name);
-  } catch (...) {
-    fiber.failure = std::current_exception();
-  }
-  if (size == kDefaultStackSize) return nullptr;
-  try {
-    return &stacks_->take(kDefaultStackSize, fiber.own_name);  // to end on
-  } catch (...) {
-    return nullptr;
-  }
-}
+namespace {
 
-bool SchedulerCore::prepare(FiberBlock& fiber) noexcept {
-  Stack* const stack = find_stack(fiber);
+void run_fibers(void* core_pointer) noexcept;
+[[gnu::noinline]] void finish_with_care(SchedulerCore& core, FiberBlock& fiber) noexcept;
+[[gnu::noinline, noreturn]] void end_forced(SchedulerCore& core, FiberBlock& fiber) noexcept;
+void end_function(SchedulerCore& core, FiberBlock& fiber) noexcept;
+
+}  // namespace
+
+bool prepare(SchedulerCore& core, FiberBlock& fiber) noexcept {
+  Stack* const stack = core.rooms().stacks.find(fiber);
   if (stack == nullptr) [[unlikely]] {
     // It ends with that error, on the stack of whoever was about to switch to it.
     fiber.outcome = FiberBlock::Outcome::threw;
     if (fiber.job->drop_function != nullptr) fiber.job->drop_function(fiber.job_self);
-    finish_with_care(fiber);
+    finish_with_care(core, fiber);
     return false;
   }
   asan_unpoison(stack->lowest, static_cast<std::size_t>(stack->top - stack->lowest));
   fiber.runnable.stack = stack;
   fiber.runnable.has_begun = true;
-  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, this, fiber.floating_point);
+  fiber.runnable.stack_pointer = prepare_stack(stack->top, run_fibers, &core, fiber.floating_point);
   return true;
 }
 
+Runnable& prepared(SchedulerCore& core, Runnable& next, Runnable& from) noexcept {
+  Runnable* to = &next;
+  while (to != &from && !to->has_begun && !prepare(core, static_cast<FiberBlock&>(*to->context))) {
+    to = core.rooms().queue.pop_in_round();
+    if (to == nullptr) to = &core.next_round();
+  }
+  return *to;
+}
+
+namespace {
+
 // A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
-__attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) noexcept {
+__attribute__((no_sanitize("null"))) void run(SchedulerCore& core, FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
-  if (checks_stacks_) [[unlikely]] StackMarks::clean(*fiber.runnable.stack);
+  core.rooms().stacks.begin_marks(fiber);
   if (fiber.failure) [[unlikely]] {
     fiber.outcome = FiberBlock::Outcome::threw;  // no stack as large as it needs
   } else if (fiber.is_cancelled) [[unlikely]] {
@@ -143,57 +132,72 @@ __attribute__((no_sanitize("null"))) void SchedulerCore::run(FiberBlock& fiber) 
     } catch (const FiberCancelled&) {
       fiber.outcome = FiberBlock::Outcome::cancelled;
     } catch (abi::__forced_unwind&) {
-      end_forced(fiber);
+      end_forced(core, fiber);
     } catch (...) {
       fiber.outcome = FiberBlock::Outcome::threw;
       fiber.failure = std::current_exception();
     }
   }
-  end_function(fiber);
+  end_function(core, fiber);
 }
+
+}  // namespace
 
 // --- its end -------------------------------------------------------------------------------------------------------------------
 
-void SchedulerCore::end_function(FiberBlock& fiber) noexcept {
+namespace {
+
+void end_function(SchedulerCore& core, FiberBlock& fiber) noexcept {
   // From here on the fiber runs code of the library: it may wait, and is not cancelled any more.
   ++fiber.unwind_deferred;
   fiber.state = FiberBlock::State::returned;
   if (fiber.job->drop_function != nullptr) fiber.job->drop_function(fiber.job_self);
   fiber.state = FiberBlock::State::ending;
-  if (fiber.newest_child != nullptr) [[unlikely]] stop_children(fiber);
+  if (fiber.newest_child != nullptr) [[unlikely]] core.stopping().stop_children(fiber);
   fiber.state = FiberBlock::State::leaving;
   if (!fiber.has_handle) drop_job(fiber);  // nobody will take the result, and what it refers to may go now
-  if (fiber.runnable.stack->began_clean) [[unlikely]] mark_stack(fiber);
+  core.rooms().stacks.end_marks(fiber);
 }
 
-void SchedulerCore::drop_job(FiberBlock& fiber) noexcept {
+}  // namespace
+
+void drop_job(FiberBlock& fiber) noexcept {
   if (fiber.job == nullptr) return;
   const FiberBlock::Job& job = *std::exchange(fiber.job, nullptr);
   if (job.destroy != nullptr) job.destroy(fiber.job_self);
   if (job.free != nullptr) job.free(fiber.job_self);
 }
 
-// Out of the tree, and its joiners go on.
-inline void SchedulerCore::mark_ended(FiberBlock& fiber) noexcept {
+namespace {
+
+// Its joiners go on.
+inline void mark_ended(SchedulerCore& core, FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::ended;
   fiber.set_life(0);
-  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) end_wait(*joiner, Why::ready);
-  --fibers_;
+  while (WaitNode* joiner = fiber.joiners.claim_front_on_host()) core.end_wait(*joiner, Why::ready);
+  core.rooms().population.remove();
 }
 
-inline void SchedulerCore::finish(FiberBlock& fiber) noexcept {
+inline void wake_if_last(SchedulerCore& core) noexcept {
+  Population& population = core.rooms().population;
+  if (!population.is_zero()) return;
+  while (WaitNode* waiter = population.waiters().claim_front_on_host()) core.end_wait(*waiter, Why::ready);
+}
+
+// Out of the tree, and what the handle does not need goes.
+inline void finish(SchedulerCore& core, FiberBlock& fiber) noexcept {
   const bool is_in_group = fiber.parent != nullptr && fiber.parent->group != nullptr;
-  if (is_in_group || fiber.failure || fiber.stopped || fiber.watch != nullptr || fiber.is_root) [[unlikely]] return finish_with_care(fiber);
-  leave_siblings(fiber);
-  mark_ended(fiber);
-  if (fibers_ == 0 && finishing_ == 0) {
-    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
+  if (is_in_group || fiber.failure || fiber.stopped || fiber.watch != nullptr || fiber.is_root) [[unlikely]] {
+    return finish_with_care(core, fiber);
   }
+  core.rooms().tree.unlink(fiber);
+  mark_ended(core, fiber);
+  wake_if_last(core);
   if (!fiber.has_handle) recycle(fiber);
 }
 
 // Code of users, which may use the fiber's handle and its group, runs last: by then the library has let go of everything else.
-void SchedulerCore::finish_with_care(FiberBlock& fiber) noexcept {
+void finish_with_care(SchedulerCore& core, FiberBlock& fiber) noexcept {
   if (fiber.is_root) [[unlikely]] end_forked_fiber();  // what its function captured, or returned, has called fork() as it was destroyed
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
@@ -204,17 +208,17 @@ void SchedulerCore::finish_with_care(FiberBlock& fiber) noexcept {
     if (!fiber.has_handle) report_failure(fiber);
   }
   const ParentRef parent{fiber.parent, fiber.parent == nullptr ? 0 : fiber.parent->id};
-  unlink_child(fiber);
-  if (fiber.watch != nullptr) end_watch(fiber);
-  mark_ended(fiber);
+  leave_place(fiber);
+  if (fiber.watch != nullptr) Stopping::end_watch(fiber);
+  mark_ended(core, fiber);
   if (fiber.stopped || group != nullptr) tell_of_end(fiber, parent, group, failed);
-  if (fibers_ == 0 && finishing_ == 0) {
-    while (WaitNode* waiter = no_fibers_waiters_.claim_front_on_host()) end_wait(*waiter, Why::ready);
-  }
+  wake_if_last(core);
   if (!fiber.has_handle) recycle(fiber);
 }
 
-void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
+}  // namespace
+
+void recycle(FiberBlock& fiber) noexcept {
   drop_job(fiber);
   if (fiber.takes_stop) [[unlikely]] fiber.please_stop = mothreads::NEVER;
   if (fiber.failure) [[unlikely]] fiber.failure = nullptr;
@@ -234,74 +238,72 @@ void SchedulerCore::recycle(FiberBlock& fiber) noexcept {
   fiber.runnable.stack = nullptr;
   fiber.runnable.has_begun = false;
   fiber.runnable.max_acts = 0;
-  fiber.next_free() = free_blocks_;
-  free_blocks_ = &fiber;
+  fiber.core->blocks().give_back(fiber);
 }
 
-void SchedulerCore::let_go(FiberBlock& fiber) {
+void let_go(FiberBlock& fiber) {
   fiber.has_handle = false;
   if (fiber.state != FiberBlock::State::ended || fiber.failure || fiber.left != nullptr) [[unlikely]] return let_go_with_care(fiber);
   recycle(fiber);
 }
 
-inline void SchedulerCore::leave_for_good(Stack& stack, Runnable& next) noexcept {
+namespace {
+
+// The stack of the fiber that has ended is given back from another.
+[[noreturn, gnu::always_inline]] inline void leave_for_good(SchedulerCore& core, Stack& stack, Runnable& next) noexcept {
+  SchedulerLife& rooms = core.rooms();
   Runnable* to = &next;
-  while (!to->has_begun && !prepare(static_cast<FiberBlock&>(*to->context))) {
-    to = batch_.pop_front();
-    if (to == nullptr) to = &next_round();
+  while (!to->has_begun && !prepare(core, static_cast<FiberBlock&>(*to->context))) {
+    to = rooms.queue.pop_in_round();
+    if (to == nullptr) to = &core.next_round();
   }
-  give_back_ended();  // of the one before
-  ++switches_;
-  running_ = to;
-  begin_turn(*to);
-  ended_stack_ = &stack;
-  Context::set_current(to->context);
-  load_exceptions(*to);
-  tsan_leave_bottom();
-  if (to->stack != nullptr) {
-    asan_leave(nullptr, to->stack->lowest, static_cast<std::size_t>(to->stack->top - to->stack->lowest));
-    tsan_switch(to->stack->tsan_fiber);
-  } else {
-    asan_leave(nullptr, root_lowest_, root_size_);
-    tsan_switch(root_tsan_fiber_);
-  }
-  void* nowhere = nullptr;
-  switch_stack(&nowhere, to->stack_pointer);
-  __builtin_unreachable();
+  rooms.stacks.give_back_ended();  // of the one before
+  core.begin_turn(*to);
+  rooms.stacks.set_ended(stack);
+  rooms.switcher.leave_for(*to);
 }
 
-void SchedulerCore::leave_forced(Stack& stack, Runnable& next) noexcept {
-  leave_for_good(stack, next);
-  __builtin_unreachable();
+// pthread_exit(), or a pthread_cancel() that has met a cancellation point. The C library wants to unwind the whole thread, and ends the program
+// when the exception is not thrown on. Whose stack it was is unwound; the thread is the others', too, so the handler is left for good.
+void end_forced(SchedulerCore& core, FiberBlock& fiber) noexcept {
+  fiber.outcome = FiberBlock::Outcome::threw;
+  fiber.failure = std::make_exception_ptr(std::runtime_error(
+      fmt::format("fiber \"{}\" was ended by pthread_exit() or pthread_cancel(): let its function return", fiber.own_name)));
+  end_function(core, fiber);
+  Stack& stack = *fiber.runnable.stack;
+  finish_with_care(core, fiber);
+  Runnable* const next = core.rooms().queue.pop_in_round();
+  leave_for_good(core, stack, next != nullptr ? *next : core.next_round());
 }
 
 // All fibers' bottom. One that has ended leaves its stack to the next that has none yet: no switch, and no second stack.
-void SchedulerCore::run_fibers(void* core_pointer) noexcept {
+COOPERATIVE_FLATTENED void run_fibers(void* core_pointer) noexcept {
   auto& core = *static_cast<SchedulerCore*>(core_pointer);
-  core.arrive(nullptr);
+  SchedulerLife& rooms = core.rooms();
+  rooms.switcher.arrive(nullptr);
   while (true) {
-    auto& fiber = static_cast<FiberBlock&>(*core.running_->context);
-    core.run(fiber);
+    auto& fiber = static_cast<FiberBlock&>(*core.running().context);
+    run(core, fiber);
     Stack& stack = *fiber.runnable.stack;
-    core.finish(fiber);
+    finish(core, fiber);
     // In a test world the conductor is asked.
-    Runnable* next = core.conductor_ == nullptr ? core.next_at_once() : core.batch_.pop_front();
+    Runnable* next = rooms.conductor == nullptr ? core.next_at_once() : rooms.queue.pop_in_round();
     if (next == nullptr) next = &core.next_round();
     if (!next->has_begun) {
       auto& fresh = static_cast<FiberBlock&>(*next->context);
-      if ((fresh.stack_size == 0 ? kDefaultStackSize : fresh.stack_size) == stack.size) {
+      if (FiberStacks::size_for(fresh) == stack.size) {
         next->stack = &stack;
         next->has_begun = true;
-        core.running_ = next;
         core.begin_turn(*next);
-        Context::set_current(next->context);
-        core.load_exceptions(*next);
+        rooms.switcher.hand_stack_to(*next);
         fresh.floating_point.load();
         continue;
       }
     }
-    core.leave_for_good(stack, *next);
+    leave_for_good(core, stack, *next);
   }
 }
+
+}  // namespace
 
 }  // namespace cooperative::internal

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/stopping.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/stop_watch.h"
 
@@ -17,7 +17,7 @@ namespace cooperative::internal {
 
 class FiberWatch final : public mothreads::internal::StopWatch {
  public:
-  FiberWatch(SchedulerCore& core, FiberBlock& fiber, std::int64_t deadline);
+  FiberWatch(Stopping& stopping, FiberBlock& fiber, std::int64_t deadline);
 
   // The fiber has ended.
   void end() noexcept;

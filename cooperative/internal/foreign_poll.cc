@@ -39,10 +39,10 @@ struct ForeignPoll::Call {
 };
 
 ForeignPoll::ForeignPoll(SchedulerCore& core) : core_(&core) {
-  if (core.foreign_poll_ != nullptr) throw Misuse("this thread's scheduler has a ForeignLoop already: let all use that one");
+  if (core.rooms().foreign_poll != nullptr) throw Misuse("this thread's scheduler has a ForeignLoop already: let all use that one");
   descriptor_ = core.poller().descriptor();
-  core.foreign_poll_ = this;
-  core.bell_.set(true);  // until the first run_due() nobody knows
+  core.rooms().foreign_poll = this;
+  core.inbox().bell().set(true);  // until the first run_due() nobody knows
 }
 
 ForeignPoll::~ForeignPoll() {
@@ -58,14 +58,14 @@ ForeignPoll::~ForeignPoll() {
 
 void ForeignPoll::abandon() noexcept {
   disarm();
-  core_->bell_.set(false);
-  core_->foreign_poll_ = nullptr;
+  core_->inbox().bell().set(false);
+  core_->rooms().foreign_poll = nullptr;
   core_ = nullptr;
 }
 
 void ForeignPoll::leave_behind() noexcept {
   alarm_.reset();  // it has left its queue, or was about to ring in the parent
-  core_->foreign_poll_ = nullptr;
+  core_->rooms().foreign_poll = nullptr;
   core_ = nullptr;
 }
 
@@ -91,30 +91,27 @@ std::optional<Instant> ForeignPoll::run_due(const Until& until) {
 }
 
 bool ForeignPoll::has_more() const noexcept {
-  const SchedulerCore& core = *core_;
-  return !core.batch_.is_empty() || !core.ready_.is_empty() || !core.yielded_.is_empty() || !core.until_idle_.is_empty();
+  return !core_->rooms().queue.is_empty() || !core_->rooms().until_idle.is_empty();
 }
 
 Instant ForeignPoll::say_more() noexcept {
-  core_->bell_.set(true);
-  return core_->clock_->now();
+  core_->inbox().bell().set(true);
+  return core_->clock().now();
 }
 
 std::optional<Instant> ForeignPoll::arm() {
   // Edges of what nobody waits for: the scheduler does not ask for them, and left there they would keep the descriptor readable.
-  if (core_->io_waits_ == 0) core_->poller().poll(absl::ZeroDuration());
+  if (!core_->has_io_waits()) core_->poller().poll(absl::ZeroDuration());
   if (has_more()) return say_more();
-  Posted* nothing = nullptr;
-  // seq_cst: as when it sleeps, see SchedulerCore::sleep().
-  if (!core_->inbox_.compare_exchange_strong(nothing, SchedulerCore::polled(), std::memory_order_seq_cst)) return say_more();
-  if (core_->mailbox_->has_calls()) return say_more();
-  const std::int64_t first = core_->wheel_->first_time();
+  if (!core_->inbox().begin_sleep(Inbox::Sleep::in_poll)) return say_more();
+  if (core_->rooms().callbacks.has_calls()) return say_more();
+  const std::int64_t first = core_->rooms().timers.first_time();
   if (first == TimerWheel::kNever) return std::nullopt;
   const Instant when{std::chrono::nanoseconds(first)};
-  if (when <= core_->clock_->now()) return say_more();
-  alarm_.emplace(*core_);
+  if (when <= core_->clock().now()) return say_more();
+  alarm_.emplace(core_->inbox());
   try {
-    core_->clock_->timers().add(*alarm_, first);
+    core_->rooms().timers.clock().timers().add(*alarm_, first);
   } catch (...) {
     alarm_.reset();
     throw;
@@ -124,12 +121,11 @@ std::optional<Instant> ForeignPoll::arm() {
 
 void ForeignPoll::disarm() noexcept {
   if (alarm_) {
-    if (!core_->clock_->timers().cancel(*alarm_)) alarm_->await();
+    if (!core_->rooms().timers.clock().timers().cancel(*alarm_)) alarm_->await();
     alarm_.reset();
   }
-  Posted* polled = SchedulerCore::polled();
-  core_->inbox_.compare_exchange_strong(polled, nullptr, std::memory_order_relaxed);
-  core_->bell_.set(false);
+  core_->inbox().end_sleep(Inbox::Sleep::in_poll);
+  core_->inbox().bell().set(false);
 }
 
 }  // namespace cooperative::internal

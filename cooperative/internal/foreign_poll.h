@@ -38,7 +38,7 @@ class ForeignPoll {
 
   SchedulerCore* core_;
   int descriptor_ = -1;
-  std::optional<SchedulerCore::Alarm> alarm_;  // while one is set
+  std::optional<Alarm> alarm_;  // while one is set
   Call* innermost_ = nullptr;
 };
 

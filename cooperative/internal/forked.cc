@@ -1,7 +1,4 @@
-// A scheduler in the child of a fork() that its own thread has called. Of what shares the thread only the caller goes on: it becomes the
-// scheduler's root. The other fibers are left behind as they are, since to unwind them, or to let them run, would be to do twice what the
-// parent does once: to read from its connections, to say farewell on them. To their handles they have ended. What the kernel shares with the
-// parent, above all the epoll, is closed here and made anew.
+#include "cooperative/internal/forked.h"
 
 #include <cstdlib>
 #include <exception>
@@ -31,7 +28,7 @@ namespace {
 // In the place of the caller's own, from fork() on: its function has ended in the child.
 constexpr FiberBlock::Job kForkedJob{
     .call = [](void*) {},
-    .drop_function = [](void*) noexcept { SchedulerCore::end_forked_fiber(); },
+    .drop_function = [](void*) noexcept { end_forked_fiber(); },
     .destroy = [](void*) noexcept {},
     .free = nullptr,
 };
@@ -40,31 +37,37 @@ void make_anew(WaitList& list) noexcept { new (&list) WaitList; }
 
 }  // namespace
 
-void SchedulerCore::end_forked_fiber() noexcept {
+void end_forked_fiber() noexcept {
   auto& fiber = static_cast<FiberBlock&>(Context::current());
   if (fiber.failure) mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, fiber.failure);
   mothreads::internal::end_forked_process();
 }
 
 // Its thread is not in the child: whoever has a handle finds that it has ended.
-void SchedulerCore::leave_if_others() noexcept {
-  if (this == current_ || conductor_ != nullptr) return;
-  life_.store(0, std::memory_order_relaxed);
-  is_left_behind = true;
-  if (mailbox_ != nullptr) mailbox_->leave_behind();
+void leave_if_others(SchedulerCore& core) noexcept {
+  if (!core.is_its_thread() && !core.is_of_world()) core.lose_thread();
 }
 
-void SchedulerCore::go_on_in_child() noexcept {
-  SchedulerCore* const core = current_;
-  if (core == nullptr || core->conductor_ != nullptr) return;  // a test world has no child but one that calls exec() or _exit()
-  core->leave_fibers_behind();
-  core->leave_parents_things();
-  core->become_root();
+namespace {
+
+// Nothing of it is destroyed: only its block may be used again, by the end of its handle.
+void leave_behind(FiberBlock& fiber) noexcept {
+  fiber.leave_behind();
+  fiber.state = FiberBlock::State::ended;
+  fiber.outcome = FiberBlock::Outcome::left_behind;
+  fiber.job = nullptr;
+  fiber.left = nullptr;
+  fiber.runnable.caught_exceptions = nullptr;
+  fiber.runnable.uncaught_exceptions = 0;
+  new (&fiber.failure) std::exception_ptr;
+  new (&fiber.failed_in) std::weak_ptr<GroupPlace>;
+  new (&fiber.stopped) std::optional<mothreads::Signal>;
 }
 
 // A loop, however deep they are: those that are to be seen are chained.
-void SchedulerCore::leave_fibers_behind() noexcept {
-  FiberBlock* const caller = running_fiber();
+void leave_fibers_behind(SchedulerCore& core) noexcept {
+  SchedulerLife& rooms = core.rooms();
+  FiberBlock* const caller = core.running_fiber();
   FiberBlock* to_see = nullptr;
   const auto add_children = [&to_see](FiberBlock* newest) {
     FiberBlock* child = newest;
@@ -75,8 +78,8 @@ void SchedulerCore::leave_fibers_behind() noexcept {
       child = older;
     } while (child != newest);
   };
-  all_told_ = false;
-  add_children(std::exchange(newest_, nullptr));
+  rooms.stopping.leave_behind();
+  add_children(rooms.tree.leave_behind());
   FiberBlock* groups = nullptr;
   while (to_see != nullptr) {
     FiberBlock& fiber = *std::exchange(to_see, to_see->next_free());
@@ -101,67 +104,57 @@ void SchedulerCore::leave_fibers_behind() noexcept {
     block.group->block = nullptr;
     block.group = nullptr;
   }
-  fibers_ = finishing_ = 0;
+  rooms.population.leave_behind();
 }
 
-// Nothing of it is destroyed: only its block may be used again, by the end of its handle.
-void SchedulerCore::leave_behind(FiberBlock& fiber) noexcept {
-  fiber.leave_behind();
-  fiber.state = FiberBlock::State::ended;
-  fiber.outcome = FiberBlock::Outcome::left_behind;
-  fiber.job = nullptr;
-  fiber.left = nullptr;
-  fiber.runnable.caught_exceptions = nullptr;
-  fiber.runnable.uncaught_exceptions = 0;
-  new (&fiber.failure) std::exception_ptr;
-  new (&fiber.failed_in) std::weak_ptr<GroupPlace>;
-  new (&fiber.stopped) std::optional<mothreads::Signal>;
-}
-
-void SchedulerCore::leave_parents_things() noexcept {
-  batch_ = ready_ = yielded_ = {};
-  make_anew(until_idle_);
-  make_anew(no_fibers_waiters_);
-  wheel_->for_each([this](mothreads::internal::TimerNode& timer) { wheel_->remove(timer); });
-  calls_ = errands_ = {};
-  calls_run_ = errands_run_ = ending_ = just_polled_ = false;
-  calls_fiber_ = nullptr;
-  next_due_ = mothreads::internal::TimerWheel::kNever;
-  rounds_to_check_ = rounds_per_check_ = 1;
-  told_at_stop_ = 0;
-  stop_deadline_ = FiberBlock::kNoDeadline;
-  io_waits_ = 0;
-  bell_.leave_behind();
-  if (foreign_poll_ != nullptr) foreign_poll_->leave_behind();
-  if (poller_ != nullptr) {
-    poller_->leave_behind();
-    delete std::exchange(poller_, nullptr);
+void leave_parents_things(SchedulerCore& core) noexcept {
+  SchedulerLife& rooms = core.rooms();
+  rooms.queue.leave_behind();
+  make_anew(rooms.until_idle);
+  rooms.timers.leave_behind();
+  rooms.ending = rooms.just_polled = false;
+  core.forget_io_waits();
+  core.inbox().leave_behind();
+  if (rooms.foreign_poll != nullptr) rooms.foreign_poll->leave_behind();
+  if (rooms.poller != nullptr) {
+    rooms.poller->leave_behind();
+    rooms.poller.reset();
   }
-  for (std::unique_ptr<Service>& service : services_) static_cast<void>(service.release());  // with their threads, and their ring
-  inbox_.store(nullptr, std::memory_order_relaxed);
-  mailbox_->leave_behind();
+  rooms.services.leave_behind();
+  rooms.callbacks.leave_behind();
 }
 
-void SchedulerCore::become_root() noexcept {
-  if (FiberBlock* const caller = running_fiber()) {
-    root_->context->leave_behind();
-    root_ = &caller->runnable;
-    root_->is_fiber = false;
+void become_root(SchedulerCore& core) noexcept {
+  SchedulerLife& rooms = core.rooms();
+  if (FiberBlock* const caller = core.running_fiber()) {
+    rooms.root->context->leave_behind();
+    rooms.root = &caller->runnable;
+    rooms.root->is_fiber = false;
     caller->is_root = true;
     caller->job = &kForkedJob;
     caller->has_handle = caller->is_cancelled = caller->told_to_stop = caller->unwind_wanted = false;
     caller->left = nullptr;
-    set_acts(caller->runnable);
-    begin_turn(caller->runnable);
+    rooms.turns.give_acts(caller->runnable);
+    core.begin_turn(caller->runnable);
   }
-  Context& context = *root_->context;
+  Context& context = *rooms.root->context;
   mothreads::internal::Node& main = *context.node;  // the child's: the tree has had its turn
   context.node = &main;
   context.name = main.name().c_str();
   main.set_context(&context);
-  mailbox_ = std::make_shared<Mailbox>(nullptr);
-  node_ = nullptr;  // the parent's
-  add_node();
+  rooms.callbacks.make_anew();
+  rooms.node = nullptr;  // the parent's
+  core.add_node();
+}
+
+}  // namespace
+
+void go_on_in_child() noexcept {
+  SchedulerCore* const core = SchedulerCore::current_or_null();
+  if (core == nullptr || core->is_of_world()) return;  // a test world has no child but one that calls exec() or _exit()
+  leave_fibers_behind(*core);
+  leave_parents_things(*core);
+  become_root(*core);
 }
 
 }  // namespace cooperative::internal

@@ -1,5 +1,9 @@
+#include "cooperative/internal/groups.h"
+
 #include <utility>
 
+#include "cooperative/internal/fiber_ends.h"
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/until.h"
 
@@ -10,31 +14,31 @@ using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::WaitNode;
 
-void SchedulerCore::open_group(GroupPlace& group) {
-  FiberBlock& block = take_block(group.name);
+void open_group(SchedulerCore& core, GroupPlace& group) {
+  FiberBlock& block = take_block(core, group.name);
   block.state = FiberBlock::State::begun;
   block.group = &group;
   group.block = &block;
-  group.core = this;
+  group.core = &core;
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
-  FiberBlock* parent = parent_for_new();
+  FiberBlock* parent = core.parent_for_new();
   while (parent != nullptr && parent->group != nullptr) parent = parent->parent;
-  link_child(block, parent);
+  take_place(block, parent);
 }
 
-void SchedulerCore::stop_group(GroupPlace& group) {
-  if (group.block != nullptr) stop(*group.block);
+void stop_group(GroupPlace& group) {
+  if (group.block != nullptr) group.core->stopping().stop(*group.block);
 }
 
-void SchedulerCore::member_ended(GroupPlace& group, bool failed) noexcept {
+void member_ended(GroupPlace& group, bool failed) noexcept {
   if (group.block == nullptr) return;
   if (failed && group.fail_fast) stop_group(group);
   if (group.block == nullptr || !group.stop_in_turn || !group.block->told_to_stop) return;
-  if (FiberBlock* const next = group.block->newest_child) stop(*next);
+  if (FiberBlock* const next = group.block->newest_child) group.core->stopping().stop(*next);
 }
 
-void SchedulerCore::step_out(GroupPlace& group) noexcept {
-  FiberBlock* const me = running_fiber();
+void step_out(GroupPlace& group) noexcept {
+  FiberBlock* const me = group.core->running_fiber();
   if (me == nullptr || me->state <= FiberBlock::State::begun || me->parent == nullptr || me->parent != group.block) return;
   const bool failed = me->failure != nullptr && !me->has_handle;
   if (failed) group.failures.emplace_back(me->own_name, std::exchange(me->failure, nullptr));
@@ -42,26 +46,51 @@ void SchedulerCore::step_out(GroupPlace& group) noexcept {
   if (failed && group.fail_fast) stop_group(group);
 }
 
-Ended SchedulerCore::await_members(GroupPlace& its, const Until& until) {
+Ended await_members(GroupPlace& its, const Until& until) {
   const auto group = its.shared_from_this();
   const Until limit = until.from_now();
   while (group->members > 0) {
     WaitNode node;
-    if (const Why why = wait(group->joiners, node, "waits for the end of group", limit); why != Why::ready) return why;
+    if (const Why why = group->core->wait(group->joiners, node, "waits for the end of group", limit); why != Why::ready) return why;
   }
   return Why::ready;
 }
 
-void SchedulerCore::close_group(GroupPlace& its) noexcept {
+void close_group(GroupPlace& its) noexcept {
   const auto group = its.shared_from_this();
   if (group->block == nullptr) return;
   stop_group(*group);
   static_cast<void>(await_members(*group, Until()));
   if (group->block == nullptr) return;  // another was there first
   FiberBlock& block = *std::exchange(group->block, nullptr);
-  unlink_child(block);
-  if (block.watch != nullptr) end_watch(block);
+  leave_place(block);
+  if (block.watch != nullptr) Stopping::end_watch(block);
   recycle(block);
+}
+
+void take_place(FiberBlock& fiber, FiberBlock* parent) noexcept {
+  SchedulerLife& rooms = fiber.core->rooms();
+  rooms.tree.link(fiber, parent);
+  rooms.stopping.note_new(fiber);
+}
+
+namespace {
+
+// The last member has.
+void empty(GroupPlace& group) noexcept {
+  if (group.block->watch != nullptr) {  // it may live on, and members may come that have a deadline of their own
+    Stopping::end_watch(*group.block);
+    group.block->stop_deadline = FiberBlock::kNoDeadline;
+  }
+  while (WaitNode* joiner = group.joiners.claim_front_on_host()) group.core->end_wait(*joiner, Why::ready);
+}
+
+}  // namespace
+
+void leave_place(FiberBlock& fiber) noexcept {
+  GroupPlace* const group = fiber.parent != nullptr ? fiber.parent->group : nullptr;
+  fiber.core->rooms().tree.unlink(fiber);
+  if (group != nullptr && --group->members == 0) empty(*group);
 }
 
 }  // namespace cooperative::internal

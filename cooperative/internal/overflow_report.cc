@@ -66,7 +66,7 @@ void report(const siginfo_t& info, const void* context) noexcept {
   if (info.si_code <= 0) return;  // somebody sent it
   const SchedulerCore* core = SchedulerCore::current_or_null();
   if (core == nullptr) return;
-  const auto overflow = core->find_overflow(info.si_addr, stack_pointer_of(context));
+  const auto overflow = core->rooms().stacks.find_overflow(core->running(), info.si_addr, stack_pointer_of(context));
   if (overflow.stack == nullptr) return;
   constexpr std::size_t kKiB = 1024;
   Line line;

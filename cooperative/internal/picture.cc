@@ -20,18 +20,11 @@ bool holds(const Stack* stack, const void* address) noexcept {
   return stack != nullptr && at >= stack->lowest && at < stack->top;
 }
 
-// In the order of the tree: each before its children, the newest first. Null after the last.
-const FiberBlock* next_in_tree(const FiberBlock& fiber, const FiberBlock* newest_of_root, int& depth) noexcept {
-  if (fiber.newest_child != nullptr) {
-    ++depth;
-    return fiber.newest_child;
-  }
-  for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
-    if (at->older != (at->parent == nullptr ? newest_of_root : at->parent->newest_child)) return at->older;
-    --depth;
-  }
-  return nullptr;
-}
+// How a picture is taken.
+struct FiberCamera {
+  const Runnable* running;  // what the signal handler interrupted; null where there is none
+  bool takes_stacks;
+};
 
 // Of one that runs the stack pointer is an old one, and what is there may be anything: nothing for AddressSanitizer to judge.
 __attribute__((noinline, no_sanitize_address)) std::uintptr_t where_it_goes_on(const void* stack_pointer) noexcept {
@@ -81,60 +74,10 @@ void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int dept
   take_stack(fiber.runnable, camera, entry);
 }
 
-}  // namespace
-
-// The tree is whole but while tree_changes_ says so.
-void SchedulerCore::take_picture(FiberPicture& picture) const noexcept {
-  picture.state = FiberPicture::State::busy;
-  picture.count = picture.total = 0;
-  if (tree_changes_.load(std::memory_order_relaxed) || is_switching(__builtin_frame_address(0))) return;
-  fill_picture(picture, {.running = running_, .takes_stacks = true});
-}
-
-// Of all that share this OS thread one runs at most. Where it is one of theirs, it is on its stack now, whatever was parked there.
-void SchedulerCore::take_picture_in_world(FiberPicture& picture) const noexcept {
-  picture.count = picture.total = 0;
-  fill_picture(picture, {.running = nullptr, .takes_stacks = current_ == nullptr});
-}
-
-void SchedulerCore::fill_picture(FiberPicture& picture, const FiberCamera& camera) const noexcept {
-  FiberPicture::Entry& root = picture.entries[picture.count++];
-  root = {};
-  root.context = root_->context;
-  describe_state(*root_->context, root_ == camera.running, root);
-  take_stack(*root_, camera, root);
-
-  int depth = 1;
-  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
-    ++picture.total;
-    if (picture.count == picture.entries.size()) continue;
-    describe_fiber(*fiber, camera, depth, picture.entries[picture.count++]);
-  }
-  picture.told = told_at_stop_;
-  picture.alive = fibers_;
-  name_joined(picture);
-  picture.state = FiberPicture::State::complete;
-}
-
-// In the few instructions of a switch the stack pointers of the two are not what they say, and no unwinder knows its way.
-bool SchedulerCore::is_switching(const void* here) const noexcept {
-  const void* const instruction = mothreads::internal::interrupted_instruction();
-  if ((ended_stack_ != nullptr && holds(ended_stack_, here)) || is_at_switch(*root_, instruction)) return true;
-  int depth = 1;
-  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
-    const Runnable& runnable = fiber->runnable;
-    if (!runnable.has_begun) continue;
-    // Before the stacks have changed, this, which runs on the one that was interrupted, is not on that of the one who is said to run.
-    if (holds(runnable.stack, here) != (&runnable == running_)) return true;
-    if (is_at_switch(runnable, instruction)) return true;
-  }
-  return false;
-}
-
 // Which fiber or group somebody joins is seen there.
-void SchedulerCore::name_joined(FiberPicture& picture) const noexcept {
+void name_joined(const FiberTree& tree, FiberPicture& picture) noexcept {
   int depth = 1;
-  for (const FiberBlock* fiber = newest_; fiber != nullptr; fiber = next_in_tree(*fiber, newest_, depth)) {
+  for (const FiberBlock* fiber = tree.newest(); fiber != nullptr; fiber = tree.next(*fiber, depth)) {
     // It may have been interrupted while it changed this list; what is in it is on stacks that are there.
     int left = 1'000;
     const mothreads::internal::WaitList& joiners = fiber->group != nullptr ? fiber->group->joiners : fiber->joiners;
@@ -148,6 +91,56 @@ void SchedulerCore::name_joined(FiberPicture& picture) const noexcept {
       }
     }
   }
+}
+
+void fill_picture(const SchedulerLife& rooms, FiberPicture& picture, const FiberCamera& camera) noexcept {
+  FiberPicture::Entry& root = picture.entries[picture.count++];
+  root = {};
+  root.context = rooms.root->context;
+  describe_state(*rooms.root->context, rooms.root == camera.running, root);
+  take_stack(*rooms.root, camera, root);
+
+  int depth = 1;
+  for (const FiberBlock* fiber = rooms.tree.newest(); fiber != nullptr; fiber = rooms.tree.next(*fiber, depth)) {
+    ++picture.total;
+    if (picture.count == picture.entries.size()) continue;
+    describe_fiber(*fiber, camera, depth, picture.entries[picture.count++]);
+  }
+  picture.told = rooms.stopping.told_at_stop();
+  picture.alive = rooms.population.alive();
+  name_joined(rooms.tree, picture);
+  picture.state = FiberPicture::State::complete;
+}
+
+// In the few instructions of a switch the stack pointers of the two are not what they say, and no unwinder knows its way.
+bool is_switching(const SchedulerLife& rooms, const void* here) noexcept {
+  const void* const instruction = mothreads::internal::interrupted_instruction();
+  if (holds(rooms.stacks.ended(), here) || is_at_switch(*rooms.root, instruction)) return true;
+  int depth = 1;
+  for (const FiberBlock* fiber = rooms.tree.newest(); fiber != nullptr; fiber = rooms.tree.next(*fiber, depth)) {
+    const Runnable& runnable = fiber->runnable;
+    if (!runnable.has_begun) continue;
+    // Before the stacks have changed, this, which runs on the one that was interrupted, is not on that of the one who is said to run.
+    if (holds(runnable.stack, here) != (&runnable == &rooms.switcher.running())) return true;
+    if (is_at_switch(runnable, instruction)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void take_picture(const SchedulerCore& core, FiberPicture& picture) noexcept {
+  const SchedulerLife& rooms = core.rooms();
+  picture.state = FiberPicture::State::busy;
+  picture.count = picture.total = 0;
+  if (rooms.tree.is_changing() || is_switching(rooms, __builtin_frame_address(0))) return;
+  fill_picture(rooms, picture, {.running = &rooms.switcher.running(), .takes_stacks = true});
+}
+
+// Of all that share this OS thread one runs at most. Where it is one of theirs, it is on its stack now, whatever was parked there.
+void take_picture_in_world(const SchedulerCore& core, FiberPicture& picture) noexcept {
+  picture.count = picture.total = 0;
+  fill_picture(core.rooms(), picture, {.running = nullptr, .takes_stacks = SchedulerCore::current_or_null() == nullptr});
 }
 
 }  // namespace cooperative::internal

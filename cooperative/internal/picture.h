@@ -14,6 +14,7 @@ class Context;
 namespace cooperative::internal {
 
 struct Runnable;
+class SchedulerCore;
 
 // All memory is the asker's.
 class FiberPicture {
@@ -49,10 +50,9 @@ class FiberPicture {
   std::array<Entry, kMaxShown> entries;
 };
 
-// How one is taken.
-struct FiberCamera {
-  const Runnable* running;  // what the signal handler interrupted; null where there is none
-  bool takes_stacks;
-};
+// For reports, on the scheduler's own thread, in a signal handler that may have interrupted anything: what its fibers do.
+void take_picture(const SchedulerCore& core, FiberPicture& picture) noexcept;
+// The same in a test world, where whoever asks shares its thread.
+void take_picture_in_world(const SchedulerCore& core, FiberPicture& picture) noexcept;
 
 }  // namespace cooperative::internal

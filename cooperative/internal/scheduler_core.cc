@@ -1,160 +1,55 @@
 #include "cooperative/internal/scheduler_core.h"
 
-#include <cxxabi.h>
-
-#include <mutex>
-#include <new>
+#include <memory>
 #include <utility>
-#include <vector>
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/time.h"
+#include "cooperative/internal/alarm.h"
+#include "cooperative/internal/conductor.h"
+#include "cooperative/internal/cores.h"
+#include "cooperative/internal/fiber_ends.h"
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/foreign_poll.h"
+#include "cooperative/internal/groups.h"
 #include "cooperative/internal/poller.h"
-#include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
-#include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/log.h"
-#include "mothreads/misuse.h"
-#include "mothreads/until.h"
 
 namespace cooperative::internal {
 
+using mothreads::Ended;
+using mothreads::Instant;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
 using mothreads::internal::Ref;
-using mothreads::internal::ThreadContext;
+using mothreads::internal::Wait;
 using mothreads::internal::WaitNode;
 
-namespace {
+// --- its lives ---------------------------------------------------------------------------------------------------------------
 
-struct Recycled {
-  std::mutex mutex;
-  std::vector<SchedulerCore*> cores;
-  std::vector<SchedulerCore*> made;  // all there are
-};
+SchedulerCore::SchedulerCore() noexcept : blocks_(*this, *this) {}
 
-Recycled& recycled();
-
-constinit mothreads::internal::ForkPart part{
-    .rank = mothreads::internal::ForkPart::Rank::schedulers,
-    .prepare = []() noexcept { recycled().mutex.lock(); },
-    .in_parent = []() noexcept { recycled().mutex.unlock(); },
-    .in_child =
-        []() noexcept {
-          recycled().mutex.unlock();
-          for (SchedulerCore* core : recycled().made) core->leave_if_others();
-          SchedulerCore::go_on_in_child();
-        },
-};
-
-Recycled& recycled() {
-  static Recycled& instance = *[] {
-    auto* const made = new Recycled;  // outlives every thread
-    mothreads::internal::take_part_in_forks(part);
-    return made;
-  }();
-  return instance;
-}
-
-// Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
-[[maybe_unused]] const bool made_early = (recycled(), true);
-
-std::string_view name_of(FiberBlock::StackOption option) noexcept {
-  switch (option) {
-    case FiberBlock::StackOption::of_parallel: return "ParallelOptions::stack_size";
-    case FiberBlock::StackOption::of_timer: return "TimerOptions::stack_size";
-    case FiberBlock::StackOption::of_callbacks: return "Scheduler::set_callback_stack_size()";
-    case FiberBlock::StackOption::of_callback_queue: return "CallbackQueueOptions::stack_size";
-    case FiberBlock::StackOption::of_server: return "ServerOptions::stack_size";
-    case FiberBlock::StackOption::of_fiber: break;
-  }
-  return "FiberOptions::stack_size";
-}
-
-// Ends the scheduler of a thread that the shutdown tree does not end: one that the library does not know, or the main thread.
-struct AtThreadEnd {
-  ~AtThreadEnd() {
-    SchedulerCore* core = SchedulerCore::current_or_null();
-    // exit() by a fiber: the shutdown tree reports it.
-    if (core != nullptr && Context::current().is_root && core->simulation() == nullptr) core->end();
-  }
-};
-
-}  // namespace
-
-SchedulerCore::SchedulerCore() = default;
-
-SchedulerCore& SchedulerCore::make_for_this_thread() {
-  thread_local AtThreadEnd at_end;
-  static_cast<void>(at_end);
-  Context& root = Context::current();
-  if (root.has_no_end) {
-    throw mothreads::Misuse(fmt::format("\"{}\" cannot have fibers any more: its thread has ended, and nothing would end them; use them before "
-                                        "the last destructor of the thread's", root.name));
-  }
-  if (root.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
-  if (root.node->takes_no_more() && !root.node->next_above()->takes_no_more()) {  // else all has ended: see add_node()
-    throw mothreads::Misuse(fmt::format("thread \"{}\" has ended, and a function of its end cannot have fibers: let it start a thread, or "
-                                        "post to a scheduler", root.name));
-  }
-  SchedulerCore& core = take_recycled();
-  try {
-    core.begin(nullptr);
-  } catch (...) {
-    core.stacks_.reset();
-    core.recycle();
-    throw;
-  }
-  return core;
-}
-
-SchedulerCore& SchedulerCore::take_recycled() {
-  std::lock_guard lock(recycled().mutex);
-  if (recycled().cores.empty()) return *recycled().made.emplace_back(new SchedulerCore);
-  SchedulerCore& core = *recycled().cores.back();
-  recycled().cores.pop_back();
-  return core;
-}
+SchedulerCore& SchedulerCore::make_for_this_thread() { return Cores::make_for_this_thread(); }
 
 void SchedulerCore::begin(Conductor* conductor) {
   Context& context = Context::current();
   static constinit std::atomic<std::uint64_t> lives{0};
-  life_.store(lives.fetch_add(1, std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  take_late_blocks();
-  clock_ = context.clock;
-  wheel_.emplace(clock_->now().time_since_epoch().count());
-  stacks_.emplace();
-  stack_marks_ = {};
-  checks_stacks_ = false;
-  callback_stack_size_ = 0;
-  floating_point_.take();
-  root_ = new (root_room_) Runnable(context);
-  root_->has_begun = true;
-  root_tsan_fiber_ = current_tsan_fiber();
-  root_lowest_ = nullptr;
-  running_ = root_;
-  eh_globals_ = reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals());
-  conductor_ = conductor;
-  mailbox_ = std::make_shared<Mailbox>(conductor);
-  ending_ = calls_run_ = errands_run_ = all_told_ = false;
-  told_at_stop_ = 0;
-  calls_fiber_ = nullptr;
-  next_due_ = mothreads::internal::TimerWheel::kNever;
-  rounds_to_check_ = rounds_per_check_ = 1;
+  number_of_life_.store(lives.fetch_add(1, std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  for (FiberBlock* late = blocks_.take_late(); late != nullptr;) recycle(*std::exchange(late, late->next_free()));
+  inbox_.begin_life();
   io_waits_ = 0;
-  just_polled_ = false;
-  set_selfishness(kDefaultSelfishness);
-  begin_turn(*root_);
-  stop_deadline_ = FiberBlock::kNoDeadline;
-  max_fibers_ = kDefaultMaxFibers;
-  switches_ = rounds_ = sleeps_ = 0;
-  wakes_.store(0, std::memory_order_relaxed);
-  spinner_ = static_cast<ThreadContext*>(&context);
+  std::construct_at(&life_, *this, context, conductor);
+  has_life_ = true;
+  absl::Cleanup undo = [this] { end_life(); };
+  begin_turn(*life_.root);
   add_node();
+  std::move(undo).Cancel();
   context.host = this;
   set_current(this);
   signal_stack_.enter();
@@ -162,106 +57,276 @@ void SchedulerCore::begin(Conductor* conductor) {
 }
 
 void SchedulerCore::add_node() {
-  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", root_->context->name), *this, *clock_));
-  const Ref<mothreads::internal::Node> thread(*root_->context->node);  // also while what its function captured is destroyed
+  const Context& root = *life_.root->context;
+  auto node = Ref<SchedulerNode>::adopt(new SchedulerNode(fmt::format("scheduler of {}", root.name), *this, life_.timers.clock()));
+  const Ref<mothreads::internal::Node> thread(*root.node);  // also while what its function captured is destroyed
   node->attach_to(thread->takes_children() ? *thread : *thread->next_above());
-  node_ = node.take();
+  life_.node = node.take();
 }
-
-// To the end: in a test world, and in a child of fork() whose root is a fiber, on a stack that is the scheduler's.
-bool SchedulerCore::carries_its_thread() const noexcept { return conductor_ != nullptr || root_->stack != nullptr; }
 
 void SchedulerCore::end() {
   NoUnwind whatever;
-  ending_ = true;
-  std::size_t withdrawn = calls_.drop_all();
-  errands_.drop_all();
-  withdrawn += mailbox_->close();
-  if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, node_->name());
-  if (newest_ != nullptr) {
-    node_->request_stop();  // where nobody has: it settles the deadline, and watches over it
-    settle_deadline_of_all(node_->deadline());
-  }
-  while (newest_ != nullptr || finishing_ != 0) {
-    tell(nullptr, Tell::those_below);
-    if (fibers_ == 0 && finishing_ == 0) {
-      if (newest_ != nullptr) close_group(*newest_->group);  // it outlives its scheduler
-      continue;
-    }
-    WaitNode node;
-    static_cast<void>(wait(no_fibers_waiters_, node, "waits for the fibers of its scheduler to end"));
-  }
-  cancel_timer(stop_timer_);
-  if (foreign_poll_ != nullptr) foreign_poll_->abandon();
-  for (std::unique_ptr<Service>& service : services_) service.reset();
-  delete std::exchange(poller_, nullptr);
-  give_back_ended();
-  const bool carries = carries_its_thread();
-  const auto node = Ref<SchedulerNode>::adopt(std::exchange(node_, nullptr));
+  life_.ending = true;
+  const std::size_t withdrawn = life_.callbacks.close();
+  if (withdrawn > 0) mothreads::log::warning("{} callbacks for {} were withdrawn: it ended before their turn", withdrawn, life_.node->name());
+  end_fibers();
+  life_.stopping.end();
+  if (life_.foreign_poll != nullptr) life_.foreign_poll->abandon();
+  life_.services.end();
+  life_.poller.reset();
+  life_.stacks.give_back_ended();
+  const auto node = Ref<SchedulerNode>::adopt(std::exchange(life_.node, nullptr));
+  const bool carries = life_.carries_its_thread();
   if (carries) {
-    max_fibers_ = 0;
+    life_.population.set_max(0);
   } else {
     leave_thread();
   }
   node->mark_stopped();
   node->detach();
-  if (!carries) recycle();
+  if (!carries) retire();
 }
 
-Poller& SchedulerCore::make_poller() {
-  poller_ = new Poller(*this);
-  return *poller_;
+void SchedulerCore::end_fibers() {
+  const FiberTree& tree = life_.tree;
+  Population& population = life_.population;
+  if (!tree.is_empty()) {
+    life_.node->request_stop();  // where nobody has: it settles the deadline, and watches over it
+    life_.stopping.settle_deadline_of_all(life_.node->deadline());
+  }
+  while (!tree.is_empty() || population.has_finishing()) {
+    life_.stopping.tell_all();
+    if (population.is_zero()) {
+      if (!tree.is_empty()) close_group(*tree.newest()->group);  // it outlives its scheduler
+      continue;
+    }
+    WaitNode node;
+    static_cast<void>(wait(population.waiters(), node, "waits for the fibers of its scheduler to end"));
+  }
 }
 
 void SchedulerCore::leave_thread() noexcept {
   if (Context* context = Context::current_or_null()) context->host = nullptr;
   set_current(nullptr);
   signal_stack_.leave();
-  stacks_.reset();
-  wheel_->for_each([this](mothreads::internal::TimerNode& late) { wheel_->remove(late); });  // it outlives its scheduler
+  end_life();
 }
 
-void SchedulerCore::recycle() {
-  conductor_ = nullptr;
-  life_.store(0, std::memory_order_relaxed);
-  // Whatever was posted too late is nobody's.
-  inbox_.store(nullptr, std::memory_order_relaxed);
-  std::lock_guard lock(recycled().mutex);
-  recycled().cores.push_back(this);
+void SchedulerCore::end_life() noexcept {
+  has_life_ = false;
+  std::destroy_at(&life_);
 }
 
-// Of a fiber that has ended only the result and the failure are left.
-void SchedulerCore::let_go_after_end(FiberBlock& fiber) noexcept {
-  if (fiber.state != FiberBlock::State::ended) return;  // in a child of fork(): the parent has it, and nothing of it is destroyed here
-  if (const std::exception_ptr failure = std::exchange(fiber.failure, nullptr)) {
-    mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
+void SchedulerCore::retire() {
+  number_of_life_.store(0, std::memory_order_relaxed);
+  inbox_.clear();
+  Cores::give_back(*this);
+}
+
+void SchedulerCore::lose_thread() noexcept {
+  number_of_life_.store(0, std::memory_order_relaxed);
+  is_left_behind = true;
+  if (has_life_) life_.callbacks.mailbox()->leave_behind();
+}
+
+// --- waiting -----------------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::suspend(Context&) noexcept { suspend_running(); }
+
+void SchedulerCore::resume(Context& context) noexcept {
+  Runnable& runnable = runnable_of(context);
+  if (is_its_thread()) {
+    life_.queue.push_ready(runnable);
+  } else {
+    if (life_.conductor != nullptr) [[unlikely]] life_.conductor->check_waker();
+    inbox_.post(runnable);
   }
-  drop_job(fiber);
-  std::lock_guard lock(recycled().mutex);
-  fiber.next_free() = late_blocks_;
-  late_blocks_ = &fiber;
 }
 
-void SchedulerCore::take_late_blocks() noexcept {
-  FiberBlock* late = nullptr;
-  {
-    std::lock_guard lock(recycled().mutex);
-    late = std::exchange(late_blocks_, nullptr);
+void SchedulerCore::yield_in_round() {
+  if (life_.conductor != nullptr) return yield();
+  if (acts_left <= 0) unwind_if_due();
+  life_.queue.push_into_round(running());
+  suspend_running();
+  if (acts_left <= 0) unwind_if_due();
+}
+
+Ended SchedulerCore::yield_until_idle(const Until& until) {
+  Wait wait({"waits until nothing else is ready", nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+  WaitNode node(wait, Why::ready);
+  life_.until_idle.push_back(node);
+  absl::Cleanup leave = [&] { life_.until_idle.remove(node); };
+  return wait.park(until);
+}
+
+void SchedulerCore::interrupt(Context& context) noexcept {
+  unwinding_changed(context);
+  const Runnable& runnable = runnable_of(context);
+  // One that runs the others' timers at its wait's end is as parked as any.
+  const unsigned int unwinding = life_.switcher.uncaught_exceptions_of(runnable);
+  if (runnable.has_begun && context.may_unwind(static_cast<int>(unwinding))) context.interrupt_on_host();
+}
+
+void SchedulerCore::unwinding_changed(Context& context) noexcept {
+  Runnable& runnable = runnable_of(context);
+  life_.turns.give_acts(runnable);
+  if (&runnable == &running()) begin_turn(runnable);
+}
+
+void SchedulerCore::unwind(Context& context) {
+  prepare_unwinding(context);
+  throw FiberCancelled();
+}
+
+void SchedulerCore::unwind_if_due() {
+  if (running().context->must_unwind()) unwind(*running().context);
+}
+
+FiberBlock* SchedulerCore::parent_for_new() const noexcept { return next_above(running_fiber()); }
+
+mothreads::internal::Simulation* SchedulerCore::simulation() noexcept {
+  return life_.conductor == nullptr ? nullptr : &life_.conductor->simulation();
+}
+
+// --- turns -------------------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::set_selfishness(std::uint32_t operations) noexcept {
+  life_.turns.set_selfishness(operations);
+  life_.turns.give_acts(*life_.root);
+  int depth = 0;
+  for (FiberBlock* fiber = life_.tree.newest(); fiber != nullptr; fiber = life_.tree.next(*fiber, depth)) life_.turns.give_acts(fiber->runnable);
+}
+
+std::uint32_t SchedulerCore::set_max_selfish_acts(std::uint32_t operations) noexcept {
+  Runnable& me = running();
+  const std::uint32_t before = std::exchange(me.max_acts, operations);
+  life_.turns.give_acts(me);
+  begin_turn(me);
+  return before;
+}
+
+void SchedulerCore::end_turn(std::int32_t acts, Unwinds unwinds) {
+  Runnable& me = running();
+  Context& context = *me.context;
+  if (context.unwind_wanted && unwinds == Unwinds::yes) unwind_if_due();
+  // Where its acts are counted downwards from 0 there may be some left.
+  if (me.acts == 0 && acts_left >= -life_.turns.most_of(me)) return;
+  give_turn(unwinds);
+  acts_left -= acts;
+}
+
+void SchedulerCore::give_turn(Unwinds unwinds) {
+  const FiberBlock* const fiber = running_fiber();
+  if (running().context->callbacks_running > 0 || (fiber != nullptr && fiber->state == FiberBlock::State::ended)) {
+    begin_turn(running());  // others would see what go(), or its end, has half done
+  } else if (unwinds == Unwinds::yes) {
+    yield();
+  } else {
+    const mothreads::internal::NoUnwind whole;
+    yield();
   }
-  while (late != nullptr) recycle(*std::exchange(late, late->next_free()));
 }
 
-// On the running fiber's own guard it is an overflow, whatever touched it; on another's only when it was on that one's stack, else it
-// is a pointer gone wild.
-SchedulerCore::Overflow SchedulerCore::find_overflow(const void* address, const void* stack_pointer) const noexcept {
-  const Stack* stack = stacks_->guarded_by(address);
-  const FiberBlock* fiber = running_fiber();
-  const std::string_view name = fiber != nullptr ? std::string_view(fiber->own_name) : std::string_view(root_->context->name);
-  if (stack == nullptr) return {};
-  const std::string_view option = fiber != nullptr ? name_of(fiber->stack_option) : "FiberOptions::stack_size";
-  if (stack == running_->stack) return {.stack = stack, .name = name, .is_leaving = false, .option = option};
-  if (stack_pointer < stack->lowest - kStackGuard || stack_pointer >= stack->top) return {};
-  return {.stack = stack, .name = name, .is_leaving = true, .option = "FiberOptions::stack_size"};
+// --- rounds ------------------------------------------------------------------------------------------------------------------
+
+// Inlined: each round that has to look goes through it.
+[[gnu::always_inline]] inline void SchedulerCore::gather() noexcept {
+  RunQueue& queue = life_.queue;
+  queue.count_round();
+  if (!inbox_.is_empty()) inbox_.take_into(queue.ready());
+  if (life_.callbacks.has_calls()) life_.callbacks.take();
+  if ((!life_.timers.is_empty() || io_waits_ != 0) && life_.timers.look_is_due(queue.has_ready() || queue.has_yielded())) look();
+  life_.just_polled = false;
+  queue.let_in_yielded();
+  if (!queue.has_ready() && !life_.until_idle.is_empty()) {
+    while (WaitNode* idler = life_.until_idle.claim_front_on_host()) end_wait(*idler, Why::ready);
+  }
+}
+
+void SchedulerCore::gather_for_conductor() noexcept { gather(); }
+
+Runnable& SchedulerCore::next_round() noexcept {
+  if (life_.conductor != nullptr) [[unlikely]] return life_.conductor->next();
+  while (true) {
+    gather();
+    if (Runnable* first = life_.queue.begin_round()) return *first;
+    sleep();
+  }
+}
+
+void SchedulerCore::look() noexcept {
+  const RunQueue& queue = life_.queue;
+  Timers& timers = life_.timers;
+  const std::int64_t now = timers.begin_look();
+  if (io_waits_ != 0 && !life_.just_polled) {
+    // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
+    const bool will_sleep = !queue.has_ready() && !queue.has_yielded() && life_.until_idle.is_empty() &&
+                            (timers.is_empty() || timers.first_time() > now);
+    if (!will_sleep) life_.poller->poll(absl::ZeroDuration());
+  }
+  timers.fire_due(now);
+}
+
+// --- sleeping ----------------------------------------------------------------------------------------------------------------
+
+void SchedulerCore::sleep() noexcept {
+  life_.stacks.give_back_ended();
+  if (life_.stacks.tidy()) return;  // it took a while: look again
+  const mothreads::Clock& clock = this->clock();
+  const std::optional<Instant> deadline = life_.timers.next_wake();
+  if (io_waits_ != 0) return sleep_in_poller(deadline);
+  if (clock.is_real()) {
+    if (life_.spinner->spin([this] { return !inbox_.is_empty() || life_.callbacks.has_calls(); }, 1)) return;
+  }
+  if (!inbox_.begin_sleep(Inbox::Sleep::on_futex)) return;
+  ++life_.sleeps;  // from here on somebody may wake it
+  if (!life_.callbacks.has_calls()) {
+    if (clock.is_real() || !deadline) {
+      inbox_.await(deadline);
+    } else {
+      // The wheel's first time exactly: a look too early would find nothing, and this time does not pass by itself.
+      Alarm alarm(inbox_);
+      life_.timers.clock().timers().add(alarm, life_.timers.first_time());
+      inbox_.await(std::nullopt);
+      if (!life_.timers.clock().timers().cancel(alarm)) alarm.await();
+    }
+  }
+  inbox_.end_sleep(Inbox::Sleep::on_futex);
+}
+
+// The same for descriptors, too.
+void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noexcept {
+  if (!inbox_.begin_sleep(Inbox::Sleep::in_poll)) return;
+  ++life_.sleeps;
+  if (!life_.callbacks.has_calls()) {
+    if (!deadline) {
+      life_.poller->poll(std::nullopt);
+    } else if (clock().is_real()) {
+      life_.poller->poll(absl::FromChrono(*deadline - clock().now()));
+    } else {
+      Alarm alarm(inbox_);
+      life_.timers.clock().timers().add(alarm, life_.timers.first_time());
+      life_.poller->poll(std::nullopt);
+      if (!life_.timers.clock().timers().cancel(alarm)) alarm.await();
+    }
+    life_.just_polled = true;
+  }
+  // Takes the mark away, too. What others posted comes before what the kernel said, as in every round.
+  Fifo<Runnable>& ready = life_.queue.ready();
+  Fifo<Runnable> arrived;
+  arrived.append(ready);
+  inbox_.take_into(ready);
+  if (life_.callbacks.has_calls()) life_.callbacks.take();
+  ready.append(arrived);
+}
+
+Poller& SchedulerCore::make_poller() {
+  life_.poller = std::make_unique<Poller>(*this);
+  return *life_.poller;
+}
+
+SchedulerCounts SchedulerCore::counts() const noexcept {
+  return {.switches = life_.switcher.switches(), .rounds = life_.queue.rounds(), .sleeps = life_.sleeps, .wakes = inbox_.wakes()};
 }
 
 }  // namespace cooperative::internal

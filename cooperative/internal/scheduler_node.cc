@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "cooperative/internal/picture.h"
+#include "cooperative/internal/posting.h"
+#include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/interrupt.h"
 
 namespace cooperative::internal {
@@ -41,7 +43,7 @@ void answer(void* question_pointer) {
   if (core != question.core || core->node() != question.node) {
     question.picture.state = FiberPicture::State::ended;
   } else {
-    core->take_picture(question.picture);
+    take_picture(*core, question.picture);
   }
 }
 
@@ -69,7 +71,7 @@ HostedContexts copy_of(const FiberPicture& picture) {
 SchedulerNode::SchedulerNode(std::string_view name, SchedulerCore& core, mothreads::Clock& clock)
     : Node(name, Signal("please_stop for " + std::string(name)), clock),
       core_(core),
-      mailbox_(core.mailbox()),
+      mailbox_(core.rooms().callbacks.mailbox()),
       os_thread_id_(os_thread_of(core)) {}
 
 void SchedulerNode::await_end() {
@@ -86,7 +88,7 @@ std::optional<HostedContexts> SchedulerNode::look_inside() const {
   question->node = this;
   if (os_thread_id_ == 0) {
     if (core_.node() != this) return std::nullopt;
-    core_.take_picture_in_world(question->picture);
+    take_picture_in_world(core_, question->picture);
     return copy_of(question->picture);
   }
   constexpr int kTries = 1000;
@@ -102,7 +104,7 @@ std::optional<HostedContexts> SchedulerNode::look_inside() const {
 
 // Through the mailbox of this life of the core: another thread may have the core by now.
 std::vector<Ref<Node>> SchedulerNode::first_to_tell(const std::optional<Instant>& deadline) {
-  core_.post(*mailbox_, make_call<Errand::yes>([&core = core_, deadline] { core.begin_stop(deadline); }));
+  post(core_, *mailbox_, make_call<Errand::yes>([&core = core_, deadline] { core.stopping().begin(deadline); }));
   return {};
 }
 

@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/mailbox.h"
 #include "mothreads/contexts/node.h"
 
 namespace cooperative::internal {
+
+class SchedulerCore;
 
 class SchedulerNode final : public mothreads::internal::Node {
  public:

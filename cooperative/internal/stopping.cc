@@ -1,3 +1,5 @@
+#include "cooperative/internal/stopping.h"
+
 #include <algorithm>
 #include <exception>
 #include <limits>
@@ -5,7 +7,10 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/fiber_tree.h"
 #include "cooperative/internal/fiber_watch.h"
+#include "cooperative/internal/groups.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/log.h"
@@ -16,25 +21,20 @@ namespace cooperative::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;
-using mothreads::internal::Context;
-using mothreads::internal::Node;
 using mothreads::internal::NoUnwind;
-using mothreads::internal::Ref;
 using mothreads::internal::TimerNode;
 using mothreads::internal::TimerOps;
 
-// Stopping fibers: who is told, by when, and who is cancelled. All of it on the scheduler's thread but for the watch.
-
 // --- one fiber, and what runs under it -------------------------------------------------------------------------------------------
 
-void SchedulerCore::stop(FiberBlock& fiber) {
+void Stopping::stop(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended) return;
   settle_deadline(fiber);
   tell(&fiber, Tell::all);
 }
 
 // The deadline of one that it runs under is its own, too, and watched there: that one ends after it.
-void SchedulerCore::settle_deadline(FiberBlock& fiber) noexcept {
+void Stopping::settle_deadline(FiberBlock& fiber) noexcept {
   if (fiber.stop_deadline != FiberBlock::kNoDeadline) return;
   fiber.is_being_told = fiber.told_to_stop;  // those below are to have it, too
   for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
@@ -42,15 +42,15 @@ void SchedulerCore::settle_deadline(FiberBlock& fiber) noexcept {
     fiber.stop_deadline = at->stop_deadline;
     return;
   }
-  fiber.stop_deadline = stop_deadline_;
-  if (stop_deadline_ != FiberBlock::kNoDeadline) return;
+  fiber.stop_deadline = deadline_;
+  if (deadline_ != FiberBlock::kNoDeadline) return;
   if (fiber.group != nullptr && fiber.group->members == 0) return;  // nobody needs time
   const absl::Duration allowed = mothreads::stop_deadline();
   if (allowed == absl::InfiniteDuration()) return;
-  watch(fiber, (clock_->now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
+  watch(fiber, (core_.clock().now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
 }
 
-void SchedulerCore::watch(FiberBlock& fiber, std::int64_t deadline) noexcept {
+void Stopping::watch(FiberBlock& fiber, std::int64_t deadline) noexcept {
   fiber.stop_deadline = deadline;
   try {
     fiber.watch = new FiberWatch(*this, fiber, deadline);
@@ -59,16 +59,16 @@ void SchedulerCore::watch(FiberBlock& fiber, std::int64_t deadline) noexcept {
   }
 }
 
-void SchedulerCore::end_watch(FiberBlock& fiber) noexcept { std::exchange(fiber.watch, nullptr)->end(); }
+void Stopping::end_watch(FiberBlock& fiber) noexcept { std::exchange(fiber.watch, nullptr)->end(); }
 
-bool SchedulerCore::has_passed(std::int64_t deadline) const noexcept {
-  return deadline != FiberBlock::kNoDeadline && clock_->now().time_since_epoch().count() >= deadline;
+bool Stopping::has_passed(std::int64_t deadline) const noexcept {
+  return deadline != FiberBlock::kNoDeadline && core_.clock().now().time_since_epoch().count() >= deadline;
 }
 
-std::int64_t SchedulerCore::deadline_in_force() const noexcept {
-  std::int64_t deadline = stop_deadline_;
-  if (const std::optional<Instant> of_thread = node_->deadline()) deadline = std::min(deadline, of_thread->time_since_epoch().count());
-  for (const FiberBlock* at = running_fiber(); at != nullptr; at = at->parent) deadline = std::min(deadline, at->stop_deadline);
+std::int64_t Stopping::deadline_in_force() const noexcept {
+  std::int64_t deadline = deadline_;
+  if (const std::optional<Instant> of_thread = core_.rooms().node->deadline()) deadline = std::min(deadline, of_thread->time_since_epoch().count());
+  for (const FiberBlock* at = core_.running_fiber(); at != nullptr; at = at->parent) deadline = std::min(deadline, at->stop_deadline);
   return deadline;
 }
 
@@ -78,9 +78,9 @@ std::int64_t SchedulerCore::deadline_in_force() const noexcept {
 // more does not notice. New ones are then left out, as before: their parents end them. Below a fiber that has been told, all have been
 // told before it; it is passed by, unless some have come since (has_untold) or the deadline is earlier. So a fiber is told once by those
 // above it, however many of them end.
-void SchedulerCore::tell(FiberBlock* top, Tell whom) {
+void Stopping::tell(FiberBlock* top, Tell whom) {
   const std::uint64_t tops_id = top == nullptr ? 0 : top->id;
-  const std::uint64_t id_of_next = next_id_;
+  const std::uint64_t id_of_next = core_.blocks().next_id();
   const std::uint64_t late_before = late_;
   const auto is_over = [&] { return top != nullptr && (top->id != tops_id || top->state == FiberBlock::State::ended); };
   const auto first = [&](std::uint64_t end) {
@@ -91,11 +91,11 @@ void SchedulerCore::tell(FiberBlock* top, Tell whom) {
   FiberBlock* at = first(end);
   while (at != nullptr) {
     const std::uint64_t id = at->id;
-    const std::uint64_t unlinked = unlinked_;
+    const std::uint64_t unlinked = core_.rooms().tree.unlinked();
     tell_one(*at, late_before);
-    if (unlinked_ != unlinked) [[unlikely]] {
+    if (core_.rooms().tree.unlinked() != unlinked) [[unlikely]] {
       if (is_over()) return;
-      const bool is_there = at->id == id && at->state != FiberBlock::State::ended && (top == nullptr || is_below(*at, *top));
+      const bool is_there = at->id == id && at->state != FiberBlock::State::ended && (top == nullptr || FiberTree::is_below(*at, *top));
       if (!is_there) {
         end = id_of_next;
         at = first(end);
@@ -107,8 +107,8 @@ void SchedulerCore::tell(FiberBlock* top, Tell whom) {
 }
 
 // The newest child whose number is below `end`.
-FiberBlock* SchedulerCore::newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept {
-  FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
+FiberBlock* Stopping::newest_before(std::uint64_t end, const FiberBlock* parent) const noexcept {
+  FiberBlock* const newest = core_.rooms().tree.newest_child_of(parent);
   if (newest == nullptr || newest->id < end) return newest;
   if (parent != nullptr && parent->group != nullptr && parent->group->stop_in_turn) return nullptr;  // they come after that one
   FiberBlock* at = newest->older;
@@ -117,10 +117,10 @@ FiberBlock* SchedulerCore::newest_before(std::uint64_t end, const FiberBlock* pa
 }
 
 // Of a fiber and those under it. On the way down they get the deadline.
-FiberBlock* SchedulerCore::first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept {
+FiberBlock* Stopping::first_to_tell(FiberBlock& fiber, std::uint64_t end) noexcept {
   FiberBlock* at = &fiber;
   while (true) {
-    const std::int64_t inherited = at->parent == nullptr ? stop_deadline_ : at->parent->stop_deadline;
+    const std::int64_t inherited = at->parent == nullptr ? deadline_ : at->parent->stop_deadline;
     const bool is_earlier = inherited < at->stop_deadline;
     if (is_earlier) at->stop_deadline = inherited;
     if (at->told_to_stop && !at->has_untold && !at->is_being_told && !is_earlier) return at;
@@ -132,26 +132,25 @@ FiberBlock* SchedulerCore::first_to_tell(FiberBlock& fiber, std::uint64_t end) n
   }
 }
 
-FiberBlock* SchedulerCore::next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept {
+FiberBlock* Stopping::next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept {
   FiberBlock* const parent = told.parent;
   const bool in_turn = parent != nullptr && parent->group != nullptr && parent->group->stop_in_turn;
-  const FiberBlock* const newest = parent == nullptr ? newest_ : parent->newest_child;
-  if (!in_turn && told.older != newest) return first_to_tell(*told.older, end);
+  if (!in_turn && !core_.rooms().tree.is_oldest(told)) return first_to_tell(*told.older, end);
   return parent == top && whom == Tell::those_below ? nullptr : parent;
 }
 
 // Who came after those above it had been told. They are noted up to one that has been; those above that one have been, too.
-void SchedulerCore::note_untold(const FiberBlock& child) noexcept {
+void Stopping::note_untold(const FiberBlock& child) noexcept {
   if (child.told_to_stop && !child.has_untold) return;
   ++late_;
   for (FiberBlock* at = child.parent; at != nullptr; at = at->parent) {
     if (!at->told_to_stop || at->has_untold) return;
     at->has_untold = true;
   }
-  if (std::exchange(all_told_, false)) node_->note_untold();
+  if (std::exchange(all_told_, false)) core_.rooms().node->note_untold();
 }
 
-void SchedulerCore::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
+void Stopping::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
   ++tells_;
   fiber.is_being_told = false;
   if (late_ == late_before) fiber.has_untold = false;  // else who came may be below it
@@ -168,7 +167,7 @@ void SchedulerCore::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
   please_stop.go();
 }
 
-void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
+void Stopping::stop_children(FiberBlock& fiber) noexcept {
   settle_deadline(fiber);
   tell(&fiber, Tell::those_below);
   while (fiber.newest_child != nullptr) {
@@ -183,30 +182,14 @@ void SchedulerCore::stop_children(FiberBlock& fiber) noexcept {
   }
 }
 
-void SchedulerCore::cancel(FiberBlock& fiber) {
+void Stopping::cancel(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
   fiber.unwind_wanted = true;
-  interrupt(fiber);
+  fiber.core->interrupt(fiber);
 }
 
-void SchedulerCore::unwinding_changed(Context& context) noexcept {
-  Runnable& runnable = runnable_of(context);
-  set_acts(runnable);
-  if (&runnable == running_) begin_turn(runnable);
-}
-
-// Ends the wait that it is in, if what wants to unwind it may.
-void SchedulerCore::interrupt(Context& context) noexcept {
-  unwinding_changed(context);
-  const Runnable& runnable = runnable_of(context);
-  // One that runs the others' timers at its wait's end is as parked as any.
-  const unsigned int unwinding = &runnable == running_ ? eh_globals_->uncaught_exceptions : runnable.uncaught_exceptions;
-  if (runnable.has_begun && context.may_unwind(static_cast<int>(unwinding))) context.interrupt_on_host();
-}
-
-// The newest first, each after those under it, as they are told. No code of users runs meanwhile.
-void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
-  FiberBlock* at = top != nullptr ? top : newest_;
+void Stopping::cancel_with_all_below(FiberBlock* top) noexcept {
+  FiberBlock* at = top != nullptr ? top : core_.rooms().tree.newest();
   const auto go_down = [&] {
     while (at->newest_child != nullptr) at = at->newest_child;
   };
@@ -215,8 +198,7 @@ void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
   while (true) {
     if (at->group == nullptr) cancel(*at);
     if (at == top) return;
-    const FiberBlock* const newest = at->parent == nullptr ? newest_ : at->parent->newest_child;
-    if (at->older != newest) {
+    if (!core_.rooms().tree.is_oldest(*at)) {
       at = at->older;
       go_down();
     } else if (at->parent != nullptr) {
@@ -229,37 +211,36 @@ void SchedulerCore::cancel_with_all_below(FiberBlock* top) noexcept {
 
 // --- all fibers ------------------------------------------------------------------------------------------------------------------
 
-void SchedulerCore::begin_stop(const std::optional<Instant>& deadline) noexcept {
+void Stopping::begin(const std::optional<Instant>& deadline) noexcept {
   ++stops_;
-  if (told_at_stop_ == 0) told_at_stop_ = fibers_ - (running_fiber() != nullptr ? 1 : 0);  // without the one that runs this errand
+  if (told_at_stop_ == 0) told_at_stop_ = core_.rooms().population.alive() - (core_.running_fiber() != nullptr ? 1 : 0);  // without the one that runs this errand
   settle_deadline_of_all(deadline);
   all_told_ = false;
   start_stopper();
   all_told_ = true;
 }
 
-void SchedulerCore::settle_deadline_of_all(const std::optional<Instant>& deadline) noexcept {
-  if (!deadline || deadline->time_since_epoch().count() >= stop_deadline_) return;
-  stop_deadline_ = deadline->time_since_epoch().count();
-  cancel_timer(stop_timer_);
-  add_timer(stop_timer_, stop_deadline_);
+void Stopping::settle_deadline_of_all(const std::optional<Instant>& deadline) noexcept {
+  if (!deadline || deadline->time_since_epoch().count() >= deadline_) return;
+  deadline_ = deadline->time_since_epoch().count();
+  core_.cancel_timer(timer_);
+  core_.add_timer(timer_, deadline_);
 }
 
 // A fiber of its own, because then() functions of the signals that go belong on no stack of somebody who waits. It tells itself, too,
 // which must not end it half way.
-void SchedulerCore::start_stopper() noexcept {
+void Stopping::start_stopper() noexcept {
   static constexpr FiberBlock::Job kTellAll{
       .call =
           [](void* self) {
             const NoUnwind whole;
-            auto& core = *static_cast<SchedulerCore*>(self);
-            core.tell(nullptr, Tell::those_below);
+            static_cast<Stopping*>(self)->tell_all();
           },
       .drop_function = [](void*) noexcept {},
       .destroy = [](void*) noexcept {},
       .free = nullptr,
   };
-  start_helper("stop of all fibers", kTellAll);
+  start_helper(make_helper(core_, "stop of all fibers", nullptr), kTellAll, this);
 }
 
 // --- at the deadline -------------------------------------------------------------------------------------------------------------
@@ -269,26 +250,16 @@ constexpr TimerOps CancelTimer::kOps{
     .fire =
         [](TimerNode& node) {
           auto& timer = static_cast<CancelTimer&>(node);
-          timer.core.cancel_with_all_below(timer.top);
+          timer.stopping.cancel_with_all_below(timer.top);
         },
 };
 
-FiberWatch::FiberWatch(SchedulerCore& core, FiberBlock& fiber, std::int64_t deadline)
-    : StopWatch(*core.clock_),
-      cancel_timer_(core, &fiber),
-      name_(fiber.own_name),
-      thread_(core.node_->parent() ? core.node_->parent() : Ref<Node>(*core.node_)) {
-  core.add_timer(cancel_timer_, deadline);
-  watch_until(Instant(std::chrono::nanoseconds(deadline)));
-}
+void Stopping::end() noexcept { core_.cancel_timer(timer_); }
 
-void FiberWatch::end() noexcept {
-  cancel_timer_.core.cancel_timer(cancel_timer_);
-  ended_.store(true, std::memory_order_release);  // pairs with has_ended()
-  end_watch();
-  unref();
+void Stopping::leave_behind() noexcept {
+  all_told_ = false;
+  told_at_stop_ = 0;
+  deadline_ = FiberBlock::kNoDeadline;
 }
-
-void FiberWatch::report() { thread_->end_process(name_); }
 
 }  // namespace cooperative::internal

@@ -11,6 +11,8 @@
 
 #include <fmt/core.h>
 
+#include "cooperative/internal/cores.h"
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_node.h"
 #include "cooperative/internal/switch.h"
@@ -18,7 +20,6 @@
 
 namespace cooperative::internal {
 
-using mothreads::Clock;
 using mothreads::Misuse;
 using mothreads::internal::Context;
 using mothreads::internal::fatal_misuse;
@@ -30,9 +31,6 @@ using mothreads::internal::TimerOps;
 using mothreads::internal::TimerWheel;
 
 namespace {
-
-// Not zero, so that nothing takes an early time for "none".
-constexpr std::int64_t kStart = 1'000'000'000'000;
 
 constexpr std::size_t kThreadStack = 1024 * 1024;
 
@@ -53,39 +51,7 @@ std::uint64_t mix(std::uint64_t value) noexcept {
 
 }  // namespace
 
-// --- time ------------------------------------------------------------------------------------------------------------------------
-
-WorldClock::WorldClock() : Clock(timers_, watches_, /*is_real=*/false), now_(kStart), timers_(kStart), watches_(kStart) {}
-
-std::int64_t WorldClock::first_time() const noexcept { return std::min(timers_.first_time(), watches_.first_time()); }
-
-void WorldClock::fire_due() {
-  timers_.expire(now_);
-  watches_.expire(now_);
-}
-
-void WorldClock::move_to(std::int64_t time) noexcept { now_ = std::max(now_, time); }
-
 // --- threads ---------------------------------------------------------------------------------------------------------------------
-
-class WorldCore::Root final : public Node {
- public:
-  using Node::Node;
-  std::string_view kind() const override { return "world"; }
-  bool is_only_its_children() const override { return true; }  // which it stops at the end of each run()
-};
-
-// As the library's own thread "timers" has outside: in no tree, and what it starts belongs to the world.
-class WorldCore::TimersNode final : public Node {
- public:
-  TimersNode(Clock& clock, Node& root) : Node("timers", mothreads::Signal("please_stop for timers"), clock), root_(root) {}
-  std::string_view kind() const override { return "thread of the library"; }
-  bool takes_children() const override { return false; }
-  Node& parent_of_new() override { return root_; }
-
- private:
-  Node& root_;
-};
 
 class WorldCore::Thread final : public Conductor {
  public:
@@ -100,22 +66,20 @@ class WorldCore::Thread final : public Conductor {
   // Whether it has anything to run.
   bool is_able() const noexcept {
     if (core == nullptr || interrupted != nullptr || !rest.is_empty()) return true;
-    const SchedulerCore& c = *core;
-    return c.inbox_.load(std::memory_order_relaxed) != nullptr || !c.ready_.is_empty() || !c.yielded_.is_empty() ||
-           !c.until_idle_.is_empty() || c.mailbox_->has_calls() || has_due_timer();
+    const SchedulerLife& rooms = core->rooms();
+    return !core->inbox().is_empty() || rooms.queue.has_ready() || rooms.queue.has_yielded() || !rooms.until_idle.is_empty() ||
+           rooms.callbacks.has_calls() || rooms.timers.has_due();
   }
-
-  bool has_due_timer() const noexcept { return core->wheel_->first_time() <= core->clock_->now().time_since_epoch().count(); }
 
   // Whether its next round is for those alone who gave up their turn for nothing.
   bool only_yields() const noexcept {
-    return core->ready_.is_empty() && core->inbox_.load(std::memory_order_relaxed) == nullptr && !core->mailbox_->has_calls() &&
-           !has_due_timer();
+    const SchedulerLife& rooms = core->rooms();
+    return !rooms.queue.has_ready() && core->inbox().is_empty() && !rooms.callbacks.has_calls() && !rooms.timers.has_due();
   }
 
   // Of its timers on the world's clock.
   std::int64_t first_time() const noexcept {
-    return core == nullptr || core->clock_ != &world.clock_ ? TimerWheel::kNever : core->wheel_->first_time();
+    return core == nullptr || &core->clock() != &world.clock_ ? TimerWheel::kNever : core->rooms().timers.first_time();
   }
 
   // Makes it the current one; null when there was nothing to run after all.
@@ -125,18 +89,23 @@ class WorldCore::Thread final : public Conductor {
       world.starting_ = this;
       return &beginning;
     }
-    if (interrupted != nullptr) return core->running_ = std::exchange(interrupted, nullptr);
-    core->running_ = core->root_;
-    Context::set_current(core->root_->context);
+    SchedulerLife& rooms = core->rooms();
+    if (interrupted != nullptr) {
+      rooms.switcher.set_running(*interrupted);
+      return std::exchange(interrupted, nullptr);
+    }
+    rooms.switcher.set_running(*rooms.root);
+    Context::set_current(rooms.root->context);
     if (rest.is_empty()) {
       world.only_yields_ = only_yields() ? world.only_yields_ + 1 : 0;
       core->gather_for_conductor();
-      rest.append(core->ready_);
+      rest.append(rooms.queue.ready());
     }
     while (Runnable* runnable = rest.pop_front()) {
-      if (runnable->has_begun || core->prepare(static_cast<FiberBlock&>(*runnable->context))) {
+      if (runnable->has_begun || internal::prepare(*core, static_cast<FiberBlock&>(*runnable->context))) {
         core->begin_turn(*runnable);
-        return core->running_ = runnable;
+        rooms.switcher.set_running(*runnable);
+        return runnable;
       }
     }
     return nullptr;
@@ -149,10 +118,10 @@ class WorldCore::Thread final : public Conductor {
 
   void describe_waits(std::string& text) const {
     if (core == nullptr) return;
-    const Context& root = *core->root_->context;
+    const Context& root = *core->rooms().root->context;
     text += fmt::format("\n  thread \"{}\"", root.name);
     // None any more when the thread is about to end.
-    const auto contexts = core->node_ == nullptr ? std::nullopt : core->node_->look_inside();
+    const auto contexts = core->node() == nullptr ? std::nullopt : core->node()->look_inside();
     if (!contexts) {
       if (const auto report = root.waits_on()) text += " " + report->what;
       return;
@@ -208,9 +177,9 @@ WorldCore::WorldCore(const Options& options)
     : seed_(options.seed),
       interrupt_posts_(options.interrupt_posts),
       random_(mix(options.seed)),
-      root_(Ref<Root>::adopt(new Root("world", mothreads::Signal("please_stop for the world"), clock_))),
+      root_(Ref<WorldRoot>::adopt(new WorldRoot("world", mothreads::Signal("please_stop for the world"), clock_))),
       timers_context_(ThreadContext::acquire()),
-      timers_node_(Ref<TimersNode>::adopt(new TimersNode(clock_, *root_))),
+      timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_, *root_))),
       timers_(timers_context_) {
   constexpr std::uint64_t kStays[] = {0, 0, 3, 6};
   stay_ = kStays[draw(4)];
@@ -241,7 +210,7 @@ std::uint64_t WorldCore::draw_number() noexcept {
 
 std::uint64_t WorldCore::draw(std::uint64_t below) noexcept { return draw_number() % below; }
 
-std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() - kStart; }
+std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() - WorldClock::kStart; }
 
 void WorldCore::check_parent(const Node& parent, std::string_view name) const {
   if (parent.is_below(*root_)) return;
@@ -259,15 +228,13 @@ void WorldCore::start_thread(void* (*function)(void*), void* argument, std::size
 
 void WorldCore::begin_thread(Context&) {
   Thread& thread = *std::exchange(starting_, nullptr);
-  SchedulerCore& core = SchedulerCore::take_recycled();
+  SchedulerCore& core = Cores::take();
   core.begin(&thread);
-  core.root_->stack = &thread.stack;
+  core.rooms().root->stack = &thread.stack;
   // To its switches the thread's own stack is that of who called run().
-  core.root_lowest_ = caller_lowest_;
-  core.root_size_ = caller_size_;
-  core.root_tsan_fiber_ = caller_tsan_fiber_;
-  thread.first_fiber = core.next_id_ - 1;
-  core.wheel_->add(thread.never, TimerWheel::kNever);
+  core.rooms().switcher.set_own_stack({.lowest = caller_lowest_, .size = caller_size_, .tsan_fiber = caller_tsan_fiber_});
+  thread.first_fiber = core.blocks().next_id() - 1;
+  core.rooms().timers.add_unpaced(thread.never, TimerWheel::kNever);
   thread.core = &core;
 }
 
@@ -304,9 +271,9 @@ void WorldCore::run_thread(void* thread_pointer) noexcept {
 
 // Gives who comes next; the thread's stack is given back from there.
 Runnable& WorldCore::end_thread(Thread& thread) noexcept {
-  thread.core->wheel_->remove(thread.never);
+  thread.core->rooms().timers.remove(thread.never);
   thread.core->leave_thread();
-  thread.core->recycle();
+  thread.core->retire();
   thread.core = nullptr;
   const auto at = std::find_if(threads_.begin(), threads_.end(), [&](const auto& each) { return each.get() == &thread; });
   std::unique_ptr<Thread> mine = std::move(*at);
@@ -386,10 +353,10 @@ void WorldCore::let_time_pass() noexcept {
 }
 
 void WorldCore::interrupt() noexcept {
-  SchedulerCore* const core = SchedulerCore::current_;
-  if (core == nullptr || core->conductor_ == nullptr) return;  // the timers
-  Runnable& me = *core->running_;
-  static_cast<Thread&>(*core->conductor_).interrupted = &me;
+  SchedulerCore* const core = SchedulerCore::current_or_null();
+  if (core == nullptr || !core->is_of_world()) return;  // the timers
+  Runnable& me = core->running();
+  static_cast<Thread&>(*core->rooms().conductor).interrupted = &me;
   Runnable& to = next();
   if (&to != &me) core->switch_to(me, to);
 }
@@ -485,7 +452,8 @@ void WorldCore::enter() {
   caller_lowest_ = nullptr;
   caller_tsan_fiber_ = current_tsan_fiber();
   here_ = this;
-  core_before_ = std::exchange(SchedulerCore::current_, nullptr);
+  core_before_ = SchedulerCore::current_or_null();
+  SchedulerCore::set_current(nullptr);
   host_before_ = std::exchange(context.host, this);
   node_before_ = std::exchange(context.node, root_.get());
   clock_before_ = std::exchange(context.clock, &clock_);

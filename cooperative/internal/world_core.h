@@ -20,48 +20,21 @@
 #include <vector>
 
 #include "cooperative/internal/conductor.h"
+#include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/stacks.h"
+#include "cooperative/internal/world_clock.h"
+#include "cooperative/internal/world_nodes.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/random_number.h"
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
-#include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
 
 namespace cooperative::internal {
-
-// Its time moves by jumps.
-class WorldClock final : public mothreads::Clock {
- public:
-  WorldClock();
-
-  mothreads::Instant now() const noexcept override { return mothreads::Instant(std::chrono::nanoseconds(now_)); }
-  std::int64_t nanoseconds() const noexcept { return now_; }
-
-  std::int64_t first_time() const noexcept;
-  std::size_t pending() const noexcept { return timers_.size() + watches_.size(); }
-  bool is_due() const noexcept { return first_time() <= now_; }
-  bool a_stop_is_due() const noexcept { return watches_.first_time() <= now_; }
-  void fire_due();
-  void move_to(std::int64_t time) noexcept;
-
- private:
-  class Timers final : public mothreads::internal::TimerQueue {
-   public:
-    using TimerQueue::TimerQueue;
-
-   private:
-    void added(std::int64_t) override {}
-  };
-
-  std::int64_t now_;
-  Timers timers_;
-  Timers watches_;
-};
 
 class WorldCore final : public mothreads::internal::Host, public mothreads::internal::Simulation, private mothreads::internal::RandomSource {
  public:
@@ -103,8 +76,6 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
 
  private:
   class Thread;
-  class Root;
-  class TimersNode;
 
   std::uint64_t draw_number() noexcept override;
 
@@ -135,7 +106,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t switches_since_jump_ = 0;
   std::uint64_t only_yields_ = 0;  // so many rounds, one after the other, were for nothing else
   WorldClock clock_;
-  mothreads::internal::Ref<Root> root_;
+  mothreads::internal::Ref<WorldRoot> root_;
   EhGlobals* eh_globals_ = nullptr;
 
   Stacks stacks_;
@@ -147,7 +118,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t next_number_ = 1;
 
   mothreads::internal::ThreadContext& timers_context_;
-  mothreads::internal::Ref<TimersNode> timers_node_;
+  mothreads::internal::Ref<WorldTimersNode> timers_node_;
   Runnable timers_;
   Stack* timers_stack_ = nullptr;
 

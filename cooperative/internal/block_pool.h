@@ -1,0 +1,62 @@
+#pragma once
+
+// The blocks of a core's fibers. They are recycled, never freed: see FiberBlock. The pool belongs to a core, not to one life of it. On the
+// scheduler's thread, but for give_back_late().
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "cooperative/internal/fiber_block.h"
+
+namespace mothreads::internal {
+class Host;
+}
+
+namespace cooperative::internal {
+
+class BlockPool {
+ public:
+  // Of the core that is that host.
+  BlockPool(SchedulerCore& core, mothreads::internal::Host& host) noexcept : core_(core), host_(host) {}
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  // One that is not in use, with that name and a number of its own. Throws mothreads::Misuse for a name with a zero byte.
+  FiberBlock& take(std::string_view name, std::uint64_t life) {
+    if (free_ == nullptr) [[unlikely]] make_blocks();
+    FiberBlock& block = *free_;
+    if (block.own_name != name) rename(block, name);  // most often it had that name before
+    free_ = block.next_free();
+    block.core_life = life;
+    block.id = next_id_++;
+    block.set_life(block.id);
+    return block;
+  }
+  // One that is as new.
+  void give_back(FiberBlock& block) noexcept {
+    block.next_free() = free_;
+    free_ = &block;
+  }
+  // After the scheduler's end, from any thread: the next life of the core takes it.
+  void give_back_late(FiberBlock& block) noexcept;
+  // All of those, linked by next_free().
+  FiberBlock* take_late() noexcept;
+
+  // Blocks with this number and later ones are not made yet.
+  std::uint64_t next_id() const noexcept { return next_id_; }
+
+ private:
+  [[gnu::noinline]] void make_blocks();
+  [[gnu::noinline]] static void rename(FiberBlock& block, std::string_view name);
+
+  FiberBlock* free_ = nullptr;
+  std::uint64_t next_id_ = 1;
+  std::size_t count_ = 0;  // made so far
+  SchedulerCore& core_;
+  mothreads::internal::Host& host_;
+  std::atomic<FiberBlock*> late_{nullptr};
+};
+
+}  // namespace cooperative::internal

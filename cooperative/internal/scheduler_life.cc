@@ -1,0 +1,38 @@
+#include "cooperative/internal/scheduler_life.h"
+
+#include "cooperative/internal/poller.h"
+#include "mothreads/contexts/context.h"
+#include "mothreads/contexts/thread_context.h"
+
+namespace cooperative::internal {
+
+using mothreads::internal::Context;
+using mothreads::internal::ThreadContext;
+
+namespace {
+
+FloatingPoint floating_point_here() noexcept {
+  FloatingPoint here;
+  here.take();
+  return here;
+}
+
+}  // namespace
+
+SchedulerLife::SchedulerLife(SchedulerCore& core, Context& context, Conductor* its_conductor)
+    : threads_own(std::make_unique<Runnable>(context)),
+      switcher(*threads_own),
+      root(threads_own.get()),
+      conductor(its_conductor),
+      callbacks(core, its_conductor),
+      timers(*context.clock),
+      stopping(core),
+      floating_point(floating_point_here()),
+      spinner(static_cast<ThreadContext*>(&context)) {
+  root->has_begun = true;
+  turns.give_acts(*root);
+}
+
+SchedulerLife::~SchedulerLife() = default;
+
+}  // namespace cooperative::internal

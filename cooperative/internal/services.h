@@ -1,0 +1,31 @@
+#pragma once
+
+// What serves the calls of a scheduler's fibers that block, for io/: made there when first needed, ended with the scheduler after all fibers.
+
+#include <array>
+#include <cstddef>
+#include <memory>
+
+namespace cooperative::internal {
+
+struct Service {
+  virtual ~Service() = default;
+};
+enum class ServiceOf : unsigned char { file_pool, file_ring };
+
+class Services {
+ public:
+  std::unique_ptr<Service>& of(ServiceOf which) noexcept { return all_[static_cast<std::size_t>(which)]; }
+  void end() noexcept {
+    for (std::unique_ptr<Service>& service : all_) service.reset();
+  }
+  // In the child of a fork(): they are left as they are, with their threads, and their ring.
+  void leave_behind() noexcept {
+    for (std::unique_ptr<Service>& service : all_) static_cast<void>(service.release());
+  }
+
+ private:
+  std::array<std::unique_ptr<Service>, 2> all_;
+};
+
+}  // namespace cooperative::internal

@@ -1,0 +1,58 @@
+#include "cooperative/internal/timers.h"
+
+#include <chrono>
+#include <new>
+
+#include "absl/time/time.h"
+#include "mothreads/ended.h"
+
+namespace cooperative::internal {
+
+using mothreads::Instant;
+using mothreads::Until;
+using mothreads::Why;
+using mothreads::internal::TimerNode;
+using mothreads::internal::TimerOps;
+using mothreads::internal::TimerWheel;
+using mothreads::internal::WaitNode;
+
+const TimerOps TimeLimit::kOps{
+    .take = [](TimerNode& timer) { return static_cast<TimeLimit&>(timer).node.claim_on_host(); },
+    .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
+};
+
+bool Timers::set_limit(RoomForLimit& room, WaitNode& node, const Until& until, const mothreads::Clock* of_context) noexcept {
+  const std::optional<absl::Duration> duration = until.only_duration();
+  if (!duration || *duration <= absl::ZeroDuration() || of_context != clock_) return false;
+  std::int64_t when = 0;
+  const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(*duration);
+  if (__builtin_add_overflow(now_for(nanoseconds).time_since_epoch().count(), nanoseconds, &when)) return false;
+  wheel_.add(*new (&room.limit) TimeLimit(node), when);
+  if (nanoseconds < Pacing::kSoon) [[unlikely]] pacing_.expect_soon(when);
+  return true;
+}
+
+std::optional<Instant> Timers::next_wake() noexcept {
+  const std::int64_t when = wheel_.next_wake();
+  if (when == TimerWheel::kNever) return std::nullopt;
+  return Instant(std::chrono::nanoseconds(when));
+}
+
+std::int64_t Timers::begin_look() noexcept {
+  pacing_.looks();
+  return wheel_.is_empty() ? 0 : nanoseconds();
+}
+
+void Timers::fire_due(std::int64_t now) noexcept {
+  if (wheel_.is_empty()) return;
+  mothreads::internal::ExpiredTimers expired;
+  wheel_.expire(now, expired);
+  while (TimerNode* timer = expired.pop_front()) {
+    if (timer->ops->take(*timer)) timer->ops->fire(*timer);
+  }
+  if (wheel_.earliest() - now < Pacing::kSoon) {
+    if (const std::int64_t next = wheel_.next_wake(); next - now < Pacing::kSoon) pacing_.expect_soon(next);
+  }
+}
+
+}  // namespace cooperative::internal
