@@ -133,9 +133,8 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   internal::request_main_stop();
   if (options.please_stop) options.please_stop->remove_then(theirs);
   main.stop_children();
-  std::vector<ThreadsFailed::Failure> failures;
-  for (auto& [name, failure] : main.take_failures()) failures.push_back({std::move(name), std::move(failure)});
-  if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+  const std::vector<EndRecord> failed = main.take_failures();
+  if (!failed.empty()) throw ThreadsFailed(failed);
 }
 
 }  // namespace mothreads

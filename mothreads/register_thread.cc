@@ -13,7 +13,7 @@ namespace {
 class RegisteredNode final : public internal::Node {
  public:
   using Node::Node;
-  std::string_view kind() const override { return "registered thread"; }
+  MemberKind kind() const override { return MemberKind::registered_thread; }
 };
 
 }  // namespace

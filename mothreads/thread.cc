@@ -6,8 +6,10 @@
 #include <fmt/core.h>
 
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/lost.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
+#include "mothreads/when_stuck.h"
 
 namespace mothreads {
 namespace {
@@ -20,6 +22,12 @@ std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
     separator = "; ";
   }
   return text;
+}
+
+std::vector<ThreadsFailed::Failure> failures_of(const std::vector<EndRecord>& ends) {
+  std::vector<ThreadsFailed::Failure> failures;
+  for (const EndRecord& end : ends) failures.push_back({end.name, end.exception});
+  return failures;
 }
 
 // The node of the calling context; warns about a thread that should have registered.
@@ -35,8 +43,10 @@ internal::Node& current_node() {
 
 }  // namespace
 
-ThreadsFailed::ThreadsFailed(std::vector<Failure> failures)
-    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)) {}
+ThreadsFailed::ThreadsFailed(std::vector<Failure> failures, std::vector<EndRecord> ends)
+    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)), ends_(std::move(ends)) {}
+
+ThreadsFailed::ThreadsFailed(const std::vector<EndRecord>& ends) : ThreadsFailed(failures_of(ends), ends) {}
 
 Thread Thread::current() { return Thread(internal::Ref<internal::Node>(current_node())); }
 
@@ -55,6 +65,12 @@ std::vector<Thread> Thread::children() const {
   return children;
 }
 
+std::vector<Member> lost_members() {
+  std::vector<Member> members;
+  for (internal::Ref<internal::Node>& node : internal::lost_nodes()) members.emplace_back(std::move(node));
+  return members;
+}
+
 namespace internal {
 
 Signal please_stop_for(const ThreadOptions& options) {
@@ -68,12 +84,12 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
                             fmt::format("cannot start thread \"{}\" with a stack of {} bytes: the least is {}, kLeastThreadStack",
                                         thread.name(), options.stack_size, kLeastThreadStack));
   }
-  if (!options.parent) {
+  if (options.parent.is_empty()) {
     static_cast<void>(current_node());
     thread.start(*parent_for_new(), options.stack_size);
   } else {
-    Node& parent = options.parent->node().parent_of_new();
-    thread.start(parent.takes_children() ? parent : main_node(), options.stack_size);
+    const Ref<Node> parent = options.parent.get().home_of_threads();
+    thread.start(parent->takes_children() ? *parent : main_node(), options.stack_size);
   }
 }
 
@@ -89,6 +105,9 @@ void stop_and_wait(ThreadNode& thread) noexcept {
     thread.request_stop();
     try {
       static_cast<void>(thread.wait_stopped(Until()));
+    } catch (const WasLost&) {
+      thread.abandon();
+      return thread.detach();
     } catch (const Misuse& misuse) {
       fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}; or release() the handle",
                                misuse.what()));

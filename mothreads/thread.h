@@ -10,8 +10,8 @@
 // to stop, newest first, and waited for, and only then is it `stopped`.
 //
 // The handle owns the thread: its destructor stops it and waits for it, so what a thread uses by reference must only outlive
-// the handle. A stop that takes longer than stop_deadline() ends the process with a report (stopping.h). A failure that nobody
-// takes by join() is logged and makes the exit code non-zero.
+// the handle. A stop that takes longer than stop_deadline() ends the process with a report (stopping.h), unless a ThreadGroup above has
+// chosen otherwise (when_stuck.h). A failure that nobody takes by join() is logged and makes the exit code non-zero.
 //
 // For the functions of a thread's own end (a then() function of its stopped(), a destructor of what its function captured) the thread is over:
 // a join() returns at once, the handle may be destroyed or replaced, and a thread that is started there belongs to the next above that lives
@@ -33,8 +33,10 @@
 #include <utility>
 #include <vector>
 
+#include "mothreads/end_record.h"
 #include "mothreads/ended_early.h"
 #include "mothreads/internal/thread_state.h"
+#include "mothreads/member.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -57,11 +59,15 @@ class ThreadsFailed : public std::runtime_error {
   };
 
   // The message lists every failure.
-  explicit ThreadsFailed(std::vector<Failure> failures);
+  ThreadsFailed(std::vector<Failure> failures, std::vector<EndRecord> ends);
+  explicit ThreadsFailed(const std::vector<EndRecord>& ends);
   const std::vector<Failure>& failures() const { return failures_; }
+  // Of those among them that have ended, or are lost.
+  const std::vector<EndRecord>& ends() const { return ends_; }
 
  private:
   std::vector<Failure> failures_;
+  std::vector<EndRecord> ends_;
 };
 
 // A thread to look at, whoever owns it. A cheap handle; it does not keep the thread running. Thread-safe.
@@ -90,6 +96,10 @@ class Thread {
     return *this;
   }
 
+  // How it ended; none while it runs.
+  std::optional<EndRecord> end() const { return node_->end(); }
+  operator Member() const { return Member(node_); }
+
   std::optional<Thread> parent() const;   // none for the main thread, and once it has left the tree
   std::vector<Thread> children() const;  // in the order they were made
 
@@ -107,8 +117,8 @@ class Thread {
 inline constexpr std::size_t kLeastThreadStack = std::size_t{64} * 1024;
 
 struct ThreadOptions {
-  std::string name;
-  std::optional<Thread> parent = std::nullopt;       // who stops and waits for it; default the current thread
+  std::string name = {};
+  Member parent = {};                                // who stops and waits for it; default the current thread
   std::optional<Signal> please_stop = std::nullopt;  // may be shared: whoever makes it go stops all that have it
   std::size_t stack_size = 0;                        // bytes, at least kLeastThreadStack, else run() throws std::system_error; 0 for
                                                      // the system's default (8 MiB of address space)
@@ -130,8 +140,8 @@ class [[nodiscard]] ThreadHandle {
   ~ThreadHandle() { stop_and_wait(); }
 
   // Waits until it has stopped, with all its children, and gives its result, or throws what it threw. The handle then owns
-  // nothing. When the limit comes first throws Timedout or Stopped, and the handle still owns the thread. Throws Misuse when it can
-  // never end: a thread that joins itself, or one that it runs under.
+  // nothing. When the limit comes first throws Timedout or Stopped, and the handle still owns the thread; likewise WasLost, when it did not
+  // stop by its deadline (when_stuck.h). Throws Misuse when it can never end: a thread that joins itself, or one that it runs under.
   R join(const Until& until = {});
 
   // Asks its children, then itself, to stop; does not block. Chain: t.stop().join().
@@ -152,7 +162,9 @@ class [[nodiscard]] ThreadHandle {
   Signal please_stop() const { return state().please_stop(); }
   const std::string& name() const { return state().name(); }
   bool is_alive() const { return owns() && !stopped(); }
+  std::optional<EndRecord> end() const { return state().end(); }  // none while it runs
   bool owns() const { return static_cast<bool>(state_); }
+  operator Member() const { return Member(internal::Ref<internal::ThreadState<R>>(state())); }
   Thread thread() const { return Thread(internal::Ref<internal::Node>(internal::Ref<internal::ThreadState<R>>(state_))); }
 
   // For the library: takes over a started thread.
@@ -172,6 +184,9 @@ class [[nodiscard]] ThreadHandle {
 // (for void: nothing). The limit is one for all. Throws ThreadsFailed when any failed or did not end in time.
 template <typename R>
 auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until = {});
+
+// Those of the process that were marked lost (when_stuck.h) and have not ended since, in the order of the marking. Every report has them.
+std::vector<Member> lost_members();
 
 }  // namespace mothreads
 

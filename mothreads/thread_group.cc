@@ -1,5 +1,7 @@
 #include "mothreads/thread_group.h"
 
+#include <algorithm>
+
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
@@ -15,18 +17,22 @@ namespace internal {
 GroupNode::GroupNode(const ThreadGroupOptions& options, Clock& clock)
     : Node(options.name, Signal("please_stop for " + options.name), clock),
       stop_in_turn_(options.stop_in_turn),
-      fail_fast_(options.fail_fast) {}
+      fail_fast_(options.fail_fast),
+      stop_limit_(options.stop_limit),
+      when_stuck_(options.when_stuck) {}
 
-bool GroupNode::child_failed(const std::string& name, const std::exception_ptr& failure) {
+absl::Duration GroupNode::stop_limit() const { return stop_limit_ ? std::max(*stop_limit_, absl::ZeroDuration()) : Node::stop_limit(); }
+
+bool GroupNode::child_failed(const EndRecord& end) {
   {
     TinyLock lock(failures_mutex_);
-    failures_.emplace_back(name, failure);
+    failures_.push_back(end);
   }
   if (fail_fast_) request_stop();
   return true;
 }
 
-std::vector<std::pair<std::string, std::exception_ptr>> GroupNode::take_failures() {
+std::vector<EndRecord> GroupNode::take_failures() {
   TinyLock lock(failures_mutex_);
   return std::exchange(failures_, {});
 }
@@ -36,7 +42,7 @@ Ended GroupNode::await_members(const Until& until) {
   for (auto members = children(); !members.empty(); members = children()) {
     // Oldest first, for the reason in Node::stop_children().
     for (auto member = members.rbegin(); member != members.rend(); ++member) {
-      if (const Ended ended = (*member)->stopped().wait(limit); !ended) return ended;
+      if (const Ended ended = (*member)->wait_stopped_or_lost(limit); !ended) return ended;
       (*member)->await_end();
       (*member)->detach();
     }
@@ -79,6 +85,7 @@ std::vector<Ref<Node>> GroupNode::next_to_tell() {
   if (!stop_in_turn_) return {};
   const Ref<Node> told = std::move(being_told_);
   told->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
+  told->lost().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
   if (turns_.fetch_sub(1, std::memory_order_acq_rel) == 1) return {};
   return look_for_next();
 }
@@ -87,9 +94,24 @@ void GroupNode::tell_next() { StopWalk().tell(*this, take_turn()); }
 
 }  // namespace internal
 
+namespace {
+
+ThreadGroupOptions named(std::string_view name, ThreadGroupOptions options) {
+  options.name = name;
+  return options;
+}
+
+}  // namespace
+
+ThreadGroup::ThreadGroup(std::string_view name, const ThreadGroupOptions& options) : ThreadGroup(named(name, options)) {}
+
 ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
     : node_(internal::Ref<internal::GroupNode>::adopt(new internal::GroupNode(options, Clock::current()))) {
   if (options.name.empty()) throw Misuse("a ThreadGroup needs a name: give one that says what its members do");
+  if (!options.parent.is_empty()) {
+    node_->attach_to(*options.parent.get().home_of_threads());
+    return;
+  }
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
   internal::Ref<internal::Node> parent = internal::parent_for_new();
   while (parent->is_only_its_children()) parent = parent->next_above();
@@ -112,7 +134,7 @@ ThreadGroup::~ThreadGroup() {
     internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed where its members cannot be waited for: {}", name(), misuse.what()));
   }
   node_->detach();
-  for (const auto& [member, failure] : node_->take_failures()) internal::report_unclaimed_failure("thread", member, failure);
+  for (const EndRecord& end : node_->take_failures()) internal::report_unclaimed_failure(end);
 }
 
 void ThreadGroup::join(const Until& until) {
@@ -131,11 +153,8 @@ void ThreadGroup::join(const Until& until) {
                       fmt::format("ThreadGroup {} timeout: the join {} before all members had stopped", name(),
                                   ended.why() == Why::stopped ? "was stopped" : "timed out"));
   }
-  auto failed = node_->take_failures();
-  if (failed.empty()) return;
-  std::vector<ThreadsFailed::Failure> failures;
-  for (auto& [member, failure] : failed) failures.push_back({std::move(member), std::move(failure)});
-  throw ThreadsFailed(std::move(failures));
+  const std::vector<EndRecord> failed = node_->take_failures();
+  if (!failed.empty()) throw ThreadsFailed(failed);
 }
 
 }  // namespace mothreads

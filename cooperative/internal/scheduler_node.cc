@@ -49,6 +49,7 @@ void answer(void* question_pointer) {
 
 HostedContext copy_of(const FiberPicture::Entry& entry) {
   return {.depth = entry.depth,
+          .kind = "fiber",
           .state = std::string(entry.has_function_ended ? "has ended its function and " : "") + entry.state,
           .name = entry.name,
           .takes_stop = entry.takes_stop,
@@ -59,6 +60,7 @@ HostedContext copy_of(const FiberPicture::Entry& entry) {
 
 HostedContexts copy_of(const FiberPicture& picture) {
   HostedContexts contexts;
+  contexts.kinds = "fibers";
   for (std::size_t i = 0; i < picture.count; ++i) contexts.shown.push_back(copy_of(picture.entries[i]));
   contexts.left_out = picture.total + 1 - picture.count;
   contexts.told = picture.told;

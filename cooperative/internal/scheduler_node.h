@@ -19,7 +19,7 @@ class SchedulerNode final : public mothreads::internal::Node {
 
   // Its own thread ends the scheduler; another only waits for that.
   void await_end() override;
-  std::string_view kind() const override { return "scheduler"; }
+  mothreads::MemberKind kind() const override { return mothreads::MemberKind::scheduler; }
   bool takes_children() const override { return false; }
   bool is_part_of_parent() const override { return true; }
   bool unwinds_at_deadline() const override { return true; }

@@ -13,7 +13,7 @@ namespace cooperative::internal {
 class WorldRoot final : public mothreads::internal::Node {
  public:
   using Node::Node;
-  std::string_view kind() const override { return "world"; }
+  mothreads::MemberKind kind() const override { return mothreads::MemberKind::world; }
   bool is_only_its_children() const override { return true; }  // which it stops at the end of each run()
 };
 
@@ -21,7 +21,7 @@ class WorldRoot final : public mothreads::internal::Node {
 class WorldTimersNode final : public mothreads::internal::Node {
  public:
   WorldTimersNode(mothreads::Clock& clock, mothreads::internal::Node& root) : Node("timers", mothreads::Signal("please_stop for timers"), clock), root_(root) {}
-  std::string_view kind() const override { return "thread of the library"; }
+  mothreads::MemberKind kind() const override { return mothreads::MemberKind::library_thread; }
   bool takes_children() const override { return false; }
   Node& parent_of_new() override { return root_; }
 

@@ -5,34 +5,14 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/lost.h"
 #include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/stop_report.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/stopping.h"
 #include "mothreads/until.h"
-
-namespace mothreads {
-namespace {
-
-constinit std::atomic<std::int64_t> stop_deadline_nanoseconds{30'000'000'000};
-
-// Longer is never: sums with the clock's time must not overflow.
-constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 10);
-
-}  // namespace
-
-void set_stop_deadline(absl::Duration duration) {
-  stop_deadline_nanoseconds.store(
-      duration > kLongest ? INT64_MAX : std::max<std::int64_t>(0, absl::ToInt64Nanoseconds(duration)),
-      std::memory_order_relaxed);
-}
-
-absl::Duration stop_deadline() {
-  const std::int64_t nanoseconds = stop_deadline_nanoseconds.load(std::memory_order_relaxed);
-  return nanoseconds == INT64_MAX ? absl::InfiniteDuration() : absl::Nanoseconds(nanoseconds);
-}
-
-}  // namespace mothreads
+#include "mothreads/when_stuck.h"
 
 namespace mothreads::internal {
 namespace {
@@ -58,6 +38,7 @@ void Node::attach_to(Node& parent) {
     throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which runs in the process that made this one by fork(): start it under "
                              "MainThread::thread(), or in a group that is made here", name_, parent.name_));
   }
+  if (began_ == Instant()) join_for_the_first_time(parent);
   {
     TinyLock lock(parent.mutex_);
     if (parent.ended_) {
@@ -91,6 +72,14 @@ void Node::attach_to(Node& parent) {
   if (told) StopWalk().tell(*this, {.deadline = deadline, .clock = &parent.clock(), .watcher = std::move(watcher)});
 }
 
+void Node::join_for_the_first_time(const Node& parent) {
+  began_ = clock().now();
+  const WhenStuck* const choice = parent.when_stuck();
+  if (choice != nullptr ? !choice->ends_process() : parent.lost_.has_value()) {
+    lost_.emplace(SignalState::make_owned("loss of " + name_, "call stop() to ask for the end"));
+  }
+}
+
 void Node::detach() {
   if (is_left_behind()) return;
   Node* parent = nullptr;
@@ -120,6 +109,19 @@ Ref<Node> Node::parent() const {
   return parent_ == nullptr ? Ref<Node>() : Ref<Node>(*parent_);
 }
 
+Ref<TreeMember> Node::above() const { return parent(); }
+
+std::vector<Ref<TreeMember>> Node::below() const {
+  std::vector<Ref<TreeMember>> members;
+  for (Ref<Node>& child : children()) {
+    if (!child->is_part_of_parent()) members.emplace_back(std::move(child));
+  }
+  std::reverse(members.begin(), members.end());
+  return members;
+}
+
+Ref<Node> Node::home_of_threads() { return Ref<Node>(parent_of_new()); }
+
 std::vector<Ref<Node>> Node::children() const {
   std::vector<Ref<Node>> children;
   if (is_left_behind()) return children;
@@ -144,7 +146,7 @@ Ref<Node> Node::newest_running_child() const {
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {
     do {
-      if (!child->stopped_) return Ref<Node>(*child);
+      if (!child->stopped_ && !child->is_lost()) return Ref<Node>(*child);
       child = child->older_;
     } while (child != newest_child_);
   }
@@ -187,7 +189,7 @@ StopProgress Node::progress() const {
 }
 
 Node::Settled Node::settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher) {
-  const absl::Duration allowed = stop_deadline();
+  const absl::Duration allowed = stop_limit();
   bool watched = false;
   Settled settled;
   {
@@ -195,10 +197,13 @@ Node::Settled Node::settle_deadline(const std::optional<Instant>& inherited, con
     const std::optional<Instant> before = deadline_;
     if (inherited && (!inherited_ || *inherited < *inherited_)) inherited_ = inherited;
     if (inherited_ && (!deadline_ || *inherited_ < *deadline_)) deadline_ = inherited_;
-    if (!deadline_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
-      deadline_ = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
-      // One that was inherited is watched by whoever set it: its node ends after this one.
-      watched = watched_ = true;
+    if (!watched_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
+      const Instant own = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
+      // One that was inherited is watched by whoever set it, whose node ends after this one; but not where this one has less time.
+      if (!deadline_ || (has_stop_limit() && own < *deadline_)) {
+        deadline_ = own;
+        watched = watched_ = true;
+      }
     }
     if (!watched_ && !watcher_) watcher_ = watcher;
     settled.deadline = deadline_;
@@ -219,7 +224,7 @@ void Node::be_counted(Node& watcher) {
 }
 
 bool Node::has_ended() const noexcept {
-  if (stopped_) return true;
+  if (stopped_ || is_lost()) return true;
   if (!is_only_its_children()) return false;
   TinyLock lock(mutex_);
   return watch_is_over_ || !has_running_child();
@@ -229,7 +234,7 @@ bool Node::has_running_child() const noexcept {
   const Node* child = newest_child_;
   if (child == nullptr) return false;
   do {
-    if (!child->stopped_) return true;
+    if (!child->stopped_ && !child->is_lost()) return true;
     child = child->older_;
   } while (child != newest_child_);
   return false;
@@ -248,6 +253,8 @@ bool Node::may_unwind() const {
   }
   return false;
 }
+
+absl::Duration Node::stop_limit() const { return stop_deadline(); }
 
 bool Node::request_stop() { return StopWalk().tell(*this, {.deadline = std::nullopt, .clock = &clock(), .watcher = {}}); }
 
@@ -287,16 +294,81 @@ void Node::end_children() {
   reap_left_over();
 }
 
-void Node::await_end() { stopped().wait(); }
+void Node::await_end() { static_cast<void>(wait_stopped_or_lost(Until())); }
+
+// --- its end record --------------------------------------------------------------------------------------------------------------
+
+EndRecord Node::make_record(How how, const std::exception_ptr& exception) const {
+  return {.how = how,
+          .kind = kind(),
+          .name = name_,
+          .id = id_,
+          .under = parent_ == nullptr ? std::string() : parent_->name_,
+          .exception = exception,
+          .began = began_,
+          .ended = clock().now()};
+}
+
+void Node::publish_end(How how, const std::exception_ptr& exception) {
+  if (is_left_behind()) return;
+  TinyLock lock(mutex_);
+  end_ = make_record(how, exception);
+  is_over_ = true;
+}
+
+std::optional<EndRecord> Node::end() const {
+  if (is_left_behind()) return std::nullopt;
+  TinyLock lock(mutex_);
+  return end_;
+}
+
+// --- a missed deadline -----------------------------------------------------------------------------------------------------------
+
+Ref<Node> Node::chooser() const {
+  if (when_stuck() != nullptr) return Ref<Node>(const_cast<Node&>(*this));
+  for (Ref<Node> above = parent(); above; above = above->parent()) {
+    if (above->when_stuck() != nullptr) return above;
+  }
+  return {};
+}
+
+bool Node::give_up() { return give_up_below(*this); }
+
+bool Node::mark_lost() {
+  if (!lost_ || is_left_behind()) return false;
+  {
+    TinyLock lock(mutex_);
+    if (end_) return false;
+    end_ = make_record(How::lost, std::make_exception_ptr(WasLost(fmt::format(
+        "{} \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it", to_string(kind()), name_))));
+  }
+  keep_lost(*this);
+  is_marked_lost();
+  lost_->state().go();
+  return true;
+}
+
+Ended Node::wait_stopped_or_lost(const Until& until) const {
+  if (!lost_) return stopped().wait(until);
+  return (stopped() | *lost_).wait(until);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------------
 
 void Node::mark_stopped() {
   if (is_left_behind()) return;
   Ref<Node> counts_this;
   {
     TinyLock lock(mutex_);
+    if (!is_over_) end_ = make_record(How::returned, nullptr);
+    is_over_ = true;
     if (is_counted_) counts_this = watcher_ ? std::move(watcher_) : Ref<Node>(*this);
   }
   if (counts_this) counts_this->counted_stopped_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
+  if (is_lost()) {
+    forget_lost(*this);
+    log::warning("{} \"{}\", which was marked lost, has ended", to_string(kind()), name_);
+  }
   stopped_.state().go();  // go() itself is refused to everybody
   if (is_left_behind()) return;  // a function of it has called fork()
   bool watched = false;

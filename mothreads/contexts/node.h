@@ -20,76 +20,27 @@
 
 #include "absl/base/thread_annotations.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/hosted_context.h"
 #include "mothreads/contexts/os_thread.h"
+#include "mothreads/contexts/ref.h"
 #include "mothreads/contexts/stop_watch.h"
 #include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/tree_member.h"
+#include "mothreads/end_record.h"
+#include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
+#include "mothreads/until.h"
 
 namespace mothreads {
 class Clock;
+class WhenStuck;
 }
 
 namespace mothreads::internal {
 
 class Context;
-class Node;
 class StopWalk;
-
-// A counted reference to a node.
-template <typename T>
-class Ref {
- public:
-  Ref() = default;
-  explicit Ref(T& node) : node_(&node) { node_->ref(); }
-  Ref(const Ref& other) : node_(other.node_) {
-    if (node_ != nullptr) node_->ref();
-  }
-  Ref(Ref&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
-  template <typename U>
-  explicit(false) Ref(Ref<U> other) noexcept : node_(other.take()) {}
-  Ref& operator=(Ref other) noexcept {
-    std::swap(node_, other.node_);
-    return *this;
-  }
-  ~Ref() {
-    if (node_ != nullptr) node_->unref();
-  }
-
-  // Takes over the reference that a new node is born with.
-  static Ref adopt(T* node) {
-    Ref ref;
-    ref.node_ = node;
-    return ref;
-  }
-
-  explicit operator bool() const { return node_ != nullptr; }
-  T& operator*() const { return *node_; }
-  T* operator->() const { return node_; }
-  T* get() const { return node_; }
-  T* take() { return std::exchange(node_, nullptr); }
-
- private:
-  T* node_ = nullptr;
-};
-
-// One of several contexts that share an OS thread, as a report shows it.
-struct HostedContext {
-  int depth = 0;      // in the tree of those contexts; 0 for the thread's own stack
-  std::string state;  // "waits for signal saved", "has not begun"
-  std::string name;
-  bool takes_stop = false;
-  bool told_to_stop = false;
-  bool is_cancelled = false;
-  std::vector<void*> stack;  // return addresses, the innermost first
-};
-
-struct HostedContexts {
-  std::vector<HostedContext> shown;  // the thread's own stack, then each before what runs under it, the newest first
-  std::size_t left_out = 0;
-  std::size_t told = 0;  // as many there were when all were told to stop; 0 before
-  std::size_t alive = 0;
-};
 
 // Of one stop: how many threads were told, and how many of those have stopped.
 struct StopProgress {
@@ -97,18 +48,21 @@ struct StopProgress {
   std::uint64_t stopped = 0;
 };
 
-class Node : public StopWatch {
+class Node : public StopWatch, public TreeMember {
  public:
   Node(std::string_view name, Signal please_stop, Clock& clock);
 
-  const std::string& name() const { return name_; }
-  const Signal& please_stop() const { return please_stop_; }
+  void ref() noexcept final { StopWatch::ref(); }
+  void unref() noexcept final { StopWatch::unref(); }
+
+  const std::string& name() const final { return name_; }
+  const Signal& please_stop() const final { return please_stop_; }
   // Also gone in a child of fork() that has been left nothing but the name: see contexts/fork.h.
-  const Signal& stopped() const { return is_left_behind() ? DONE : stopped_; }
+  const Signal& stopped() const final { return is_left_behind() ? DONE : stopped_; }
   // In a child of fork() it is none of those that run there: it tells nobody, and nobody waits for it.
   bool is_left_behind() const noexcept { return born_.is_left_behind(); }
   using StopWatch::clock;
-  std::uint64_t id() const { return id_; }
+  std::uint64_t id() const final { return id_; }
 
   // Joins the tree. Throws Misuse when the parent has ended. A parent that was told to stop tells it now.
   void attach_to(Node& parent);
@@ -118,6 +72,9 @@ class Node : public StopWatch {
   std::vector<Ref<Node>> children() const;  // newest first
   Ref<Node> newest_running_child() const;
   bool is_below(const Node& ancestor) const;  // or the same; no steps when the ancestor is not nearer to the root
+  Ref<TreeMember> above() const override;
+  std::vector<Ref<TreeMember>> below() const override;
+  Ref<Node> home_of_threads() override;
 
   // Tells this node and all below to stop; never blocks. The first request sets the deadline, one inherited from a parent can only make
   // it earlier. True for the first.
@@ -128,8 +85,26 @@ class Node : public StopWatch {
   // The same, and takes no more: the node's function has ended.
   void end_children();
 
+  // For the node's own context: its end record, from now on. Without it mark_stopped() says `returned`.
+  void publish_end(How how, const std::exception_ptr& exception);
   // For the node's own context, last: lets `stopped` go.
   void mark_stopped();
+  std::optional<EndRecord> end() const final;
+  void ask_to_stop() final { request_stop(); }
+
+  // --- a missed deadline, where one above has chosen that it is not the end of the process (when_stuck.h) ---------------------------
+
+  // What the node has chosen for itself and those below; null when that is another's choice.
+  virtual const WhenStuck* when_stuck() const { return nullptr; }
+  // Who made the nearest choice, this or one above; null where nobody has.
+  Ref<Node> chooser() const;
+  bool is_lost() const { return lost_ && *lost_; }  // also when it has ended since
+  // True for the first who marks it, unless it has ended.
+  bool mark_lost();
+  // Waits until it has stopped, or has been marked lost. `ready` in both cases.
+  Ended wait_stopped_or_lost(const Until& until) const;
+  // Goes when it is marked lost; NEVER where nobody has chosen that.
+  const Signal& lost() const { return lost_ ? *lost_ : NEVER; }
 
   // What it runs has got contexts that nobody has told, after the others were: the next stop comes by here again.
   void note_untold();
@@ -138,7 +113,7 @@ class Node : public StopWatch {
   StopProgress progress() const;  // of the stop whose deadline this node set
   std::optional<Instant> deadline() const;  // on its own clock; none before it is told
 
-  // Waits until it has stopped and nothing of it runs any more; for its parent.
+  // Waits until it has stopped and nothing of it runs any more, or it has been marked lost; for its parent.
   virtual void await_end();
 
   // Joins the OS thread that a released child left here last; see ThreadNode::leave_to_parent().
@@ -147,8 +122,8 @@ class Node : public StopWatch {
   OsThread exchange_left_over(OsThread ended);
 
   // A child that nobody joins failed. True when this node answers for the failure; else it is logged.
-  virtual bool child_failed(const std::string& name, const std::exception_ptr& failure) {
-    static_cast<void>(name), static_cast<void>(failure);
+  virtual bool child_failed(const EndRecord& end) {
+    static_cast<void>(end);
     return false;
   }
 
@@ -163,8 +138,6 @@ class Node : public StopWatch {
     TinyLock lock(context_mutex_);
     context_ = context;
   }
-
-  virtual std::string_view kind() const = 0;
 
   // Whether it belongs to the thread above it, as its scheduler does, and is no child that the thread made.
   virtual bool is_part_of_parent() const { return false; }
@@ -201,6 +174,11 @@ class Node : public StopWatch {
 
   // What a stop calls before it tells those below.
   virtual void begins_to_stop() {}
+  // It has been marked lost.
+  virtual void is_marked_lost() {}
+  // How long its stop may take. Where that is a limit of its own, also when there is more time by the stop of one above.
+  virtual absl::Duration stop_limit() const;
+  virtual bool has_stop_limit() const { return false; }
   // Those whom a stop tells before this node, in that order. When it has told all of them, it asks who comes after them, until that is
   // nobody. Here: all children, newest first.
   virtual std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline);
@@ -212,6 +190,8 @@ class Node : public StopWatch {
   bool has_ended() const noexcept override;
   bool has_running_child() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string_view watched_name() const noexcept override { return name_; }
+  // Marks as lost who is stuck below it, where somebody has chosen that. True when there was anybody, so that others may go on now.
+  bool give_up() override;
   [[noreturn]] void report() override { end_process(name_); }
 
   struct Settled {
@@ -223,14 +203,20 @@ class Node : public StopWatch {
   Settled settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher);
   // Has the watcher count it, if it is a thread and nobody counts it yet.
   void be_counted(Node& watcher);
+  void join_for_the_first_time(const Node& parent);
+  EndRecord make_record(How how, const std::exception_ptr& exception) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Born born_;
   const std::uint64_t id_;
   const std::string name_;
   const Signal please_stop_;
   const Signal stopped_;
+  std::optional<Signal> lost_;  // where somebody above has chosen that; written as it joins the tree for the first time
+  Instant began_;               // likewise
 
   mutable TinyMutex mutex_;
+  std::optional<EndRecord> end_ ABSL_GUARDED_BY(mutex_);
+  bool is_over_ ABSL_GUARDED_BY(mutex_) = false;  // the record is of its end, and of no loss
   Node* parent_ ABSL_GUARDED_BY(mutex_) = nullptr;  // a counted reference
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
   std::optional<Instant> inherited_ ABSL_GUARDED_BY(mutex_);  // the earliest of those above
@@ -266,5 +252,6 @@ Ref<Node> parent_for_new();
 
 // Logs a failure that nobody takes, and counts it for the exit code. `kind` is "thread" or its like.
 void report_unclaimed_failure(std::string_view kind, const std::string& name, const std::exception_ptr& failure);
+inline void report_unclaimed_failure(const EndRecord& end) { report_unclaimed_failure(to_string(end.kind), end.name, end.exception); }
 
 }  // namespace mothreads::internal

@@ -1,6 +1,7 @@
 #include "mothreads/contexts/stop_watch.h"
 
 #include <exception>
+#include <utility>
 
 #include "mothreads/clock.h"
 #include "mothreads/log.h"
@@ -26,8 +27,8 @@ void StopWatch::end_watch() noexcept {
 void StopWatch::fire(TimerNode& timer) {
   StopWatch& watch = static_cast<StopWatch&>(timer);
   if (!watch.has_ended()) {
-    if (watch.grace_given_ || !watch.may_unwind()) watch.report();
-    watch.grace_given_ = true;
+    const bool is_first = !std::exchange(watch.grace_given_, true);
+    if (!(is_first && watch.may_unwind()) && !watch.give_up()) watch.report();
     watch.watch_until(Instant(std::chrono::nanoseconds(timer.when)) + absl::ToChronoNanoseconds(kUnwindGrace));
   }
   watch.unref();

@@ -1,7 +1,8 @@
 #pragma once
 
 // Watches over the deadline of one stop. Fibers are cancelled at the deadline, by their own schedulers; where there are some, the
-// watch gives them kUnwindGrace. Who has not ended then is reported, and the process ends.
+// watch gives them kUnwindGrace. Who has not ended then is reported, and the process ends, unless somebody has chosen otherwise
+// (when_stuck.h).
 
 #include <atomic>
 #include <cstdint>
@@ -44,6 +45,9 @@ class StopWatch : private TimerNode {
   virtual bool has_ended() const noexcept = 0;
   virtual bool may_unwind() const = 0;  // fibers are among those who have not ended
   virtual std::string_view watched_name() const noexcept = 0;
+  // Goes on without those that are stuck, where somebody has chosen that. True when there was one: those who waited for them are given
+  // kUnwindGrace.
+  virtual bool give_up() { return false; }
   [[noreturn]] virtual void report() = 0;
 
   static bool take(TimerNode&) { return true; }

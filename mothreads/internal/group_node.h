@@ -4,12 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <exception>
-#include <string>
-#include <utility>
+#include <optional>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "mothreads/contexts/node.h"
+#include "mothreads/when_stuck.h"
 
 namespace mothreads {
 struct ThreadGroupOptions;
@@ -21,17 +21,20 @@ class GroupNode final : public Node {
  public:
   GroupNode(const ThreadGroupOptions& options, Clock& clock);
 
-  bool child_failed(const std::string& name, const std::exception_ptr& failure) override;
-  std::vector<std::pair<std::string, std::exception_ptr>> take_failures();
+  bool child_failed(const EndRecord& end) override;
+  std::vector<EndRecord> take_failures();
 
-  // Waits until there are no members; says why if the limit comes first.
+  // Waits until there are no members but lost ones; says why if the limit comes first.
   Ended await_members(const Until& until);
 
   void await_end() override;
-  std::string_view kind() const override { return "group"; }
+  MemberKind kind() const override { return MemberKind::thread_group; }
   bool is_only_its_children() const override { return true; }
+  const WhenStuck* when_stuck() const override { return when_stuck_ ? &*when_stuck_ : nullptr; }
 
  private:
+  absl::Duration stop_limit() const override;
+  bool has_stop_limit() const override { return stop_limit_.has_value(); }
   std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline) override;
   std::vector<Ref<Node>> next_to_tell() override;
 
@@ -43,8 +46,10 @@ class GroupNode final : public Node {
 
   const bool stop_in_turn_;
   const bool fail_fast_;
+  const std::optional<absl::Duration> stop_limit_;
+  const std::optional<WhenStuck> when_stuck_;
   TinyMutex failures_mutex_;
-  std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
+  std::vector<EndRecord> failures_ ABSL_GUARDED_BY(failures_mutex_);
   std::atomic<std::uint32_t> turns_{0};  // looks that are wanted; whoever finds none looks
   std::uint64_t in_turn_ = 0;            // whose end is awaited before the next is told; the looker's, as the next line
   Ref<Node> being_told_;

@@ -109,10 +109,10 @@ void go_on_in_child() noexcept {
 
 }  // namespace
 
-bool MainNode::child_failed(const std::string& name, const std::exception_ptr& failure) {
+bool MainNode::child_failed(const EndRecord& end) {
   constexpr std::size_t kMaxKept = 100;  // all are logged; these are for who asks
   TinyLock lock(failures_mutex_);
-  if (failures_.size() < kMaxKept) failures_.emplace_back(name, failure);
+  if (failures_.size() < kMaxKept) failures_.push_back(end);
   return false;
 }
 
@@ -121,7 +121,7 @@ void MainNode::begins_to_stop() {
   draining_.state().go();
 }
 
-std::vector<std::pair<std::string, std::exception_ptr>> MainNode::take_failures() {
+std::vector<EndRecord> MainNode::take_failures() {
   TinyLock lock(failures_mutex_);
   return std::exchange(failures_, {});
 }
@@ -169,7 +169,7 @@ class AlienNode final : public Node {
  public:
   AlienNode(std::string_view name, bool is_of_library)
       : Node(name, Signal("please_stop for " + std::string(name)), Clock::steady()), is_of_library_(is_of_library) {}
-  std::string_view kind() const override { return is_of_library_ ? "thread of the library" : "unregistered thread"; }
+  MemberKind kind() const override { return is_of_library_ ? MemberKind::library_thread : MemberKind::unregistered_thread; }
   bool takes_children() const override { return false; }
   Node& parent_of_new() override { return main_node(); }
 

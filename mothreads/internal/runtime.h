@@ -10,10 +10,10 @@ namespace mothreads::internal {
 class MainNode final : public Node {
  public:
   using Node::Node;
-  std::string_view kind() const override { return "main"; }
+  MemberKind kind() const override { return MemberKind::main; }
 
-  bool child_failed(const std::string& name, const std::exception_ptr& failure) override;
-  std::vector<std::pair<std::string, std::exception_ptr>> take_failures();
+  bool child_failed(const EndRecord& end) override;
+  std::vector<EndRecord> take_failures();
 
   // Goes when the stop is announced, at the latest before anybody is told to stop.
   const Signal& draining() const { return draining_; }
@@ -23,7 +23,7 @@ class MainNode final : public Node {
 
   const Signal draining_{SignalState::make_owned("draining", "call MainThread::drain()")};
   TinyMutex failures_mutex_;
-  std::vector<std::pair<std::string, std::exception_ptr>> failures_ ABSL_GUARDED_BY(failures_mutex_);
+  std::vector<EndRecord> failures_ ABSL_GUARDED_BY(failures_mutex_);
 };
 
 // The main node in force: that of MainThread::run while it runs, else the root of the process. Its first use arranges for

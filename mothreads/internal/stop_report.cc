@@ -16,6 +16,7 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/contexts/lost.h"
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/log_thread.h"
@@ -36,7 +37,7 @@ void add_stack(std::string& text, const std::string& indent, const std::vector<s
 
 void add_hosted(std::string& text, const HostedContext& context, int depth, bool with_stacks) {
   const std::string indent = indent_of(depth);
-  text += fmt::format("\n{}fiber \"{}\" {}", indent, context.name, context.state);
+  text += fmt::format("\n{}{} \"{}\" {}", indent, context.kind, context.name, context.state);
   if (context.takes_stop) text += context.told_to_stop ? "; please_stop was given" : "; please_stop was not given";
   if (context.is_cancelled) text += "; it was cancelled";
   if (with_stacks) add_stack(text, indent, describe_frames(context.stack));
@@ -82,15 +83,15 @@ void add_progress(std::string& text, std::string_view what, std::uint64_t told, 
 void add_fibers(std::string& text, const std::optional<HostedContexts>& hosted, int depth, bool with_stacks) {
   const std::string indent = indent_of(depth);
   if (!hosted) {
-    text += fmt::format("\n{}(no word of its fibers: the thread did not answer)", indent);
+    text += fmt::format("\n{}(no word of what it runs: the thread did not answer)", indent);
     return;
   }
   for (std::size_t i = 1; i < hosted->shown.size(); ++i) {
     add_hosted(text, hosted->shown[i], depth + hosted->shown[i].depth - 1, with_stacks);
   }
   if (hosted->left_out == 0) return;
-  text += fmt::format("\n{}and {} more fibers", indent, hosted->left_out);
-  add_progress(text, "fibers", hosted->told, hosted->told - std::min(hosted->told, hosted->alive), indent);
+  text += fmt::format("\n{}and {} more {}", indent, hosted->left_out, hosted->kinds);
+  add_progress(text, hosted->kinds, hosted->told, hosted->told - std::min(hosted->told, hosted->alive), indent);
 }
 
 class Report {
@@ -104,6 +105,13 @@ class Report {
       const Entry next = std::move(left_.back());
       left_.pop_back();
       add(*next.node, next.hosted.get(), next.depth);
+    }
+  }
+
+  // Those that are in no tree any more.
+  void add_lost(const Node& top) {
+    for (const Ref<Node>& lost : lost_nodes()) {
+      if (!lost->is_below(top) && !lost->parent()) add(*lost, nullptr, 0);
     }
   }
 
@@ -144,7 +152,8 @@ class Report {
 
   void show(const Node& node, const std::shared_ptr<const Hosted>& own, const Hosted* hosted, int depth) {
     const std::string indent = indent_of(depth);
-    text_ += fmt::format("\n{}{} \"{}\"", indent, node.kind(), node.name());
+    text_ += fmt::format("\n{}{} \"{}\"", indent, to_string(node.kind()), node.name());
+    if (node.is_lost()) text_ += " (lost)";
     add_own_part(text_, node, own != nullptr && *own ? &**own : nullptr, indent, with_stacks_);
     if (!node.is_part_of_parent()) return;
     const Hosted alone = hosted == nullptr && depth == 0 ? node.look_inside() : std::nullopt;
@@ -163,6 +172,7 @@ class Report {
 std::string describe_unstopped(const Node& top, bool with_stacks) {
   Report report(with_stacks);
   report.add_tree(top);
+  report.add_lost(top);
   return report.finish(top);
 }
 

@@ -70,24 +70,26 @@ template <typename R>
 auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until) {
   for (const ThreadHandle<R>& handle : handles) static_cast<void>(handle.name());  // Misuse, before anything is joined
   std::vector<ThreadsFailed::Failure> failures;
+  std::vector<EndRecord> ends;
   const Until limit = until.from_now();  // one for all: a duration must not start anew for each
   const auto join_one = [&](ThreadHandle<R>& handle) { return handle.join(limit); };
   const auto attempt = [&](ThreadHandle<R>& handle, auto&& use) {
-    const std::string name = handle.name();
+    const Thread thread = handle.thread();
     try {
       use();
     } catch (...) {
-      failures.push_back({name, std::current_exception()});
+      failures.push_back({thread.name(), std::current_exception()});
+      if (std::optional<EndRecord> end = thread.end()) ends.push_back(*std::move(end));
     }
   };
   if constexpr (std::is_void_v<R>) {
     for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { join_one(handle); });
-    if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+    if (!failures.empty()) throw ThreadsFailed(std::move(failures), std::move(ends));
   } else {
     std::vector<R> results;
     results.reserve(handles.size());
     for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { results.push_back(join_one(handle)); });
-    if (!failures.empty()) throw ThreadsFailed(std::move(failures));
+    if (!failures.empty()) throw ThreadsFailed(std::move(failures), std::move(ends));
     return results;
   }
 }

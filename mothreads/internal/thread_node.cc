@@ -113,12 +113,12 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
 
 // Its function has called fork(), and has ended in the child.
 void ThreadNode::end_in_child() {
-  if (failure_) internal::report_unclaimed_failure(kind(), name(), failure_);
+  if (failure_) internal::report_unclaimed_failure(to_string(kind()), name(), failure_);
   end_forked_process();
 }
 
 void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
-  node->end();
+  node->finish_function();
   node->set_context(nullptr);
   // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
   context.node = &main_node();
@@ -128,13 +128,14 @@ void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
   ThreadContext::release(context);
 }
 
-void ThreadNode::end() {
+void ThreadNode::finish_function() {
   phase_ = Phase::drops_function;
   drop_function();
   if (is_left_behind()) end_forked_process();  // what the function captured has called fork() as it was destroyed
   phase_ = Phase::ends_children;
   end_children();
   phase_ = Phase::leaves;
+  publish_end(failure_ ? How::threw : How::returned, failure_);
   bool released = false;
   {
     std::lock_guard lock(reap_mutex_);
@@ -184,10 +185,29 @@ std::exception_ptr ThreadNode::take_failure() { return std::exchange(failure_, n
 
 void ThreadNode::report_unclaimed_failure() {
   if (is_left_behind()) return;
-  const std::exception_ptr failure = take_failure();
-  if (!failure) return;
-  if (const Ref<Node> responsible = parent(); responsible && responsible->child_failed(name(), failure)) return;
-  internal::report_unclaimed_failure(kind(), name(), failure);
+  if (!take_failure()) return;
+  report_failure(*end());
+}
+
+void ThreadNode::report_failure(const EndRecord& end) {
+  if (const Ref<Node> responsible = parent(); responsible && responsible->child_failed(end)) return;
+  internal::report_unclaimed_failure(end);
+}
+
+// On the thread that keeps the deadlines. Whoever has the handle learns of it there.
+void ThreadNode::is_marked_lost() {
+  bool released = false;
+  {
+    std::lock_guard lock(reap_mutex_);
+    released = released_;
+  }
+  if (released) report_failure(*end());
+}
+
+void ThreadNode::abandon() {
+  const std::optional<EndRecord> end = this->end();
+  if (end->how == How::lost) report_failure(*end);
+  release();
 }
 
 void ThreadNode::release() {
@@ -212,7 +232,8 @@ void ThreadNode::release() {
 
 void ThreadNode::leave_to_parent() {
   OsThread before;
-  const Ref<Node> parent = this->parent();
+  // Who waited for one that is lost may be gone.
+  const Ref<Node> parent = is_lost() ? Ref<Node>(main_node()) : this->parent();
   {
     // In one step, so that the parent finds the OS thread in one place or the other.
     std::lock_guard lock(reap_mutex_);
@@ -233,8 +254,8 @@ void ThreadNode::reap() {
 }
 
 void ThreadNode::await_end() {
-  stopped().wait();
-  reap();
+  static_cast<void>(wait_stopped_or_lost(Until()));
+  if (stopped()) reap();
 }
 
 OsThread ThreadNode::take_os_thread() {
@@ -254,7 +275,9 @@ Ended ThreadNode::wait_stopped(const Until& until) const {
                                                "another thread join it",
                                                me.name, name()));
   }
-  return stopped().wait(until);
+  const Ended ended = wait_stopped_or_lost(until);
+  if (ended && !stopped()) std::rethrow_exception(end()->exception);
+  return ended;
 }
 
 }  // namespace mothreads::internal

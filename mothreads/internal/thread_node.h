@@ -25,6 +25,8 @@ class ThreadNode : public Node {
   // The handle's end of it. Whoever takes the failure is responsible for it; a failure that nobody takes is logged.
   std::exception_ptr take_failure();
   void report_unclaimed_failure();
+  // It was marked lost, and still runs: its handle has nothing to wait for. The loss counts as its failure.
+  void abandon();
 
   // Nobody will join it: its failure is logged as it ends, and its parent or the next such thread reaps it.
   void release();
@@ -39,11 +41,11 @@ class ThreadNode : public Node {
   // After `stopped`: waits until the OS thread is gone.
   void reap();
   void await_end() override;
-  std::string_view kind() const override { return "thread"; }
+  MemberKind kind() const override { return MemberKind::thread; }
   bool is_home_for_new() const override;
   void step_out(const Node& group) override;
 
-  // Waits until it has stopped. Throws Misuse when the caller is this thread or runs below it, which would wait for ever, and in a child of
+  // Waits until it has stopped. Throws WasLost when it is marked lost, Misuse when the caller is this thread or runs below it, which would wait for ever, and in a child of
   // fork() for a thread of the parent's.
   Ended wait_stopped(const Until& until) const;
 
@@ -58,10 +60,12 @@ class ThreadNode : public Node {
   virtual void drop_result() noexcept = 0;
 
  private:
+  void is_marked_lost() override;
+  void report_failure(const EndRecord& end);
   static void* entry(void* node);
   static void finish(Ref<ThreadNode> node, ThreadContext& context);
   [[noreturn]] void end_in_child();
-  void end();
+  void finish_function();
 
   // A thread that nobody joins cannot join itself: as its last act it leaves its OS thread to its parent and joins the one that it
   // finds there. So a parent never has more than one ended thread left over, which it joins at its own end.
@@ -72,7 +76,7 @@ class ThreadNode : public Node {
 
   Phase phase_ = Phase::runs;          // only the thread itself looks
   bool leaves_by_itself_ = false;      // likewise: its handle went in its own end
-  std::exception_ptr failure_;         // written before `stopped`
+  std::exception_ptr failure_;         // that nobody has taken; written before `stopped`
   Simulation* simulation_ = nullptr;  // whose thread it is, if it is none of the system's
 
   std::mutex reap_mutex_;

@@ -28,7 +28,7 @@ constexpr std::size_t kDeep = 100'000;
 class PlainNode final : public Node {
  public:
   using Node::Node;
-  std::string_view kind() const override { return "node"; }
+  MemberKind kind() const override { return MemberKind::thread; }
 };
 
 // Each below the one before it.

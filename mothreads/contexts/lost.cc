@@ -1,0 +1,127 @@
+#include "mothreads/contexts/lost.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/stop_report.h"
+#include "mothreads/log.h"
+#include "mothreads/when_stuck.h"
+
+namespace mothreads::internal {
+namespace {
+
+// --- who is lost ---------------------------------------------------------------------------------------------------------------
+
+constinit TinyMutex registry_mutex;
+constinit std::vector<Ref<Node>>* registry ABSL_GUARDED_BY(registry_mutex) = nullptr;  // for ever, as the lost are
+
+// The lost of the parent are none of the child's, and one of its other threads may have been at the mutex.
+void forget_all() noexcept {
+  new (&registry_mutex) TinyMutex;
+  const TinyLock lock(registry_mutex);
+  registry = nullptr;
+}
+constinit ForkPart part{.rank = ForkPart::Rank::tree, .in_child = forget_all};
+
+// --- who is stuck --------------------------------------------------------------------------------------------------------------
+
+struct Place {
+  Ref<Node> node;
+  std::size_t above = 0;  // its index
+  bool is_running = false;
+  bool has_running_below = false;
+};
+
+bool is_running(const Node& node) {
+  return !node.is_part_of_parent() && !node.is_only_its_children() && !node.stopped() && !node.is_lost();
+}
+
+// Each before those below it.
+std::vector<Place> all_below(Node& top) {
+  std::vector<Place> places{{.node = Ref<Node>(top), .above = 0, .is_running = is_running(top)}};
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const Ref<Node> node = places[i].node;
+    for (Ref<Node>& child : node->children()) {
+      const bool runs = is_running(*child);
+      places.push_back({.node = std::move(child), .above = i, .is_running = runs});
+    }
+  }
+  for (std::size_t i = places.size(); i-- > 1;) {
+    if (places[i].is_running || places[i].has_running_below) places[places[i].above].has_running_below = true;
+  }
+  return places;
+}
+
+struct Choice {
+  Ref<Node> chooser;
+  std::vector<Ref<Node>> stuck;
+};
+
+std::vector<Choice> find_stuck(Node& top) {
+  std::vector<Choice> choices;
+  for (Place& place : all_below(top)) {
+    if (!place.is_running || place.has_running_below) continue;
+    Ref<Node> chooser = place.node->chooser();
+    if (!chooser || chooser->when_stuck()->ends_process()) continue;
+    auto same = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) { return choice.chooser.get() == chooser.get(); });
+    if (same == choices.end()) same = choices.insert(choices.end(), Choice{.chooser = std::move(chooser), .stuck = {}});
+    same->stuck.push_back(std::move(place.node));
+  }
+  return choices;
+}
+
+bool give_up(const Choice& choice) {
+  std::string text = describe_unstopped(*choice.chooser, /*with_stacks=*/true);
+  std::vector<EndRecord> lost;
+  std::string names;
+  for (const Ref<Node>& node : choice.stuck) {
+    if (!node->mark_lost()) continue;
+    lost.push_back(*node->end());
+    names += names.empty() ? "\"" : "\", \"";
+    names += node->name();
+  }
+  if (lost.empty()) return false;
+  log::error("\"{}\" was told to stop and did not by its deadline; who did not stop:{}\nThe stop goes on without {}\", which {} marked lost",
+             choice.chooser->name(), text, names, lost.size() == 1 ? "is" : "are");
+  choice.chooser->when_stuck()->tell(StopReport(std::move(text), std::move(lost)));
+  return true;
+}
+
+}  // namespace
+
+bool give_up_below(Node& top) {
+  bool has_marked = false;
+  for (const Choice& choice : find_stuck(top)) has_marked |= give_up(choice);
+  return has_marked;
+}
+
+void keep_lost(Node& node) {
+  static const bool takes_part = (take_part_in_forks(part), true);
+  static_cast<void>(takes_part);
+  const TinyLock lock(registry_mutex);
+  if (registry == nullptr) registry = new std::vector<Ref<Node>>;
+  registry->emplace_back(node);
+}
+
+void forget_lost(Node& node) {
+  Ref<Node> forgotten;  // the last reference goes without the mutex
+  const TinyLock lock(registry_mutex);
+  if (registry == nullptr) return;
+  const auto at = std::find_if(registry->begin(), registry->end(), [&](const Ref<Node>& lost) { return lost.get() == &node; });
+  if (at == registry->end()) return;
+  forgotten = std::move(*at);
+  registry->erase(at);
+}
+
+std::vector<Ref<Node>> lost_nodes() {
+  const TinyLock lock(registry_mutex);
+  return registry == nullptr ? std::vector<Ref<Node>>() : *registry;
+}
+
+}  // namespace mothreads::internal

@@ -1,0 +1,20 @@
+#pragma once
+
+// Those who did not stop by their deadline, where one above them has chosen that the stop goes on without them (when_stuck.h).
+
+#include <vector>
+
+#include "mothreads/contexts/node.h"
+
+namespace mothreads::internal {
+
+// Reports who is stuck at `top` or below, marks them lost and tells who has chosen that. True when it has marked anybody. Who waits for others
+// that are stuck is none of them: it may go on when they are marked.
+bool give_up_below(Node& top);
+
+// Of all the process: from the marking to the end.
+void keep_lost(Node& node);
+void forget_lost(Node& node);
+std::vector<Ref<Node>> lost_nodes();  // the first marked first
+
+}  // namespace mothreads::internal

@@ -1,0 +1,18 @@
+#include "mothreads/when_stuck.h"
+
+#include <exception>
+
+#include "mothreads/log.h"
+
+namespace mothreads {
+
+void WhenStuck::tell(const StopReport& report) const {
+  if (function_ == nullptr) return;
+  try {
+    (*function_)(report);
+  } catch (...) {
+    log::error("a function that was told of a missed deadline has failed: {}", log::describe(std::current_exception()));
+  }
+}
+
+}  // namespace mothreads

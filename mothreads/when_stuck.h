@@ -1,0 +1,72 @@
+#pragma once
+
+// What happens when a member of the shutdown tree has not stopped by its deadline.
+//
+//     ThreadGroup plugins("plugins", {.stop_limit = absl::Seconds(5), .when_stuck = WhenStuck::mark_lost});
+//
+// Without a choice the process ends with a report (stopping.h), for nothing can be done for a thread that does not end. A subtree may choose
+// otherwise: then who is stuck there is reported in the log and marked lost, and the stop goes on without it. A lost member still runs, so it
+// must own all that it uses: nobody waits for it any more, and what others lent it may go. Its `stopped` goes when it ends after all, and
+// not before. What waited for its end gets WasLost, and the exit code says that something failed where nobody takes that.
+//
+// A member that waits for another which is stuck is given kUnwindGrace to go on, before it is marked, too.
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "mothreads/end_record.h"
+
+namespace mothreads {
+
+// Waiting for a member that was marked lost.
+class WasLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A stop that missed its deadline.
+class StopReport {
+ public:
+  StopReport(std::string text, std::vector<EndRecord> lost) : text_(std::move(text)), lost_(std::move(lost)) {}
+
+  const std::string& text() const { return text_; }                   // who has not stopped, what it waits on, and its stack
+  const std::vector<EndRecord>& lost() const { return lost_; }        // whom it has marked
+
+ private:
+  std::string text_;
+  std::vector<EndRecord> lost_;
+};
+
+class WhenStuck {
+ public:
+  enum Choice : std::uint8_t {
+    end_process,  // with kExitDidNotStop
+    mark_lost,
+  };
+
+  WhenStuck(Choice choice = end_process) : choice_(choice) {}  // NOLINT: a choice is written as one
+  // mark_lost, and then this function is told, once for each round of marking. It runs on a thread of the library's own, on which it must
+  // not block; what it throws is logged.
+  template <typename F>
+    requires std::invocable<F&, const StopReport&> && (!std::same_as<std::remove_cvref_t<F>, WhenStuck>)
+  WhenStuck(F&& function)  // NOLINT: likewise
+      : choice_(mark_lost), function_(std::make_shared<Function>(std::forward<F>(function))) {}
+
+  bool ends_process() const { return choice_ == end_process; }
+  void tell(const StopReport& report) const;  // for the library
+
+ private:
+  using Function = absl::AnyInvocable<void(const StopReport&)>;
+
+  Choice choice_;
+  std::shared_ptr<Function> function_;
+};
+
+}  // namespace mothreads

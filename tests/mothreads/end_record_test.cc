@@ -1,0 +1,216 @@
+#include "mothreads/end_record.h"
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "mothreads/clock.h"
+#include "mothreads/main_thread.h"
+#include "mothreads/member.h"
+#include "mothreads/misuse.h"
+#include "mothreads/register_thread.h"
+#include "mothreads/signal.h"
+#include "mothreads/testing/virtual_clock.h"
+#include "mothreads/thread.h"
+#include "mothreads/thread_group.h"
+#include "tests/support/nothing_left.h"
+#include "tests/support/threads.h"
+
+namespace mothreads {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::until_stopped;
+
+class EndRecordTest : public testing::NothingLeft {};
+
+std::string what_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+TEST_F(EndRecordTest, AThreadThatReturns) {
+  testing::VirtualClock clock;
+  const UseClock use(clock);
+  const Instant start = clock.now();
+  Signal end;
+  auto thread = Thread::run("reader", [&](Signal) {
+    end.wait();
+    return 7;
+  });
+  const Member member = thread;
+  EXPECT_FALSE(member.end().has_value());
+  clock.advance(absl::Seconds(3));
+  end.go();
+  EXPECT_EQ(thread.join(), 7);
+  const EndRecord record = member.end().value();
+  EXPECT_EQ(record.how, How::returned);
+  EXPECT_EQ(record.kind, MemberKind::thread);
+  EXPECT_EQ(record.name, "reader");
+  EXPECT_EQ(record.id, member.id());
+  EXPECT_EQ(record.under, Thread::current().name());
+  EXPECT_EQ(record.exception, nullptr);
+  EXPECT_EQ(record.began, start);
+  EXPECT_EQ(record.lasted(), absl::Seconds(3));
+}
+
+TEST_F(EndRecordTest, AThreadThatThrowsGivesWhatItThrewAlsoAfterTheJoin) {
+  auto thread = Thread::run("reader", [](Signal) { throw std::runtime_error("connection refused"); });
+  const Thread look = thread.thread();
+  EXPECT_THROW(thread.join(), std::runtime_error);
+  const EndRecord record = look.end().value();
+  EXPECT_EQ(record.how, How::threw);
+  EXPECT_EQ(what_of(record.exception), "connection refused");
+}
+
+TEST_F(EndRecordTest, TheRecordExistsBeforeStoppedGoes) {
+  Signal begin;
+  auto thread = Thread::run("reader", [&](Signal) {
+    begin.wait();
+    throw std::runtime_error("refused");
+  });
+  const Member member = thread;
+  std::optional<EndRecord> seen;
+  thread.stopped().then([&] { seen = member.end(); });
+  begin.go();
+  EXPECT_THROW(thread.join(), std::runtime_error);
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_EQ(seen->how, How::threw);
+}
+
+TEST_F(EndRecordTest, AGroupJoinsWithTheRecordsOfThoseThatFailed) {
+  ThreadGroup group("workers");
+  group.run("good", [](Signal) {});
+  group.run("bad", [](Signal) { throw std::runtime_error("no disk"); });
+  try {
+    group.join();
+    FAIL();
+  } catch (const ThreadsFailed& failed) {
+    ASSERT_THAT(failed.ends(), SizeIs(1));
+    EXPECT_EQ(failed.ends()[0].name, "bad");
+    EXPECT_EQ(failed.ends()[0].under, "workers");
+    EXPECT_EQ(what_of(failed.ends()[0].exception), "no disk");
+  }
+}
+
+TEST_F(EndRecordTest, JoinAllHasTheRecordsOfThoseThatEnded) {
+  std::vector<ThreadHandle<void>> handles;
+  handles.push_back(Thread::run("bad", [](Signal) { throw std::runtime_error("no disk"); }));
+  handles.push_back(Thread::run("late", [](Signal please_stop) { please_stop.wait(); }));
+  handles[0].stopped().wait();
+  try {
+    join_all(handles, absl::ZeroDuration());
+    FAIL();
+  } catch (const ThreadsFailed& failed) {
+    EXPECT_THAT(failed.failures(), SizeIs(2));
+    ASSERT_THAT(failed.ends(), SizeIs(1));
+    EXPECT_EQ(failed.ends()[0].name, "bad");
+  }
+}
+
+TEST_F(EndRecordTest, AGroupEndsWithItsScope) {
+  Member member;
+  {
+    ThreadGroup group("workers");
+    group.run("worker", until_stopped);
+    member = group;
+    EXPECT_EQ(member.kind(), MemberKind::thread_group);
+    EXPECT_FALSE(member.end().has_value());
+  }
+  EXPECT_EQ(member.end().value().how, How::returned);
+  EXPECT_TRUE(member.stopped());
+}
+
+// --- members ---------------------------------------------------------------------------------------------------------------
+
+class MemberTest : public testing::NothingLeft {};
+
+TEST_F(MemberTest, EveryHandleConverts) {
+  auto handle = Thread::run("reader", until_stopped);
+  ThreadGroup group("group");
+  const Member of_handle = handle;
+  const Member of_thread = handle.thread();
+  const Member of_group = group;
+  EXPECT_EQ(of_handle, of_thread);
+  EXPECT_FALSE(of_handle == of_group);
+  EXPECT_EQ(of_handle.name(), "reader");
+  EXPECT_EQ(of_handle.id(), handle.thread().id());
+  EXPECT_EQ(of_handle.kind(), MemberKind::thread);
+  EXPECT_EQ(to_string(of_group.kind()), "group");
+  EXPECT_TRUE(of_handle.is_alive());
+}
+
+TEST_F(MemberTest, ItStopsWhatItRefersTo) {
+  auto handle = Thread::run("reader", until_stopped);
+  const Member member = handle;
+  member.stop().stopped().wait();
+  EXPECT_TRUE(member.please_stop());
+  EXPECT_FALSE(member.is_alive());
+  handle.join();
+}
+
+TEST_F(MemberTest, ItKeepsNothingRunning) {
+  Member member;
+  {
+    auto handle = Thread::run("reader", until_stopped);
+    member = handle;
+  }
+  EXPECT_FALSE(member.is_alive());
+  EXPECT_EQ(member.name(), "reader");
+}
+
+TEST_F(MemberTest, ParentsAndChildren) {
+  ThreadGroup cameras("cameras");
+  auto reader = Thread::run({.name = "reader", .parent = cameras}, until_stopped);
+  const Member member = reader;
+  EXPECT_EQ(member.parent().value(), Member(cameras));
+  EXPECT_EQ(member.parent()->parent().value(), Member(Thread::current()));
+  const Thread second = cameras.run({.name = "second", .stack_size = std::size_t{128} * 1024}, until_stopped);
+  const std::vector<Member> children = Member(cameras).children();
+  ASSERT_THAT(children, SizeIs(2));
+  EXPECT_EQ(children[0], member);
+  EXPECT_EQ(children[1], Member(second));
+  EXPECT_THAT(member.children(), IsEmpty());
+}
+
+TEST_F(MemberTest, AGroupMayHaveAParentOfItsOwn) {
+  ThreadGroup outer("outer");
+  ThreadGroup inner("inner", {.parent = outer});
+  EXPECT_EQ(Member(inner).parent().value(), Member(outer));
+  EXPECT_EQ(inner.name(), "inner");
+}
+
+TEST_F(MemberTest, AThreadMayBeTheParentOfAGroup) {
+  auto reader = Thread::run("reader", until_stopped);
+  {
+    ThreadGroup group("group", {.parent = reader});
+    EXPECT_EQ(Member(group).parent().value(), Member(reader));
+    EXPECT_THAT(Member(reader).children(), SizeIs(1));
+  }
+  EXPECT_THAT(Member(reader).children(), IsEmpty());
+}
+
+TEST_F(MemberTest, AnEmptyOneIsMisuse) {
+  const Member member;
+  EXPECT_TRUE(member.is_empty());
+  EXPECT_THROW(static_cast<void>(member.name()), Misuse);
+  EXPECT_THROW(static_cast<void>(member.end()), Misuse);
+  EXPECT_THROW(member.stop(), Misuse);
+}
+
+TEST_F(MemberTest, TheKindOfTheMainThread) {
+  EXPECT_EQ(Member(MainThread::thread()).kind(), MemberKind::main);
+  EXPECT_FALSE(Member(MainThread::thread()).parent().has_value());
+}
+
+}  // namespace
+}  // namespace mothreads
