@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "cooperative/internal/fiber_member.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 
@@ -36,6 +37,7 @@ void refuse_handle(const FiberBlock* fiber) {
 }
 
 void throw_not_joined(const FiberBlock& fiber, Why why) {
+  if (why == Why::closed) std::rethrow_exception(fiber.member->end()->exception);
   mothreads::throw_ended_early(why, fiber.own_name, fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
                                                                 why == Why::stopped ? "was stopped" : "timed out"));
 }
@@ -64,6 +66,10 @@ Signal please_stop_of(FiberBlock& fiber) {
   }
   return fiber.please_stop;
 }
+
+mothreads::Member member_of(FiberBlock& fiber) { return mothreads::Member(FiberMember::of(fiber)); }
+
+ParentRef parent_of_member(const mothreads::Member& member) { return member.is_empty() ? ParentRef() : fiber_parent_of(member.get()); }
 
 FiberBlock& new_fiber(const Order& order) {
   if (order.name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");

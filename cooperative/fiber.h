@@ -25,6 +25,7 @@
 // Thread safety: a fiber and its handle belong to one thread; used from another, or after its end, they throw mothreads::Misuse before
 // anything changes. Who outlives the thread may only destroy the handle. stopped() and please_stop() are Signals, for any thread.
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -41,6 +42,8 @@
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/end_record.h"
+#include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -52,6 +55,9 @@ class FiberParent {
   FiberParent() = default;  // who makes the fiber
   template <typename R>
   FiberParent(const Fiber<R>& fiber);
+  // Of a fiber or a FiberGroup of this thread. Throws mothreads::Misuse for others; an empty one is who makes the fiber.
+  template <std::same_as<mothreads::Member> M>
+  FiberParent(const M& member) : FiberParent(internal::parent_of_member(member)) {}
 
   // For the library.
   explicit FiberParent(const internal::ParentRef& ref) : ref_(ref) {}
@@ -67,7 +73,7 @@ enum class Start : std::uint8_t {
 };
 
 struct FiberOptions {
-  std::string name;
+  std::string name = {};
   std::optional<mothreads::Signal> please_stop = std::nullopt;  // may be shared; for a function that takes one
   std::size_t stack_size = 0;                                   // bytes, at least 16 KiB; 0 for 64 KiB. See stack_use.h
   FiberParent parent = {};                                      // also of the fiber when it has been released
@@ -90,7 +96,8 @@ class [[nodiscard]] Fiber {
   ~Fiber() { stop_and_wait(); }
 
   // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
-  // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
+  // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber; likewise mothreads::WasLost, when it
+  // did not stop by its deadline (mothreads/when_stuck.h). Throws mothreads::Misuse
   // when it can never end: a fiber that joins itself, or one that it runs under; and for all but the first of several who join it.
   COOPERATIVE_INLINED R join() { return join_with(); }
   COOPERATIVE_INLINED R join(const mothreads::Until& until) { return join_with(until); }
@@ -122,6 +129,10 @@ class [[nodiscard]] Fiber {
   mothreads::Signal please_stop() const { return internal::please_stop_of(block()); }
   const std::string& name() const { return block().own_name; }
   std::uint64_t id() const { return block().id; }  // unique in its scheduler
+  // For any thread; keeps nothing running. What its end record says of times begins with the first Member that was made of the fiber.
+  operator mothreads::Member() const { return internal::member_of(block()); }
+  // How it ended; none while it runs.
+  std::optional<mothreads::EndRecord> end() const { return mothreads::Member(*this).end(); }
   bool is_alive() const { return owns() && block().state != internal::FiberBlock::State::ended; }
   bool owns() const { return block_ != nullptr; }
 

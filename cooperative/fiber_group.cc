@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/groups.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/ended.h"
@@ -20,6 +21,17 @@ using mothreads::Why;
 
 namespace {
 
+std::vector<FibersFailed::Failure> failures_of(const std::vector<mothreads::EndRecord>& ends) {
+  std::vector<FibersFailed::Failure> failures;
+  for (const mothreads::EndRecord& end : ends) failures.push_back({end.name, end.exception});
+  return failures;
+}
+
+FiberGroupOptions named(std::string_view name, FiberGroupOptions options) {
+  options.name = name;
+  return options;
+}
+
 std::string list_failures(const std::vector<FibersFailed::Failure>& failures) {
   std::string text = failures.size() == 1 ? "A fiber failed" : fmt::format("{} fibers failed", failures.size());
   const char* separator = ": ";
@@ -32,13 +44,17 @@ std::string list_failures(const std::vector<FibersFailed::Failure>& failures) {
 
 }  // namespace
 
-FibersFailed::FibersFailed(std::vector<Failure> failures)
-    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)) {}
+FibersFailed::FibersFailed(const std::vector<mothreads::EndRecord>& ends)
+    : std::runtime_error(list_failures(failures_of(ends))), failures_(failures_of(ends)), ends_(ends) {}
+
+FiberGroup::FiberGroup(std::string_view name, const FiberGroupOptions& options) : FiberGroup(named(name, options)) {}
 
 FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shared<internal::GroupPlace>(options.name)) {
   if (options.name.empty()) throw Misuse("a FiberGroup needs a name: give one that says what its members do");
   place_->stop_in_turn = options.stop_in_turn;
   place_->fail_fast = options.fail_fast;
+  place_->stop_limit = options.stop_limit;
+  place_->when_stuck = options.when_stuck;
   internal::open_group(SchedulerCore::current(), *place_);
 }
 
@@ -58,9 +74,7 @@ FiberGroup::~FiberGroup() {
     internal::close_group(*place_);
   }
   while (!place_->failures.empty()) {  // the log's sink may be slow, and others fail
-    for (const auto& [member, failure] : std::exchange(place_->failures, {})) {
-      mothreads::internal::report_unclaimed_failure("fiber", member, failure);
-    }
+    for (const mothreads::EndRecord& end : std::exchange(place_->failures, {})) mothreads::internal::report_unclaimed_failure(end);
   }
 }
 
@@ -81,9 +95,8 @@ void FiberGroup::join(const mothreads::Until& until) {
                                                                     ended.why() == Why::stopped ? "was stopped" : "timed out"));
     }
   }
-  std::vector<FibersFailed::Failure> failures;
-  for (auto& [member, failure] : std::exchange(place_->failures, {})) failures.push_back({std::move(member), std::move(failure)});
-  if (!failures.empty()) throw FibersFailed(std::move(failures));
+  const std::vector<mothreads::EndRecord> failed = std::exchange(place_->failures, {});
+  if (!failed.empty()) throw FibersFailed(failed);
 }
 
 FiberGroup& FiberGroup::stop() {
@@ -104,6 +117,8 @@ SchedulerCore* FiberGroup::core() const {
   }
   return place_->core;
 }
+
+FiberGroup::operator mothreads::Member() const { return mothreads::Member(internal::FiberMember::of(*parent().ref().block)); }
 
 FiberParent FiberGroup::parent() const {
   if (core() == nullptr) {

@@ -16,16 +16,21 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/internal/group_place.h"
+#include "mothreads/end_record.h"
+#include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
+#include "mothreads/when_stuck.h"
 
 namespace cooperative {
 
@@ -38,23 +43,32 @@ class FibersFailed : public std::runtime_error {
   };
 
   // The message lists every failure.
-  explicit FibersFailed(std::vector<Failure> failures);
+  explicit FibersFailed(const std::vector<mothreads::EndRecord>& ends);
   const std::vector<Failure>& failures() const { return failures_; }  // in the order they came
+  const std::vector<mothreads::EndRecord>& ends() const { return ends_; }
 
  private:
   std::vector<Failure> failures_;
+  std::vector<mothreads::EndRecord> ends_;
 };
 
 struct FiberGroupOptions {
-  std::string name;
+  std::string name = {};
   bool stop_in_turn = false;  // tell a member to stop only when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
+  std::optional<absl::Duration> stop_limit = std::nullopt;  // by when after stop() its members must have ended; default stop_deadline(),
+                                                            // and never more than one above has left
+  // Default the choice of a group above, which is to end the process. Fibers that are marked lost are released: the end of their thread waits
+  // for them. Where a fiber keeps its whole thread, this changes nothing. Where a stop of all the thread leaves less time, they are marked
+  // before that is over.
+  std::optional<mothreads::WhenStuck> when_stuck = std::nullopt;
 };
 
 class [[nodiscard]] FiberGroup {
  public:
   [[nodiscard]] explicit FiberGroup(std::string_view name) : FiberGroup(FiberGroupOptions{.name = std::string(name)}) {}
   [[nodiscard]] explicit FiberGroup(const FiberGroupOptions& options);
+  [[nodiscard]] FiberGroup(std::string_view name, const FiberGroupOptions& options);  // whatever name these have
 
   // Stops all, newest first, and waits for them. Failures that join() did not give are logged, and make the exit code non-zero.
   ~FiberGroup();
@@ -87,6 +101,8 @@ class [[nodiscard]] FiberGroup {
   std::size_t size() const;  // members that have not ended
 
   operator FiberParent() const { return parent(); }
+  // For any thread; throws mothreads::Misuse when the fiber that made the group has ended.
+  operator mothreads::Member() const;
 
  private:
   internal::SchedulerCore* core() const;  // null once it has ended

@@ -258,7 +258,7 @@ bool Timer::maker_only_ended() const {
 void Timer::call_ended(Call& call) noexcept {
   if (call.has_begun) function_ = std::move(call.function);
   call_ = nullptr;
-  if (call.fiber->outcome == FiberBlock::Outcome::cancelled) {
+  if (call.fiber->outcome == FiberBlock::Outcome::cancelled || call.fiber->outcome == FiberBlock::Outcome::killed) {
     // Its time had just come when its maker ended: then it is made under the root.
     const bool is_made_later = !call.has_begun && !call.awaits_time && maker_only_ended();
     if (!is_made_later) is_cancelled_ = true;

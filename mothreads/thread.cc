@@ -67,7 +67,7 @@ std::vector<Thread> Thread::children() const {
 
 std::vector<Member> lost_members() {
   std::vector<Member> members;
-  for (internal::Ref<internal::Node>& node : internal::lost_nodes()) members.emplace_back(std::move(node));
+  for (internal::Ref<internal::TreeMember>& member : internal::lost_in_process()) members.emplace_back(std::move(member));
   return members;
 }
 

@@ -52,8 +52,8 @@ class WhenStuck {
   };
 
   WhenStuck(Choice choice = end_process) : choice_(choice) {}  // NOLINT: a choice is written as one
-  // mark_lost, and then this function is told, once for each round of marking. It runs on a thread of the library's own, on which it must
-  // not block; what it throws is logged.
+  // mark_lost, and then this function is told, once for each round of marking. For threads it runs on a thread of the library's own, on which
+  // it must not block; for fibers it is a callback of their scheduler. What it throws is logged.
   template <typename F>
     requires std::invocable<F&, const StopReport&> && (!std::same_as<std::remove_cvref_t<F>, WhenStuck>)
   WhenStuck(F&& function)  // NOLINT: likewise

@@ -22,6 +22,7 @@
 namespace cooperative::internal {
 
 struct GroupPlace;
+class FiberMember;
 class FiberWatch;
 
 class FiberBlock;
@@ -37,7 +38,9 @@ class FiberBlock final : public mothreads::internal::Context {
   // `returned`: what the function captured is destroyed. `ending`: its children are told to stop, and awaited. `leaving`: its result, where
   // nobody takes it, is destroyed. `ended`: the functions of its `stopped` may still run, on it.
   enum class State : std::uint8_t { fresh, begun, returned, ending, leaving, ended };
-  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, left_behind };  // the last in a child of fork()
+  // Before its end: `killed` since the deadline of its stop has come, `lost` since nobody waits for it any more. `left_behind`: in a child of
+  // fork().
+  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, killed, lost, left_behind };
 
   FiberBlock() : runnable(*this) {
     is_root = false;
@@ -69,6 +72,7 @@ class FiberBlock final : public mothreads::internal::Context {
   StackOption stack_option = StackOption::of_fiber;  // what gives such a fiber a larger stack
   bool has_untold = false;     // it was told, and some have come below it since
   bool is_being_told = false;  // a walk is among those below it
+  bool has_stopped_signal = false;  // somebody has asked for `stopped`
   std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock
   FiberWatch* watch = nullptr;               // over that deadline, where nobody above has one
   std::size_t stack_size = 0;
@@ -89,7 +93,8 @@ class FiberBlock final : public mothreads::internal::Context {
   std::string own_name;
   FloatingPoint floating_point;  // with which it begins
   std::exception_ptr failure;
-  std::optional<mothreads::Signal> stopped;  // once somebody has asked for it
+  mothreads::Signal stopped{mothreads::NEVER};  // once somebody has asked for it
+  FiberMember* member = nullptr;                // likewise, with `stopped`; a counted reference
 
   mothreads::Signal please_stop{mothreads::NEVER};  // when its function takes one
   std::weak_ptr<GroupPlace> failed_in;  // who gets the failure when the handle does not take it; only with one

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/forked.h"
 #include "cooperative/internal/groups.h"
 #include "cooperative/internal/scheduler_core.h"
@@ -25,8 +26,8 @@ void tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_p
                                 bool failed) noexcept {
   fiber.left = &parent;
   fiber.core->rooms().population.begin_finishing();
-  if (fiber.stopped) {
-    const Signal stopped = *fiber.stopped;
+  if (fiber.has_stopped_signal) {
+    const Signal stopped = fiber.stopped;
     stopped.state().go();
   }
   if (fiber.is_root) [[unlikely]] end_forked_fiber();  // one of the functions has called fork()
@@ -38,12 +39,14 @@ void tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_p
 
 // To the group, as long as that can tell somebody.
 std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept {
-  std::exception_ptr failure = std::exchange(fiber.failure, nullptr);
+  mothreads::EndRecord end = end_record_of(fiber);
+  if (fiber.member != nullptr) end = fiber.member->end().value_or(end);
+  fiber.failure = nullptr;
   auto group = std::exchange(fiber.failed_in, {}).lock();
   if (group == nullptr) {
-    mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
+    mothreads::internal::report_unclaimed_failure(end);
   } else {
-    group->failures.emplace_back(fiber.own_name, std::move(failure));
+    group->failures.push_back(std::move(end));
   }
   return group;
 }
@@ -78,6 +81,7 @@ void hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept {
   Stopping& stopping = fiber.core->stopping();
   leave_place(fiber);
   take_place(fiber, heir);
+  if (fiber.member != nullptr) fiber.member->note_parent(fiber);
   // The one under which it was told does not wait for it any more.
   if (fiber.stop_deadline != FiberBlock::kNoDeadline && fiber.watch == nullptr && !stopping.has_deadline_of_all()) {
     stopping.watch(fiber, fiber.stop_deadline);
@@ -121,18 +125,18 @@ void stop_then_let_go(FiberBlock& fiber) noexcept {
   NoUnwind destructors_must_not_be_left;
   if (!is_over(fiber)) {
     fiber.core->stopping().stop(fiber);
-    static_cast<void>(join(fiber));
+    if (join(fiber) == mothreads::Why::closed) mothreads::internal::report_unclaimed_failure(*fiber.member->end());
   }
   let_go(fiber);
 }
 
 Signal stopped_signal(FiberBlock& fiber) {
-  if (fiber.state == FiberBlock::State::ended && !fiber.stopped) return mothreads::DONE;
-  if (!fiber.stopped) {
-    fiber.stopped.emplace(mothreads::internal::SignalState::make_owned("stopped of " + fiber.own_name,
-                                                                       "call stop() to ask for the end, or let it end"));
-  }
-  return *fiber.stopped;
+  if (fiber.has_stopped_signal) return fiber.stopped;
+  if (fiber.state == FiberBlock::State::ended) return mothreads::DONE;
+  fiber.stopped = Signal(mothreads::internal::SignalState::make_owned("stopped of " + fiber.own_name,
+                                                                      "call stop() to ask for the end, or let it end"));
+  fiber.has_stopped_signal = true;
+  return fiber.stopped;
 }
 
 void let_go_after_end(FiberBlock& fiber) noexcept {
@@ -142,6 +146,7 @@ void let_go_after_end(FiberBlock& fiber) noexcept {
     mothreads::internal::report_unclaimed_failure("fiber", fiber.own_name, failure);
   }
   drop_job(fiber);
+  drop_member(fiber);
   fiber.core->blocks().give_back_late(fiber);
 }
 

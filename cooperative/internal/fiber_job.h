@@ -13,6 +13,7 @@
 
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -106,6 +107,8 @@ struct Order {
 [[noreturn]] void rethrow(FiberBlock& fiber);
 void stop_and_wait(FiberBlock& fiber) noexcept;
 mothreads::Signal please_stop_of(FiberBlock& fiber);
+mothreads::Member member_of(FiberBlock& fiber);
+ParentRef parent_of_member(const mothreads::Member& member);
 // Throws Misuse when the parent has ended.
 FiberBlock& new_fiber(const Order& order);
 void give_please_stop(FiberBlock& fiber, const mothreads::Signal* shared);

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/forked.h"
 #include "cooperative/internal/groups.h"
 #include "mothreads/contexts/context.h"
@@ -117,6 +118,11 @@ Runnable& prepared(SchedulerCore& core, Runnable& next, Runnable& from) noexcept
 
 namespace {
 
+void note_cancelled(FiberBlock& fiber) noexcept {
+  const bool is_late = fiber.outcome == FiberBlock::Outcome::killed || fiber.outcome == FiberBlock::Outcome::lost;
+  fiber.outcome = is_late ? FiberBlock::Outcome::killed : FiberBlock::Outcome::cancelled;
+}
+
 // A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
 __attribute__((no_sanitize("null"))) void run(SchedulerCore& core, FiberBlock& fiber) noexcept {
   fiber.state = FiberBlock::State::begun;
@@ -124,13 +130,13 @@ __attribute__((no_sanitize("null"))) void run(SchedulerCore& core, FiberBlock& f
   if (fiber.failure) [[unlikely]] {
     fiber.outcome = FiberBlock::Outcome::threw;  // no stack as large as it needs
   } else if (fiber.is_cancelled) [[unlikely]] {
-    fiber.outcome = FiberBlock::Outcome::cancelled;  // before it began
+    note_cancelled(fiber);  // before it began
   } else {
     try {
       fiber.job->call(fiber.job_self);
       fiber.outcome = FiberBlock::Outcome::returned;
     } catch (const FiberCancelled&) {
-      fiber.outcome = FiberBlock::Outcome::cancelled;
+      note_cancelled(fiber);
     } catch (abi::__forced_unwind&) {
       end_forced(core, fiber);
     } catch (...) {
@@ -187,7 +193,7 @@ inline void wake_if_last(SchedulerCore& core) noexcept {
 // Out of the tree, and what the handle does not need goes.
 inline void finish(SchedulerCore& core, FiberBlock& fiber) noexcept {
   const bool is_in_group = fiber.parent != nullptr && fiber.parent->group != nullptr;
-  if (is_in_group || fiber.failure || fiber.stopped || fiber.watch != nullptr || fiber.is_root) [[unlikely]] {
+  if (is_in_group || fiber.failure || fiber.has_stopped_signal || fiber.watch != nullptr || fiber.is_root) [[unlikely]] {
     return finish_with_care(core, fiber);
   }
   core.rooms().tree.unlink(fiber);
@@ -202,6 +208,7 @@ void finish_with_care(SchedulerCore& core, FiberBlock& fiber) noexcept {
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
+  if (fiber.member != nullptr) fiber.member->publish_end(end_record_of(fiber), FiberMember::Is::over);
   if (failed) {
     const FiberBlock* const heir = heir_of(fiber);
     if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();
@@ -211,7 +218,7 @@ void finish_with_care(SchedulerCore& core, FiberBlock& fiber) noexcept {
   leave_place(fiber);
   if (fiber.watch != nullptr) Stopping::end_watch(fiber);
   mark_ended(core, fiber);
-  if (fiber.stopped || group != nullptr) tell_of_end(fiber, parent, group, failed);
+  if (fiber.has_stopped_signal || group != nullptr) tell_of_end(fiber, parent, group, failed);
   wake_if_last(core);
   if (!fiber.has_handle) recycle(fiber);
 }
@@ -222,7 +229,11 @@ void recycle(FiberBlock& fiber) noexcept {
   drop_job(fiber);
   if (fiber.takes_stop) [[unlikely]] fiber.please_stop = mothreads::NEVER;
   if (fiber.failure) [[unlikely]] fiber.failure = nullptr;
-  if (fiber.stopped) [[unlikely]] fiber.stopped.reset();
+  if (fiber.has_stopped_signal) [[unlikely]] {
+    fiber.has_stopped_signal = false;
+    fiber.stopped = mothreads::NEVER;
+    drop_member(fiber);
+  }
   fiber.state = FiberBlock::State::fresh;
   fiber.outcome = FiberBlock::Outcome::none;
   fiber.has_handle = fiber.takes_stop = fiber.told_to_stop = fiber.stays_with_parent = fiber.may_be_late = false;

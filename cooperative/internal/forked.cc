@@ -61,7 +61,9 @@ void leave_behind(FiberBlock& fiber) noexcept {
   fiber.runnable.uncaught_exceptions = 0;
   new (&fiber.failure) std::exception_ptr;
   new (&fiber.failed_in) std::weak_ptr<GroupPlace>;
-  new (&fiber.stopped) std::optional<mothreads::Signal>;
+  fiber.has_stopped_signal = false;
+  new (&fiber.stopped) mothreads::Signal(mothreads::NEVER);
+  fiber.member = nullptr;
 }
 
 // A loop, however deep they are: those that are to be seen are chained.

@@ -3,16 +3,18 @@
 // The place of a FiberGroup in the tree of fibers: a block that never runs, with the members below it. On its scheduler's thread.
 
 #include <cstddef>
-#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "cooperative/internal/fiber_block.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/wait.h"
+#include "mothreads/end_record.h"
 #include "mothreads/signal.h"
+#include "mothreads/when_stuck.h"
 
 namespace cooperative::internal {
 
@@ -24,10 +26,12 @@ struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
   const mothreads::internal::Born born{};
   bool stop_in_turn = false;  // a member is told when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
+  std::optional<absl::Duration> stop_limit;
+  std::optional<mothreads::WhenStuck> when_stuck;
   SchedulerCore* core = nullptr;
   FiberBlock* block = nullptr;  // null once who made the group has ended, or its scheduler
   std::size_t members = 0;
-  std::vector<std::pair<std::string, std::exception_ptr>> failures;  // that no handle gives
+  std::vector<mothreads::EndRecord> failures;  // that no handle gives
   mothreads::internal::WaitList joiners;                             // until there are no members
 };
 

@@ -4,6 +4,7 @@
 
 #include "cooperative/internal/fiber_ends.h"
 #include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/until.h"
 
@@ -41,7 +42,10 @@ void step_out(GroupPlace& group) noexcept {
   FiberBlock* const me = group.core->running_fiber();
   if (me == nullptr || me->state <= FiberBlock::State::begun || me->parent == nullptr || me->parent != group.block) return;
   const bool failed = me->failure != nullptr && !me->has_handle;
-  if (failed) group.failures.emplace_back(me->own_name, std::exchange(me->failure, nullptr));
+  if (failed) {
+    group.failures.push_back(end_record_of(*me));
+    me->failure = nullptr;
+  }
   hand_to(*me, heir_of(*group.block));
   if (failed && group.fail_fast) stop_group(group);
 }
@@ -63,9 +67,13 @@ void close_group(GroupPlace& its) noexcept {
   static_cast<void>(await_members(*group, Until()));
   if (group->block == nullptr) return;  // another was there first
   FiberBlock& block = *std::exchange(group->block, nullptr);
+  if (block.member != nullptr) block.member->publish_end(end_record_of(block), FiberMember::Is::over);
   leave_place(block);
   if (block.watch != nullptr) Stopping::end_watch(block);
+  const mothreads::Signal stopped = block.stopped;
+  const bool is_told = block.has_stopped_signal;
   recycle(block);
+  if (is_told) stopped.state().go();
 }
 
 void take_place(FiberBlock& fiber, FiberBlock* parent) noexcept {

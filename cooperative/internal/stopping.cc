@@ -6,8 +6,12 @@
 #include <new>
 #include <utility>
 
+#include <fmt/core.h>
+
 #include "absl/time/time.h"
+#include "cooperative/internal/fiber_ends.h"
 #include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/fiber_tree.h"
 #include "cooperative/internal/fiber_watch.h"
 #include "cooperative/internal/groups.h"
@@ -15,6 +19,7 @@
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
+#include "mothreads/when_stuck.h"
 #include "mothreads/until.h"
 
 namespace cooperative::internal {
@@ -37,17 +42,71 @@ void Stopping::stop(FiberBlock& fiber) {
 void Stopping::settle_deadline(FiberBlock& fiber) noexcept {
   if (fiber.stop_deadline != FiberBlock::kNoDeadline) return;
   fiber.is_being_told = fiber.told_to_stop;  // those below are to have it, too
+  std::int64_t inherited = deadline_;
   for (const FiberBlock* at = &fiber; at != nullptr; at = at->parent) {
     if (at->stop_deadline == FiberBlock::kNoDeadline) continue;
-    fiber.stop_deadline = at->stop_deadline;
-    return;
+    inherited = at->stop_deadline;
+    break;
   }
-  fiber.stop_deadline = deadline_;
-  if (deadline_ != FiberBlock::kNoDeadline) return;
+  if (settle_own_limit(fiber, inherited)) return;
+  fiber.stop_deadline = inherited;
+  if (inherited != FiberBlock::kNoDeadline) return;
   if (fiber.group != nullptr && fiber.group->members == 0) return;  // nobody needs time
   const absl::Duration allowed = mothreads::stop_deadline();
   if (allowed == absl::InfiniteDuration()) return;
   watch(fiber, (core_.clock().now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
+}
+
+// Of a group that has a limit, or a choice, of its own. Who may be lost is so before the time of those above is over: time for these to go on.
+bool Stopping::settle_own_limit(FiberBlock& block, std::int64_t inherited) noexcept {
+  if (block.group == nullptr || block.group->members == 0 || block.watch != nullptr) return false;
+  const GroupPlace& group = *block.group;
+  const bool loses = group.when_stuck && !group.when_stuck->ends_process();
+  if (!group.stop_limit && !loses) return false;
+  const absl::Duration allowed = group.stop_limit ? std::max(*group.stop_limit, absl::ZeroDuration()) : mothreads::stop_deadline();
+  const std::int64_t now = core_.clock().now().time_since_epoch().count();
+  std::int64_t deadline = FiberBlock::kNoDeadline;
+  if (inherited != FiberBlock::kNoDeadline) deadline = loses ? std::max(now, inherited - 2 * absl::ToInt64Nanoseconds(mothreads::kUnwindGrace)) : inherited;
+  constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 10);
+  if (allowed < kLongest) deadline = std::min(deadline, now + absl::ToInt64Nanoseconds(allowed));
+  if (deadline == FiberBlock::kNoDeadline) return false;
+  watch(block, deadline);
+  return true;
+}
+
+std::vector<mothreads::EndRecord> Stopping::lose_stuck(GroupPlace& its) noexcept {
+  const auto group = its.shared_from_this();
+  std::vector<mothreads::EndRecord> lost;
+  if (group->block == nullptr) return lost;
+  std::vector<FiberBlock*> left{group->block};
+  std::vector<FiberBlock*> stuck;
+  while (!left.empty()) {
+    FiberBlock* const at = left.back();
+    left.pop_back();
+    if (at->newest_child == nullptr && at->group == nullptr && at->state < FiberBlock::State::ended) stuck.push_back(at);
+    FiberBlock* child = at->newest_child;
+    while (child != nullptr) {
+      left.push_back(child);
+      child = child->older == at->newest_child ? nullptr : child->older;
+    }
+  }
+  for (FiberBlock* const fiber : stuck) lost.push_back(lose(*fiber, *group));
+  return lost;
+}
+
+mothreads::EndRecord Stopping::lose(FiberBlock& fiber, GroupPlace& group) noexcept {
+  fiber.outcome = FiberBlock::Outcome::lost;
+  mothreads::EndRecord end = end_record_of(fiber);
+  end.exception = std::make_exception_ptr(mothreads::WasLost(fmt::format(
+      "fiber \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it but the end of its thread",
+      fiber.own_name)));
+  static_cast<void>(FiberMember::of(fiber));
+  fiber.member->publish_end(end, FiberMember::Is::lost);
+  if (!fiber.has_handle) group.failures.push_back(end);  // else who joins learns of it
+  fiber.stop_deadline = FiberBlock::kNoDeadline;  // that is over; its thread's may come
+  hand_to(fiber, nullptr);
+  while (mothreads::internal::WaitNode* joiner = fiber.joiners.claim_front_on_host()) fiber.core->end_wait(*joiner, mothreads::Why::closed);
+  return end;
 }
 
 void Stopping::watch(FiberBlock& fiber, std::int64_t deadline) noexcept {
@@ -122,7 +181,7 @@ FiberBlock* Stopping::first_to_tell(FiberBlock& fiber, std::uint64_t end) noexce
   while (true) {
     const std::int64_t inherited = at->parent == nullptr ? deadline_ : at->parent->stop_deadline;
     const bool is_earlier = inherited < at->stop_deadline;
-    if (is_earlier) at->stop_deadline = inherited;
+    if (is_earlier && !settle_own_limit(*at, inherited)) at->stop_deadline = inherited;
     if (at->told_to_stop && !at->has_untold && !at->is_being_told && !is_earlier) return at;
     at->is_being_told = true;  // until it has been told itself: another walk may come in between
     if (at->group != nullptr) at->told_to_stop = true;  // who becomes a member from now on is told at once
@@ -161,7 +220,11 @@ void Stopping::tell_one(FiberBlock& fiber, std::uint64_t late_before) {
   }
   const bool is_first = !std::exchange(fiber.told_to_stop, true);
   // Cancelled first: what please_stop sets off may end the fiber.
-  if (!fiber.takes_stop || has_passed(fiber.stop_deadline)) cancel(fiber);
+  if (has_passed(fiber.stop_deadline)) {
+    kill(fiber);
+  } else if (!fiber.takes_stop) {
+    cancel(fiber);
+  }
   if (!fiber.takes_stop || !is_first) return;
   const Signal please_stop = fiber.please_stop;
   please_stop.go();
@@ -188,6 +251,12 @@ void Stopping::cancel(FiberBlock& fiber) {
   fiber.core->interrupt(fiber);
 }
 
+// At the deadline.
+void Stopping::kill(FiberBlock& fiber) noexcept {
+  if (fiber.outcome == FiberBlock::Outcome::none && !fiber.is_cancelled) fiber.outcome = FiberBlock::Outcome::killed;
+  cancel(fiber);
+}
+
 void Stopping::cancel_with_all_below(FiberBlock* top) noexcept {
   FiberBlock* at = top != nullptr ? top : core_.rooms().tree.newest();
   const auto go_down = [&] {
@@ -196,7 +265,7 @@ void Stopping::cancel_with_all_below(FiberBlock* top) noexcept {
   if (at == nullptr) return;
   go_down();
   while (true) {
-    if (at->group == nullptr) cancel(*at);
+    if (at->group == nullptr) kill(*at);
     if (at == top) return;
     if (!core_.rooms().tree.is_oldest(*at)) {
       at = at->older;

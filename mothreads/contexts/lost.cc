@@ -19,7 +19,7 @@ namespace {
 // --- who is lost ---------------------------------------------------------------------------------------------------------------
 
 constinit TinyMutex registry_mutex;
-constinit std::vector<Ref<Node>>* registry ABSL_GUARDED_BY(registry_mutex) = nullptr;  // for ever, as the lost are
+constinit std::vector<Ref<TreeMember>>* registry ABSL_GUARDED_BY(registry_mutex) = nullptr;  // for ever, as the lost are
 
 // The lost of the parent are none of the child's, and one of its other threads may have been at the mutex.
 void forget_all() noexcept {
@@ -101,27 +101,27 @@ bool give_up_below(Node& top) {
   return has_marked;
 }
 
-void keep_lost(Node& node) {
+void keep_lost(TreeMember& member) {
   static const bool takes_part = (take_part_in_forks(part), true);
   static_cast<void>(takes_part);
   const TinyLock lock(registry_mutex);
-  if (registry == nullptr) registry = new std::vector<Ref<Node>>;
-  registry->emplace_back(node);
+  if (registry == nullptr) registry = new std::vector<Ref<TreeMember>>;
+  registry->emplace_back(member);
 }
 
-void forget_lost(Node& node) {
-  Ref<Node> forgotten;  // the last reference goes without the mutex
+void forget_lost(TreeMember& member) {
+  Ref<TreeMember> forgotten;  // the last reference goes without the mutex
   const TinyLock lock(registry_mutex);
   if (registry == nullptr) return;
-  const auto at = std::find_if(registry->begin(), registry->end(), [&](const Ref<Node>& lost) { return lost.get() == &node; });
+  const auto at = std::find_if(registry->begin(), registry->end(), [&](const Ref<TreeMember>& lost) { return lost.get() == &member; });
   if (at == registry->end()) return;
   forgotten = std::move(*at);
   registry->erase(at);
 }
 
-std::vector<Ref<Node>> lost_nodes() {
+std::vector<Ref<TreeMember>> lost_in_process() {
   const TinyLock lock(registry_mutex);
-  return registry == nullptr ? std::vector<Ref<Node>>() : *registry;
+  return registry == nullptr ? std::vector<Ref<TreeMember>>() : *registry;
 }
 
 }  // namespace mothreads::internal

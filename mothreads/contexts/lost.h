@@ -13,8 +13,8 @@ namespace mothreads::internal {
 bool give_up_below(Node& top);
 
 // Of all the process: from the marking to the end.
-void keep_lost(Node& node);
-void forget_lost(Node& node);
-std::vector<Ref<Node>> lost_nodes();  // the first marked first
+void keep_lost(TreeMember& member);
+void forget_lost(TreeMember& member);
+std::vector<Ref<TreeMember>> lost_in_process();  // the first marked first
 
 }  // namespace mothreads::internal

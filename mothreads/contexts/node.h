@@ -166,6 +166,8 @@ class Node : public StopWatch, public TreeMember {
   // Whether it does, or one below it.
   bool may_unwind() const final;
 
+  // Those of its tree who have not stopped, what they wait on, and their stacks.
+  std::string describe_unstopped() const;
   // Reports that `who`, this or what it runs, has not stopped, with all below this, and ends the process.
   [[noreturn]] void end_process(std::string_view who) const;
 

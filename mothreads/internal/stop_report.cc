@@ -110,8 +110,9 @@ class Report {
 
   // Those that are in no tree any more.
   void add_lost(const Node& top) {
-    for (const Ref<Node>& lost : lost_nodes()) {
-      if (!lost->is_below(top) && !lost->parent()) add(*lost, nullptr, 0);
+    for (const Ref<TreeMember>& lost : lost_in_process()) {
+      const auto* const node = dynamic_cast<const Node*>(lost.get());  // a fiber is shown with its thread
+      if (node != nullptr && !node->is_below(top) && !node->parent()) add(*node, nullptr, 0);
     }
   }
 
@@ -175,6 +176,8 @@ std::string describe_unstopped(const Node& top, bool with_stacks) {
   report.add_lost(top);
   return report.finish(top);
 }
+
+std::string Node::describe_unstopped() const { return internal::describe_unstopped(*this, /*with_stacks=*/true); }
 
 void report_and_exit(std::string_view who, const Node& top) {
   // What the log writes to may be stuck, too: then the process ends without it.

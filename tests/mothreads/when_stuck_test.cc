@@ -1,8 +1,5 @@
 #include "mothreads/when_stuck.h"
 
-#include <unistd.h>
-
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -12,7 +9,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/debugging/symbolize.h"
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
 #include "mothreads/member.h"
@@ -49,16 +45,9 @@ struct Plugin {
   }
 };
 
-std::size_t what_is_lost() { return lost_members().size(); }
-
 class WhenStuckTest : public testing::NothingLeft {
  protected:
-  // Stacks are named by the symbols of the program and of the C library, whose files stay open from then on: they are no test's.
-  static void SetUpTestSuite() {
-    char name[64];
-    static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&what_is_lost), name, sizeof(name)));
-    static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&::syscall), name, sizeof(name)));
-  }
+  static void SetUpTestSuite() { testing::open_symbol_files(); }
 
   ThreadGroupOptions losing(absl::Duration limit = absl::Seconds(5)) { return {.stop_limit = limit, .when_stuck = WhenStuck::mark_lost}; }
 

@@ -1,5 +1,7 @@
 #include "tests/support/nothing_left.h"
 
+#include <unistd.h>
+
 #include <sched.h>
 
 #include <chrono>
@@ -8,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "absl/debugging/symbolize.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/thread_node.h"
@@ -55,6 +58,12 @@ std::size_t count_descriptors() {
 bool await_thread_count(std::size_t count) {
   // The kernel wakes who joins a thread shortly before it takes the thread off its list.
   return await([&] { return count_threads() == count; });
+}
+
+void open_symbol_files() {
+  char name[64];
+  static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&take_unclaimed_failures), name, sizeof name));
+  static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&::syscall), name, sizeof name));
 }
 
 int take_unclaimed_failures() { return internal::take_unclaimed_failures(); }

@@ -29,6 +29,10 @@ std::size_t count_descriptors();
 // Blocks until there are so many; false when that takes longer than any correct program needs.
 bool await_thread_count(std::size_t count);
 
+// Names an address of the program and of the C library, as a report with stacks does: their files with the symbols are open from then on, which
+// is no test's doing.
+void open_symbol_files();
+
 // How many threads failed without anyone to learn of it, since the last call. A test that makes such failures must ask.
 int take_unclaimed_failures();
 

@@ -1,0 +1,94 @@
+#pragma once
+
+// What a Member of a fiber or of a FiberGroup refers to. It is made when somebody asks for it, and costs those nothing of which nobody does.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "cooperative/internal/fiber_block.h"
+#include "cooperative/internal/mailbox.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/node.h"
+#include "mothreads/contexts/ref.h"
+#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/contexts/tree_member.h"
+#include "mothreads/end_record.h"
+#include "mothreads/instant.h"
+#include "mothreads/signal.h"
+
+namespace cooperative::internal {
+
+class FiberMember final : public mothreads::internal::TreeMember {
+ public:
+  template <typename T>
+  using Ref = mothreads::internal::Ref<T>;
+
+  // Of a fiber, or of a group's block. On its scheduler's thread, as all that takes a block.
+  static Ref<FiberMember> of(FiberBlock& block);
+
+  void ref() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
+  void unref() noexcept override {
+    // acq_rel: the last owner's destruction comes after what the others did.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  mothreads::MemberKind kind() const override { return kind_; }
+  const std::string& name() const override { return name_; }
+  std::uint64_t id() const override { return id_; }
+  const mothreads::Signal& please_stop() const override;
+  const mothreads::Signal& stopped() const override { return born_.is_left_behind() ? mothreads::DONE : stopped_; }
+  void ask_to_stop() override;
+  std::optional<mothreads::EndRecord> end() const override;
+  Ref<TreeMember> above() const override;
+  std::vector<Ref<TreeMember>> below() const override;
+  Ref<mothreads::internal::Node> home_of_threads() override { return thread_; }
+
+  // The block, while it is this fiber's or group's, on its thread; else null.
+  FiberBlock* block() const noexcept;
+
+  // The block has another parent.
+  void note_parent(const FiberBlock& block);
+  // The block is about to leave its place: for good, or because it is lost.
+  enum class Is : bool { lost, over };
+  void publish_end(const mothreads::EndRecord& end, Is what);
+  mothreads::Instant began() const noexcept { return began_; }
+
+ private:
+  explicit FiberMember(FiberBlock& block);
+  ~FiberMember() = default;
+
+  static Ref<TreeMember> parent_of(const FiberBlock& block);
+
+  std::atomic<std::uint32_t> references_{1};
+  const mothreads::internal::Born born_;
+  const mothreads::MemberKind kind_;
+  const std::string name_;
+  const std::uint64_t id_;
+  FiberBlock& block_;
+  const std::uint64_t core_life_;
+  SchedulerCore& core_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  const Ref<mothreads::internal::Node> thread_;
+  const std::optional<mothreads::Signal> please_stop_;
+  const mothreads::Signal stopped_;
+  const mothreads::Instant began_;
+
+  mutable mothreads::internal::TinyMutex mutex_;
+  Ref<TreeMember> above_ ABSL_GUARDED_BY(mutex_);
+  std::optional<mothreads::EndRecord> end_ ABSL_GUARDED_BY(mutex_);
+  bool is_lost_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// How a fiber ends that is still in its place, or a group. Its times are those since its Member was made.
+mothreads::EndRecord end_record_of(const FiberBlock& block);
+// The block is another's from now on.
+void drop_member(FiberBlock& block) noexcept;
+// For FiberParent. Throws mothreads::Misuse for what is no fiber or group of this thread.
+ParentRef fiber_parent_of(const mothreads::internal::TreeMember& member);
+
+}  // namespace cooperative::internal
