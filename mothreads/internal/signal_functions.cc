@@ -233,14 +233,19 @@ bool SignalState::remove_then(const CallbackId& id) {
   if (id == CallbackId()) return false;
   Callback* removed = nullptr;
   bool was_in_list = false;
+  Posting posting;
   {
     TinyLock lock(mutex_);
     Callback* const callback = find(id);
     if (callback == nullptr) return false;
     if (callback->phase == Callback::Phase::waiting) {
       removed = callback;
-      was_in_list = callback->put_off_by == nullptr;  // else whoever put it off lets go of it
-      if (was_in_list) unlink(*callback);
+      was_in_list = callback->put_off_by == nullptr;  // else whoever put it off, or posted it, lets go of it
+      if (was_in_list) {
+        unlink(*callback);
+      } else {
+        posting = take_posting(*callback);
+      }
       callback->set_over();
     } else if (!runs_elsewhere(*callback)) {
       return false;
@@ -252,6 +257,7 @@ bool SignalState::remove_then(const CallbackId& id) {
   }
   removed->run = nullptr;  // `id` keeps it
   if (was_in_list) let_go(*removed);
+  let_go(posting);
   keep_no_more();
   return true;
 }
