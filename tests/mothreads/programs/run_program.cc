@@ -106,7 +106,7 @@ int leaves_a_stubborn_child(const Signal& please_stop) {
 
 // The report of the stop lists it, and the stop does not wait for it.
 int leaves_a_foreign_thread(const Signal& please_stop) {
-  static const Signal frame("the next frame\n");
+  static const Signal& frame = *new Signal("the next frame\n");  // for ever, as the thread
   const Signal waits_for_frame;
   std::thread([&] {
     const mothreads::ForeignThread here("camera\ndriver");
@@ -118,7 +118,7 @@ int leaves_a_foreign_thread(const Signal& please_stop) {
 }
 
 int ends_beside_a_foreign_thread(const Signal& please_stop) {
-  static const Signal frame("the next frame");
+  static const Signal& frame = *new Signal("the next frame");
   const Signal is_inside;
   std::thread([&] {
     const mothreads::ForeignThread here("camera driver");
