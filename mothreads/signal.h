@@ -98,8 +98,8 @@ class Signal {
   }
 
   // The same, but `executor` runs the function, on its own thread (mothreads/executor.h): a Scheduler, a CallbackQueue, a user's loop.
-  // Whoever calls go(), or this on a Signal that has gone, only posts it, which neither blocks nor runs any code of the function's; go()
-  // allocates nothing for it, unless the executor does. So a function may wait as far as its executor lets it. What it throws goes to
+  // Whoever calls go(), or this on a Signal that has gone, only posts it, which does not block, and does no more with the function than move
+  // it; go() allocates nothing for it, unless the executor does. So a function may wait as far as its executor lets it. What it throws goes to
   // `on_error`, there, too; else, as a cancellation does always, to the executor, which reports it as it does for its callbacks. An
   // executor that is closed or full when the Signal goes loses the function: it is destroyed, and a warning names both. One that ends
   // later destroys it, too, and says how many it has destroyed.

@@ -256,8 +256,11 @@ bool SignalState::remove_then(const CallbackId& id) {
     return false;
   }
   removed->run = nullptr;  // `id` keeps it
-  if (was_in_list) let_go(*removed);
-  let_go(posting);
+  if (was_in_list) {
+    let_go(*removed);
+  } else {
+    let_go(posting);
+  }
   keep_no_more();
   return true;
 }

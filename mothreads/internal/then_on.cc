@@ -4,7 +4,8 @@
 //
 //     posting    in the list of the state, and run by go() as all there are: it posts
 //     posted     has the function, and is what the ThenId names. It is in no list; a Poster keeps it, in the posting one, and then a
-//                Delivery, in the hands of the executor. Only the Delivery refers to the state, which has gone by then.
+//                Delivery, in the hands of the executor. Only the Delivery refers to the state, which has gone by then. Where nobody has
+//                a ThenId any more when the Signal goes, the executor gets the function alone.
 //
 // So go() and what runs functions in line know nothing of executors. Whoever ends the posted one, under the mutex, takes the posting one
 // from it: who runs it, who takes it back, and whoever destroys it because it cannot run any more.
@@ -57,10 +58,16 @@ class Poster {
   }
 
   void operator()() {
-    Callback& posted = *std::exchange(posted_, nullptr);
-    SignalState& state = *posted.put_off_by;  // which whoever calls this keeps
-    state.ref();
-    absl::AnyInvocable<void()> function{Delivery(posted)};
+    SignalState& state = *posted_->put_off_by;  // which whoever calls this keeps
+    absl::AnyInvocable<void()> function;
+    // acquire: what the last owner of a ThenId did comes before. Without one nobody can take the function back, so it goes as it is, and the
+    // executor's thread need not fetch what this one has just written.
+    if (posted_->references.load(std::memory_order_acquire) == 1) {
+      function = std::move(posted_->run);
+    } else {
+      state.ref();
+      function = Delivery(*std::exchange(posted_, nullptr));
+    }
     if (const Posted taken = executor_.post(std::move(function)); !taken) state.report_refused(executor_, taken.why());
   }
 
