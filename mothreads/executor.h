@@ -70,7 +70,9 @@ class Executor {
 
 template <std::invocable<absl::AnyInvocable<void()>> F>
 Executor Executor::of(std::string_view name, F function) {
-  using Result = std::invoke_result_t<const F&, absl::AnyInvocable<void()>>;  // const: several threads may be in it
+  static_assert(std::invocable<const F&, absl::AnyInvocable<void()>>,
+                "several threads may be in the function of Executor::of() at a time: let it change nothing of its own, and not be mutable");
+  using Result = std::invoke_result_t<const F&, absl::AnyInvocable<void()>>;
   if constexpr (std::is_pointer_v<F> || requires { function.operator bool(); }) {
     if (!static_cast<bool>(function)) refuse_empty(name);
   }
