@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
+#include "absl/functional/any_invocable.h"
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/posting.h"
@@ -17,6 +18,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
+#include "mothreads/executor.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
@@ -43,7 +45,9 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   State(SchedulerCore& core, const std::shared_ptr<internal::Mailbox>& mailbox, const CallbackQueueOptions& options)
       : core_(core), mailbox_(mailbox), options_(options) {}
 
-  Posted post(Call& call, const Until& until);
+  // Without a limit it does not wait for room.
+  Posted post(Call& call, const Until* until);
+  const std::string& name() const noexcept { return options_.name; }
   bool is_inside() const noexcept { return under_way_.is_here(); }
 
   // The queue goes.
@@ -161,7 +165,7 @@ CallbackQueue::State::Put CallbackQueue::State::drop_oldest_and_put(Call& call, 
   return put;
 }
 
-Posted CallbackQueue::State::post(Call& call, const Until& until) {
+Posted CallbackQueue::State::post(Call& call, const Until* until) {
   internal::check_caller(*mailbox_, "CallbackQueue::callback()");
   if (born_.is_left_behind()) return Why::closed;
   // Kept where it will be looked at again after the call, which may destroy this queue.
@@ -180,7 +184,8 @@ Posted CallbackQueue::State::post(Call& call, const Until& until) {
       continue;
     }
     if (put == Put::full) {
-      const std::optional<Why> why = wait_for_room(call, until);
+      if (until == nullptr) return Why::full;
+      const std::optional<Why> why = wait_for_room(call, *until);
       if (!why) continue;
       if (*why != Why::ready) return *why;
     }
@@ -299,6 +304,22 @@ void CallbackQueue::State::withdraw() {
   }
 }
 
+class CallbackQueue::Target final : public mothreads::internal::ExecutorTarget {
+ public:
+  explicit Target(std::shared_ptr<State> queue) : queue_(std::move(queue)) {}
+
+  Posted post(absl::AnyInvocable<void()>& function) const override {
+    internal::CallOnOffer<absl::AnyInvocable<void()>> call(std::move(function));
+    const Posted posted = queue_->post(*call, nullptr);
+    if (posted) call.is_taken();
+    return posted;
+  }
+  std::string name() const override { return fmt::format("the queue \"{}\" of callbacks", queue_->name()); }
+
+ private:
+  const std::shared_ptr<State> queue_;
+};
+
 CallbackQueue::CallbackQueue(const Scheduler& scheduler, const CallbackQueueOptions& options)
     : scheduler_(scheduler), state_(std::make_shared<State>(*scheduler.core_, scheduler.mailbox_, options)) {
   if (options.max == 0) throw Misuse(fmt::format("the queue \"{}\" of callbacks has a max of 0: give it room for one at least", options.name));
@@ -309,7 +330,9 @@ CallbackQueue::CallbackQueue(const Scheduler& scheduler, const CallbackQueueOpti
 
 CallbackQueue::~CallbackQueue() { state_->close(); }
 
-Posted CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, until); }
+Posted CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, &until); }
+
+CallbackQueue::operator mothreads::Executor() const { return mothreads::Executor(new Target(state_)); }
 
 void CallbackQueue::check_not_inside() const {
   if (!state_->is_inside()) return;

@@ -21,6 +21,7 @@
 #include "cooperative/internal/call.h"
 #include "cooperative/scheduler.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/executor.h"
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
@@ -75,11 +76,16 @@ class [[nodiscard]] CallbackQueue {
                                 [this](internal::Call& call, const mothreads::Until& limit) { return post(call, limit); });
   }
 
+  // Posts as callback() does, but never waits for room: it is `full` then also where WhenFull says to block. An Executor does not keep the
+  // queue, and may outlive it: it is `closed` when the queue or its scheduler has ended.
+  explicit(false) operator mothreads::Executor() const;
+
   std::size_t size() const;        // waiting for their turn
   std::uint64_t dropped() const;   // because it was full; the first is logged
 
  private:
   class State;
+  class Target;
   // Refused, the call is still the caller's.
   mothreads::Posted post(internal::Call& call, const mothreads::Until& until);
   void check_not_inside() const;

@@ -5,8 +5,12 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
+#include <fmt/core.h>
+
+#include "absl/functional/any_invocable.h"
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/home.h"
@@ -14,6 +18,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/node.h"
+#include "mothreads/executor.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
@@ -203,6 +208,27 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
 
 }  // namespace internal
 
+namespace {
+
+class SchedulerTarget final : public mothreads::internal::ExecutorTarget {
+ public:
+  SchedulerTarget(internal::SchedulerCore& core, std::shared_ptr<internal::Mailbox> mailbox) : core_(core), mailbox_(std::move(mailbox)) {}
+
+  mothreads::Posted post(absl::AnyInvocable<void()>& function) const override {
+    internal::CallOnOffer<absl::AnyInvocable<void()>> call(std::move(function));
+    const mothreads::Posted posted = internal::post_of_user(core_, mailbox_, *call, "Executor::post() of a scheduler");
+    if (posted) call.is_taken();
+    return posted;
+  }
+  std::string name() const override { return fmt::format("the scheduler of \"{}\"", mailbox_->owner()); }
+
+ private:
+  internal::SchedulerCore& core_;
+  const std::shared_ptr<internal::Mailbox> mailbox_;
+};
+
+}  // namespace
+
 Scheduler::Scheduler(internal::SchedulerCore& core) : core_(&core), mailbox_(core.rooms().callbacks.mailbox()) {}
 
 Scheduler Scheduler::current() { return Scheduler(internal::SchedulerCore::current()); }
@@ -218,6 +244,8 @@ void Scheduler::check_not_in_callbacks() const {
 void Scheduler::refuse_empty_function() {
   throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
 }
+
+Scheduler::operator mothreads::Executor() const { return mothreads::Executor(new SchedulerTarget(*core_, mailbox_)); }
 
 bool Scheduler::is_current() const {
   const internal::SchedulerCore* here = internal::SchedulerCore::current_or_null();

@@ -23,6 +23,7 @@
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/mailbox.h"
 #include "mothreads/ended.h"
+#include "mothreads/executor.h"
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
@@ -113,6 +114,9 @@ class Scheduler {
   // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions'
   // default. A CallbackQueue has an option of its own. Only on its own thread; throws mothreads::Misuse elsewhere.
   void set_callback_stack_size(std::size_t bytes) const;
+
+  // Posts as callback() does. An Executor does not keep the scheduler running, and is `closed` when it has ended.
+  explicit(false) operator mothreads::Executor() const;
 
   bool is_current() const;
   bool has_ended() const;

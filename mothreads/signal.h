@@ -23,9 +23,11 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/signal_state.h"
+#include "mothreads/internal/then_on.h"
 
 namespace mothreads {
 
+class Executor;
 class Until;
 
 // Names a function given to then(), for remove_then(). Once that function is over the name is of no use, and does no harm.
@@ -93,6 +95,22 @@ class Signal {
         e(std::current_exception());
       }
     });
+  }
+
+  // The same, but `executor` runs the function, on its own thread (mothreads/executor.h): a Scheduler, a CallbackQueue, a user's loop.
+  // Whoever calls go(), or this on a Signal that has gone, only posts it, which does not block, and does no more with the function than move
+  // it; go() allocates nothing for it, unless the executor does. So a function may wait as far as its executor lets it. What it throws goes to
+  // `on_error`, there, too; else, as a cancellation does always, to the executor, which reports it as it does for its callbacks. An
+  // executor that is closed or full when the Signal goes loses the function: it is destroyed, and a warning names both. One that ends
+  // later destroys it, too, and says how many it has destroyed.
+  // remove_then() takes it back until it begins, also after go(), and waits for it while it runs.
+  template <std::invocable F>
+  ThenId then(const Executor& executor, F&& function) const {
+    return ThenId(state_->then_on(executor, absl::AnyInvocable<void()>(std::forward<F>(function))));
+  }
+  template <std::invocable F, std::invocable<std::exception_ptr> OnError>
+  ThenId then(const Executor& executor, F&& function, OnError&& on_error) const {
+    return ThenId(state_->then_on(executor, internal::with_error_function(std::forward<F>(function), std::forward<OnError>(on_error))));
   }
 
   // Takes the function back, in constant time. True when it will never run. When it is running in another thread or fiber, waits

@@ -7,6 +7,7 @@
 
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/lost.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/when_stuck.h"
@@ -34,6 +35,9 @@ std::vector<ThreadsFailed::Failure> failures_of(const std::vector<EndRecord>& en
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
   if (context.node->takes_children() || context.must_not_block) return *context.node;
+  if (internal::ThreadContext* const thread = internal::ThreadContext::of(context); thread != nullptr && thread->foreign().is_in_scope()) {
+    return *context.node;
+  }
   static thread_local bool warned = false;
   if (!std::exchange(warned, true)) {
     log::warning("thread \"{}\" is not known. Make a RegisterThread at its entry point, so that it has a name and a parent", context.name);

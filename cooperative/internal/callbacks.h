@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/fiber_block.h"
@@ -14,7 +15,9 @@ namespace cooperative::internal {
 
 class Callbacks {
  public:
-  Callbacks(SchedulerCore& core, Conductor* conductor) : core_(core), mailbox_(std::make_shared<Mailbox>(conductor)) {}
+  // `owner` is the name of the scheduler's thread.
+  Callbacks(SchedulerCore& core, Conductor* conductor, std::string_view owner)
+      : core_(core), mailbox_(std::make_shared<Mailbox>(conductor, owner)) {}
   Callbacks(const Callbacks&) = delete;
   Callbacks& operator=(const Callbacks&) = delete;
 
@@ -34,7 +37,7 @@ class Callbacks {
 
   // In the child of a fork(): what the parent was asked for stays with it, and then there is a mailbox of the child's.
   void leave_behind() noexcept;
-  void make_anew() { mailbox_ = std::make_shared<Mailbox>(nullptr); }
+  void make_anew(std::string_view owner) { mailbox_ = std::make_shared<Mailbox>(nullptr, owner); }
 
  private:
   void start_runners() noexcept;

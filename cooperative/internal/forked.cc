@@ -144,7 +144,7 @@ void become_root(SchedulerCore& core) noexcept {
   context.node = &main;
   context.name = main.name().c_str();
   main.set_context(&context);
-  rooms.callbacks.make_anew();
+  rooms.callbacks.make_anew(main.name());
   rooms.node = nullptr;  // the parent's
   core.add_node();
 }

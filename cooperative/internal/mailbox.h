@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "cooperative/internal/call.h"
@@ -15,7 +17,8 @@ class Conductor;
 
 class Mailbox {
  public:
-  explicit Mailbox(Conductor* conductor = nullptr) : conductor_(conductor) {}
+  // `owner` is the name of the scheduler's thread.
+  explicit Mailbox(Conductor* conductor = nullptr, std::string_view owner = "unknown") : conductor_(conductor), owner_(owner) {}
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() { close(); }
@@ -34,6 +37,8 @@ class Mailbox {
   bool is_closed() const noexcept { return newest_.load(std::memory_order_acquire) == closed(); }
   // Whether it is worth looking; it may be just about to be.
   bool may_have_calls() const noexcept { return newest_.load(std::memory_order_relaxed) != nullptr; }
+  // Also when it is closed.
+  const std::string& owner() const noexcept { return owner_; }
   // Of the scheduler, if it has one and takes calls.
   Conductor* conductor() const noexcept { return conductor_ == nullptr || is_closed() ? nullptr : conductor_; }
 
@@ -74,6 +79,7 @@ class Mailbox {
   static Call* closed() noexcept { return reinterpret_cast<Call*>(std::uintptr_t{1}); }
 
   Conductor* const conductor_;
+  const std::string owner_;
   alignas(64) std::atomic<Call*> newest_{nullptr};
 };
 

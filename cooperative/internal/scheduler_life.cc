@@ -24,7 +24,7 @@ SchedulerLife::SchedulerLife(SchedulerCore& core, Context& context, Conductor* i
       switcher(*threads_own),
       root(threads_own.get()),
       conductor(its_conductor),
-      callbacks(core, its_conductor),
+      callbacks(core, its_conductor, context.name),
       timers(*context.clock),
       stopping(core),
       floating_point(floating_point_here()),

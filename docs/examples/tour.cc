@@ -3,23 +3,28 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "cooperative/blocking_pool.h"
 #include "cooperative/callback_queue.h"
@@ -48,6 +53,8 @@
 #include "cooperative/watchdog.h"
 #include "mothreads/clock.h"
 #include "mothreads/drain_hold.h"
+#include "mothreads/executor.h"
+#include "mothreads/foreign_thread.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
@@ -234,6 +241,74 @@ void between() {
   sensor.join();                                      // a fiber that waits for a thread: others go on, callbacks too
   // [/between]
   check(display == std::vector{0.5, 1.5, 2.5, 3.5}, "the display shows all, in order");
+}
+
+void executors() {
+  std::vector<std::string> shown;
+  std::string picture;
+  std::vector<absl::AnyInvocable<void()>> events;     // of the window's loop, which runs on this thread here
+  std::mutex mutex;
+  const auto post_to_window = [&](absl::AnyInvocable<void()> f) {
+    const std::lock_guard held(mutex);
+    events.push_back(std::move(f));
+    return true;
+  };
+  // [executor]
+  co::Scheduler screen = co::Scheduler::current();    // a Scheduler, a CallbackQueue and a user's loop are Executors
+  auto load = Thread::run("load", [&](Signal) { picture = "a cat"; });
+  load.stopped().then(screen, [&] { shown.push_back(picture); },                    // on this thread, not in the one that ends
+                      [](std::exception_ptr e) { log::error("{}", log::describe(e)); });
+
+  Executor window = Executor::of("window", [&](absl::AnyInvocable<void()> f) { return post_to_window(std::move(f)); });
+  load.stopped().then(window, [&] { shown.push_back("loaded"); });
+  if (const Posted posted = window.post([&] { shown.push_back("hello"); }); !posted) log::warning("{}", to_string(posted.why()));
+  // [/executor]
+  load.join();
+  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  check(shown == std::vector<std::string>{"a cat"}, "a then() function on a scheduler");
+  for (auto& event : events) event();
+  std::sort(shown.begin(), shown.end());
+  check(shown == std::vector<std::string>{"a cat", "hello", "loaded"}, "functions on a user's loop");
+}
+
+struct Camera {
+  Queue<int> frames;
+  co::Scheduler scheduler;
+  int dropped = 0;
+  int redrawn = 0;
+};
+
+Signal solved("the solver has begun");
+void solve_step() { solved.go(); }
+
+// [foreign]
+void on_frame(int frame, void* context) {             // the driver's own thread calls this, until the process ends
+  ForeignThread here("camera driver");                // nothing is allocated after its first call; scopes may be nested
+  auto& camera = *static_cast<Camera*>(context);
+  if (!camera.frames.add(frame, absl::ZeroDuration())) ++camera.dropped;
+  camera.scheduler.callback([&camera] { ++camera.redrawn; });
+}                                                     // reports of the stop list "camera driver (foreign)"
+
+void worker_of_another_library() {
+  RegisterThread here("solver");                      // a child of the main thread: the stop waits for this scope
+  while (!here.please_stop()) solve_step();
+}
+// [/foreign]
+
+void threads_of_other_libraries() {
+  Camera camera{.frames = Queue<int>("frames", {.max = 2}), .scheduler = co::Scheduler::current()};
+  std::thread driver([&camera] {
+    for (int frame = 0; frame < 3; ++frame) on_frame(frame, &camera);
+  });
+  driver.join();
+  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  check(camera.dropped == 1 && camera.redrawn == 3, "frames of a foreign thread");
+  std::thread solver(worker_of_another_library);
+  solved.wait();
+  const Thread known = MainThread::thread().children().back();
+  check(known.name() == "solver", "the name of a registered thread");
+  known.stop();
+  solver.join();
 }
 
 void queue_between() {
@@ -474,6 +549,8 @@ int main() {
     at_once();
     timers();
     between();
+    executors();
+    threads_of_other_libraries();
     queue_between();
     several();
     calls_of_other_kinds();

@@ -81,6 +81,7 @@ void ThreadContext::go_on_in_child() noexcept {
   Context* const here = Context::current_or_null();
   for (ThreadContext* context = pool().made; context != nullptr; context = context->next_made_) {
     new (&context->description_mutex_) TinyMutex;  // another thread may have been at it
+    context->foreign_.leave_behind();
     if (context != here) context->leave_behind();
   }
   spinners.store(0, std::memory_order_relaxed);
@@ -122,10 +123,22 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   context.unwind_wanted = false;
   context.unwind_scope = nullptr;
   context.set_life(0);
+  context.node_of_alien_ = nullptr;
+  context.foreign_.clear();
   context.os_thread_id_.store(0, std::memory_order_relaxed);
   std::lock_guard lock(pool().mutex);
   context.next_free_ = pool().free;
   pool().free = &context;
+}
+
+std::vector<ThreadContext::ForeignThreadInfo> ThreadContext::foreign_threads() {
+  std::vector<ForeignThreadInfo> found;
+  std::lock_guard lock(pool().mutex);  // no thread ends meanwhile
+  for (const ThreadContext* context = pool().made; context != nullptr; context = context->next_made_) {
+    ForeignSlot::Name name;
+    if (context->foreign_.read(name)) found.push_back({.name = name.data(), .waits_on = context->waits_on()});
+  }
+  return found;
 }
 
 void ThreadContext::describe(const WaitDescription& what) noexcept {

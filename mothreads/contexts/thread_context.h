@@ -3,8 +3,12 @@
 // The context of an OS thread: it parks on a futex, after a short, adaptive spin.
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/foreign_slot.h"
 
 namespace mothreads::internal {
 
@@ -21,6 +25,21 @@ class ThreadContext final : public Context {
 
   // It is that of a simulated thread, which no signal reaches.
   void set_simulated() noexcept { os_thread_id_.store(0, std::memory_order_relaxed); }
+
+  // It is that of a thread that the library did not make, and `node` is where such a thread is.
+  void set_alien() noexcept { node_of_alien_ = node; }
+  // Of one for which that was called: whether nothing has given the thread another place.
+  bool is_unknown() const noexcept { return node == node_of_alien_; }
+
+  // Its name while it is in the scope of a ForeignThread.
+  ForeignSlot& foreign() noexcept { return foreign_; }
+
+  struct ForeignThreadInfo {
+    std::string name;
+    std::optional<WaitReport> waits_on;
+  };
+  // All threads that are in such a scope now. From any thread; those threads do not notice.
+  static std::vector<ForeignThreadInfo> foreign_threads();
 
   std::optional<WaitReport> waits_on() const override;
 
@@ -48,6 +67,8 @@ class ThreadContext final : public Context {
   std::uint64_t lives_ = 0;
   std::uint32_t spin_nanoseconds_ = 0;
   std::uint32_t waits_ = 0;
+  const Node* node_of_alien_ = nullptr;
+  ForeignSlot foreign_;
 };
 
 }  // namespace mothreads::internal

@@ -6,10 +6,13 @@
 
 #include <cerrno>
 #include <climits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/thread_context.h"
 
@@ -65,6 +68,7 @@ void end_round(void* pointer) {
   if (pointer == &round_of_end) return;
   Context::set_current(&alien->context);
   give_back(alien->context);
+  alien_here = nullptr;
   delete alien;
 }
 
@@ -82,7 +86,22 @@ pthread_key_t end_key() {
 
 }  // namespace
 
-void forget_alien() noexcept { pthread_setspecific(end_key(), nullptr); }
+void forget_alien() noexcept {
+  pthread_setspecific(end_key(), nullptr);
+  alien_here = nullptr;
+}
+
+ThreadContext* unknown_thread_here() noexcept {
+  if (Context::current_or_null() == nullptr) [[unlikely]] {
+    try {
+      static_cast<void>(Context::current());
+    } catch (...) {
+      return nullptr;
+    }
+  }
+  ThreadContext* const alien = alien_here;
+  return alien != nullptr && Context::current_or_null() == alien && alien->is_unknown() ? alien : nullptr;
+}
 
 LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
   context_.name = name;
@@ -93,18 +112,31 @@ LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire
 
 LibraryThread::~LibraryThread() { give_back(context_); }
 
+// Where there is no memory for it, the thread has no context, as before.
 Context& Context::adopt_alien() {
   ThreadContext& context = ThreadContext::acquire();
   set_current(&context);
+  absl::Cleanup undo = [&context] {
+    set_current(nullptr);
+    ThreadContext::release(context);
+  };
+  std::unique_ptr<Alien> alien;
+  pthread_key_t key{};
   if (syscall(SYS_gettid) == getpid()) {
     context.name = "main";  // as long as the process: it may exit() after its thread_local objects are gone
   } else {
-    auto* alien = new Alien{context, name_of_this_thread()};
+    key = end_key();
+    alien.reset(new Alien{context, name_of_this_thread()});
     context.name = alien->name.c_str();
     context.has_no_end = round_of_end >= kLastRound;
-    pthread_setspecific(end_key(), alien);
   }
   if (&tree_hooks != nullptr) tree_hooks.adopted(context);
+  std::move(undo).Cancel();
+  if (alien != nullptr) {
+    pthread_setspecific(key, alien.release());
+    context.set_alien();
+    alien_here = &context;
+  }
   return context;
 }
 

@@ -15,6 +15,14 @@ struct AlienHooks {
 // The tree's, where a program has one: a weak symbol, since static objects of the program's may be made before any of the library's.
 extern const AlienHooks tree_hooks __attribute__((weak));
 
+// The context of the calling thread, where that is one that the library did not make, as long as it has it; else null. The main thread is
+// the library's.
+inline constinit thread_local ThreadContext* alien_here = nullptr;
+
+// The same, where nothing has registered the thread and the caller is no fiber; a thread that has no context yet gets one. Null elsewhere, also
+// where there is no memory for that.
+ThreadContext* unknown_thread_here() noexcept;
+
 // In a child of fork(): the calling thread is its main thread now.
 void forget_alien() noexcept;
 

@@ -94,13 +94,15 @@ MainNode& root_node() {
 // The root of a tree of its own, with nobody below it yet, is whoever called fork().
 void go_on_in_child() noexcept {
   new (&making) TinyMutex;  // who slept on it is not here: nobody is to be woken
-  if (root.load(std::memory_order_relaxed) == nullptr) return;
+  Context* const here = Context::current_or_null();
+  const bool had_root = root.load(std::memory_order_relaxed) != nullptr;
+  // Without one the only threads with a place are those that the library did not start. The first use of the tree makes the root of the others.
+  if (!had_root && here == nullptr) return;
   in_force.store(nullptr, std::memory_order_relaxed);
-  MainNode& node = make_root();
+  MainNode& node = had_root ? make_root() : root_node();
   static_cast<void>(take_unclaimed_failures());  // they count in the parent
   set_tills_ended(false);
   forget_alien();
-  Context* const here = Context::current_or_null();
   if (here == nullptr || here->simulation() != nullptr) return;
   here->node = &node;
   here->name = node.name().c_str();

@@ -232,15 +232,13 @@ void SignalState::run_put_off(Callback& callback) noexcept {
 bool SignalState::remove_then(const CallbackId& id) {
   if (id == CallbackId()) return false;
   Callback* removed = nullptr;
-  bool was_in_list = false;
   {
     TinyLock lock(mutex_);
     Callback* const callback = find(id);
     if (callback == nullptr) return false;
     if (callback->phase == Callback::Phase::waiting) {
       removed = callback;
-      was_in_list = callback->put_off_by == nullptr;  // else whoever put it off lets go of it
-      if (was_in_list) unlink(*callback);
+      if (callback->put_off_by == nullptr) unlink(*callback);  // else whoever put it off, or posted it, lets go of it
       callback->set_over();
     } else if (!runs_elsewhere(*callback)) {
       return false;
@@ -251,7 +249,16 @@ bool SignalState::remove_then(const CallbackId& id) {
     return false;
   }
   removed->run = nullptr;  // `id` keeps it
-  if (was_in_list) let_go(*removed);
+  if (removed->put_off_by == nullptr) {
+    let_go(*removed);
+  } else {
+    Posting posting;
+    {
+      TinyLock lock(mutex_);
+      posting = take_posting(*removed);
+    }
+    let_go(posting);
+  }
   keep_no_more();
   return true;
 }

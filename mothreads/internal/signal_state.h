@@ -23,6 +23,10 @@
 #include "mothreads/ended.h"
 #include "mothreads/internal/then_callback.h"
 
+namespace mothreads {
+class Executor;
+}
+
 namespace mothreads::internal {
 
 class SignalState;
@@ -109,6 +113,8 @@ class SignalState {
   void unlink(WaitNode& node) noexcept;
 
   CallbackId then(absl::AnyInvocable<void()> function);
+  // The function runs where the executor runs functions; what goes only posts it: see then_on.cc.
+  CallbackId then_on(const Executor& executor, absl::AnyInvocable<void()> function);
   bool remove_then(const CallbackId& id);
 
   // Writes at most `size` bytes, terminated; allocates nothing.
@@ -149,6 +155,8 @@ class SignalState {
   friend union Room;
   friend class TillState;
   friend class Aftermath;
+  friend class Poster;
+  friend class Delivery;
 
   // What fire() found.
   struct Fired {
@@ -195,6 +203,17 @@ class SignalState {
   void await_callback(const CallbackId& id);
   void run_one(absl::AnyInvocable<void()>& function) const noexcept;
   void report_failure() const noexcept;
+
+  // Of then_on(): the callback in the list that is to post another one, as it leaves that one.
+  struct Posting {
+    Callback* callback = nullptr;
+    bool was_in_list = false;
+  };
+  Posting take_posting(Callback& posted) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void let_go(const Posting& posting) noexcept;
+  static void run_posted(Callback& posted);
+  static void drop_posted(Callback& posted) noexcept;
+  void report_refused(const Executor& executor, Why why) const noexcept;
 
   // For a combination under construction: 0, or the flags of a state that has gone already.
   std::uint32_t link_relay(Relay& relay);

@@ -17,9 +17,11 @@
 #include <fmt/core.h>
 
 #include "mothreads/contexts/lost.h"
+#include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/log_thread.h"
+#include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stack_trace.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
@@ -43,6 +45,13 @@ void add_hosted(std::string& text, const HostedContext& context, int depth, bool
   if (with_stacks) add_stack(text, indent, describe_frames(context.stack));
 }
 
+void add_wait(std::string& text, const WaitReport& waits_on) {
+  text += " " + waits_on.what;
+  if (!waits_on.since) return;
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - *waits_on.since;
+  text += fmt::format(", for {:.3f} s", since.count());
+}
+
 // What a thread waits on, and its stack. With fibers, what runs is mostly one of those: then it is the thread's own part.
 void add_own_part(std::string& text, const Node& node, const HostedContexts* hosted, const std::string& indent, bool with_stacks) {
   std::optional<WaitReport> waits_on;
@@ -54,11 +63,7 @@ void add_own_part(std::string& text, const Node& node, const HostedContexts* hos
   if (hosted != nullptr) {
     text += " " + hosted->shown.front().state;
   } else if (waits_on) {
-    text += " " + waits_on->what;
-    if (waits_on->since) {
-      const std::chrono::duration<double> since = std::chrono::steady_clock::now() - *waits_on->since;
-      text += fmt::format(", for {:.3f} s", since.count());
-    }
+    add_wait(text, *waits_on);
   } else if (os_thread_id != 0) {
     text += " waits on nothing of this library";
   }
@@ -92,6 +97,20 @@ void add_fibers(std::string& text, const std::optional<HostedContexts>& hosted, 
   if (hosted->left_out == 0) return;
   text += fmt::format("\n{}and {} more {}", indent, hosted->left_out, hosted->kinds);
   add_progress(text, hosted->kinds, hosted->told, hosted->told - std::min(hosted->told, hosted->alive), indent);
+}
+
+void add_foreign_threads(std::string& text) {
+  const std::vector<ThreadContext::ForeignThreadInfo> threads = ThreadContext::foreign_threads();
+  for (std::size_t i = 0; i < std::min(threads.size(), kMaxShownInReport); ++i) {
+    text += fmt::format("\nthread \"{} (foreign)\"", printable(threads[i].name));
+    if (threads[i].waits_on) {
+      add_wait(text, *threads[i].waits_on);
+    } else {
+      text += " waits on nothing of this library";
+    }
+    text += "; no stop waits for it";
+  }
+  if (threads.size() > kMaxShownInReport) text += fmt::format("\nand {} more foreign threads", grouped(threads.size() - kMaxShownInReport));
 }
 
 class Report {
@@ -174,7 +193,9 @@ std::string describe_unstopped(const Node& top, bool with_stacks) {
   Report report(with_stacks);
   report.add_tree(top);
   report.add_lost(top);
-  return report.finish(top);
+  std::string text = report.finish(top);
+  if (&top == &main_node() || !top.parent()) add_foreign_threads(text);
+  return text;
 }
 
 std::string Node::describe_unstopped() const { return internal::describe_unstopped(*this, /*with_stacks=*/true); }

@@ -34,9 +34,9 @@ struct Callback {
   absl::AnyInvocable<void()> run;  // not guarded: of whoever has taken it out of the list, or runs it
   Phase phase = Phase::waiting;
   Context* runner = nullptr;  // while it runs
-  Callback* previous = nullptr;
+  Callback* previous = nullptr;  // of one that an executor runs: the one in the list that posts it, a reference, as long as that may be there
   Callback* next = nullptr;
-  SignalState* put_off_by = nullptr;  // constant, a reference: it is in no list of a state, but in an Aftermath
+  SignalState* put_off_by = nullptr;  // constant: it is in no list of a state, but in an Aftermath, or an executor's; a reference while it is
 
   // Null once it is over. Another state's remove_then() may read it, too, which finds that it is none of its own.
   std::atomic<SignalState*> state;

@@ -23,6 +23,7 @@
 #include "absl/functional/any_invocable.h"
 #include "cooperative/event.h"
 #include "cooperative/scheduler.h"
+#include "mothreads/executor.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
@@ -232,6 +233,35 @@ BENCHMARK(latency<Host, true>)->Name("bridge.latency_cold/ours")->Iterations(100
 BENCHMARK(latency<Eventfd, true>)->Name("bridge.latency_cold/eventfd")->Iterations(100);
 BENCHMARK(latency<Host, false>)->Name("bridge.latency_warm/ours")->Iterations(5000);
 BENCHMARK(latency<Eventfd, false>)->Name("bridge.latency_warm/eventfd")->Iterations(5000);
+
+// --- then.executor: from go() until a function that a Signal has on an Executor runs, and from a post --------------------------
+
+template <bool is_signal>
+void then_executor(benchmark::State& state) {
+  Host host;
+  const mothreads::Executor executor = host.scheduler();
+  std::atomic<Clock::rep> arrived{0};
+  const auto arrive = [&arrived] { arrived.store(Clock::now().time_since_epoch().count(), std::memory_order_release); };
+  std::vector<double> nanoseconds;
+  for (auto _ : state) {
+    const mothreads::Signal signal;
+    if (is_signal) signal.then(executor, arrive);
+    stay_awake(10us);
+    arrived.store(0, std::memory_order_relaxed);
+    const auto start = Clock::now();
+    if (is_signal) {
+      signal.go();
+    } else {
+      host.scheduler().callback(arrive);
+    }
+    while (arrived.load(std::memory_order_acquire) == 0) {
+    }
+    nanoseconds.push_back(std::chrono::duration<double, std::nano>(Clock::duration(arrived) - start.time_since_epoch()).count());
+  }
+  state.counters["ns"] = median(nanoseconds);
+}
+BENCHMARK(then_executor<true>)->Name("then.executor/ours")->Iterations(5000);
+BENCHMARK(then_executor<false>)->Name("then.executor/post")->Iterations(5000);
 
 // --- bridge.wakes: system calls that wake a scheduler asleep, for a burst of a thousand posts -------------------------------
 

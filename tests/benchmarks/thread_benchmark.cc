@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "mothreads/foreign_thread.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
@@ -28,6 +29,29 @@ void run_join_std(benchmark::State& state) {
   for (auto _ : state) std::jthread([](std::stop_token) {}).join();
 }
 BENCHMARK(run_join_std)->Name("thread.run_join/std")->UseRealTime();
+
+// --- foreign.entry: a thread of another library enters and leaves -------------------------------------------------------------
+
+void foreign_entry_ours(benchmark::State& state) {
+  std::thread([&] {
+    for (auto _ : state) {
+      const mothreads::ForeignThread here("camera driver");
+      benchmark::DoNotOptimize(here);
+    }
+  }).join();
+}
+BENCHMARK(foreign_entry_ours)->Name("foreign.entry/ours")->UseRealTime();
+
+void foreign_entry_std(benchmark::State& state) {
+  std::thread([&] {
+    std::mutex mutex;
+    for (auto _ : state) {
+      const std::lock_guard held(mutex);
+      benchmark::DoNotOptimize(mutex);
+    }
+  }).join();
+}
+BENCHMARK(foreign_entry_std)->Name("foreign.entry/std")->UseRealTime();
 
 // --- shutdown.tree: stop and join 1,000 threads --------------------------------------------------------------------------
 

@@ -91,6 +91,13 @@ TEST(ForkTest, AThreadThatForksAndThrowsInTheChildGivesItAnExitCode) {
 
 TEST(ForkTest, AThreadThatTheLibraryDoesNotKnowMayFork) { EXPECT_THAT(output_of("unknown thread"), HasSubstr("child: exit 3\n")); }
 
+TEST(ForkTest, AForeignThreadMayForkInItsScope) {
+  EXPECT_THAT(output_of("foreign thread"),
+              AllOf(HasSubstr("child:\n"), HasSubstr("[main] in the scope\n"), HasSubstr("child, in another scope:\n"),
+                    HasSubstr("child, another thread: \"the child's driver\"\n"), HasSubstr("[main] behind the scope\n"),
+                    HasSubstr("child: exit 3\nparent: \"audio driver\"\nparent:\n")));
+}
+
 TEST(ForkTest, AThenFunctionOnAThreadOfTheLibraryMayFork) {
   EXPECT_THAT(output_of("then"), AllOf(HasSubstr("SIGTERM is not blocked\n"), HasSubstr("the child logs\n"), HasSubstr("child: exit 0\n")));
 }

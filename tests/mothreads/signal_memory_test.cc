@@ -9,8 +9,10 @@
 #include <new>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
+#include "mothreads/executor.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/till.h"
@@ -92,6 +94,30 @@ TEST_F(SignalMemoryTest, RunsOutInThenWithAnErrorFunction) {
     signal.then(Counts(runs), [](const std::exception_ptr&) {});
     ++given;
   });
+  signal.go();
+  EXPECT_EQ(runs, given);
+}
+
+TEST_F(SignalMemoryTest, RunsOutInThenOnAnExecutor) {
+  const Executor at_once = Executor::of([](absl::AnyInvocable<void()> function) { function(); });
+  const Signal signal, other;
+  const Signal both = signal & other;
+  int runs = 0;
+  int given = 0;
+  std::vector<ThenId> ids;
+  ids.reserve(100);
+  for (const Signal& one : {signal, signal, both}) {
+    EXPECT_GE(fail_each_allocation([&] {
+                ids.push_back(one.then(at_once, Counts(runs)));
+                ++given;
+              }),
+              2U);
+    fail_each_allocation([&] {
+      one.then(at_once, Counts(runs), [](const std::exception_ptr&) {});
+      ++given;
+    });
+  }
+  other.go();
   signal.go();
   EXPECT_EQ(runs, given);
 }

@@ -23,6 +23,7 @@
 namespace mothreads {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::ExitedWithCode;
 using ::testing::HasSubstr;
@@ -336,6 +337,23 @@ TEST_F(ProgramTest, ASignalWhileMainHoldsALockThatAChildNeeds) {
   program.send_signal(SIGTERM);
   EXPECT_EQ(program.wait(), 0) << program.output();
   EXPECT_THAT(program.output(), ContainsRegex("main still has the lock\n(.|\n)*child has the lock\n"));
+}
+
+TEST_F(ProgramTest, TheReportListsForeignThreads) {
+  Program program("run_program", {"foreign, short deadline"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  EXPECT_EQ(program.wait(), kExitDidNotStop) << program.output();
+  EXPECT_THAT(program.output(), HasSubstr("thread \"camera\\ndriver (foreign)\""));
+  EXPECT_THAT(program.output(), ContainsRegex("driver \\(foreign\\)\" waits for signal the next frame(.|\n)*, for [0-9.]+ s; no stop waits for it"));
+}
+
+TEST_F(ProgramTest, TheStopDoesNotWaitForForeignThreads) {
+  Program program("run_program", {"foreign"});
+  program.await_output("waiting\n");
+  program.send_signal(SIGTERM);
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  EXPECT_THAT(program.output(), AllOf(HasSubstr("EXIT DETECTED"), Not(HasSubstr("it was waited for"))));
 }
 
 TEST_F(ProgramTest, TheSecondSignalReportsAndTheThirdEndsIt) {

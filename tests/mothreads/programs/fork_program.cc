@@ -19,7 +19,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "mothreads/contexts/thread_context.h"
 #include "mothreads/drain_hold.h"
+#include "mothreads/foreign_thread.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
@@ -178,6 +180,50 @@ int forks_in_an_unknown_thread() {
       return MainThread::run([](Signal) { return 3; });
     }));
   }).join();
+  return 0;
+}
+
+void say_foreign_threads(const char* who) {
+  std::string text = who;
+  for (const auto& thread : mothreads::internal::ThreadContext::foreign_threads()) text += " \"" + thread.name + "\"";
+  say(text);
+}
+
+// The child has neither the scope of the thread that forks nor that of another. Both processes leave it.
+int forks_in_the_scope_of_a_foreign_thread() {
+  const Signal other_is_inside;
+  const Signal may_end;
+  std::thread other([&] {
+    const mothreads::ForeignThread here("audio driver");
+    other_is_inside.go();
+    may_end.wait();
+  });
+  other_is_inside.wait();
+  pid_t child = 0;
+  std::thread([&] {
+    {
+      const mothreads::ForeignThread here("camera driver");
+      child = fork();
+      if (child == 0) limit_child();
+      if (child == 0) say_foreign_threads("child:");
+      const mothreads::ForeignThread inner("nested");
+      if (child == 0) mothreads::log::info("in the scope");
+      if (child == 0) say_foreign_threads("child, in another scope:");
+    }
+    if (child != 0) return;
+    mothreads::log::info("behind the scope");
+    std::thread([] {
+      const mothreads::ForeignThread here("the child's driver");
+      say_foreign_threads("child, another thread:");
+    }).join();
+    use_the_library("the child");
+    std::exit(3);
+  }).join();
+  say_end_of(child);
+  say_foreign_threads("parent:");
+  may_end.go();
+  other.join();
+  say_foreign_threads("parent:");
   return 0;
 }
 
@@ -392,6 +438,7 @@ const std::map<std::string_view, std::function<int()>>& scenarios() {
       {"thread", forks_in_a_thread},
       {"thread throws", forks_in_a_thread_that_throws},
       {"unknown thread", forks_in_an_unknown_thread},
+      {"foreign thread", forks_in_the_scope_of_a_foreign_thread},
       {"then", forks_in_a_then_function},
       {"sink", forks_in_a_sink},
       {"queue", leaves_a_queue_that_is_waited_on},

@@ -15,9 +15,11 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "absl/time/time.h"
 #include "mothreads/drain_hold.h"
+#include "mothreads/foreign_thread.h"
 #include "mothreads/lock.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
@@ -100,6 +102,32 @@ int leaves_a_stubborn_child(const Signal& please_stop) {
   say("waiting");
   please_stop.wait();
   return 0;
+}
+
+// The report of the stop lists it, and the stop does not wait for it.
+int leaves_a_foreign_thread(const Signal& please_stop) {
+  static const Signal& frame = *new Signal("the next frame\n");  // for ever, as the thread
+  const Signal waits_for_frame;
+  std::thread([&] {
+    const mothreads::ForeignThread here("camera\ndriver");
+    waits_for_frame.go();
+    frame.wait();
+  }).detach();
+  waits_for_frame.wait();
+  return leaves_a_stubborn_child(please_stop);
+}
+
+int ends_beside_a_foreign_thread(const Signal& please_stop) {
+  static const Signal& frame = *new Signal("the next frame");
+  const Signal is_inside;
+  std::thread([&] {
+    const mothreads::ForeignThread here("camera driver");
+    is_inside.go();
+    frame.wait();
+    say("it was waited for");
+  }).detach();
+  is_inside.wait();
+  return waits(please_stop);
 }
 
 int has_a_child_that_fails(int code) {
@@ -222,6 +250,8 @@ const std::map<std::string_view, Scenario>& scenarios() {
       {"holds a lock", {holds_the_lock_that_a_child_needs}},
       {"stubborn, short deadline", {leaves_a_stubborn_child, {.stop_deadline = absl::Milliseconds(50)}}},
       {"stubborn, no deadline", {leaves_a_stubborn_child, {.stop_deadline = absl::InfiniteDuration()}}},
+      {"foreign, short deadline", {leaves_a_foreign_thread, {.stop_deadline = absl::Milliseconds(50)}}},
+      {"foreign", {ends_beside_a_foreign_thread}},
       {"child fails, returns 0", {[](const Signal&) { return has_a_child_that_fails(0); }}},
       {"child fails, returns 3", {[](const Signal&) { return has_a_child_that_fails(3); }}},
       {"child fails, shutdown signal", {[](const Signal&) { return waits_while_a_child_fails(); }}},

@@ -1,0 +1,16 @@
+#pragma once
+
+// What a then() function on an executor does with what it throws.
+
+#include <exception>
+
+#include "absl/functional/any_invocable.h"
+
+namespace mothreads::internal {
+
+// Calls `function`, and `on_error` with what it throws, but for what unwinds the fiber or the thread that runs it. Throws Misuse for an
+// empty function.
+absl::AnyInvocable<void()> with_error_function(absl::AnyInvocable<void()> function,
+                                               absl::AnyInvocable<void(std::exception_ptr)> on_error);
+
+}  // namespace mothreads::internal
