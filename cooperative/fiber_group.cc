@@ -39,7 +39,10 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
   if (options.name.empty()) throw Misuse("a FiberGroup needs a name: give one that says what its members do");
   place_->stop_in_turn = options.stop_in_turn;
   place_->fail_fast = options.fail_fast;
-  internal::open_group(SchedulerCore::current(), *place_);
+  SchedulerCore& core = SchedulerCore::current();
+  const internal::ParentRef& parent = options.parent.ref();
+  if (parent.block != nullptr) internal::check_parent("FiberGroup", options.name, core, parent);
+  internal::open_group(core, *place_, parent);
 }
 
 FiberGroup::~FiberGroup() {

@@ -49,6 +49,7 @@ struct FiberGroupOptions {
   std::string name;
   bool stop_in_turn = false;  // tell a member to stop only when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
+  FiberParent parent = {};    // in the place of the fiber that makes the group; a group: in the place of who made that
 };
 
 class [[nodiscard]] FiberGroup {
