@@ -193,9 +193,11 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
 // on_message gets what still comes. The server's deadline cancels a function that runs, and calls none. In a child of fork() the return of a function ends the
 // process.
 //
-// A fiber that a function makes is stopped when the functions have nothing more to do, also where something holds its handle: fibers() is the parent of
-// fibers that are to stay. At the end on_close is called, those fibers are stopped, and the functions are destroyed with what they hold, which can see to it
-// that nobody uses the WebSocket any more. Fibers that are inside of one of its calls get Closed, and it waits for them. Then it is destroyed.
+// A fiber that a function makes below itself is stopped at the end of the turn, when no more messages are there, also where something holds its handle. One
+// that it releases is the server's. fibers() is the parent of those that are to live as long as the connection.
+//
+// At the end on_close is called, the connection's fibers are stopped, and the functions are destroyed with what they hold, which can see to it that nobody
+// uses the WebSocket any more. Fibers that are inside of one of its calls get Closed, and the end waits for them. Then the WebSocket is destroyed.
 struct WebSocketHandler {
   absl::AnyInvocable<void(WebSocket&, WebSocketMessage)> on_message;
   absl::AnyInvocable<void(WebSocket&)> on_open = nullptr;   // before the first message

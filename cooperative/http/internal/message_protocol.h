@@ -33,7 +33,7 @@ class MessageProtocol final : public Protocol {
 
   std::optional<absl::Duration> serve(mothreads::Why why) override;
   mothreads::Why await_more(absl::Duration limit) override;
-  bool may_rest() const override { return !has_own_draining_ && !turns_.roused; }
+  bool may_rest() const override { return !has_own_draining_ && !frames_.is_leaving() && !frames_.has_ended(); }
 
  private:
   // Closes it when that, or a function before it, has thrown.

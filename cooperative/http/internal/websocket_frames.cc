@@ -35,7 +35,9 @@ WebSocketFrames::WebSocketFrames(Stream& stream, Role role, const WebSocketOptio
       write_limit_(options.write_limit),
       protocol_(std::move(protocol)),
       output_(stream, role, options, end_),
-      interrupt_(turns != nullptr || options.draining.value_or(mothreads::NEVER) == mothreads::NEVER ? end_.signal : end_.signal | *options.draining) {
+      interrupt_(turns != nullptr                                                     ? mothreads::NEVER
+                 : options.draining.value_or(mothreads::NEVER) == mothreads::NEVER ? end_.signal
+                                                                                   : end_.signal | *options.draining) {
   end_.turns = turns;
 }
 
@@ -311,12 +313,13 @@ void WebSocketFrames::end_message() noexcept {
 Why WebSocketFrames::await_turn(Instant silent_by) {
   const Fiber<void> sender = output_.flush_meanwhile();
   if (!needs_fiber()) return Why::stopped;  // it went at once
+  const Signal change = end_.signal;
   Why why;
   if (is_leaving()) {
-    why = receive(end_.signal | *end_.expected_by);
+    why = receive(change | *end_.expected_by);
   } else {
     const Signal sent = sender.owns() ? sender.stopped() : mothreads::NEVER;
-    why = receive(end_.turns->roused | output_.draining() | sent | silent_by | output_.owes_until());
+    why = receive(change | output_.draining() | sent | silent_by | output_.owes_until());
   }
   if (output_.is_stuck() && !is_leaving()) {
     mothreads::log::info("{}: the other side did not take a pong in time", name());
@@ -328,7 +331,8 @@ Why WebSocketFrames::await_turn(Instant silent_by) {
 }
 
 Why WebSocketFrames::await_more(absl::Duration limit) {
-  return stream_.fill(limit | end_.turns->roused | output_.draining()).why();
+  const Signal change = end_.signal;
+  return stream_.fill(limit | change | output_.draining()).why();
 }
 
 // A turn goes on with it when its function returns. Another fiber waits for the turn that drops what still comes.

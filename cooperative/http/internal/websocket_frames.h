@@ -136,7 +136,7 @@ class WebSocketFrames {
 
   WebSocketEnd end_;
   WebSocketOutput output_;
-  const mothreads::Signal interrupt_;  // of a wait for more
+  const mothreads::Signal interrupt_;  // of read()'s wait for more
 };
 
 }  // namespace cooperative::http::internal

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
@@ -34,7 +35,7 @@ struct WebSocketEnd {
   bool has_come = false;  // nothing more is read
   std::uint16_t code = WebSocket::kAbnormal;
   std::string reason;
-  mothreads::Signal signal{"the end of a WebSocket"};
+  mothreads::Signal signal;  // in turns also at the first of the two changes, and then it is another
   std::optional<mothreads::Instant> expected_by = std::nullopt;  // of a side that has closed, because it drains or by turns
   WebSocketTurns* turns = nullptr;                               // where it is served in turns
 
@@ -43,13 +44,15 @@ struct WebSocketEnd {
     has_come = true;
     code = its_code;
     signal.go();
-    if (turns != nullptr) turns->rouse();
+    if (turns != nullptr) turns->end_rest();
   }
   // The first limit holds.
   void expect(mothreads::Instant by) {
     if (expected_by) return;
     expected_by = by;
-    if (turns != nullptr) turns->rouse();
+    if (turns == nullptr) return;
+    std::exchange(signal, mothreads::Signal()).go();
+    turns->end_rest();
   }
 };
 

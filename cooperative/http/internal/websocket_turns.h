@@ -11,20 +11,16 @@
 #include "cooperative/http/internal/protocol.h"
 #include "cooperative/io/session.h"
 #include "cooperative/pulse.h"
-#include "mothreads/signal.h"
 
 namespace cooperative::http::internal {
 
 struct WebSocketTurns {
-  // Ends the wait between two turns: the WebSocket ends, or is to end.
-  void rouse() {
-    roused.go();
+  void end_rest() const {
     if (owner.session != nullptr) owner.session->end_rest();
   }
 
   ProtocolOwner owner;
   absl::Duration close_limit;
-  mothreads::Signal roused{"the end of a WebSocket's rest"};
   std::uint64_t fiber = 0;  // that has the turn
   bool drops = false;       // close() was called on this side: what still comes is dropped
   std::optional<FiberGroup> fibers = std::nullopt;  // once somebody has asked for it
