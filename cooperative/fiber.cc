@@ -3,25 +3,12 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/fiber_member.h"
+#include "cooperative/internal/groups.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative {
 namespace internal {
-namespace {
-
-void check_parent(std::string_view name, const SchedulerCore& core, const ParentRef& parent) {
-  if (parent.block->core != &core || parent.block->core_life != core.life()) {
-    throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent of another thread: post a callback to the parent's "
-                                        "scheduler, and make it there", name));
-  }
-  if (parent.block->id != parent.id || parent.block->state >= FiberBlock::State::leaving) {
-    throw mothreads::Misuse(fmt::format("fiber \"{}\" cannot be made under a parent that has ended: make it under one that still runs",
-                                        name));
-  }
-}
-
-}  // namespace
 
 using mothreads::Misuse;
 using mothreads::Signal;
@@ -79,7 +66,7 @@ FiberBlock& new_fiber(const Order& order) {
     fiber = &make_fiber(core, order.name);
   } else {
     core.rooms().population.check_limit(order.name);
-    check_parent(order.name, core, order.parent);
+    check_parent("fiber", order.name, core, order.parent);
     fiber = &make_fiber(core, order.name, order.parent.block);
     fiber->stays_with_parent = fiber->may_be_late = true;
   }

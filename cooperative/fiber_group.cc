@@ -55,7 +55,10 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
   place_->fail_fast = options.fail_fast;
   place_->stop_limit = options.stop_limit;
   place_->when_stuck = options.when_stuck;
-  internal::open_group(SchedulerCore::current(), *place_);
+  SchedulerCore& core = SchedulerCore::current();
+  const internal::ParentRef& parent = options.parent.ref();
+  if (parent.block != nullptr) internal::check_parent("FiberGroup", options.name, core, parent);
+  internal::open_group(core, *place_, parent);
 }
 
 FiberGroup::~FiberGroup() {

@@ -56,6 +56,7 @@ struct FiberGroupOptions {
   std::string name = {};
   bool stop_in_turn = false;  // tell a member to stop only when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
+  FiberParent parent = {};    // in the place of the fiber that makes the group; a group: in the place of who made that
   std::optional<absl::Duration> stop_limit = std::nullopt;  // by when after stop() its members must have ended; default stop_deadline(),
                                                             // and never more than one above has left
   // Default the choice of a group above, which is to end the process. Fibers that are marked lost are released: the end of their thread waits

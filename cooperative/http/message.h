@@ -44,6 +44,8 @@ std::string percent_encode(std::string_view text, std::string_view kept = {});
 class Routes;
 
 namespace internal {
+class Protocol;
+struct ProtocolOwner;
 // The server's side of a request.
 class RequestEnd {
  public:
@@ -173,6 +175,8 @@ struct Streamed {
 // then for a while (ConnectionOptions::linger_limit), so that it can read what was written last.
 struct Upgrade {
   absl::AnyInvocable<void(Stream&)> run;
+  // For the library, in the place of `run`: the same in turns (internal/protocol.h).
+  absl::AnyInvocable<std::unique_ptr<internal::Protocol>(Stream&, const internal::ProtocolOwner&)> begin = nullptr;
 };
 
 class EventWriter;

@@ -57,8 +57,11 @@ constexpr absl::Duration kSoon = absl::Milliseconds(10);
 class SiteSession final : public cooperative::internal::Session {
  public:
   // `ends` is what ends connections that are kept alive.
-  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, const Signal& please_stop, const Signal& ends)
-      : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {}
+  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, cooperative::internal::SessionOwner& owner, const Signal& please_stop,
+              const Signal& ends)
+      : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {
+    state_.session = &owner;
+  }
 
   std::optional<Rest> serve(Why why, const Signal&) override {
     if (stream_ == nullptr && !begin()) return std::nullopt;
@@ -111,7 +114,7 @@ class SiteSession final : public cooperative::internal::Session {
       is_asked_soon_ = false;
       limit -= kSoon;
     }
-    Descriptor* const source = ends_ || limit <= kSoon ? nullptr : stream_->begin_rest();
+    Descriptor* const source = ends_ || limit <= kSoon || !connection.may_rest() ? nullptr : stream_->begin_rest();
     if (source == nullptr) {
       why = connection.await_more(limit);
       return std::nullopt;
@@ -119,6 +122,10 @@ class SiteSession final : public cooperative::internal::Session {
     if (source->readiness().may_be_ready(Descriptor::Side::read)) {
       why = connection.await_more(absl::ZeroDuration());
       if (why != Why::timed_out) return std::nullopt;
+      if (!connection.may_rest()) {  // another fiber had a turn meanwhile
+        why = Why::ready;
+        return std::nullopt;
+      }
     }
     rests_since_ = Clock::current().now();
     rest_limit_ = limit;
@@ -129,10 +136,10 @@ class SiteSession final : public cooperative::internal::Session {
   Socket& client_;
   const Signal please_stop_;
   const Signal ends_;
-  internal::ConnectionState state_;
   std::unique_ptr<TlsStream> secure_;
   std::unique_ptr<Stream> wrapped_;
   Stream* stream_ = nullptr;
+  internal::ConnectionState state_;
   bool is_asked_soon_ = true;
   std::optional<mothreads::Instant> rests_since_;
   absl::Duration rest_limit_;
@@ -142,9 +149,10 @@ Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket 
   const ServeOptions& options = shared->options;
   const Signal draining = shared->draining | options.connection.draining;
   // One combination for all connections of a thread.
-  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
+  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, cooperative::internal::SessionOwner& owner,
+                                                                 const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
     if (!ends) ends = please_stop | draining;
-    return std::make_unique<SiteSession>(shared, client, please_stop, *ends);
+    return std::make_unique<SiteSession>(shared, client, owner, please_stop, *ends);
   };
   return cooperative::internal::serve_sessions(std::move(listener), std::move(make), draining,
                                                ServerOptions{.name = options.name,

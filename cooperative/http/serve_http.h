@@ -9,7 +9,8 @@
 // The handler is a http::Routes, http::StaticFiles, or any function of a http::Request& that gives a http::Response; with several threads it is asked on all
 // of them at once. What a connection may cost, and what happens to it, is said in server.h.
 //
-// A connection that is silent between two requests needs no fiber and no stack. It keeps them for 10 ms where the requests before came as fast as that, and always where ServeOptions::wrap stands between HTTP and the socket.
+// A connection that is silent needs no fiber and no stack: HTTP between two requests, a WebSocketHandler's WebSocket between two messages. It keeps them for
+// 10 ms where those before came as fast as that, and always where ServeOptions::wrap stands between HTTP and the socket.
 //
 // A stop has two parts. When it is announced (MainThread::draining(), or ServeOptions::draining) no more connections are taken, those that are kept alive
 // end after their response, and ready_path answers 503. At the stop of the site, or of what it belongs to, likewise, and what has not ended after

@@ -18,7 +18,10 @@
 //   has sent a part of a request               is answered, then closed                  is closed; the log says that a request got no answer
 //   waits for the answer of a handler          is answered, then closed                  likewise; the handler's wait throws FiberCancelled
 //   is sent a response, also a streamed one    gets all of it, then is closed            is cut short; on_answer says so
-//   is another protocol's (a WebSocket)        see there                                 is closed
+//   is a WebSocket that a fiber serves         is closed with 1001; read() goes on for   is closed; what the fiber waits for throws FiberCancelled
+//                                              close_limit
+//   is a WebSocketHandler's, also at rest      likewise; so does on_message              is closed; the functions are destroyed, on_close is not called
+//   is another protocol's (Upgrade)            is that one's                             is closed
 //   lingers after its last response            lingers on                                is closed
 //
 // "Closed" says so to the other side first where the stream can (TLS: close_notify); cancelled, it does not.

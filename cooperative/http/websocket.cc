@@ -1,7 +1,7 @@
 #include "cooperative/http/websocket.h"
 
 #include <algorithm>
-#include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -9,8 +9,10 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/http/client.h"
+#include "cooperative/http/internal/message_protocol.h"
 #include "cooperative/http/internal/websocket_frames.h"
 #include "cooperative/http/internal/websocket_key.h"
+#include "cooperative/http/internal/websocket_outcome.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
@@ -44,8 +46,14 @@ std::uint16_t WebSocket::close_code() const { return frames_->close_code(); }
 const std::string& WebSocket::close_reason() const { return frames_->close_reason(); }
 const std::string& WebSocket::protocol() const { return frames_->protocol(); }
 
+FiberParent WebSocket::fibers() { return frames_->fibers(); }
+
+WebSocketWriter::WebSocketWriter(WebSocketFrames& frames, bool is_text) : frames_(&frames), is_text_(is_text) { frames.is_written_by(this); }
+
 WebSocketWriter::WebSocketWriter(WebSocketWriter&& other) noexcept
-    : frames_(std::exchange(other.frames_, nullptr)), is_text_(other.is_text_), check_(other.check_) {}
+    : frames_(std::exchange(other.frames_, nullptr)), is_lost_(other.is_lost_), is_text_(other.is_text_), check_(other.check_) {
+  if (frames_ != nullptr) frames_->is_written_by(this);
+}
 
 WebSocketWriter::~WebSocketWriter() {
   if (frames_ != nullptr) frames_->end_message();
@@ -55,10 +63,11 @@ void WebSocketWriter::write(std::string_view piece, const Until& until) { put(pi
 
 void WebSocketWriter::end(const Until& until) {
   put({}, /*is_last=*/true, until);
-  std::exchange(frames_, nullptr)->end_message();
+  if (frames_ != nullptr) std::exchange(frames_, nullptr)->end_message();  // else it has ended behind this message
 }
 
 void WebSocketWriter::put(std::string_view piece, bool is_last, const Until& until) {
+  if (is_lost_) throw Closed("a WebSocket", "a piece of a message cannot be written: its WebSocket has ended");
   if (frames_ == nullptr) throw mothreads::Misuse("a piece of a WebSocket's message was written after its end: begin another");
   internal::Utf8Check check = check_;
   if (is_text_ && (!check.add(piece) || (is_last && !check.is_whole()))) {
@@ -75,36 +84,20 @@ void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebS
   auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
   const WebSocketFrames& state = *frames;
   WebSocket socket(std::move(frames));
-  std::uint16_t code = WebSocket::kNormal;
-  std::exception_ptr failure;
-  const auto fail = [&] {
-    code = WebSocket::kFailed;
-    failure = std::current_exception();
-  };
+  internal::WebSocketOutcome outcome(state);
+  outcome.of([&] { run(socket); });
+  // The handler may have looked at the same Signal.
+  const bool goes_away = outcome.code() == WebSocket::kNormal && state.has_to_leave();
   try {
-    run(socket);
-  } catch (const FiberCancelled&) {
-    throw;
-  } catch (const WebSocketError& error) {
-    mothreads::log::info("{}", error.what());  // of which the client has been told
-    code = WebSocket::kFailed;                 // where it was about another WebSocket
-  } catch (const Closed& error) {
-    if (!state.is_leaving() || error.object() != stream.name()) fail();
-  } catch (...) {
-    fail();
-  }
-  if (code == WebSocket::kNormal && state.has_to_leave()) code = WebSocket::kGoingAway;  // the handler has looked at the same Signal
-  try {
-    socket.close(code, {}, options.close_limit);
+    socket.close(goes_away ? WebSocket::kGoingAway : outcome.code(), {}, options.close_limit);
   } catch (const std::runtime_error& error) {
     mothreads::log::info("{}: was not closed in order: {}", stream.name(), error.what());
   }
-  if (failure) std::rethrow_exception(failure);
+  outcome.rethrow();
 }
 
-}  // namespace
-
-Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
+// The answer to a request for one, without what comes behind it. Not 101 when it is refused.
+Response answer_handshake(const Request& request, const WebSocketOptions& options, std::string& protocol) {
   const Headers& headers = request.headers();
   if (request.method() != "GET") return Response::not_allowed("GET");
   if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") || request.minor_version() == 0) {
@@ -128,7 +121,6 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
   response.headers.add("Upgrade", "websocket");
   response.headers.add("Connection", "Upgrade");
   response.headers.add("Sec-WebSocket-Accept", internal::websocket_accept_of(*key));
-  std::string protocol;
   for (const std::string& ours : options.protocols) {
     if (headers.has_token("Sec-WebSocket-Protocol", ours)) {
       protocol = ours;
@@ -136,11 +128,37 @@ Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSoc
       break;
     }
   }
+  return response;
+}
+
+}  // namespace
+
+Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
+  std::string protocol;
+  Response response = answer_handshake(request, options, protocol);
+  if (response.status != 101) return response;
   WebSocketOptions its_options = options;
   if (!its_options.draining) its_options.draining = request.draining();
-  response.body = Upgrade{[run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
+  response.body = Upgrade{.run = [run = std::move(run), its_options = std::move(its_options), protocol](Stream& stream) mutable {
     serve(stream, run, its_options, protocol);
   }};
+  return response;
+}
+
+Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options) {
+  if (!handler.on_message) throw mothreads::Misuse("a WebSocket was accepted without a function for its messages: give on_message");
+  std::string protocol;
+  Response response = answer_handshake(request, options, protocol);
+  if (response.status != 101) return response;
+  WebSocketOptions its_options = options;
+  const bool has_own_draining = options.draining && *options.draining != request.draining();
+  if (!its_options.draining) its_options.draining = request.draining();
+  response.body = Upgrade{
+      .run = nullptr,
+      .begin = [handler = std::move(handler), its_options = std::move(its_options), protocol,
+                has_own_draining](Stream& stream, const internal::ProtocolOwner& owner) mutable -> std::unique_ptr<internal::Protocol> {
+        return std::make_unique<internal::MessageProtocol>(stream, std::move(handler), its_options, protocol, owner, has_own_draining);
+      }};
   return response;
 }
 

@@ -18,7 +18,8 @@
 // A server that drains (ConnectionOptions::draining) says so with a close of 1001. read() still gives what comes before the other side's close,
 // for WebSocketOptions::close_limit at most, and then ends `closed`, so the usual loop ends by itself; writing throws Closed.
 //
-// Used by fibers of one thread. All of them have ended their calls when it is destroyed; it does not close the stream, which outlives it.
+// Used by fibers of one thread. All of them have ended their calls when it is destroyed; it does not close the stream, which outlives it. Of one that is a
+// WebSocketHandler's the library sees to that.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +32,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "cooperative/fiber.h"
 #include "cooperative/http/internal/utf8.h"
 #include "cooperative/http/message.h"
 #include "mothreads/result.h"
@@ -73,6 +75,7 @@ struct WebSocketOptions {  // a duration may be absl::InfiniteDuration()
   absl::Duration write_limit = absl::Seconds(60);  // for a write without a limit of its own; of a message in pieces, for each
   absl::Duration close_limit = absl::Seconds(4);   // for the other side's close, where the handler of a server ends, and from `draining` on
   std::optional<mothreads::Signal> draining = std::nullopt;  // goes away (1001) when it goes; default of a server Request::draining(), of a client none
+  absl::Duration idle_limit = absl::InfiniteDuration();  // of a WebSocketHandler's: closed with 1001 when the other side sends nothing for so long
   std::vector<std::string> protocols = {};  // a server takes the first that the client offers of them; a client offers them
   Headers headers = {};                 // of the handshake, beside its own: Origin, Cookie
 };
@@ -94,7 +97,8 @@ class WebSocketFrames;
 // As nobody can take back what has gone, the WebSocket ends: it is closed with 1011, reading ends, and writing throws Closed. A message of which nothing
 // has gone leaves nothing behind.
 //
-// Belongs to the fiber that began it, which must end it before it begins another: mothreads::Misuse. The WebSocket outlives it, and may be moved.
+// Belongs to the fiber that began it, which must end it before it begins another: mothreads::Misuse. The WebSocket outlives it, and may be moved; one of a
+// WebSocketHandler's may end before, and then writing throws Closed.
 class [[nodiscard]] WebSocketWriter {
  public:
   WebSocketWriter(WebSocketWriter&& other) noexcept;
@@ -107,12 +111,18 @@ class [[nodiscard]] WebSocketWriter {
   void end(const mothreads::Until& until = {});
 
   // For the library.
-  WebSocketWriter(internal::WebSocketFrames& frames, bool is_text) : frames_(&frames), is_text_(is_text) {}
+  WebSocketWriter(internal::WebSocketFrames& frames, bool is_text);
+  // Its WebSocket, a WebSocketHandler's, ends: from here on it throws Closed.
+  void lose() noexcept {
+    frames_ = nullptr;
+    is_lost_ = true;
+  }
 
  private:
   void put(std::string_view piece, bool is_last, const mothreads::Until& until);
 
   internal::WebSocketFrames* frames_;  // null once it has ended
+  bool is_lost_ = false;
   bool is_text_;
   internal::Utf8Check check_;
 };
@@ -147,6 +157,11 @@ class WebSocket {
   // has at most 123 bytes.
   void close(std::uint16_t code = kNormal, std::string_view reason = {}, const mothreads::Until& until = {});
 
+  // Of a WebSocketHandler's, else mothreads::Misuse: the parent of fibers that live as long as the connection. Its end stops them, and waits for them, before
+  // the functions are destroyed. Throws Closed once it has ended.
+  //     co::spawn({.name = "prices", .parent = socket.fibers()}, [&socket] { ... }).release();
+  FiberParent fibers();
+
   bool is_open() const;  // neither side has closed, and no write was cut short
   std::uint16_t close_code() const;  // the other side's
   const std::string& close_reason() const;
@@ -154,6 +169,7 @@ class WebSocket {
 
   // For the library.
   explicit WebSocket(std::unique_ptr<internal::WebSocketFrames> frames);
+  internal::WebSocketFrames& frames() { return *frames_; }
 
  private:
   std::unique_ptr<internal::WebSocketFrames> frames_;
@@ -162,6 +178,34 @@ class WebSocket {
 // The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with
 // 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
+
+// Functions in the place of a fiber, for many WebSockets of which most are silent most of the time:
+//
+//     http::accept_websocket(request, {.on_message = [](http::WebSocket& socket, http::WebSocketMessage message) { socket.write_text(message.data); }});
+//
+// They are called one after the other, in a fiber, and may wait. Between two messages serve_http() needs no fiber for the WebSocket, and no stack
+// (serve_http.h); with a WebSocketOptions::draining of its own it keeps them. Any fiber of the thread may write to it, or close it, at any time.
+//
+// Only the library reads: read() is mothreads::Misuse. close() in one of the functions does not wait; in another fiber it waits for the other side's close as
+// everywhere. After it, messages that still come are dropped, and the WebSocket ends after WebSocketOptions::close_limit at the latest.
+//
+// A function that throws is on_message's last call: the WebSocket is closed with 1011, and the log says why, once. A drain is as everywhere: close of 1001, and
+// on_message gets what still comes. The server's deadline cancels a function that runs, and calls none. In a child of fork() the return of a function ends the
+// process.
+//
+// A fiber that a function makes below itself is stopped at the end of the turn, when no more messages are there, also where something holds its handle. One
+// that it releases is the server's. fibers() is the parent of those that are to live as long as the connection.
+//
+// At the end on_close is called, the connection's fibers are stopped, and the functions are destroyed with what they hold, which can see to it that nobody
+// uses the WebSocket any more. Fibers that are inside of one of its calls get Closed, and the end waits for them. Then the WebSocket is destroyed.
+struct WebSocketHandler {
+  absl::AnyInvocable<void(WebSocket&, WebSocketMessage)> on_message;
+  absl::AnyInvocable<void(WebSocket&)> on_open = nullptr;   // before the first message
+  absl::AnyInvocable<void(WebSocket&)> on_close = nullptr;  // after the last, however it ended: close_code() says. Not at the server's deadline
+};
+
+// Throws mothreads::Misuse without on_message.
+Response accept_websocket(const Request& request, WebSocketHandler handler, const WebSocketOptions& options = {});
 
 // A client's, on a connection that is there. Throws WebSocketRefused, BadReply for an answer that is none, and as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});

@@ -2,10 +2,13 @@
 
 #include <utility>
 
+#include <fmt/core.h>
+
 #include "cooperative/internal/fiber_ends.h"
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
 namespace cooperative::internal {
@@ -15,14 +18,24 @@ using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::WaitNode;
 
-void open_group(SchedulerCore& core, GroupPlace& group) {
+void check_parent(const char* kind, std::string_view name, const SchedulerCore& core, const ParentRef& parent) {
+  if (parent.block->core != &core || parent.block->core_life != core.life()) {
+    throw mothreads::Misuse(fmt::format("{} \"{}\" cannot be made under a parent of another thread: post a callback to the parent's scheduler, and make "
+                                        "it there", kind, name));
+  }
+  if (parent.block->id != parent.id || parent.block->state >= FiberBlock::State::leaving) {
+    throw mothreads::Misuse(fmt::format("{} \"{}\" cannot be made under a parent that has ended: make it under one that still runs", kind, name));
+  }
+}
+
+void open_group(SchedulerCore& core, GroupPlace& group, const ParentRef& given) {
   FiberBlock& block = take_block(core, group.name);
   block.state = FiberBlock::State::begun;
   block.group = &group;
   group.block = &block;
   group.core = &core;
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
-  FiberBlock* parent = core.parent_for_new();
+  FiberBlock* parent = given.block != nullptr ? given.block : core.parent_for_new();
   while (parent != nullptr && parent->group != nullptr) parent = parent->parent;
   take_place(block, parent);
 }

@@ -3,6 +3,8 @@
 // Groups of fibers: a group has a block in the tree that never runs, with its members below it (GroupPlace). And how a fiber takes its place
 // in the tree and leaves it, which a group and a stop want to know. On the thread of the scheduler.
 
+#include <string_view>
+
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
 #include "mothreads/ended.h"
@@ -10,8 +12,10 @@
 
 namespace cooperative::internal {
 
-// Below the fiber that runs.
-void open_group(SchedulerCore& core, GroupPlace& group);
+// Below `parent`; below the fiber that runs where that is none. No group is below another: it is beside the one that is its parent.
+void open_group(SchedulerCore& core, GroupPlace& group, const ParentRef& parent);
+// Throws Misuse when that parent is another thread's, or has ended. `kind` says what was to be made: "fiber".
+void check_parent(const char* kind, std::string_view name, const SchedulerCore& core, const ParentRef& parent);
 // Tells the members.
 void stop_group(GroupPlace& group);
 // Tells the members, waits for them, and takes the group's place away; nothing when that is done.

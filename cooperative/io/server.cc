@@ -76,7 +76,7 @@ class ServingDatagrams final : public Server::Serving {
 namespace internal {
 
 Server serve(Socket listener, ConnectionHandler handler, const ServerOptions& options) {
-  auto make = [handler = std::move(handler)](Socket& client, const Signal&) mutable -> std::unique_ptr<Session> {
+  auto make = [handler = std::move(handler)](Socket& client, SessionOwner&, const Signal&) mutable -> std::unique_ptr<Session> {
     return std::make_unique<HandlerSession>(handler, client);
   };
   return serve_sessions(std::move(listener), std::move(make), mothreads::NEVER, options);

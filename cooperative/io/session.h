@@ -12,6 +12,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "cooperative/fiber.h"
 #include "cooperative/io/descriptor.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
@@ -20,7 +21,19 @@
 
 namespace cooperative::internal {
 
-// Belongs to the server, with the socket that it serves. Destroyed before that.
+// The server, as one of its sessions sees it. For the server's thread alone.
+class SessionOwner {
+ public:
+  // Ends the session's rest by hand: the next turn's `why` is `ready`. Nothing when it does not rest.
+  virtual void end_rest() noexcept = 0;
+  // Of fibers that live longer than a turn. The session stops them, and waits for them, before it ends.
+  virtual FiberParent parent() const = 0;
+
+ protected:
+  ~SessionOwner() = default;
+};
+
+// Belongs to the server, with the socket that it serves. Destroyed before that, and before its owner.
 class Session {
  public:
   struct Rest {
@@ -37,7 +50,7 @@ class Session {
 };
 
 // Called in the fiber of the first turn. `please_stop` is the server's.
-using SessionMaker = absl::AnyInvocable<std::unique_ptr<Session>(Socket& client, const mothreads::Signal& please_stop)>;
+using SessionMaker = absl::AnyInvocable<std::unique_ptr<Session>(Socket& client, SessionOwner& owner, const mothreads::Signal& please_stop)>;
 
 // As serve(). A rest ends when `ends_rests` goes, or the stop comes.
 Server serve_sessions(Socket listener, SessionMaker make, const mothreads::Signal& ends_rests, const ServerOptions& options);

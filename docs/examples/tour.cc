@@ -38,6 +38,7 @@
 #include "cooperative/http/message.h"
 #include "cooperative/http/routes.h"
 #include "cooperative/http/serve_http.h"
+#include "cooperative/http/websocket.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
@@ -437,6 +438,31 @@ void http_service() {
   check(added.status == 201 && job.status == 200 && job.body == "{\"id\": 1}", "a job is added, and asked for");
 }
 
+void websockets() {
+  // [websocket]
+  http::Routes routes;
+  routes.get("/chat", [](http::Request& request) {              // one fiber reads; others may write
+    return http::accept_websocket(request, [](http::WebSocket& socket) {
+      while (auto message = socket.read(absl::Minutes(5))) socket.write_text("you said " + message->data);
+    });
+  });
+  routes.get("/prices", [](http::Request& request) {            // for many that are mostly silent: no fiber between two messages
+    return http::accept_websocket(request, {.on_message = [](http::WebSocket& socket, http::WebSocketMessage message) {
+      socket.write_text(message.data + " costs 7");
+    }});
+  });
+  auto site = http::serve_http(co::Address::loopback(0), std::move(routes));
+
+  co::Socket stream = co::connect(site.address());
+  http::WebSocket prices = http::connect_websocket(stream, "localhost", "/prices");
+  prices.write_text("tea");
+  http::WebSocketReceived price = prices.read(absl::Seconds(5));
+  prices.close();                                               // waits for the other side's
+  site.stop().join();
+  // [/websocket]
+  check(price->data == "tea costs 7" && prices.close_code() == http::WebSocket::kNormal, "a price was told");
+}
+
 // A server that is busy for the first two who ask.
 std::string ask(int& asked) {
   if (++asked <= 2) throw std::runtime_error("busy");
@@ -557,6 +583,7 @@ int main() {
     foreign_loop();
     sockets();
     http_service();
+    websockets();
     retries(please_stop);
     log::set_sink({});
   });

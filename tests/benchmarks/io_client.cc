@@ -6,6 +6,7 @@
 //     io_client accept PORT CONNECTIONS PID     connect, one request, close, so many at a time: ns per connection
 //     io_client idle PORT CONNECTIONS PID       connections that do nothing: bytes of the server's memory for each
 //     io_client http_idle PORT CONNECTIONS PID  the same of HTTP, kept alive after a response
+//     io_client ws_idle PORT CONNECTIONS PID    the same of WebSockets that functions serve, after a message
 //     io_client websocket PORT CONNECTIONS PID  64 bytes in a frame to and fro on each connection: ns per message
 //
 // The ns are those of a processor that the server had: this client costs about as much as the server does, so in the time that passes
@@ -144,14 +145,18 @@ void ask(int fd, std::string_view request, std::string_view last) {
   fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+void ask_websocket(int fd, std::string_view path) {
+  ask(fd, "GET " + std::string(path) + " HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "\r\n\r\n");
+}
+
+constexpr char kFrame[2 + 4 + kMessage] = {static_cast<char>(0x82), static_cast<char>(0x80 | kMessage), 1, 2, 3, 4};  // binary, last, masked
+
 double websocket(int port, int connections, int server) {
-  constexpr std::string_view kAsk =
-      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
   std::vector<int> fds;
-  for (int i = 0; i < connections; ++i) ask(fds.emplace_back(connected(port)), kAsk, "\r\n\r\n");
+  for (int i = 0; i < connections; ++i) ask_websocket(fds.emplace_back(connected(port)), "/");
   const int epoll = watched(fds, EPOLLIN);
-  char frame[2 + 4 + kMessage] = {static_cast<char>(0x82), static_cast<char>(0x80 | kMessage), 1, 2, 3, 4};  // binary, last, masked
+  const auto& frame = kFrame;
   char answer[2 + kMessage] = {};
   for (const int fd : fds) {
     if (write(fd, frame, sizeof frame) != sizeof frame) fail("write");
@@ -256,6 +261,13 @@ double http_idle(int port, int connections, int server) {
   return idle(port, connections, server, [](int fd) { ask(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\nhello"); });
 }
 
+double ws_idle(int port, int connections, int server) {
+  return idle(port, connections, server, [](int fd) {
+    ask_websocket(fd, "/functions");
+    ask(fd, {kFrame, sizeof kFrame}, "\1\2\3\4");
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -278,6 +290,7 @@ int main(int argc, char** argv) {
   if (work == "accept") figure = accept_rate(port, connections, last);
   if (work == "idle") figure = idle(port, connections, last);
   if (work == "http_idle") figure = http_idle(port, connections, last);
+  if (work == "ws_idle") figure = ws_idle(port, connections, last);
   if (work == "websocket") figure = websocket(port, connections, last);
   std::printf("%.9g\n", figure);
 }

@@ -2,7 +2,7 @@
 //
 //     io_server           echoes what comes
 //     io_server requests  takes 64 bytes at a time as a request, and answers it with the same
-//     io_server http      says hello, or echoes the messages of a WebSocket
+//     io_server http      says hello, or echoes the messages of a WebSocket: by functions at /functions, else by a fiber
 
 #include <netinet/tcp.h>
 
@@ -41,6 +41,11 @@ void answer(co::Socket& client) {
 
 http::Response respond(http::Request& request) {
   if (!request.headers().get("Upgrade")) return http::Response::text(200, "hello");
+  if (request.raw_path() == "/functions") {
+    return http::accept_websocket(request, {.on_message = [](http::WebSocket& socket, http::WebSocketMessage message) {
+      socket.write_binary(message.data);
+    }});
+  }
   return http::accept_websocket(request, [](http::WebSocket& socket) {
     while (auto message = socket.read()) socket.write_binary(message->data);
   });

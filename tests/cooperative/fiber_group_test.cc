@@ -271,6 +271,50 @@ TEST(FiberGroupTest, AFiberMayBeTheParent) {
   EXPECT_EQ(parent.owns(), false);
 }
 
+TEST(FiberGroupTest, AGroupMayHaveAnotherParentThanItsMaker) {
+  Names names;
+  std::unique_ptr<FiberGroup> group;
+  auto parent = spawn("parent", [] { Signal().wait(); });
+  auto maker = spawn("maker", [&] {
+    group = std::make_unique<FiberGroup>(FiberGroupOptions{.name = "group", .parent = parent});
+    group->spawn("a", says_its_name(names, "a"));
+  });
+  maker.join();
+  group->spawn("b", says_its_name(names, "b"));
+  yield_until_idle();
+  EXPECT_EQ(group->size(), 2u);
+  parent.stop();
+  yield_until_idle();
+  EXPECT_THAT(names, ElementsAre("b", "a"));
+  EXPECT_FALSE(parent.is_alive());
+  EXPECT_THROW(group->spawn("late", [] {}), Misuse);
+}
+
+// No group is a member of another.
+TEST(FiberGroupTest, AGroupWhoseParentIsAGroupIsBesideIt) {
+  Names names;
+  FiberGroup outer("outer");
+  {
+    FiberGroup inner({.name = "inner", .parent = outer});
+    inner.spawn("inner's", says_its_name(names, "inner"));
+    EXPECT_EQ(outer.size(), 0u);
+    yield_until_idle();
+    outer.stop().join();
+    EXPECT_THAT(names, IsEmpty());
+  }
+  EXPECT_THAT(names, ElementsAre("inner"));
+}
+
+TEST(FiberGroupTest, AParentThatHasEndedTakesNoGroup) {
+  FiberParent parent;
+  spawn("ends", [&parent] {
+    FiberGroup group("group");
+    parent = group;
+  }).join();
+  const auto make = [&parent] { FiberGroup group({.name = "orphans", .parent = parent}); };
+  EXPECT_THAT(what_of<Misuse>(make), HasSubstr("FiberGroup \"orphans\" cannot be made under a parent that has ended"));
+}
+
 TEST(FiberGroupTest, AParentThatHasEndedIsMisuse) {
   auto parent = spawn("parent", [] {});
   const FiberParent ref = parent;

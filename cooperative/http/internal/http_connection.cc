@@ -9,12 +9,14 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/client_watch.h"
 #include "cooperative/http/internal/deadline.h"
 #include "cooperative/http/internal/http_parser.h"
 #include "cooperative/http/internal/response_writer.h"
 #include "cooperative/http/internal/target.h"
+#include "cooperative/io/session.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
@@ -55,7 +57,8 @@ HttpConnection::HttpConnection(Stream& stream, const Handler& handler, const Con
       options_(options),
       draining_(draining),
       parser_(HttpParser::Kind::request),
-      state_(state) {
+      state_(state),
+      idle_limit_(options.idle_limit) {
   request_.body_ = &body_;
   request_.stream_ = &stream;
   request_.end_ = this;
@@ -64,9 +67,9 @@ HttpConnection::HttpConnection(Stream& stream, const Handler& handler, const Con
 
 std::optional<absl::Duration> HttpConnection::serve(Why why) {
   try {
-    Next next = serve_one(why);
+    Next next = state_.protocol ? serve_protocol([&] { return state_.protocol->serve(why); }) : serve_one(why);
     while (next == Next::request) next = serve_one(Why::ready);
-    if (next == Next::idle) return options_.idle_limit;
+    if (next == Next::idle) return idle_limit_;
     if (next == Next::linger) {
       linger();
     } else if (stream_.is_open()) {
@@ -88,7 +91,7 @@ std::optional<absl::Duration> HttpConnection::serve(Why why) {
 
 Why HttpConnection::await_more(absl::Duration limit) {
   try {
-    return stream_.fill(draining_ | limit).why();
+    return state_.protocol ? state_.protocol->await_more(limit) : stream_.fill(draining_ | limit).why();
   } catch (const FiberCancelled&) {
     throw;
   } catch (const std::exception& error) {
@@ -298,8 +301,27 @@ HttpConnection::Next HttpConnection::upgrade(Response& response) {
   is_unanswered_ = false;
   tell_answered(response.status, /*is_complete=*/true);
   watch_.reset();
-  try {
+  return serve_protocol([&]() -> std::optional<absl::Duration> {
+    if (upgrade.begin) {
+      state_.protocol = upgrade.begin(stream_, ProtocolOwner{state_.session != nullptr ? state_.session->parent() : parent_, state_.session});
+      return state_.protocol->serve(Why::ready);
+    }
+    const mothreads::internal::Born here;
+    const absl::Cleanup in_child = [&] {
+      if (here.is_left_behind()) mothreads::internal::end_forked_process();  // as behind a handler
+    };
     upgrade.run(stream_);
+    return std::nullopt;
+  });
+}
+
+// A turn of a protocol, or all of one that has no turns.
+HttpConnection::Next HttpConnection::serve_protocol(absl::FunctionRef<std::optional<absl::Duration>()> serve) {
+  try {
+    if (const std::optional<absl::Duration> limit = serve()) {
+      idle_limit_ = *limit;
+      return Next::idle;
+    }
   } catch (const FiberCancelled&) {
     throw;
   } catch (const std::exception& error) {
@@ -311,6 +333,7 @@ HttpConnection::Next HttpConnection::upgrade(Response& response) {
   } catch (...) {
     log_upgrade_failure();
   }
+  state_.protocol.reset();
   return Next::linger;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The server's side of one HTTP connection. It waits for the rest of a request and for room to answer, but not
+// The server's side of one HTTP connection, or of the protocol that it was upgraded to. It waits for the rest of a request and for room to answer, but not
 // for the next request: whoever owns it does that, in a fiber or without one.
 
 #include <cstdint>
@@ -10,11 +10,13 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/http/http_body.h"
 #include "cooperative/http/internal/client_watch.h"
 #include "cooperative/http/internal/http_parser.h"
+#include "cooperative/http/internal/protocol.h"
 #include "cooperative/http/message.h"
 #include "cooperative/http/server.h"
 #include "cooperative/io/stream.h"
@@ -26,10 +28,12 @@
 
 namespace cooperative::http::internal {
 
-// A connection keeps this between two requests.
+// A connection keeps this between two requests. Destroyed before its stream.
 struct ConnectionState {
   std::uint64_t requests = 0;
-  bool has_passed_line = false;  // an empty one, before the next request
+  bool has_passed_line = false;                              // an empty one, before the next request
+  cooperative::internal::SessionOwner* session = nullptr;  // as ProtocolOwner
+  std::unique_ptr<Protocol> protocol = nullptr;              // once it has been upgraded to one that is served in turns
 };
 
 class HttpConnection final : RequestEnd {
@@ -41,6 +45,8 @@ class HttpConnection final : RequestEnd {
   std::optional<absl::Duration> serve(mothreads::Why why);
   // Waits, in the fiber that calls, for what is to be given to serve(); not longer than `limit`, nor than until `draining` goes.
   mothreads::Why await_more(absl::Duration limit);
+  // Whether its owner may wait in its place, without a fiber.
+  bool may_rest() const { return !state_.protocol || state_.protocol->may_rest(); }
 
  private:
   enum class Next : std::uint8_t { request, idle, linger, end };
@@ -54,6 +60,7 @@ class HttpConnection final : RequestEnd {
   Response ask_handler();
   Next answer(Response& response);
   Next upgrade(Response& response);
+  Next serve_protocol(absl::FunctionRef<std::optional<absl::Duration>()> serve);
   bool drop_body();
   void linger();
   mothreads::Signal ended() override;
@@ -76,6 +83,7 @@ class HttpConnection final : RequestEnd {
   Body body_;
   std::string scratch_;          // of the response's head, kept for the next
   ConnectionState& state_;
+  absl::Duration idle_limit_;    // of the wait for what comes next
   bool is_unanswered_ = false;
   bool is_cut_ = false;          // a response, in a way that only a reset shows to the client
   mothreads::Instant asked_{};   // for on_answer

@@ -9,12 +9,16 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
+#include "cooperative/http/internal/deadline.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::http::internal {
 
+using mothreads::Instant;
 using mothreads::Misuse;
+using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
 
@@ -24,14 +28,18 @@ constexpr std::size_t kReadAtOnce = 64 * 1024;
 
 }  // namespace
 
-WebSocketFrames::WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol)
+WebSocketFrames::WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol, WebSocketTurns* turns)
     : stream_(stream),
       role_(role),
       max_message_(options.max_message),
       write_limit_(options.write_limit),
       protocol_(std::move(protocol)),
       output_(stream, role, options, end_),
-      interrupt_(options.draining.value_or(mothreads::NEVER) == mothreads::NEVER ? end_.signal : end_.signal | *options.draining) {}
+      interrupt_(turns != nullptr                                                     ? mothreads::NEVER
+                 : options.draining.value_or(mothreads::NEVER) == mothreads::NEVER ? end_.signal
+                                                                                   : end_.signal | *options.draining) {
+  end_.turns = turns;
+}
 
 WebSocketFrames::~WebSocketFrames() {
   if (is_reading_ && !born_.is_left_behind()) {
@@ -45,25 +53,32 @@ std::string WebSocketFrames::name() const { return stream_.name(); }
 
 WebSocketReceived WebSocketFrames::read(const Until& given) {
   home_.check("a WebSocket");
+  const Inside inside(*this);
+  if (end_.turns != nullptr) {
+    throw Misuse(fmt::format("{}: read() of a WebSocket whose messages are given to a WebSocketHandler: take them in on_message", name()));
+  }
   if (std::exchange(is_reading_, true)) {
     throw Misuse(fmt::format("{}: two fibers read from one WebSocket: let one read, and give messages on by a queue", name()));
   }
   const absl::Cleanup reading = [this] { is_reading_ = false; };
   const Until until = given.from_now();
+  while (true) {
+    if (std::optional<WebSocketMessage> message = take()) return *std::move(message);
+    if (end_.has_come) return {Why::closed, name()};
+    if (const Why why = fill(until); why != Why::ready) return {why, name()};
+  }
+}
+
+std::optional<WebSocketMessage> WebSocketFrames::take() {
   while (!end_.has_come) {
     output_.leave_if_draining();
     if (is_late()) end_.come(WebSocket::kAbnormal);
-    if (end_.has_come) break;
-    if (frame_ || parse_header()) {
-      take_payload();
-      if (frame_->left == 0) {
-        if (std::optional<WebSocketMessage> message = end_frame()) return *std::move(message);
-        continue;
-      }
-    }
-    if (const Why why = fill(until); why != Why::ready) return {why, name()};
+    if (end_.has_come || (!frame_ && !parse_header())) break;
+    take_payload();
+    if (frame_->left > 0) break;
+    if (std::optional<WebSocketMessage> message = end_frame()) return message;
   }
-  return {Why::closed, name()};
+  return std::nullopt;
 }
 
 bool WebSocketFrames::is_late() const { return end_.expected_by && Until(*end_.expected_by).has_come(); }
@@ -223,6 +238,7 @@ void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const 
     throw Misuse(fmt::format("{}: a text that is no UTF-8 cannot be written: use write_binary()", name()));
   }
   home_.check("a WebSocket");
+  const Inside inside(*this);
   const Until otherwise(write_limit_);
   const Until until = (given.is_never() ? otherwise : given).from_now();
   output_.begin_message(opcode, until);
@@ -232,12 +248,14 @@ void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const 
 
 void WebSocketFrames::begin_message(Opcode opcode, const Until& given) {
   home_.check("a WebSocket");
+  const Inside inside(*this);
   const Until otherwise(write_limit_);
   output_.begin_message(opcode, given.is_never() ? otherwise : given);
 }
 
 void WebSocketFrames::write_piece(std::string_view data, bool is_last, const Until& given) {
   home_.check("a WebSocket");
+  const Inside inside(*this);
   if (!output_.is_in_message()) {
     throw Misuse(fmt::format("{}: a fiber that has not begun a message writes a piece of it: let the one that has write all of it", name()));
   }
@@ -247,6 +265,7 @@ void WebSocketFrames::write_piece(std::string_view data, bool is_last, const Unt
 
 void WebSocketFrames::ping(std::string_view payload, const Until& given) {
   home_.check("a WebSocket");
+  const Inside inside(*this);
   const Until otherwise(write_limit_);
   output_.ping(payload, (given.is_never() ? otherwise : given).from_now());
 }
@@ -260,11 +279,16 @@ void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const U
                              name(), code, reason.size()));
   }
   home_.check("a WebSocket");
+  const Inside inside(*this);
   const Until until = given.from_now();
   if (!end_.has_come) output_.owe_close(close_payload(code, reason));
+  if (end_.turns != nullptr) return close_by_turns(*end_.turns, until);
   Why why = await_end(until);
   if (why == Why::ready) why = output_.flush(until);
-  if (why == Why::ready) return;
+  if (why != Why::ready) refuse_wait(why);
+}
+
+void WebSocketFrames::refuse_wait(Why why) const {
   mothreads::throw_ended_early(why, name(), fmt::format("{}: {} before the other side had closed", name(), to_string(why)));
 }
 
@@ -277,6 +301,78 @@ Why WebSocketFrames::await_end(const Until& until) {
     if (const WebSocketReceived received = read(until); !received && received.why() != Why::closed) return received.why();
   }
   return Why::ready;
+}
+
+// --- in turns ----------------------------------------------------------------------------------------------------------------
+
+void WebSocketFrames::end_message() noexcept {
+  writer_ = nullptr;
+  output_.end_message();
+}
+
+Why WebSocketFrames::await_turn(Instant silent_by) {
+  const Fiber<void> sender = output_.flush_meanwhile();
+  if (!needs_fiber()) return Why::stopped;  // it went at once
+  const Signal change = end_.signal;
+  Why why;
+  if (is_leaving()) {
+    why = receive(change | *end_.expected_by);
+  } else {
+    const Signal sent = sender.owns() ? sender.stopped() : mothreads::NEVER;
+    why = receive(change | output_.draining() | sent | silent_by | output_.owes_until());
+  }
+  if (output_.is_stuck() && !is_leaving()) {
+    mothreads::log::info("{}: the other side did not take a pong in time", name());
+    output_.break_off();
+  }
+  if (end_.has_come) return Why::closed;
+  if (why == Why::ready) return Why::ready;
+  return !is_leaving() && Until(silent_by).has_come() ? Why::timed_out : Why::stopped;
+}
+
+Why WebSocketFrames::await_more(absl::Duration limit) {
+  const Signal change = end_.signal;
+  return stream_.fill(limit | change | output_.draining()).why();
+}
+
+// A turn goes on with it when its function returns. Another fiber waits for the turn that drops what still comes.
+void WebSocketFrames::close_by_turns(WebSocketTurns& turns, const Until& until) {
+  turns.drops = true;
+  if (!end_.has_come) end_.expect(deadline_in(turns.close_limit));
+  if (turns.fiber == current_fiber() || end_.has_come) return;
+  Why why = output_.flush(until | *end_.expected_by);
+  if (why == Why::ready && !end_.has_come) why = end_.signal.wait(until | *end_.expected_by).why();
+  if (is_late()) end_.come(WebSocket::kAbnormal);
+  if (why != Why::ready && !end_.has_come) refuse_wait(why);
+}
+
+FiberParent WebSocketFrames::fibers() {
+  home_.check("a WebSocket");
+  if (end_.turns == nullptr) {
+    throw Misuse(fmt::format("{}: fibers() of a WebSocket that a fiber serves: make fibers below that one", name()));
+  }
+  if (end_.has_come) throw Closed(name(), fmt::format("{}: the WebSocket has ended: it takes no more fibers", name()));
+  std::optional<FiberGroup>& group = end_.turns->fibers;
+  if (!group) group.emplace(FiberGroupOptions{.name = name() + "'s fibers", .parent = end_.turns->owner.parent});
+  return *group;
+}
+
+void WebSocketFrames::begin_end_of_calls() noexcept {
+  output_.break_off();
+  end_.come(WebSocket::kAbnormal);
+  take_from_writer();
+  if (output_.is_sending()) stream_.close();  // there is no room for it
+}
+
+void WebSocketFrames::take_from_writer() noexcept {
+  if (writer_ == nullptr) return;
+  writer_->lose();
+  end_message();
+}
+
+void WebSocketFrames::await_end_of_calls() noexcept {
+  while (inside_ > 0) end_.turns->all_left.wait();
+  take_from_writer();  // of a message that began meanwhile
 }
 
 }  // namespace cooperative::http::internal

@@ -27,7 +27,8 @@ class WebSocketFrames {
   using Role = WebSocketRole;
   using Opcode = WebSocketOpcode;
 
-  WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol);
+  // With `turns`, which outlive it, it is served in turns.
+  WebSocketFrames(Stream& stream, Role role, const WebSocketOptions& options, std::string protocol, WebSocketTurns* turns = nullptr);
   ~WebSocketFrames();
   WebSocketFrames(const WebSocketFrames&) = delete;
   WebSocketFrames& operator=(const WebSocketFrames&) = delete;
@@ -40,7 +41,9 @@ class WebSocketFrames {
   // For WebSocketWriter. What ends a piece early, when some of the message has gone, ends the message.
   void begin_message(Opcode opcode, const mothreads::Until& until);
   void write_piece(std::string_view data, bool is_last, const mothreads::Until& until);
-  void end_message() noexcept { output_.end_message(); }
+  void end_message() noexcept;
+  // The writer, which may be moved; null from its end on.
+  void is_written_by(WebSocketWriter* writer) noexcept { writer_ = writer; }
   std::string name() const;
 
   bool is_open() const { return !output_.is_closing() && !end_.has_come; }
@@ -52,7 +55,42 @@ class WebSocketFrames {
   const std::string& close_reason() const { return end_.reason; }
   const std::string& protocol() const { return protocol_; }
 
+  // --- in turns ---
+
+  // The next whole message of what has been read. Nothing also at the end.
+  std::optional<WebSocketMessage> take();
+  bool has_ended() const { return end_.has_come; }
+  // The other side has gone without a word.
+  void is_cut() { end_.come(WebSocket::kAbnormal); }
+  // Something is owed, or the other side's close is waited for.
+  bool needs_fiber() const { return output_.owes() || is_leaving(); }
+  // Waits while it needs a fiber: `ready` when more has come, `timed_out` when nothing has by `silent_by`, which counts until either side has closed,
+  // `stopped` when something has changed, `closed` at the end. What is owed for longer than write_limit is the end.
+  mothreads::Why await_turn(mothreads::Instant silent_by);
+  // Waits where it needs none.
+  mothreads::Why await_more(absl::Duration limit);
+  // Sends what is owed at the end.
+  mothreads::Why flush(const mothreads::Until& until) { return output_.flush(until); }
+  FiberParent fibers();
+  // Ends it, and the calls of other fibers: begin() tells them, and takes a message that is written in pieces from its writer; await() waits.
+  void begin_end_of_calls() noexcept;
+  void await_end_of_calls() noexcept;
+
  private:
+  // While a fiber is inside of a call.
+  class Inside {
+   public:
+    explicit Inside(WebSocketFrames& frames) noexcept : frames_(frames) { ++frames.inside_; }
+    ~Inside() {
+      if (--frames_.inside_ == 0 && frames_.end_.turns != nullptr) frames_.end_.turns->all_left.signal();
+    }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    WebSocketFrames& frames_;
+  };
+
   struct Header {
     Opcode opcode;
     bool is_last;
@@ -72,7 +110,10 @@ class WebSocketFrames {
   std::optional<WebSocketMessage> end_frame();
   void take_close(std::string_view payload);
   [[noreturn]] void fail(std::uint16_t code, std::string_view why);
+  [[noreturn]] void refuse_wait(mothreads::Why why) const;
   mothreads::Why await_end(const mothreads::Until& until);
+  void close_by_turns(WebSocketTurns& turns, const mothreads::Until& until);
+  void take_from_writer() noexcept;
 
   cooperative::internal::Home home_;
   const mothreads::internal::Born born_;
@@ -90,10 +131,12 @@ class WebSocketFrames {
   cooperative::internal::Memory<char> room_;  // while a long frame is read
   bool is_reading_ = false;
   std::uint64_t pongs_ = 0;
+  std::size_t inside_ = 0;
+  WebSocketWriter* writer_ = nullptr;  // of the message in pieces that is under way
 
   WebSocketEnd end_;
   WebSocketOutput output_;
-  const mothreads::Signal interrupt_;  // of a wait for more
+  const mothreads::Signal interrupt_;  // of read()'s wait for more
 };
 
 }  // namespace cooperative::http::internal

@@ -27,17 +27,18 @@ namespace {
 
 constexpr const char* kWaits = "waits for its turn to write to a WebSocket";
 
-std::uint64_t current_id() {
+}  // namespace
+
+std::uint64_t current_fiber() {
   const auto* fiber = cooperative::internal::SchedulerCore::current().running_fiber();
   return fiber == nullptr ? 0 : fiber->id;
 }
-
-}  // namespace
 
 WebSocketOutput::WebSocketOutput(Stream& stream, WebSocketRole role, const WebSocketOptions& options, WebSocketEnd& end)
     : stream_(stream),
       role_(role),
       max_frame_(options.max_frame),
+      write_limit_(options.write_limit),
       close_limit_(options.close_limit),
       draining_(options.draining.value_or(mothreads::NEVER)),
       end_(end) {
@@ -75,10 +76,10 @@ void WebSocketOutput::begin_message(Opcode opcode, const Until& until) {
     throw Misuse(fmt::format("{}: \"{}\" begins a message within another: end() the one that it has begun", stream_.name(), current_name()));
   }
   take(message_, until);
-  under_way_ = {.next = opcode, .fiber = current_id(), .is_whole = false};
+  under_way_ = {.next = opcode, .fiber = current_fiber(), .is_whole = false};
 }
 
-bool WebSocketOutput::is_in_message() const { return message_.is_taken() && under_way_.fiber == current_id(); }
+bool WebSocketOutput::is_in_message() const { return message_.is_taken() && under_way_.fiber == current_fiber(); }
 
 void WebSocketOutput::write_piece(std::string_view data, bool is_last, const Until& until) {
   absl::Cleanup unless_written = [this] { cut_short(); };
@@ -144,7 +145,7 @@ void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool i
   }
 }
 
-// A frame was cut: nothing can follow it, so there is nothing to wait for, either.
+// Of a frame that was cut, too: nothing can follow it, so there is nothing to wait for, either.
 void WebSocketOutput::break_off() noexcept {
   is_broken_ = true;
   message_.close();
@@ -155,12 +156,14 @@ void WebSocketOutput::break_off() noexcept {
 
 void WebSocketOutput::owe_pong(std::string_view payload) {
   if (is_closing()) return;
+  owes_more();
   pong_ = payload;
   send_owed_at_once();
 }
 
 void WebSocketOutput::owe_close(std::string_view payload) {
   if (is_closing()) return;
+  owes_more();
   close_ = payload;
   is_closing_ = true;
   message_.close();
@@ -168,8 +171,12 @@ void WebSocketOutput::owe_close(std::string_view payload) {
 }
 
 void WebSocketOutput::leave() {
-  end_.expected_by = deadline_in(close_limit_);
+  end_.expect(deadline_in(close_limit_));
   owe_close(close_payload(WebSocket::kGoingAway));
+}
+
+void WebSocketOutput::owes_more() {
+  if (!owes()) owes_until_ = deadline_in(write_limit_);
 }
 
 // The next that is owed, as a frame.
@@ -190,6 +197,7 @@ Why WebSocketOutput::send_owed(const Until& until) {
       const Sent sent = stream_.write_some(left_, until);
       left_.erase(0, sent.size());
       if (!sent) return sent.why();
+      if (left_.empty()) owes_until_ = deadline_in(write_limit_);
     } catch (const IoError& error) {
       mothreads::log::debug("{}: {}", stream_.name(), error.what());
       is_broken_ = true;

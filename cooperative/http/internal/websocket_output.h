@@ -14,10 +14,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/http/internal/websocket_frame.h"
+#include "cooperative/http/internal/websocket_turns.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/internal/turn.h"
 #include "mothreads/contexts/fork.h"
@@ -33,16 +35,29 @@ struct WebSocketEnd {
   bool has_come = false;  // nothing more is read
   std::uint16_t code = WebSocket::kAbnormal;
   std::string reason;
-  mothreads::Signal signal{"the end of a WebSocket"};
-  std::optional<mothreads::Instant> expected_by = std::nullopt;  // of a side that drains
+  mothreads::Signal signal;  // in turns also at the first of the two changes, and then it is another
+  std::optional<mothreads::Instant> expected_by = std::nullopt;  // of a side that has closed, because it drains or by turns
+  WebSocketTurns* turns = nullptr;                               // where it is served in turns
 
   void come(std::uint16_t its_code) {
     if (has_come) return;
     has_come = true;
     code = its_code;
     signal.go();
+    if (turns != nullptr) turns->end_rest();
+  }
+  // The first limit holds.
+  void expect(mothreads::Instant by) {
+    if (expected_by) return;
+    expected_by = by;
+    if (turns == nullptr) return;
+    std::exchange(signal, mothreads::Signal()).go();
+    turns->end_rest();
   }
 };
+
+// The number of the fiber that runs; 0 where none does.
+std::uint64_t current_fiber();
 
 class WebSocketOutput {
  public:
@@ -74,10 +89,20 @@ class WebSocketOutput {
   [[nodiscard]] Fiber<void> flush_meanwhile();
   // For both: once the server drains, says so to the other side, which has until WebSocketOptions::close_limit.
   bool has_to_leave() const { return draining_ && !end_.expected_by; }
+  const mothreads::Signal& draining() const { return draining_; }
   void leave_if_draining() {
     if (has_to_leave()) leave();
   }
 
+  // For turns: a pong or a close waits for room, or for a writer; until when it may.
+  bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
+  mothreads::Instant owes_until() const { return owes_until_; }
+  bool is_stuck() const { return owes() && mothreads::Until(owes_until_).has_come(); }
+
+  // Nothing can be written any more, and nothing is owed: whoever waits for a turn to write gets none.
+  void break_off() noexcept;
+  // A frame is being written.
+  bool is_sending() const { return frame_.is_taken(); }
   // No message can be written any more.
   bool is_closing() const { return is_closing_ || is_broken_; }
 
@@ -92,16 +117,16 @@ class WebSocketOutput {
   void send_frame(WebSocketOpcode opcode, std::string_view payload, bool is_last, const mothreads::Until& until);
   void check_open();
   void cut_short() noexcept;
-  bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
+  void owes_more();
   bool take_owed();
   mothreads::Why send_owed(const mothreads::Until& until);
   void send_owed_at_once();
-  void break_off() noexcept;
   void leave();
 
   Stream& stream_;
   const WebSocketRole role_;
   const std::size_t max_frame_;
+  const absl::Duration write_limit_;
   const absl::Duration close_limit_;
   const mothreads::Signal draining_;
   WebSocketEnd& end_;
@@ -113,6 +138,7 @@ class WebSocketOutput {
   std::string left_;                  // of a control frame that did not go as a whole: nothing goes before it
   std::optional<std::string> pong_;   // owed
   std::optional<std::string> close_;  // likewise, behind the pong
+  mothreads::Instant owes_until_{};   // for the first frame of it
   bool is_closing_ = false;           // a close is owed, or has gone
   bool is_cut_ = false;               // a message was cut short
   bool is_broken_ = false;            // and within a frame, or the connection has failed: nothing can follow

@@ -19,7 +19,7 @@ using mothreads::internal::TimerNode;
 using mothreads::internal::TimerOps;
 namespace log = mothreads::log;
 
-class ServingConnections::Connection final : ReadinessWatcher, TimerNode {
+class ServingConnections::Connection final : SessionOwner, ReadinessWatcher, TimerNode {
  public:
   Connection(ServingConnections& serving, Socket&& client) : TimerNode(kOps), serving_(serving), place_(serving), client_(std::move(client)) {}
   ~Connection() { stop_waiting(); }
@@ -31,7 +31,7 @@ class ServingConnections::Connection final : ReadinessWatcher, TimerNode {
 
   // In its fiber. Nothing when it has ended.
   std::optional<Session::Rest> serve(const Signal& please_stop) {
-    if (session_ == nullptr) session_ = serving_.make_(client_, serving_.please_stop_);
+    if (session_ == nullptr) session_ = serving_.make_(client_, *this, serving_.please_stop_);
     return session_->serve(std::exchange(why_, Why::ready), please_stop);
   }
 
@@ -59,6 +59,10 @@ class ServingConnections::Connection final : ReadinessWatcher, TimerNode {
   }
   static constexpr TimerOps kOps{.take = [](TimerNode&) { return true; }, .fire = fire};
   void arrived() noexcept override { serving_.rest_ends(self_, Why::ready); }
+  void end_rest() noexcept override {
+    if (source_ != nullptr) serving_.rest_ends(self_, Why::ready);
+  }
+  FiberParent parent() const override { return FiberParent(serving_.server_); }
 
   ServingConnections& serving_;
   const Place place_;

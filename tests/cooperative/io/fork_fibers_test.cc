@@ -88,6 +88,11 @@ TEST(ForkFibersTest, AHandlerOfRequestsThatForksAnswersInTheParentAlone) {
   EXPECT_EQ(output_of({"handler"}), "child: exit 0\nanswered once\n");
 }
 
+TEST(ForkFibersTest, AFunctionOfAnUpgradeThatForksGoesOnInTheParentAlone) {
+  const std::string of_a_websocket = "child: exit 0\na\nchild: exit 0\nb\n";
+  EXPECT_EQ(output_of({"upgrades"}), of_a_websocket + of_a_websocket + "child: exit 0\nupgraded\nand closed\n");
+}
+
 TEST(ForkFibersTest, NothingOfAChildGoesToAFiberOfAnotherThreadOfItsParent) {
   EXPECT_EQ(output_of({"other's waiter"}), "7 in the child\nchild: exit 0\n8 in the parent\n");
 }

@@ -41,13 +41,17 @@ struct Sessions {
   absl::Duration limit = absl::InfiniteDuration();
   std::function<void()> before_rest = [] {};
   std::vector<Why> turns;
+  std::vector<SessionOwner*> owners;
   int alive = 0;
 };
 
 // Echoes lines. "bye" ends it, "throw" too. It goes on after a limit, and says so.
 class EchoSession final : public Session {
  public:
-  EchoSession(Sessions& its, Socket& client) : its_(its), client_(client) { ++its_.alive; }
+  EchoSession(Sessions& its, Socket& client, SessionOwner& owner) : its_(its), client_(client) {
+    ++its_.alive;
+    its_.owners.push_back(&owner);
+  }
   ~EchoSession() override { --its_.alive; }
 
   std::optional<Rest> serve(Why why, const Signal&) override {
@@ -92,7 +96,7 @@ class SessionTest : public NothingLeft {
   Server serve(const ServerOptions& options = {}, const Signal& ends_rests = mothreads::NEVER) {
     return serve_sessions(
         listen(Address::loopback(0)),
-        [this](Socket& client, const Signal&) { return std::make_unique<EchoSession>(its, client); }, ends_rests,
+        [this](Socket& client, SessionOwner& owner, const Signal&) { return std::make_unique<EchoSession>(its, client, owner); }, ends_rests,
         options);
   }
 
@@ -171,6 +175,43 @@ TEST_F(SessionTest, ItsSignalEndsARestAndThoseThatAreTriedLater) {
     Socket late = connect(server.address());
     EXPECT_EQ(*late.read_all(100), "stopped\n");
     EXPECT_FALSE(server.stopped());
+  });
+}
+
+TEST_F(SessionTest, ARestIsEndedByHand) {
+  on_thread([this] {
+    auto server = serve();
+    Socket client = connect(server.address());
+    EXPECT_EQ(ask(client, "a"), "a");
+    yield_until_idle();
+    const std::size_t turns = its.turns.size();
+    its.owners[0]->end_rest();
+    its.owners[0]->end_rest();  // the rest has ended already
+    yield_until_idle();
+    EXPECT_EQ(its.turns.size(), turns + 1);
+    EXPECT_EQ(its.turns.back(), Why::ready);
+    EXPECT_EQ(ask(client, "b"), "b");
+  });
+}
+
+TEST_F(SessionTest, AFiberBelowTheOwnerOutlivesTurns) {
+  on_thread([this] {
+    auto server = serve();
+    Socket client = connect(server.address());
+    EXPECT_EQ(ask(client, "a"), "a");
+    yield_until_idle();
+    bool is_told = false;
+    cooperative::spawn({.name = "stays", .parent = its.owners[0]->parent()}, [&](const Signal& please_stop) {
+      please_stop.wait();
+      is_told = true;
+    }).release();
+    EXPECT_EQ(ask(client, "b"), "b");
+    client.close();
+    yield_until_idle();
+    EXPECT_EQ(its.alive, 0);
+    EXPECT_FALSE(is_told);
+    server.stop().join();
+    EXPECT_TRUE(is_told);
   });
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "cooperative/blocking_pool.h"
@@ -23,6 +24,7 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/http/server.h"
+#include "cooperative/http/websocket.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/process.h"
@@ -262,7 +264,7 @@ int leaves_connections_to_its_parent() {
   {
     co::Server server = co::internal::serve_sessions(
         co::listen(co::Address::loopback(0)),
-        [&](co::Socket& client, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
+        [&](co::Socket& client, co::internal::SessionOwner&, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
         mothreads::NEVER, {});
     co::Socket rests = co::connect(server.address());
     rests.write_all(std::string_view("a\n"));
@@ -393,6 +395,62 @@ int forks_in_a_handler_of_requests() {
   return 0;
 }
 
+// A function of a WebSocket, and of another upgrade, that forks: the child says nothing on the connection, and reads nothing from it.
+int forks_in_functions_of_upgrades() {
+  const auto forks = [] {
+    const pid_t child = fork();
+    if (child != 0) say_end_of(child);
+    if (child == 0) limit_child();
+    return child == 0;
+  };
+  const std::vector<http::Handler> handlers = [&] {
+    std::vector<http::Handler> all;
+    all.emplace_back([&](http::Request& request) {
+      return http::accept_websocket(request, {.on_message = [&](http::WebSocket& socket, const http::WebSocketMessage& message) {
+        if (!forks()) socket.write_text(message.data);
+      }});
+    });
+    all.emplace_back([&](http::Request& request) {
+      return http::accept_websocket(request, [&](http::WebSocket& socket) {
+        while (auto message = socket.read()) {
+          if (forks()) return;
+          socket.write_text(message->data);
+        }
+      });
+    });
+    return all;
+  }();
+  for (const http::Handler& handler : handlers) {
+    auto [ours, its] = co::Socket::pair();
+    auto serves = co::spawn("serves", [&, &its = its] { http::serve_http_connection(its, handler); });
+    http::WebSocket client = http::connect_websocket(ours, "here", "/");
+    for (const char* const text : {"a", "b"}) {
+      client.write_text(text);
+      say(client.read()->data);
+    }
+    client.close();
+    ours.close();
+    serves.join();
+  }
+  auto [ours, its] = co::Socket::pair();
+  auto serves = co::spawn("serves", [&, &its = its] {
+    http::serve_http_connection(its, [&](http::Request&) {
+      http::Response response{.status = 101};
+      response.body = http::Upgrade{.run = [&](co::Stream& stream) {
+        if (!forks()) stream.write_all(std::string_view("upgraded\n"));
+      }};
+      return response;
+    });
+  });
+  ours.write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"));
+  static_cast<void>(ours.read_until("\r\n\r\n"));
+  say(*ours.read_line());
+  say(ours.read_line().why() == mothreads::Why::closed ? "and closed" : "something else");
+  ours.close();
+  serves.join();
+  return 0;
+}
+
 // What is given in the child goes to who waits there, and not to a fiber that is the parent's.
 int gives_past_waiters_of_another_scheduler() {
   mothreads::Queue<int> queue("queue");
@@ -517,6 +575,7 @@ int main(int count, char** arguments) {
       {"pool", forks_in_a_pool},
       {"callbacks", forks_in_a_callback},
       {"handler", forks_in_a_handler_of_requests},
+      {"upgrades", forks_in_functions_of_upgrades},
       {"other's waiter", gives_past_waiters_of_another_scheduler},
       {"fiber's end", forks_in_functions_of_a_fibers_end},
       {"lock", forks_with_a_fiber_on_its_way_into_a_lock},
