@@ -1,11 +1,10 @@
 #include "mothreads/thread_group.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/lost.h"
 #include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
@@ -20,8 +19,6 @@ GroupNode::GroupNode(const ThreadGroupOptions& options, Clock& clock)
       fail_fast_(options.fail_fast),
       stop_limit_(options.stop_limit),
       when_stuck_(options.when_stuck) {}
-
-absl::Duration GroupNode::stop_limit() const { return stop_limit_ ? std::max(*stop_limit_, absl::ZeroDuration()) : Node::stop_limit(); }
 
 bool GroupNode::child_failed(const EndRecord& end) {
   {
@@ -42,12 +39,12 @@ Ended GroupNode::await_members(const Until& until) {
   for (auto members = children(); !members.empty(); members = children()) {
     // Oldest first, for the reason in Node::stop_children().
     for (auto member = members.rbegin(); member != members.rend(); ++member) {
-      if (const Ended ended = (*member)->wait_stopped_or_lost(limit); !ended) return ended;
+      if (const Ended ended = wait_stopped_or_lost(**member, limit); !ended) return ended;
       (*member)->await_end();
       (*member)->detach();
     }
   }
-  reap_left_over();
+  left_over().reap();
   return Why::ready;
 }
 
@@ -85,7 +82,7 @@ std::vector<Ref<Node>> GroupNode::next_to_tell() {
   if (!stop_in_turn_) return {};
   const Ref<Node> told = std::move(being_told_);
   told->stopped().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
-  told->lost().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
+  told->ending().lost().then([group = Ref<GroupNode>(*this)] { group->tell_next(); });
   if (turns_.fetch_sub(1, std::memory_order_acq_rel) == 1) return {};
   return look_for_next();
 }

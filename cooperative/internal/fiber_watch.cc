@@ -5,6 +5,7 @@
 #include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/scheduler_node.h"
+#include "mothreads/contexts/lost.h"
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 
@@ -56,7 +57,7 @@ bool FiberWatch::give_up() {
   if (chooser == nullptr) return false;
   if (is_asked_.exchange(true, std::memory_order_relaxed)) return true;  // its thread has not come to it yet
   SchedulerCore& core = cancel_timer_.stopping.core();
-  static_cast<void>(post(core, *mailbox_, make_call<Errand::no>([self = Ref<FiberWatch>(*this), chooser, text = thread_->describe_unstopped(),
+  static_cast<void>(post(core, *mailbox_, make_call<Errand::no>([self = Ref<FiberWatch>(*this), chooser, text = mothreads::internal::describe_with_stacks(*thread_),
                                                                   name = name_]() mutable {
     self->is_asked_.store(false, std::memory_order_relaxed);
     std::vector<mothreads::EndRecord> lost = Stopping::lose_stuck(*chooser);

@@ -39,7 +39,7 @@ struct Place {
 };
 
 bool is_running(const Node& node) {
-  return !node.is_part_of_parent() && !node.is_only_its_children() && !node.stopped() && !node.is_lost();
+  return !node.is_part_of_parent() && !node.is_only_its_children() && !node.stopped() && !node.ending().is_lost();
 }
 
 // Each before those below it.
@@ -63,11 +63,17 @@ struct Choice {
   std::vector<Ref<Node>> stuck;
 };
 
+// Who made the nearest choice, the node or one above; null where nobody has.
+Ref<Node> chooser_of(Ref<Node> node) {
+  while (node && node->when_stuck() == nullptr) node = node->parent();
+  return node;
+}
+
 std::vector<Choice> find_stuck(Node& top) {
   std::vector<Choice> choices;
   for (Place& place : all_below(top)) {
     if (!place.is_running || place.has_running_below) continue;
-    Ref<Node> chooser = place.node->chooser();
+    Ref<Node> chooser = chooser_of(place.node);
     if (!chooser || chooser->when_stuck()->ends_process()) continue;
     auto same = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) { return choice.chooser.get() == chooser.get(); });
     if (same == choices.end()) same = choices.insert(choices.end(), Choice{.chooser = std::move(chooser), .stuck = {}});
@@ -77,7 +83,7 @@ std::vector<Choice> find_stuck(Node& top) {
 }
 
 bool give_up(const Choice& choice) {
-  std::string text = describe_unstopped(*choice.chooser, /*with_stacks=*/true);
+  std::string text = describe_with_stacks(*choice.chooser);
   std::vector<EndRecord> lost;
   std::string names;
   for (const Ref<Node>& node : choice.stuck) {
@@ -100,6 +106,13 @@ bool give_up_below(Node& top) {
   for (const Choice& choice : find_stuck(top)) has_marked |= give_up(choice);
   return has_marked;
 }
+
+Ended wait_stopped_or_lost(const Node& node, const Until& until) {
+  if (!node.ending().may_be_lost()) return node.stopped().wait(until);
+  return (node.stopped() | node.ending().lost()).wait(until);
+}
+
+std::string describe_with_stacks(const Node& top) { return describe_unstopped(top, /*with_stacks=*/true); }
 
 void keep_lost(TreeMember& member) {
   static const bool takes_part = (take_part_in_forks(part), true);

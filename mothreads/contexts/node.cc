@@ -38,7 +38,10 @@ void Node::attach_to(Node& parent) {
     throw Misuse(fmt::format("\"{}\" cannot be started under \"{}\", which runs in the process that made this one by fork(): start it under "
                              "MainThread::thread(), or in a group that is made here", name_, parent.name_));
   }
-  if (began_ == Instant()) join_for_the_first_time(parent);
+  if (!own_end_.has_begun()) {
+    const WhenStuck* const choice = parent.when_stuck();
+    own_end_.begin(clock().now(), choice != nullptr ? !choice->ends_process() : parent.own_end_.may_be_lost(), name_);
+  }
   {
     TinyLock lock(parent.mutex_);
     if (parent.ended_) {
@@ -70,14 +73,6 @@ void Node::attach_to(Node& parent) {
     parent_ = &parent;
   }
   if (told) StopWalk().tell(*this, {.deadline = deadline, .clock = &parent.clock(), .watcher = std::move(watcher)});
-}
-
-void Node::join_for_the_first_time(const Node& parent) {
-  began_ = clock().now();
-  const WhenStuck* const choice = parent.when_stuck();
-  if (choice != nullptr ? !choice->ends_process() : parent.lost_.has_value()) {
-    lost_.emplace(SignalState::make_owned("loss of " + name_, "call stop() to ask for the end"));
-  }
 }
 
 void Node::detach() {
@@ -146,7 +141,7 @@ Ref<Node> Node::newest_running_child() const {
   TinyLock lock(mutex_);
   if (Node* child = newest_child_) {
     do {
-      if (!child->stopped_ && !child->is_lost()) return Ref<Node>(*child);
+      if (!child->stopped_ && !child->own_end_.is_lost()) return Ref<Node>(*child);
       child = child->older_;
     } while (child != newest_child_);
   }
@@ -189,7 +184,8 @@ StopProgress Node::progress() const {
 }
 
 Node::Settled Node::settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher) {
-  const absl::Duration allowed = stop_limit();
+  const std::optional<absl::Duration> own_limit = own_stop_limit();
+  const absl::Duration allowed = own_limit ? std::max(*own_limit, absl::ZeroDuration()) : stop_deadline();
   bool watched = false;
   Settled settled;
   {
@@ -200,7 +196,7 @@ Node::Settled Node::settle_deadline(const std::optional<Instant>& inherited, con
     if (!watched_ && !watch_is_over_ && allowed != absl::InfiniteDuration()) {
       const Instant own = clock().now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(allowed));
       // One that was inherited is watched by whoever set it, whose node ends after this one; but not where this one has less time.
-      if (!deadline_ || (has_stop_limit() && own < *deadline_)) {
+      if (!deadline_ || (own_limit && own < *deadline_)) {
         deadline_ = own;
         watched = watched_ = true;
       }
@@ -224,7 +220,7 @@ void Node::be_counted(Node& watcher) {
 }
 
 bool Node::has_ended() const noexcept {
-  if (stopped_ || is_lost()) return true;
+  if (stopped_ || own_end_.is_lost()) return true;
   if (!is_only_its_children()) return false;
   TinyLock lock(mutex_);
   return watch_is_over_ || !has_running_child();
@@ -234,7 +230,7 @@ bool Node::has_running_child() const noexcept {
   const Node* child = newest_child_;
   if (child == nullptr) return false;
   do {
-    if (!child->stopped_ && !child->is_lost()) return true;
+    if (!child->stopped_ && !child->own_end_.is_lost()) return true;
     child = child->older_;
   } while (child != newest_child_);
   return false;
@@ -254,8 +250,6 @@ bool Node::may_unwind() const {
   return false;
 }
 
-absl::Duration Node::stop_limit() const { return stop_deadline(); }
-
 bool Node::request_stop() { return StopWalk().tell(*this, {.deadline = std::nullopt, .clock = &clock(), .watcher = {}}); }
 
 std::vector<Ref<Node>> Node::first_to_tell(const std::optional<Instant>&) { return children(); }
@@ -269,16 +263,7 @@ void Node::stop_children() {
       (*child)->detach();
     }
   }
-  reap_left_over();
-}
-
-void Node::reap_left_over() {
-  if (!is_left_behind()) exchange_left_over({}).join();
-}
-
-OsThread Node::exchange_left_over(OsThread ended) {
-  TinyLock lock(left_over_mutex_);
-  return std::exchange(left_over_, std::move(ended));
+  if (!is_left_behind()) left_over_.reap();
 }
 
 void Node::end_children() {
@@ -291,86 +276,67 @@ void Node::end_children() {
     }
     if (!ended) stop_children();
   }
-  reap_left_over();
+  if (!is_left_behind()) left_over_.reap();
 }
 
-void Node::await_end() { static_cast<void>(wait_stopped_or_lost(Until())); }
+void Node::await_end() { static_cast<void>(wait_stopped_or_lost(*this, Until())); }
 
-// --- its end record --------------------------------------------------------------------------------------------------------------
+// --- its end -----------------------------------------------------------------------------------------------------------------------
 
-EndRecord Node::make_record(How how, const std::exception_ptr& exception) const {
+namespace {
+
+EndRecord record_of(const Node& node, How how, const std::exception_ptr& exception) {
+  const Ref<Node> parent = node.parent();
   return {.how = how,
-          .kind = kind(),
-          .name = name_,
-          .id = id_,
-          .under = parent_ == nullptr ? std::string() : parent_->name_,
+          .kind = node.kind(),
+          .name = node.name(),
+          .id = node.id(),
+          .under = parent ? parent->name() : std::string(),
           .exception = exception,
-          .began = began_,
-          .ended = clock().now()};
+          .began = node.ending().began(),
+          .ended = node.clock().now()};
 }
+
+}  // namespace
 
 void Node::publish_end(How how, const std::exception_ptr& exception) {
-  if (is_left_behind()) return;
-  TinyLock lock(mutex_);
-  end_ = make_record(how, exception);
-  is_over_ = true;
+  if (!is_left_behind()) own_end_.publish(record_of(*this, how, exception));
 }
 
-std::optional<EndRecord> Node::end() const {
-  if (is_left_behind()) return std::nullopt;
-  TinyLock lock(mutex_);
-  return end_;
-}
-
-// --- a missed deadline -----------------------------------------------------------------------------------------------------------
-
-Ref<Node> Node::chooser() const {
-  if (when_stuck() != nullptr) return Ref<Node>(const_cast<Node&>(*this));
-  for (Ref<Node> above = parent(); above; above = above->parent()) {
-    if (above->when_stuck() != nullptr) return above;
-  }
-  return {};
-}
+std::optional<EndRecord> Node::end() const { return is_left_behind() ? std::nullopt : own_end_.record(); }
 
 bool Node::give_up() { return give_up_below(*this); }
 
 bool Node::mark_lost() {
-  if (!lost_ || is_left_behind()) return false;
-  {
-    TinyLock lock(mutex_);
-    if (end_) return false;
-    end_ = make_record(How::lost, std::make_exception_ptr(WasLost(fmt::format(
-        "{} \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it", to_string(kind()), name_))));
+  if (is_left_behind()) return false;
+  if (!own_end_.note_loss(record_of(*this, How::lost, std::make_exception_ptr(WasLost(fmt::format(
+          "{} \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it", to_string(kind()), name_)))))) {
+    return false;
   }
   keep_lost(*this);
   is_marked_lost();
-  lost_->state().go();
+  own_end_.tell_of_loss();
+  if (stopped_) forget_lost(*this);  // it did so meanwhile, and may have looked before
   return true;
 }
 
-Ended Node::wait_stopped_or_lost(const Until& until) const {
-  if (!lost_) return stopped().wait(until);
-  return (stopped() | *lost_).wait(until);
-}
-
-// ---------------------------------------------------------------------------------------------------------------------------------
-
 void Node::mark_stopped() {
   if (is_left_behind()) return;
+  if (!own_end_.is_over()) publish_end(How::returned, nullptr);
   Ref<Node> counts_this;
   {
     TinyLock lock(mutex_);
-    if (!is_over_) end_ = make_record(How::returned, nullptr);
-    is_over_ = true;
     if (is_counted_) counts_this = watcher_ ? std::move(watcher_) : Ref<Node>(*this);
   }
   if (counts_this) counts_this->counted_stopped_.fetch_add(1, std::memory_order_relaxed);  // a figure, see progress()
-  if (is_lost()) {
+  const bool was_lost = own_end_.was_noted_lost();
+  if (was_lost) {
     forget_lost(*this);
     log::warning("{} \"{}\", which was marked lost, has ended", to_string(kind()), name_);
   }
   stopped_.state().go();  // go() itself is refused to everybody
   if (is_left_behind()) return;  // a function of it has called fork()
+  if (was_lost) forget_lost(*this);  // who marked it may have come to that just now
   bool watched = false;
   {
     TinyLock lock(mutex_);

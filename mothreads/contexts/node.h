@@ -19,9 +19,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "mothreads/contexts/ending.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/hosted_context.h"
-#include "mothreads/contexts/os_thread.h"
+#include "mothreads/contexts/left_over.h"
 #include "mothreads/contexts/ref.h"
 #include "mothreads/contexts/stop_watch.h"
 #include "mothreads/contexts/tiny_mutex.h"
@@ -96,15 +97,9 @@ class Node : public StopWatch, public TreeMember {
 
   // What the node has chosen for itself and those below; null when that is another's choice.
   virtual const WhenStuck* when_stuck() const { return nullptr; }
-  // Who made the nearest choice, this or one above; null where nobody has.
-  Ref<Node> chooser() const;
-  bool is_lost() const { return lost_ && *lost_; }  // also when it has ended since
+  const Ending& ending() const { return own_end_; }
   // True for the first who marks it, unless it has ended.
   bool mark_lost();
-  // Waits until it has stopped, or has been marked lost. `ready` in both cases.
-  Ended wait_stopped_or_lost(const Until& until) const;
-  // Goes when it is marked lost; NEVER where nobody has chosen that.
-  const Signal& lost() const { return lost_ ? *lost_ : NEVER; }
 
   // What it runs has got contexts that nobody has told, after the others were: the next stop comes by here again.
   void note_untold();
@@ -116,10 +111,8 @@ class Node : public StopWatch, public TreeMember {
   // Waits until it has stopped and nothing of it runs any more, or it has been marked lost; for its parent.
   virtual void await_end();
 
-  // Joins the OS thread that a released child left here last; see ThreadNode::leave_to_parent().
-  void reap_left_over();
-  // Leaves an ended OS thread to this node and gives the one that was left before.
-  OsThread exchange_left_over(OsThread ended);
+  // Of the OS threads of released children.
+  LeftOver& left_over() noexcept { return left_over_; }
 
   // A child that nobody joins failed. True when this node answers for the failure; else it is logged.
   virtual bool child_failed(const EndRecord& end) {
@@ -166,8 +159,6 @@ class Node : public StopWatch, public TreeMember {
   // Whether it does, or one below it.
   bool may_unwind() const final;
 
-  // Those of its tree who have not stopped, what they wait on, and their stacks.
-  std::string describe_unstopped() const;
   // Reports that `who`, this or what it runs, has not stopped, with all below this, and ends the process.
   [[noreturn]] void end_process(std::string_view who) const;
 
@@ -178,9 +169,8 @@ class Node : public StopWatch, public TreeMember {
   virtual void begins_to_stop() {}
   // It has been marked lost.
   virtual void is_marked_lost() {}
-  // How long its stop may take. Where that is a limit of its own, also when there is more time by the stop of one above.
-  virtual absl::Duration stop_limit() const;
-  virtual bool has_stop_limit() const { return false; }
+  // How long its stop may take, where that is not stop_deadline(): also when there is more time by the stop of one above.
+  virtual std::optional<absl::Duration> own_stop_limit() const { return std::nullopt; }
   // Those whom a stop tells before this node, in that order. When it has told all of them, it asks who comes after them, until that is
   // nobody. Here: all children, newest first.
   virtual std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline);
@@ -205,20 +195,15 @@ class Node : public StopWatch, public TreeMember {
   Settled settle_deadline(const std::optional<Instant>& inherited, const Ref<Node>& watcher);
   // Has the watcher count it, if it is a thread and nobody counts it yet.
   void be_counted(Node& watcher);
-  void join_for_the_first_time(const Node& parent);
-  EndRecord make_record(How how, const std::exception_ptr& exception) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Born born_;
   const std::uint64_t id_;
   const std::string name_;
   const Signal please_stop_;
   const Signal stopped_;
-  std::optional<Signal> lost_;  // where somebody above has chosen that; written as it joins the tree for the first time
-  Instant began_;               // likewise
+  Ending own_end_;
 
   mutable TinyMutex mutex_;
-  std::optional<EndRecord> end_ ABSL_GUARDED_BY(mutex_);
-  bool is_over_ ABSL_GUARDED_BY(mutex_) = false;  // the record is of its end, and of no loss
   Node* parent_ ABSL_GUARDED_BY(mutex_) = nullptr;  // a counted reference
   std::optional<Instant> deadline_ ABSL_GUARDED_BY(mutex_);
   std::optional<Instant> inherited_ ABSL_GUARDED_BY(mutex_);  // the earliest of those above
@@ -241,8 +226,7 @@ class Node : public StopWatch, public TreeMember {
   std::atomic<std::uint64_t> counted_told_{0};
   std::atomic<std::uint64_t> counted_stopped_{0};
 
-  TinyMutex left_over_mutex_;
-  OsThread left_over_ ABSL_GUARDED_BY(left_over_mutex_);
+  LeftOver left_over_;
 
   mutable TinyMutex context_mutex_;
   Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;

@@ -33,8 +33,7 @@ class GroupNode final : public Node {
   const WhenStuck* when_stuck() const override { return when_stuck_ ? &*when_stuck_ : nullptr; }
 
  private:
-  absl::Duration stop_limit() const override;
-  bool has_stop_limit() const override { return stop_limit_.has_value(); }
+  std::optional<absl::Duration> own_stop_limit() const override { return stop_limit_; }
   std::vector<Ref<Node>> first_to_tell(const std::optional<Instant>& deadline) override;
   std::vector<Ref<Node>> next_to_tell() override;
 

@@ -173,7 +173,7 @@ class Report {
   void show(const Node& node, const std::shared_ptr<const Hosted>& own, const Hosted* hosted, int depth) {
     const std::string indent = indent_of(depth);
     text_ += fmt::format("\n{}{} \"{}\"", indent, to_string(node.kind()), node.name());
-    if (node.is_lost()) text_ += " (lost)";
+    if (node.ending().is_lost()) text_ += " (lost)";
     add_own_part(text_, node, own != nullptr && *own ? &**own : nullptr, indent, with_stacks_);
     if (!node.is_part_of_parent()) return;
     const Hosted alone = hosted == nullptr && depth == 0 ? node.look_inside() : std::nullopt;
@@ -197,8 +197,6 @@ std::string describe_unstopped(const Node& top, bool with_stacks) {
   if (&top == &main_node() || !top.parent()) add_foreign_threads(text);
   return text;
 }
-
-std::string Node::describe_unstopped() const { return internal::describe_unstopped(*this, /*with_stacks=*/true); }
 
 void report_and_exit(std::string_view who, const Node& top) {
   // What the log writes to may be stuck, too: then the process ends without it.

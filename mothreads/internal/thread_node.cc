@@ -12,6 +12,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/lost.h"
 #include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/thread_context.h"
@@ -233,12 +234,12 @@ void ThreadNode::release() {
 void ThreadNode::leave_to_parent() {
   OsThread before;
   // Who waited for one that is lost may be gone.
-  const Ref<Node> parent = is_lost() ? Ref<Node>(main_node()) : this->parent();
+  const Ref<Node> parent = ending().was_noted_lost() ? Ref<Node>(main_node()) : this->parent();
   {
     // In one step, so that the parent finds the OS thread in one place or the other.
     std::lock_guard lock(reap_mutex_);
     if (!parent || (!os_thread_ && simulation_ == nullptr)) return;  // the parent was first
-    before = parent->exchange_left_over(std::move(os_thread_));
+    before = parent->left_over().exchange(std::move(os_thread_));
   }
   before.join();
   detach();
@@ -249,12 +250,12 @@ void ThreadNode::reap() {
   // Not joined under the mutex: the thread itself takes it on its way out.
   OsThread mine = take_os_thread();
   // A then() function of its own `stopped` may join it: then somebody else has to.
-  if (mine.is_current()) mine = main_node().exchange_left_over(std::move(mine));
+  if (mine.is_current()) mine = main_node().left_over().exchange(std::move(mine));
   mine.join();
 }
 
 void ThreadNode::await_end() {
-  static_cast<void>(wait_stopped_or_lost(Until()));
+  static_cast<void>(wait_stopped_or_lost(*this, Until()));
   if (stopped()) reap();
 }
 
@@ -275,7 +276,7 @@ Ended ThreadNode::wait_stopped(const Until& until) const {
                                                "another thread join it",
                                                me.name, name()));
   }
-  const Ended ended = wait_stopped_or_lost(until);
+  const Ended ended = wait_stopped_or_lost(*this, until);
   if (ended && !stopped()) std::rethrow_exception(end()->exception);
   return ended;
 }

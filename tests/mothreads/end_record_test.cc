@@ -10,10 +10,7 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/main_thread.h"
 #include "mothreads/member.h"
-#include "mothreads/misuse.h"
-#include "mothreads/register_thread.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
@@ -24,7 +21,6 @@
 namespace mothreads {
 namespace {
 
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using testing::until_stopped;
 
@@ -128,88 +124,6 @@ TEST_F(EndRecordTest, AGroupEndsWithItsScope) {
   }
   EXPECT_EQ(member.end().value().how, How::returned);
   EXPECT_TRUE(member.stopped());
-}
-
-// --- members ---------------------------------------------------------------------------------------------------------------
-
-class MemberTest : public testing::NothingLeft {};
-
-TEST_F(MemberTest, EveryHandleConverts) {
-  auto handle = Thread::run("reader", until_stopped);
-  ThreadGroup group("group");
-  const Member of_handle = handle;
-  const Member of_thread = handle.thread();
-  const Member of_group = group;
-  EXPECT_EQ(of_handle, of_thread);
-  EXPECT_FALSE(of_handle == of_group);
-  EXPECT_EQ(of_handle.name(), "reader");
-  EXPECT_EQ(of_handle.id(), handle.thread().id());
-  EXPECT_EQ(of_handle.kind(), MemberKind::thread);
-  EXPECT_EQ(to_string(of_group.kind()), "group");
-  EXPECT_TRUE(of_handle.is_alive());
-}
-
-TEST_F(MemberTest, ItStopsWhatItRefersTo) {
-  auto handle = Thread::run("reader", until_stopped);
-  const Member member = handle;
-  member.stop().stopped().wait();
-  EXPECT_TRUE(member.please_stop());
-  EXPECT_FALSE(member.is_alive());
-  handle.join();
-}
-
-TEST_F(MemberTest, ItKeepsNothingRunning) {
-  Member member;
-  {
-    auto handle = Thread::run("reader", until_stopped);
-    member = handle;
-  }
-  EXPECT_FALSE(member.is_alive());
-  EXPECT_EQ(member.name(), "reader");
-}
-
-TEST_F(MemberTest, ParentsAndChildren) {
-  ThreadGroup cameras("cameras");
-  auto reader = Thread::run({.name = "reader", .parent = cameras}, until_stopped);
-  const Member member = reader;
-  EXPECT_EQ(member.parent().value(), Member(cameras));
-  EXPECT_EQ(member.parent()->parent().value(), Member(Thread::current()));
-  const Thread second = cameras.run({.name = "second", .stack_size = std::size_t{128} * 1024}, until_stopped);
-  const std::vector<Member> children = Member(cameras).children();
-  ASSERT_THAT(children, SizeIs(2));
-  EXPECT_EQ(children[0], member);
-  EXPECT_EQ(children[1], Member(second));
-  EXPECT_THAT(member.children(), IsEmpty());
-}
-
-TEST_F(MemberTest, AGroupMayHaveAParentOfItsOwn) {
-  ThreadGroup outer("outer");
-  ThreadGroup inner("inner", {.parent = outer});
-  EXPECT_EQ(Member(inner).parent().value(), Member(outer));
-  EXPECT_EQ(inner.name(), "inner");
-}
-
-TEST_F(MemberTest, AThreadMayBeTheParentOfAGroup) {
-  auto reader = Thread::run("reader", until_stopped);
-  {
-    ThreadGroup group("group", {.parent = reader});
-    EXPECT_EQ(Member(group).parent().value(), Member(reader));
-    EXPECT_THAT(Member(reader).children(), SizeIs(1));
-  }
-  EXPECT_THAT(Member(reader).children(), IsEmpty());
-}
-
-TEST_F(MemberTest, AnEmptyOneIsMisuse) {
-  const Member member;
-  EXPECT_TRUE(member.is_empty());
-  EXPECT_THROW(static_cast<void>(member.name()), Misuse);
-  EXPECT_THROW(static_cast<void>(member.end()), Misuse);
-  EXPECT_THROW(member.stop(), Misuse);
-}
-
-TEST_F(MemberTest, TheKindOfTheMainThread) {
-  EXPECT_EQ(Member(MainThread::thread()).kind(), MemberKind::main);
-  EXPECT_FALSE(Member(MainThread::thread()).parent().has_value());
 }
 
 }  // namespace

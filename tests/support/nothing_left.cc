@@ -69,7 +69,7 @@ void open_symbol_files() {
 int take_unclaimed_failures() { return internal::take_unclaimed_failures(); }
 
 void NothingLeft::SetUp() {
-  internal::main_node().reap_left_over();
+  internal::main_node().left_over().reap();
   static_cast<void>(internal::take_unclaimed_failures());
   // The pipe of the signal thread stays for the life of the process: make it now.
   static const bool piped = (internal::begin_signal_thread(), internal::end_signal_thread(), true);
@@ -86,7 +86,7 @@ void NothingLeft::SetUp() {
 void NothingLeft::TearDown() {
   // A released thread leaves the tree just after `stopped`. While it does the kernel's list, too, may miss some threads.
   await([this] { return internal::main_node().children().size() == children_; });
-  internal::main_node().reap_left_over();
+  internal::main_node().left_over().reap();
   EXPECT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the start " << threads_;
   log::flush();
   EXPECT_EQ(count_descriptors(), descriptors_);
