@@ -53,12 +53,14 @@
 #include "cooperative/wait_for.h"
 #include "cooperative/watchdog.h"
 #include "mothreads/clock.h"
+#include "mothreads/end_record.h"
 #include "mothreads/drain_hold.h"
 #include "mothreads/executor.h"
 #include "mothreads/foreign_thread.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
+#include "mothreads/member.h"
 #include "mothreads/queue.h"
 #include "mothreads/register_thread.h"
 #include "mothreads/retry.h"
@@ -68,6 +70,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
+#include "mothreads/when_stuck.h"
 
 using namespace mothreads;
 namespace co = cooperative;
@@ -149,6 +152,27 @@ void failures() {
     log::info("{}", failed.what());                   // names every thread that failed
   }
   // [/failures]
+}
+
+void run_plugin(const Signal& may_end, const Signal&) { may_end.wait(); }   // does not look at its please_stop
+
+void stuck() {
+  const Signal may_end;
+  // [stuck]
+  ThreadGroup plugins("plugins", {.stop_limit = absl::Milliseconds(10), .when_stuck = WhenStuck::mark_lost});
+  Member plugin = plugins.run("plugin", run_plugin, may_end);   // a lost thread still runs: it owns all that it uses
+  plugins.stop();
+  try {
+    plugins.join();
+  } catch (const ThreadsFailed& failed) {
+    for (const EndRecord& end : failed.ends()) log::info("{} {} is {}", to_string(end.kind), end.name, to_string(end.how));
+  }
+  log::info("{} ended: {}", plugin.name(), plugin.stopped() ? "yes" : "no");   // only then may its module be unloaded
+  // [/stuck]
+  check(plugin.end()->how == How::lost && !plugin.stopped(), "the plugin is lost, and runs");
+  may_end.go();
+  plugin.stopped().wait();
+  check(plugin.end()->how == How::returned && lost_members().empty(), "it has ended after all");
 }
 
 void virtual_time() {
@@ -569,6 +593,7 @@ int main() {
     signals_and_time();
     monitor();
     failures();
+    stuck();
     virtual_time();
     fibers();
     fibers_stop();
