@@ -11,6 +11,7 @@
 // for how it ended, for as long as the Member exists. An empty one, as the default of an option is, refers to nothing: all but its copies and
 // is_empty() are Misuse.
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,10 @@ namespace mothreads {
 class Member {
  public:
   Member() = default;  // empty
+  // As parent() gives it; empty where that is none.
+  template <typename T>
+    requires std::convertible_to<const T&, Member>
+  Member(const std::optional<T>& member) : Member(member ? static_cast<Member>(*member) : Member()) {}
   bool is_empty() const { return !member_; }
 
   const std::string& name() const { return get().name(); }
