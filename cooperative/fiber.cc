@@ -24,7 +24,6 @@ void refuse_handle(const FiberBlock* fiber) {
 }
 
 void throw_not_joined(const FiberBlock& fiber, Why why) {
-  if (why == Why::closed) std::rethrow_exception(fiber.member->end()->exception);
   mothreads::throw_ended_early(why, fiber.own_name, fmt::format("the join of fiber \"{}\" {} before it had ended", fiber.own_name,
                                                                 why == Why::stopped ? "was stopped" : "timed out"));
 }

@@ -96,8 +96,7 @@ class [[nodiscard]] Fiber {
   ~Fiber() { stop_and_wait(); }
 
   // Waits until it has ended, with all its children, and gives its result, or throws what it threw, or WasCancelled. The handle
-  // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber; likewise mothreads::WasLost, when it
-  // did not stop by its deadline (mothreads/when_stuck.h). Throws mothreads::Misuse
+  // then owns nothing. When the limit comes first throws Timedout, and the handle still owns the fiber. Throws mothreads::Misuse
   // when it can never end: a fiber that joins itself, or one that it runs under; and for all but the first of several who join it.
   COOPERATIVE_INLINED R join() { return join_with(); }
   COOPERATIVE_INLINED R join(const mothreads::Until& until) { return join_with(until); }

@@ -54,7 +54,6 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
   place_->stop_in_turn = options.stop_in_turn;
   place_->fail_fast = options.fail_fast;
   place_->stop_limit = options.stop_limit;
-  place_->when_stuck = options.when_stuck;
   SchedulerCore& core = SchedulerCore::current();
   const internal::ParentRef& parent = options.parent.ref();
   if (parent.block != nullptr) internal::check_parent("FiberGroup", options.name, core, parent);

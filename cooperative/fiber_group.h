@@ -30,7 +30,6 @@
 #include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
-#include "mothreads/when_stuck.h"
 
 namespace cooperative {
 
@@ -59,10 +58,6 @@ struct FiberGroupOptions {
   FiberParent parent = {};    // in the place of the fiber that makes the group; a group: in the place of who made that
   std::optional<absl::Duration> stop_limit = std::nullopt;  // by when after stop() its members must have ended; default stop_deadline(),
                                                             // and never more than one above has left
-  // Default the choice of a group above, which is to end the process. Fibers that are marked lost are released: the end of their thread waits
-  // for them. Where a fiber keeps its whole thread, this changes nothing. Where a stop of all the thread leaves less time, they are marked
-  // before that is over.
-  std::optional<mothreads::WhenStuck> when_stuck = std::nullopt;
 };
 
 class [[nodiscard]] FiberGroup {

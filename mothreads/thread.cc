@@ -97,6 +97,15 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
   }
 }
 
+Ended wait_to_join(ThreadNode& thread, const Until& until) {
+  try {
+    return thread.wait_stopped(until);
+  } catch (const WasLost&) {
+    thread.take_loss();  // it is the caller's now
+    throw;
+  }
+}
+
 void throw_timeout(const ThreadNode& thread, Why why) {
   throw_ended_early(why, thread.name(), fmt::format("Thread {} timeout: the join {} before the thread had stopped", thread.name(),
                                                     why == Why::stopped ? "was stopped" : "timed out"));
@@ -110,7 +119,7 @@ void stop_and_wait(ThreadNode& thread) noexcept {
     try {
       static_cast<void>(thread.wait_stopped(Until()));
     } catch (const WasLost&) {
-      thread.abandon();
+      thread.release();  // there is nothing to wait for
       return thread.detach();
     } catch (const Misuse& misuse) {
       fatal_misuse(fmt::format("the handle of a thread was destroyed where its thread cannot be waited for: {}; or release() the handle",

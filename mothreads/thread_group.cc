@@ -29,6 +29,25 @@ bool GroupNode::child_failed(const EndRecord& end) {
   return true;
 }
 
+void GroupNode::tell_chooser(const StopReport& report) {
+  const Signal told;
+  {
+    TinyLock lock(telling_mutex_);
+    telling_ = told;
+  }
+  when_stuck_->tell(report);
+  told.go();
+}
+
+void GroupNode::await_telling() const {
+  std::optional<Signal> telling;
+  {
+    TinyLock lock(telling_mutex_);
+    telling = telling_;
+  }
+  if (telling) telling->wait();
+}
+
 std::vector<EndRecord> GroupNode::take_failures() {
   TinyLock lock(failures_mutex_);
   return std::exchange(failures_, {});
@@ -127,6 +146,7 @@ ThreadGroup::~ThreadGroup() {
   node_->request_stop();
   try {
     node_->await_end();
+    node_->await_telling();
   } catch (const Misuse& misuse) {
     internal::fatal_misuse(fmt::format("ThreadGroup \"{}\" was destroyed where its members cannot be waited for: {}", name(), misuse.what()));
   }

@@ -4,12 +4,13 @@
 //
 //     ThreadGroup plugins("plugins", {.stop_limit = absl::Seconds(5), .when_stuck = WhenStuck::mark_lost});
 //
-// Without a choice the process ends with a report (stopping.h), for nothing can be done for a thread that does not end. A subtree may choose
-// otherwise: then who is stuck there is reported in the log and marked lost, and the stop goes on without it. A lost member still runs, so it
-// must own all that it uses: nobody waits for it any more, and what others lent it may go. Its `stopped` goes when it ends after all, and
-// not before. What waited for its end gets WasLost, and the exit code says that something failed where nobody takes that.
+// Without a choice the process ends with a report (stopping.h), for nothing can be done for a thread that does not end. A ThreadGroup may choose
+// otherwise for all below it: then the log reports each thread that is stuck there, the thread is marked lost, and the stop goes on without
+// it. A lost thread still runs, so it must own all that it uses: nobody waits for it any more, and what others lent it may go. Its `stopped`
+// goes when it ends after all, and not before. A join() of it throws WasLost; where nobody takes that, the exit code says that something
+// failed. A thread is stuck, too, when one of its fibers is and has not ended in kUnwindGrace after the deadline.
 //
-// A member that waits for another which is stuck is given kUnwindGrace to go on, before it is marked, too.
+// A thread that waits for another which is stuck is given kUnwindGrace to go on, before it is marked, too.
 
 #include <concepts>
 #include <cstdint>
@@ -52,8 +53,8 @@ class WhenStuck {
   };
 
   WhenStuck(Choice choice = end_process) : choice_(choice) {}  // NOLINT: a choice is written as one
-  // mark_lost, and then this function is told, once for each round of marking. For threads it runs on a thread of the library's own, on which
-  // it must not block; for fibers it is a callback of their scheduler. What it throws is logged.
+  // mark_lost, and this function is told, once for each round of marking, before those go on who wait for the lost. It runs on a thread of the
+  // library's own, on which it must not block. The group's destructor waits for it. Copies of a WhenStuck share it. What it throws is logged.
   template <typename F>
     requires std::invocable<F&, const StopReport&> && (!std::same_as<std::remove_cvref_t<F>, WhenStuck>)
   WhenStuck(F&& function)  // NOLINT: likewise

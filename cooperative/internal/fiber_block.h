@@ -38,9 +38,8 @@ class FiberBlock final : public mothreads::internal::Context {
   // `returned`: what the function captured is destroyed. `ending`: its children are told to stop, and awaited. `leaving`: its result, where
   // nobody takes it, is destroyed. `ended`: the functions of its `stopped` may still run, on it.
   enum class State : std::uint8_t { fresh, begun, returned, ending, leaving, ended };
-  // Before its end: `killed` since the deadline of its stop has come, `lost` since nobody waits for it any more. `left_behind`: in a child of
-  // fork().
-  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, killed, lost, left_behind };
+  // `killed` is set when the deadline of its stop has come, and stays if that unwinds it. `left_behind`: in a child of fork().
+  enum class Outcome : std::uint8_t { none, returned, threw, cancelled, killed, left_behind };
 
   FiberBlock() : runnable(*this) {
     is_root = false;

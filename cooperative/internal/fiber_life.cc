@@ -119,8 +119,7 @@ Runnable& prepared(SchedulerCore& core, Runnable& next, Runnable& from) noexcept
 namespace {
 
 void note_cancelled(FiberBlock& fiber) noexcept {
-  const bool is_late = fiber.outcome == FiberBlock::Outcome::killed || fiber.outcome == FiberBlock::Outcome::lost;
-  fiber.outcome = is_late ? FiberBlock::Outcome::killed : FiberBlock::Outcome::cancelled;
+  if (fiber.outcome != FiberBlock::Outcome::killed) fiber.outcome = FiberBlock::Outcome::cancelled;
 }
 
 // A forced unwind has no exception object: the reference to it is null, which UBSan must not mind.
@@ -208,7 +207,7 @@ void finish_with_care(SchedulerCore& core, FiberBlock& fiber) noexcept {
   // Kept, because the end of its last member may be the group's.
   const auto group = fiber.parent != nullptr && fiber.parent->group != nullptr ? fiber.parent->group->shared_from_this() : nullptr;
   const bool failed = fiber.failure != nullptr;
-  if (fiber.member != nullptr) fiber.member->publish_end(end_record_of(fiber), FiberMember::Is::over);
+  if (fiber.member != nullptr) fiber.member->publish_end(end_record_of(fiber));
   if (failed) {
     const FiberBlock* const heir = heir_of(fiber);
     if (heir != nullptr && heir->group != nullptr) fiber.failed_in = heir->group->weak_from_this();

@@ -53,13 +53,12 @@ inline bool is_over(const FiberBlock& fiber) noexcept {
          (&fiber == fiber.core->running_fiber() && fiber.state > FiberBlock::State::begun);
 }
 
-// The handle's end of it. Waits for the fiber to end; `closed` when it is lost.
+// The handle's end of it. Waits for the fiber to end.
 template <std::same_as<mothreads::Until>... Limit>
 COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const Limit&... until) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
   SchedulerCore& core = *fiber.core;
   if (core.running().is_fiber && check_join(fiber)) return mothreads::Why::ready;
-  if (fiber.outcome == FiberBlock::Outcome::lost) [[unlikely]] return mothreads::Why::closed;
   mothreads::internal::WaitNode node;
   return core.wait(fiber.joiners, node, "waits for the end of fiber", until...);
 }

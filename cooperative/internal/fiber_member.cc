@@ -6,12 +6,11 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/fiber_ends.h"
+#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/scheduler_node.h"
-#include "mothreads/contexts/lost.h"
-#include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::internal {
@@ -43,7 +42,6 @@ How how_of(const FiberBlock& block) {
     case FiberBlock::Outcome::threw: return How::threw;
     case FiberBlock::Outcome::cancelled: return How::cancelled;
     case FiberBlock::Outcome::killed: return How::killed;
-    case FiberBlock::Outcome::lost: return How::lost;
     default: return How::returned;
   }
 }
@@ -94,19 +92,11 @@ void FiberMember::note_parent(const FiberBlock& block) {
   std::swap(above_, above);
 }
 
-void FiberMember::publish_end(const EndRecord& end, Is what) {
-  Ref<TreeMember> above;
-  bool was_lost = false;
-  {
-    const TinyLock lock(mutex_);
-    if (what == Is::over) std::swap(above_, above);
-    end_ = end;
-    was_lost = std::exchange(is_lost_, what == Is::lost);
-  }
-  if (what == Is::lost) return mothreads::internal::keep_lost(*this);
-  if (!was_lost) return;
-  mothreads::internal::forget_lost(*this);
-  mothreads::log::warning("{} \"{}\", which was marked lost, has ended", to_string(kind_), name_);
+void FiberMember::publish_end(const EndRecord& end) {
+  Ref<TreeMember> above;  // what is replaced goes without the mutex
+  const TinyLock lock(mutex_);
+  std::swap(above_, above);
+  end_ = end;
 }
 
 const Signal& FiberMember::please_stop() const {
@@ -115,20 +105,38 @@ const Signal& FiberMember::please_stop() const {
 }
 
 FiberBlock* FiberMember::block() const noexcept {
-  if (!SchedulerCore::is_current(core_life_) || block_.id != id_ || block_.state == FiberBlock::State::ended) return nullptr;
+  if (born_.is_left_behind() || !SchedulerCore::is_current(core_life_) || block_.id != id_ || block_.state == FiberBlock::State::ended) return nullptr;
   return &block_;
+}
+
+void FiberMember::stop_here() {
+  if (FiberBlock* const mine = block()) core_.stopping().stop(*mine);
+}
+
+// In a fiber of its own, because then() functions of the signals that go belong on no stack of somebody who waits.
+void FiberMember::start_stopping() noexcept {
+  static constexpr FiberBlock::Job kStop{
+      .call =
+          [](void* self) {
+            const mothreads::internal::NoUnwind whole;
+            static_cast<FiberMember*>(self)->stop_here();
+          },
+      .drop_function = nullptr,
+      .destroy = [](void* self) noexcept { static_cast<FiberMember*>(self)->unref(); },
+      .free = nullptr,
+  };
+  if (block() == nullptr) return;
+  ref();
+  start_helper(make_helper(core_, "stop of a member", nullptr), kStop, this);
 }
 
 void FiberMember::ask_to_stop() {
   if (stopped()) return;
-  if (SchedulerCore::is_current(core_life_)) {
-    if (FiberBlock* const mine = block()) core_.stopping().stop(*mine);
-    return;
-  }
-  // A scheduler that takes no more calls has stopped its fibers.
-  static_cast<void>(post(core_, *mailbox_, make_call<Errand::no>([self = Ref<FiberMember>(*this)] {
-    if (FiberBlock* const mine = self->block()) mine->core->stopping().stop(*mine);
-  })));
+  if (SchedulerCore::is_current(core_life_)) return stop_here();
+  check_caller(*mailbox_, "Member::stop()");
+  // A scheduler that takes no more calls is stopping its fibers.
+  static_cast<void>(post(core_, *mailbox_, make_call<Errand::yes>([self = Ref<FiberMember>(*this)] { self->start_stopping(); })));
+  may_be_interrupted(*mailbox_);
 }
 
 std::optional<EndRecord> FiberMember::end() const {

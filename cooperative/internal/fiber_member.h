@@ -53,9 +53,8 @@ class FiberMember final : public mothreads::internal::TreeMember {
 
   // The block has another parent.
   void note_parent(const FiberBlock& block);
-  // The block is about to leave its place: for good, or because it is lost.
-  enum class Is : bool { lost, over };
-  void publish_end(const mothreads::EndRecord& end, Is what);
+  // The block is about to leave its place for good.
+  void publish_end(const mothreads::EndRecord& end);
   mothreads::Instant began() const noexcept { return began_; }
 
  private:
@@ -63,6 +62,8 @@ class FiberMember final : public mothreads::internal::TreeMember {
   ~FiberMember() = default;
 
   static Ref<TreeMember> parent_of(const FiberBlock& block);
+  void stop_here();
+  void start_stopping() noexcept;
 
   std::atomic<std::uint32_t> references_{1};
   const mothreads::internal::Born born_;
@@ -81,7 +82,6 @@ class FiberMember final : public mothreads::internal::TreeMember {
   mutable mothreads::internal::TinyMutex mutex_;
   Ref<TreeMember> above_ ABSL_GUARDED_BY(mutex_);
   std::optional<mothreads::EndRecord> end_ ABSL_GUARDED_BY(mutex_);
-  bool is_lost_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // How a fiber ends that is still in its place, or a group. Its times are those since its Member was made.

@@ -2,17 +2,13 @@
 
 // Watches over the stop of one fiber and of all that runs under it, where the stop is the fiber's own and not its thread's: at the
 // deadline it cancels them, and when they have not ended after the grace it ends the process with a report. The first happens on the
-// scheduler's own thread, by its own timers; the second on another, for the scheduler's may be stuck. Where a group above has chosen that who
-// is stuck is lost, its scheduler is asked to mark them.
+// scheduler's own thread, by its own timers; the second on another, for the scheduler's may be stuck.
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 
-#include "cooperative/internal/group_place.h"
-#include "cooperative/internal/mailbox.h"
 #include "cooperative/internal/stopping.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/stop_watch.h"
@@ -30,16 +26,12 @@ class FiberWatch final : public mothreads::internal::StopWatch {
   bool has_ended() const noexcept override { return ended_.load(std::memory_order_acquire); }
   bool may_unwind() const override { return true; }
   std::string_view watched_name() const noexcept override { return name_; }
-  bool give_up() override;
   [[noreturn]] void report() override;
 
   CancelTimer cancel_timer_;
   const std::string name_;
   const mothreads::internal::Ref<mothreads::internal::Node> thread_;
   std::atomic<bool> ended_{false};
-  const std::weak_ptr<GroupPlace> chooser_;  // the group above, or this, whose choice holds
-  const std::shared_ptr<Mailbox> mailbox_;
-  std::atomic<bool> is_asked_{false};
 };
 
 }  // namespace cooperative::internal

@@ -101,10 +101,13 @@ void leave_fibers_behind(SchedulerCore& core) noexcept {
   while (groups != nullptr) {
     FiberBlock& block = *std::exchange(groups, groups->next_free());
     block.group->members = 0;
-    new (&block.group->failures) std::vector<std::pair<std::string, std::exception_ptr>>;  // they count in the parent
+    new (&block.group->failures) std::vector<mothreads::EndRecord>;  // they count in the parent
     make_anew(block.group->joiners);
     block.group->block = nullptr;
     block.group = nullptr;
+    block.member = nullptr;
+    block.has_stopped_signal = false;
+    new (&block.stopped) mothreads::Signal(mothreads::NEVER);
   }
   rooms.population.leave_behind();
 }

@@ -14,7 +14,6 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/end_record.h"
 #include "mothreads/signal.h"
-#include "mothreads/when_stuck.h"
 
 namespace cooperative::internal {
 
@@ -27,7 +26,6 @@ struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
   bool stop_in_turn = false;  // a member is told when the one made after it has ended
   bool fail_fast = false;     // the first failure stops all
   std::optional<absl::Duration> stop_limit;
-  std::optional<mothreads::WhenStuck> when_stuck;
   SchedulerCore* core = nullptr;
   FiberBlock* block = nullptr;  // null once who made the group has ended, or its scheduler
   std::size_t members = 0;

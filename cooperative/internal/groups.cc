@@ -80,7 +80,7 @@ void close_group(GroupPlace& its) noexcept {
   static_cast<void>(await_members(*group, Until()));
   if (group->block == nullptr) return;  // another was there first
   FiberBlock& block = *std::exchange(group->block, nullptr);
-  if (block.member != nullptr) block.member->publish_end(end_record_of(block), FiberMember::Is::over);
+  if (block.member != nullptr) block.member->publish_end(end_record_of(block));
   leave_place(block);
   if (block.watch != nullptr) Stopping::end_watch(block);
   const mothreads::Signal stopped = block.stopped;

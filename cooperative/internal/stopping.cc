@@ -6,12 +6,8 @@
 #include <new>
 #include <utility>
 
-#include <fmt/core.h>
-
 #include "absl/time/time.h"
-#include "cooperative/internal/fiber_ends.h"
 #include "cooperative/internal/fiber_life.h"
-#include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/fiber_tree.h"
 #include "cooperative/internal/fiber_watch.h"
 #include "cooperative/internal/groups.h"
@@ -19,7 +15,6 @@
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
-#include "mothreads/when_stuck.h"
 #include "mothreads/until.h"
 
 namespace cooperative::internal {
@@ -57,56 +52,15 @@ void Stopping::settle_deadline(FiberBlock& fiber) noexcept {
   watch(fiber, (core_.clock().now() + absl::ToChronoNanoseconds(allowed)).time_since_epoch().count());
 }
 
-// Of a group that has a limit, or a choice, of its own. Who may be lost is so before the time of those above is over: time for these to go on.
+// Of a group that has a limit of its own.
 bool Stopping::settle_own_limit(FiberBlock& block, std::int64_t inherited) noexcept {
-  if (block.group == nullptr || block.group->members == 0 || block.watch != nullptr) return false;
-  const GroupPlace& group = *block.group;
-  const bool loses = group.when_stuck && !group.when_stuck->ends_process();
-  if (!group.stop_limit && !loses) return false;
-  const absl::Duration allowed = group.stop_limit ? std::max(*group.stop_limit, absl::ZeroDuration()) : mothreads::stop_deadline();
-  const std::int64_t now = core_.clock().now().time_since_epoch().count();
-  std::int64_t deadline = FiberBlock::kNoDeadline;
-  if (inherited != FiberBlock::kNoDeadline) deadline = loses ? std::max(now, inherited - 2 * absl::ToInt64Nanoseconds(mothreads::kUnwindGrace)) : inherited;
+  if (block.group == nullptr || !block.group->stop_limit || block.group->members == 0 || block.watch != nullptr) return false;
   constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 10);
-  if (allowed < kLongest) deadline = std::min(deadline, now + absl::ToInt64Nanoseconds(allowed));
-  if (deadline == FiberBlock::kNoDeadline) return false;
-  watch(block, deadline);
+  const absl::Duration allowed = std::clamp(*block.group->stop_limit, absl::ZeroDuration(), kLongest);
+  const std::int64_t own = core_.clock().now().time_since_epoch().count() + absl::ToInt64Nanoseconds(allowed);
+  if (own >= inherited) return false;
+  watch(block, own);
   return true;
-}
-
-std::vector<mothreads::EndRecord> Stopping::lose_stuck(GroupPlace& its) noexcept {
-  const auto group = its.shared_from_this();
-  std::vector<mothreads::EndRecord> lost;
-  if (group->block == nullptr) return lost;
-  std::vector<FiberBlock*> left{group->block};
-  std::vector<FiberBlock*> stuck;
-  while (!left.empty()) {
-    FiberBlock* const at = left.back();
-    left.pop_back();
-    if (at->newest_child == nullptr && at->group == nullptr && at->state < FiberBlock::State::ended) stuck.push_back(at);
-    FiberBlock* child = at->newest_child;
-    while (child != nullptr) {
-      left.push_back(child);
-      child = child->older == at->newest_child ? nullptr : child->older;
-    }
-  }
-  for (FiberBlock* const fiber : stuck) lost.push_back(lose(*fiber, *group));
-  return lost;
-}
-
-mothreads::EndRecord Stopping::lose(FiberBlock& fiber, GroupPlace& group) noexcept {
-  fiber.outcome = FiberBlock::Outcome::lost;
-  mothreads::EndRecord end = end_record_of(fiber);
-  end.exception = std::make_exception_ptr(mothreads::WasLost(fmt::format(
-      "fiber \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it but the end of its thread",
-      fiber.own_name)));
-  static_cast<void>(FiberMember::of(fiber));
-  fiber.member->publish_end(end, FiberMember::Is::lost);
-  if (!fiber.has_handle) group.failures.push_back(end);  // else who joins learns of it
-  fiber.stop_deadline = FiberBlock::kNoDeadline;  // that is over; its thread's may come
-  hand_to(fiber, nullptr);
-  while (mothreads::internal::WaitNode* joiner = fiber.joiners.claim_front_on_host()) fiber.core->end_wait(*joiner, mothreads::Why::closed);
-  return end;
 }
 
 void Stopping::watch(FiberBlock& fiber, std::int64_t deadline) noexcept {

@@ -9,11 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "cooperative/internal/fiber_block.h"
 #include "mothreads/contexts/timer_wheel.h"
-#include "mothreads/end_record.h"
 #include "mothreads/instant.h"
 
 namespace cooperative::internal {
@@ -47,10 +45,6 @@ class Stopping {
   void note_new(const FiberBlock& child) noexcept {
     if (child.parent != nullptr ? child.parent->told_to_stop : all_told_) [[unlikely]] note_untold(child);
   }
-
-  // Those below the group that have not ended by its deadline, and the time to unwind after it, and wait for nobody else, are lost: handed to
-  // the root, which waits for them when the thread ends. Gives their records.
-  static std::vector<mothreads::EndRecord> lose_stuck(GroupPlace& group) noexcept;
 
   // Keeps a fiber's deadline from now on; ends that.
   void watch(FiberBlock& fiber, std::int64_t deadline) noexcept;
@@ -88,7 +82,6 @@ class Stopping {
   FiberBlock* next_to_tell(FiberBlock& told, const FiberBlock* top, Tell whom, std::uint64_t end) noexcept;
   void tell_one(FiberBlock& fiber, std::uint64_t late_before);
   static void kill(FiberBlock& fiber) noexcept;
-  static mothreads::EndRecord lose(FiberBlock& fiber, GroupPlace& group) noexcept;
   void note_untold(const FiberBlock& child) noexcept;
   void settle_deadline(FiberBlock& fiber) noexcept;
   bool settle_own_limit(FiberBlock& block, std::int64_t inherited) noexcept;

@@ -72,7 +72,8 @@ Ref<Node> chooser_of(Ref<Node> node) {
 std::vector<Choice> find_stuck(Node& top) {
   std::vector<Choice> choices;
   for (Place& place : all_below(top)) {
-    if (!place.is_running || place.has_running_below) continue;
+    // Whose turn to stop has not come has not been told.
+    if (!place.is_running || place.has_running_below || !place.node->was_told_to_stop()) continue;
     Ref<Node> chooser = chooser_of(place.node);
     if (!chooser || chooser->when_stuck()->ends_process()) continue;
     auto same = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) { return choice.chooser.get() == chooser.get(); });
@@ -82,29 +83,39 @@ std::vector<Choice> find_stuck(Node& top) {
   return choices;
 }
 
-bool give_up(const Choice& choice) {
+void go_on_without(Node& node, const EndRecord& loss) {
+  node.is_marked_lost(loss);
+  node.ending().tell_of_loss();
+  if (node.stopped()) forget_lost(node);  // it did so meanwhile, and may have looked before
+}
+
+void give_up(const Choice& choice) {
   std::string text = describe_with_stacks(*choice.chooser);
-  std::vector<EndRecord> lost;
+  std::vector<std::pair<Ref<Node>, EndRecord>> losses;
+  std::vector<EndRecord> records;
   std::string names;
   for (const Ref<Node>& node : choice.stuck) {
-    if (!node->mark_lost()) continue;
-    lost.push_back(*node->end());
+    const std::optional<EndRecord> loss = node->note_loss();
+    if (!loss) continue;  // it has just ended
+    losses.emplace_back(node, *loss);
+    records.push_back(*loss);
     names += names.empty() ? "\"" : "\", \"";
     names += node->name();
   }
-  if (lost.empty()) return false;
+  if (losses.empty()) return;
   log::error("\"{}\" was told to stop and did not by its deadline; who did not stop:{}\nThe stop goes on without {}\", which {} marked lost",
-             choice.chooser->name(), text, names, lost.size() == 1 ? "is" : "are");
-  choice.chooser->when_stuck()->tell(StopReport(std::move(text), std::move(lost)));
-  return true;
+             choice.chooser->name(), text, names, losses.size() == 1 ? "is" : "are");
+  // Before those go on who wait for them: they may end what the chooser's function uses.
+  choice.chooser->tell_chooser(StopReport(std::move(text), std::move(records)));
+  for (const auto& [node, loss] : losses) go_on_without(*node, loss);
 }
 
 }  // namespace
 
 bool give_up_below(Node& top) {
-  bool has_marked = false;
-  for (const Choice& choice : find_stuck(top)) has_marked |= give_up(choice);
-  return has_marked;
+  const std::vector<Choice> choices = find_stuck(top);
+  for (const Choice& choice : choices) give_up(choice);
+  return !choices.empty();
 }
 
 Ended wait_stopped_or_lost(const Node& node, const Until& until) {

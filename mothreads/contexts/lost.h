@@ -11,8 +11,8 @@
 
 namespace mothreads::internal {
 
-// Reports who is stuck at `top` or below, marks them lost and tells who has chosen that. True when it has marked anybody. Who waits for others
-// that are stuck is none of them: it may go on when they are marked.
+// Reports who is stuck at `top` or below, marks them lost and tells who has chosen that. True when there was anybody. Who waits for others that
+// are stuck is none of them: it may go on when they are marked.
 bool give_up_below(Node& top);
 // Waits until it has stopped, or has been marked lost. `ready` in both cases.
 Ended wait_stopped_or_lost(const Node& node, const Until& until);

@@ -287,14 +287,15 @@ namespace {
 
 EndRecord record_of(const Node& node, How how, const std::exception_ptr& exception) {
   const Ref<Node> parent = node.parent();
+  const Instant now = node.clock().now();
   return {.how = how,
           .kind = node.kind(),
           .name = node.name(),
           .id = node.id(),
           .under = parent ? parent->name() : std::string(),
           .exception = exception,
-          .began = node.ending().began(),
-          .ended = node.clock().now()};
+          .began = node.ending().has_begun() ? node.ending().began() : now,
+          .ended = now};
 }
 
 }  // namespace
@@ -307,17 +308,13 @@ std::optional<EndRecord> Node::end() const { return is_left_behind() ? std::null
 
 bool Node::give_up() { return give_up_below(*this); }
 
-bool Node::mark_lost() {
-  if (is_left_behind()) return false;
-  if (!own_end_.note_loss(record_of(*this, How::lost, std::make_exception_ptr(WasLost(fmt::format(
-          "{} \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it", to_string(kind()), name_)))))) {
-    return false;
-  }
+std::optional<EndRecord> Node::note_loss() {
+  if (is_left_behind()) return std::nullopt;
+  EndRecord loss = record_of(*this, How::lost, std::make_exception_ptr(WasLost(fmt::format(
+      "{} \"{}\" did not stop by its deadline and was marked lost: it still runs, and nobody waits for it", to_string(kind()), name_))));
+  if (!own_end_.note_loss(loss)) return std::nullopt;
   keep_lost(*this);
-  is_marked_lost();
-  own_end_.tell_of_loss();
-  if (stopped_) forget_lost(*this);  // it did so meanwhile, and may have looked before
-  return true;
+  return loss;
 }
 
 void Node::mark_stopped() {

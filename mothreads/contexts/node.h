@@ -35,6 +35,7 @@
 
 namespace mothreads {
 class Clock;
+class StopReport;
 class WhenStuck;
 }
 
@@ -98,8 +99,11 @@ class Node : public StopWatch, public TreeMember {
   // What the node has chosen for itself and those below; null when that is another's choice.
   virtual const WhenStuck* when_stuck() const { return nullptr; }
   const Ending& ending() const { return own_end_; }
-  // True for the first who marks it, unless it has ended.
-  bool mark_lost();
+  // Gives its record to the first who marks it lost, unless it has ended. Who waits for it goes on when that one has told it so.
+  std::optional<EndRecord> note_loss();
+  virtual void is_marked_lost(const EndRecord& loss) { static_cast<void>(loss); }
+  // Tells whoever has made the choice of this node.
+  virtual void tell_chooser(const StopReport& report) { static_cast<void>(report); }
 
   // What it runs has got contexts that nobody has told, after the others were: the next stop comes by here again.
   void note_untold();
@@ -167,8 +171,6 @@ class Node : public StopWatch, public TreeMember {
 
   // What a stop calls before it tells those below.
   virtual void begins_to_stop() {}
-  // It has been marked lost.
-  virtual void is_marked_lost() {}
   // How long its stop may take, where that is not stop_deadline(): also when there is more time by the stop of one above.
   virtual std::optional<absl::Duration> own_stop_limit() const { return std::nullopt; }
   // Those whom a stop tells before this node, in that order. When it has told all of them, it asks who comes after them, until that is

@@ -28,7 +28,8 @@ void StopWatch::fire(TimerNode& timer) {
   StopWatch& watch = static_cast<StopWatch&>(timer);
   if (!watch.has_ended()) {
     const bool is_first = !std::exchange(watch.grace_given_, true);
-    if (!(is_first && watch.may_unwind()) && !watch.give_up()) watch.report();
+    const bool goes_on = (is_first && watch.may_unwind()) || watch.give_up();
+    if (!goes_on && !watch.has_ended()) watch.report();
     watch.watch_until(Instant(std::chrono::nanoseconds(timer.when)) + absl::ToChronoNanoseconds(kUnwindGrace));
   }
   watch.unref();

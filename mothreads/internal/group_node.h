@@ -31,6 +31,9 @@ class GroupNode final : public Node {
   MemberKind kind() const override { return MemberKind::thread_group; }
   bool is_only_its_children() const override { return true; }
   const WhenStuck* when_stuck() const override { return when_stuck_ ? &*when_stuck_ : nullptr; }
+  void tell_chooser(const StopReport& report) override;
+  // What the function of the choice uses may be the group's owner's: it waits for a call that is under way.
+  void await_telling() const;
 
  private:
   std::optional<absl::Duration> own_stop_limit() const override { return stop_limit_; }
@@ -49,6 +52,8 @@ class GroupNode final : public Node {
   const std::optional<WhenStuck> when_stuck_;
   TinyMutex failures_mutex_;
   std::vector<EndRecord> failures_ ABSL_GUARDED_BY(failures_mutex_);
+  mutable TinyMutex telling_mutex_;
+  std::optional<Signal> telling_ ABSL_GUARDED_BY(telling_mutex_);  // goes when the function of the choice has returned
   std::atomic<std::uint32_t> turns_{0};  // looks that are wanted; whoever finds none looks
   std::uint64_t in_turn_ = 0;            // whose end is awaited before the next is told; the looker's, as the next line
   Ref<Node> being_told_;

@@ -15,6 +15,8 @@ namespace mothreads::internal {
 
 Signal please_stop_for(const ThreadOptions& options);
 void start_thread(ThreadNode& thread, const ThreadOptions& options);
+// Of a thread that is lost the caller takes the loss, as WasLost.
+Ended wait_to_join(ThreadNode& thread, const Until& until);
 [[noreturn]] void throw_timeout(const ThreadNode& thread, Why why);
 
 // What the destructor of a handle does.

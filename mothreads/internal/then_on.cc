@@ -68,6 +68,7 @@ class Poster {
       state.ref();
       function = Delivery(*std::exchange(posted_, nullptr));
     }
+    if (!function) return;  // it was taken back meanwhile
     if (const Posted taken = executor_.post(std::move(function)); !taken) state.report_refused(executor_, taken.why());
   }
 

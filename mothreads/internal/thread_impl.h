@@ -53,7 +53,7 @@ auto Thread::run(std::string_view name, F&& function, Args&&... args) {
 template <typename R>
 R ThreadHandle<R>::join(const Until& until) {
   internal::ThreadState<R>& thread = state();
-  if (const Ended ended = thread.wait_stopped(until); !ended) internal::throw_timeout(thread, ended.why());
+  if (const Ended ended = internal::wait_to_join(thread, until); !ended) internal::throw_timeout(thread, ended.why());
   const internal::Ref<internal::ThreadState<R>> joined = std::move(state_);
   std::exception_ptr failure = joined->take_failure();
   joined->leave();

@@ -196,31 +196,37 @@ void ThreadNode::report_failure(const EndRecord& end) {
 }
 
 // On the thread that keeps the deadlines. Whoever has the handle learns of it there.
-void ThreadNode::is_marked_lost() {
-  bool released = false;
+void ThreadNode::is_marked_lost(const EndRecord& loss) {
   {
     std::lock_guard lock(reap_mutex_);
-    released = released_;
+    if (!released_) {
+      loss_ = loss;
+      return;
+    }
   }
-  if (released) report_failure(*end());
+  report_failure(loss);
 }
 
-void ThreadNode::abandon() {
-  const std::optional<EndRecord> end = this->end();
-  if (end->how == How::lost) report_failure(*end);
-  release();
+void ThreadNode::take_loss() {
+  std::lock_guard lock(reap_mutex_);
+  loss_.reset();
 }
 
 void ThreadNode::release() {
   if (is_left_behind()) return;
   const bool is_in_end = is_in_its_end();
   bool ended = false;
+  std::optional<EndRecord> loss;
   {
     std::lock_guard lock(reap_mutex_);
     released_ = true;
     ended = has_ended_;
+    loss.swap(loss_);
   }
-  if (!ended) return;
+  if (!ended) {
+    if (loss) report_failure(*loss);
+    return;
+  }
   if (is_in_end) {
     leaves_by_itself_ = true;
     return report_unclaimed_failure();
@@ -276,9 +282,11 @@ Ended ThreadNode::wait_stopped(const Until& until) const {
                                                "another thread join it",
                                                me.name, name()));
   }
-  const Ended ended = wait_stopped_or_lost(*this, until);
-  if (ended && !stopped()) std::rethrow_exception(end()->exception);
-  return ended;
+  if (!ending().may_be_lost()) return stopped().wait(until);
+  const Until limit = until.from_now();
+  if (const Ended ended = wait_stopped_or_lost(*this, limit); !ended || stopped()) return ended;
+  if (const std::optional<EndRecord> record = end(); record->how == How::lost) std::rethrow_exception(record->exception);
+  return stopped().wait(limit);  // it is just about to end after all
 }
 
 }  // namespace mothreads::internal

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "mothreads/contexts/node.h"
@@ -25,8 +26,8 @@ class ThreadNode : public Node {
   // The handle's end of it. Whoever takes the failure is responsible for it; a failure that nobody takes is logged.
   std::exception_ptr take_failure();
   void report_unclaimed_failure();
-  // It was marked lost, and still runs: its handle has nothing to wait for. The loss counts as its failure.
-  void abandon();
+  // The same for the loss of one that was marked lost and still runs.
+  void take_loss();
 
   // Nobody will join it: its failure is logged as it ends, and its parent or the next such thread reaps it.
   void release();
@@ -41,6 +42,7 @@ class ThreadNode : public Node {
   // After `stopped`: waits until the OS thread is gone.
   void reap();
   void await_end() override;
+  void is_marked_lost(const EndRecord& loss) override;
   MemberKind kind() const override { return MemberKind::thread; }
   bool is_home_for_new() const override;
   void step_out(const Node& group) override;
@@ -60,7 +62,6 @@ class ThreadNode : public Node {
   virtual void drop_result() noexcept = 0;
 
  private:
-  void is_marked_lost() override;
   void report_failure(const EndRecord& end);
   static void* entry(void* node);
   static void finish(Ref<ThreadNode> node, ThreadContext& context);
@@ -83,6 +84,7 @@ class ThreadNode : public Node {
   OsThread os_thread_;                  // until reaped; guarded by reap_mutex_
   bool released_ = false;               // guarded by reap_mutex_
   bool has_ended_ = false;              // guarded by reap_mutex_
+  std::optional<EndRecord> loss_;       // that nobody has taken; guarded by reap_mutex_
 };
 
 // For tests: forgets the failures that nobody took, and says how many there were.
