@@ -124,9 +124,10 @@ void SchedulerCore::retire() {
 }
 
 void SchedulerCore::lose_thread() noexcept {
+  if (!has_life_) return;  // nobody's: it serves the next thread
   number_of_life_.store(0, std::memory_order_relaxed);
   is_left_behind = true;
-  if (has_life_) life_.callbacks.mailbox()->leave_behind();
+  life_.callbacks.mailbox()->leave_behind();
 }
 
 // --- waiting -----------------------------------------------------------------------------------------------------------------
