@@ -18,6 +18,9 @@
 // scheduler, as always. Time stands still while anybody can run, and jumps when all sleep, or have long done nothing but yield. All waits of the library work: Signal,
 // Till, Lock, Queue, joins, and those of fibers.
 //
+// With SwitchAt::every_operation the seed decides also before and after each operation on a Lock, Queue or Signal, so that a lost wake-up or a stale
+// check shows without a hint in the code; and with WorldOptions::shrink a failure is repeated with fewer and fewer switches.
+//
 // A failure names the seed: an exception that leaves run(), a GoogleTest failure inside, a stop that misses its deadline, and a
 // deadlock, which ends the program and says who waits and for what.
 //
@@ -43,12 +46,36 @@ namespace cooperative {
 
 namespace internal {
 class WorldCore;
+struct WorldSetup;
 }
 
 namespace testing {
 
+// Where another thread may go on.
+enum class SwitchAt : std::uint8_t {
+  waits,            // at every wait, and where the test says interrupt()
+  every_operation,  // also at every operation on a Lock, Queue, Signal, Till or ThreadedEventQueue, at posts to a scheduler, and behind the start
+                    // of a thread; not for code that does such a thing while it holds a std::mutex, for which others would block all
+};
+
+// Who does.
+enum class Order : std::uint8_t {
+  uniform,           // by chance; how often a thread just goes on depends on the seed
+  priority_changes,  // the one with the highest priority, which the seed gives; at `depth` - 1 places it loses that (PCT, Burckhardt et al. 2010)
+};
+
 struct WorldOptions {
   std::uint64_t seed = 1;
+
+  SwitchAt switch_at = SwitchAt::waits;
+  Order order = Order::uniform;
+  unsigned depth = 3;           // priority_changes: so many steps in a certain order make the fault
+  std::uint64_t steps = 0;      // priority_changes: so many steps a run takes, about; 0 for a number between 16 and 1024, from the seed
+  std::uint64_t step_limit = 0;  // a run that takes more has failed, since it would never end; 0 for none
+
+  // for_each_seed() and find_failure(): a run that has failed is repeated with fewer switches between threads, in processes of their own, for
+  // the shortest list that still fails.
+  bool shrink = false;
 
   // Other threads may run also inside of what posts to a scheduler (callback() and callback_result(), also of a CallbackQueue,
   // SignalCallback::post()), and right after it, as they may where they are real. Not for code that posts while it holds a std::mutex,
@@ -59,6 +86,7 @@ struct WorldOptions {
 class World {
  public:
   explicit World(const WorldOptions& options = {});
+  World(const WorldOptions& options, const internal::WorldSetup& setup);  // for for_each_seed()
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -102,7 +130,8 @@ class World {
 };
 
 // Calls f(world) for `count` seeds from 1 on, until one fails by an exception, which is passed on, or by a GoogleTest failure. In the
-// environment WORLD_SEED=42 runs that seed alone, and WORLD_SEEDS=10000 so many.
+// environment WORLD_SEED=42 runs that seed alone, and WORLD_SEEDS=10000 so many. With WORLD_SEED also WORLD_SWITCHES=3.17:4 repeats a run that
+// a report of WorldOptions::shrink names.
 void for_each_seed(std::size_t count, absl::FunctionRef<void(World& world)> f, const WorldOptions& options = {});
 
 // --- implementation --------------------------------------------------------------------------------------------------------------

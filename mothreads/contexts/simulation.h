@@ -17,7 +17,7 @@ class Simulation {
   virtual void check_parent(const Node& parent, std::string_view name) const = 0;
 
   // Makes a thread that will call function(argument) on a stack of at least so many bytes. It has not begun when this returns.
-  virtual void start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) = 0;
+  virtual void start_thread(std::string_view name, void* (*function)(void*), void* argument, std::size_t stack_size) = 0;
 
   // Called by that function, once, when its context is there: gives the context its host.
   virtual void begin_thread(Context& context) = 0;
