@@ -41,9 +41,9 @@ WorldCore::WorldCore(const Options& options)
     : options_(options),
       random_(mix(options.seed)),
       order_(options.order),
-      root_(Ref<WorldRoot>::adopt(new WorldRoot("world", mothreads::Signal("please_stop for the world"), clock_))),
+      clock_(options.wall_time),
       timers_context_(ThreadContext::acquire()),
-      timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_, *root_))),
+      timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_))),
       timers_(timers_context_) {
   if (options_.every_operation) mothreads::Signal::watch_new(true);
   timers_context_.set_simulated();
@@ -64,7 +64,6 @@ WorldCore::~WorldCore() {
   if (timers_stack_ != nullptr) stacks_.give_back(*timers_stack_);
   give_back_ended();
   timers_node_->mark_stopped();
-  root_->mark_stopped();
   ThreadContext::release(timers_context_);
 }
 
@@ -240,6 +239,8 @@ void WorldCore::enter() {
   here_ = this;
   core_before_ = SchedulerCore::current_or_null();
   SchedulerCore::set_current(nullptr);
+  root_ = Ref<WorldRoot>::adopt(new WorldRoot(clock_, options_.drain));
+  timers_node_->belong_to(*root_);
   host_before_ = std::exchange(context.host, this);
   node_before_ = std::exchange(context.node, root_.get());
   clock_before_ = std::exchange(context.clock, &clock_);
@@ -262,6 +263,8 @@ void WorldCore::leave() noexcept {
   RandomSource::exchange(random_before_);
   SchedulerCore::set_current(core_before_);
   here_ = nullptr;
+  root_->mark_stopped();
+  root_ = {};
   caller_.reset();
   caller_is_ready_ = false;
 }
@@ -270,6 +273,7 @@ void WorldCore::leave() noexcept {
 void WorldCore::await_threads() noexcept {
   root_->stop_children();
   while (!threads_.empty()) suspend(*caller_->context);
+  root_->stop_is_over();
 }
 
 }  // namespace cooperative::internal

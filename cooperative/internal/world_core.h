@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "cooperative/internal/conductor.h"
 #include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
@@ -33,6 +34,7 @@
 #include "cooperative/internal/world_trace.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
+#include "mothreads/contexts/main_node.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/random_number.h"
 #include "mothreads/contexts/simulation.h"
@@ -57,6 +59,8 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
     bool interrupt_posts = false;
     bool every_operation = false;
     WorldOrderOptions order;
+    absl::Time wall_time;            // as it begins
+    absl::Duration drain;            // the most that a drain may take; zero for none
     std::uint64_t most_places = 0;  // after which the run is too long; 0 for none
     WorldTrace* trace = nullptr;    // notes the forced switches, if somebody wants to know
     bool describes = false;         // and writes a line about each
@@ -95,6 +99,8 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   // Of its threads.
   void watch(mothreads::internal::Step step, const mothreads::internal::WaitDescription& what) noexcept override;
 
+  mothreads::internal::MainNode& main() noexcept override { return *root_; }
+  mothreads::internal::TimerQueue& timers() noexcept override { return clock_.timers(); }
   void check_parent(const mothreads::internal::Node& parent, std::string_view name) const override;
   void start_thread(std::string_view name, void* (*function)(void*), void* argument, std::size_t stack_size) override;
   void begin_thread(mothreads::internal::Context& context) override;
@@ -140,7 +146,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   std::uint64_t switches_since_jump_ = 0;
   std::uint64_t only_yields_ = 0;  // so many rounds, one after the other, were for nothing else
   WorldClock clock_;
-  mothreads::internal::Ref<WorldRoot> root_;
+  mothreads::internal::Ref<WorldRoot> root_;  // from enter() to leave()
   EhGlobals* eh_globals_ = nullptr;
 
   Stacks stacks_;

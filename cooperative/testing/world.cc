@@ -5,10 +5,13 @@
 #include <exception>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "cooperative/internal/world_core.h"
 #include "cooperative/testing/internal/world_search.h"
 #include "mothreads/misuse.h"
+#include "mothreads/till.h"
 
 namespace cooperative::testing {
 namespace {
@@ -30,6 +33,8 @@ World::World(const WorldOptions& options, const internal::WorldSetup& setup)
                     .priority_changes = options.order == Order::priority_changes,
                     .depth = options.depth,
                     .steps = options.steps},
+          .wall_time = options.wall_time,
+          .drain = options.drain,
           .most_places = setup.most_places != 0 ? setup.most_places : options.step_limit,
           .trace = setup.trace,
           .describes = setup.describes,
@@ -48,6 +53,51 @@ std::uint64_t World::random(std::uint64_t below) {
 void World::interrupt() { core_->interrupt(); }
 absl::Duration World::elapsed() const { return absl::Nanoseconds(core_->elapsed()); }
 std::uint64_t World::signature() const { return core_->signature(); }
+
+// --- what is planned ---------------------------------------------------------------------------------------------------------------
+
+// The appointments of one run(): those that have not come when it goes do not come any more.
+class World::Plan {
+ public:
+  explicit Plan(World& world) : world_(world) { world_.plan_ = this; }
+  ~Plan() {
+    world_.plan_ = nullptr;
+    for (Entry& entry : entries_) entry.till.remove_then(entry.id);
+  }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  void add(Appointment appointment) {
+    mothreads::Till till(appointment.elapsed - world_.elapsed());
+    const mothreads::ThenId id = till.then(std::move(appointment.function));
+    entries_.push_back({std::move(till), id});
+  }
+
+ private:
+  struct Entry {
+    mothreads::Till till;
+    mothreads::ThenId id;
+  };
+  World& world_;
+  std::vector<Entry> entries_;
+};
+
+void World::at(absl::Duration elapsed, absl::AnyInvocable<void()> function) {
+  Appointment appointment{elapsed, std::move(function)};
+  if (plan_ != nullptr) {
+    plan_->add(std::move(appointment));
+  } else {
+    appointments_.push_back(std::move(appointment));
+  }
+}
+
+std::unique_ptr<World::Plan, void (*)(World::Plan*)> World::carry_out_plan() {
+  std::unique_ptr<Plan, void (*)(Plan*)> plan(new Plan(*this), [](Plan* one) { delete one; });
+  for (Appointment& appointment : std::exchange(appointments_, {})) plan->add(std::move(appointment));
+  return plan;
+}
+
+const mothreads::Signal& World::please_stop() const { return core_->main().please_stop(); }
 
 World::Visit::Visit(World& world) : world_(world), exceptions_(std::uncaught_exceptions()) { world_.core_->enter(); }
 

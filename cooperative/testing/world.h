@@ -24,8 +24,11 @@
 // A failure names the seed: an exception that leaves run(), a GoogleTest failure inside, a stop that misses its deadline, and a
 // deadlock, which ends the program and says who waits and for what.
 //
+// MainThread is the world's there: stop(), drain() and their Signals are about what run() calls, which is told to stop, and about DrainHolds that were
+// made inside.
+//
 // Refused inside, with mothreads::Misuse or the end of the program: whatever is real. Threads from outside that wake those inside, or
-// post to them; descriptors; MainThread::run and quit(); another World. When not to use it: for tests of the order that one scheduler
+// post to them; descriptors; MainThread::run; another World. When not to use it: for tests of the order that one scheduler
 // promises, which no seed changes, and for code that blocks the OS thread by other means than the library's.
 //
 // Thread safety: used by one thread; inside run() by all that run in it.
@@ -36,7 +39,9 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "mothreads/signal.h"
@@ -71,6 +76,8 @@ struct WorldOptions {
   Order order = Order::uniform;
   unsigned depth = 3;           // priority_changes: so many steps in a certain order make the fault
   std::uint64_t steps = 0;      // priority_changes: so many steps a run takes, about; 0 for a number between 16 and 1024, from the seed
+  absl::Time wall_time = absl::FromUnixSeconds(1'767'225'600);  // the civil time as it begins, which passes with the rest: Clock::wall_now()
+  absl::Duration drain = absl::ZeroDuration();                  // as MainOptions::drain
   std::uint64_t step_limit = 0;  // a run that takes more has failed, since it would never end; 0 for none
 
   // for_each_seed() and find_failure(): a run that has failed is repeated with fewer switches between threads, in processes of their own, for
@@ -106,6 +113,10 @@ class World {
   // interrupted.
   void interrupt();
 
+  // Calls `function` when so much time has passed in it, on its timers, as a Till does; it must not block. Not any more once the
+  // function that run() calls has returned. Before run(), or inside.
+  void at(absl::Duration elapsed, absl::AnyInvocable<void()> function);
+
   // How much time has passed in it.
   absl::Duration elapsed() const;
 
@@ -113,6 +124,15 @@ class World {
   std::uint64_t signature() const;
 
  private:
+  struct Appointment {
+    absl::Duration elapsed;
+    absl::AnyInvocable<void()> function;
+  };
+  class Plan;
+  // What the thread "main" has as its stop, and what at() has planned for it.
+  const mothreads::Signal& please_stop() const;
+  std::unique_ptr<Plan, void (*)(Plan*)> carry_out_plan();
+
   // The caller is in the world meanwhile.
   class Visit {
    public:
@@ -127,6 +147,8 @@ class World {
   };
 
   const std::unique_ptr<internal::WorldCore> core_;
+  std::vector<Appointment> appointments_;
+  Plan* plan_ = nullptr;  // while the thread "main" carries it out
 };
 
 // Calls f(world) for `count` seeds from 1 on, until one fails by an exception, which is passed on, or by a GoogleTest failure. In the
@@ -139,7 +161,8 @@ void for_each_seed(std::size_t count, absl::FunctionRef<void(World& world)> f, c
 template <typename F>
 auto World::run(F&& function) {
   const Visit visit(*this);
-  return mothreads::Thread::run("main", [&](mothreads::Signal please_stop) {
+  return mothreads::Thread::run({.name = "main", .please_stop = please_stop()}, [&](mothreads::Signal please_stop) {
+    const auto plan = carry_out_plan();
     if constexpr (std::is_invocable_v<F&, mothreads::Signal>) {
       return std::invoke(function, std::move(please_stop));
     } else {

@@ -41,6 +41,7 @@ SignalState* SignalState::make(std::string_view name) {
 SignalState* SignalState::make_owned(std::string_view name, const char* remedy) {
   SignalState* state = make(name);
   state->remedy_ = remedy;
+  state->word_.store(0, std::memory_order_relaxed);  // not watched: the library tests them also under its mutexes
   return state;
 }
 
