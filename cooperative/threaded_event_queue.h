@@ -23,6 +23,7 @@
 #include "cooperative/internal/home.h"
 #include "cooperative/internal/ready_descriptor.h"
 #include "cooperative/internal/scheduler_core.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/ring.h"
@@ -84,6 +85,7 @@ class ThreadedEventQueue {
 
   // No more values: those that are in it can still be taken. Wakes all who wait. Once more changes nothing.
   void close() {
+    const bool is_watched = watch(Step::before, "closes a ThreadedEventQueue");
     mothreads::internal::Claimed waiting;
     {
       mothreads::internal::TinyLock lock(mutex_);
@@ -92,6 +94,7 @@ class ThreadedEventQueue {
       descriptor_.set(true);
     }
     waiting.finish_all(mothreads::Why::closed);
+    if (is_watched) watch(Step::after);
   }
 
   std::size_t size() const {
@@ -141,6 +144,8 @@ class ThreadedEventQueue {
 
  private:
   static constexpr const char* kObject = "event queue";
+  using Step = mothreads::internal::Step;
+  static bool watch(Step step, const char* verb = nullptr) noexcept { return mothreads::internal::Context::watch(step, verb); }
 
   struct Waiter : mothreads::internal::WaitNode {
     using WaitNode::WaitNode;
@@ -152,9 +157,21 @@ class ThreadedEventQueue {
     return closed_;
   }
 
-  // A T is made of the value without an exception.
+  // In a test world: others may run before it, and right after it.
   template <typename V>
+  [[gnu::cold, gnu::noinline]] mothreads::Posted put_watched(V&& value) {
+    watch(Step::before, "adds to a ThreadedEventQueue");
+    const mothreads::Posted posted = put<false>(std::forward<V>(value));
+    watch(Step::after);
+    return posted;
+  }
+
+  // A T is made of the value without an exception. `kAsks`: whether a test world watches.
+  template <bool kAsks = true, typename V>
   mothreads::Posted put(V&& value) {
+    if constexpr (kAsks) {
+      if (is_watched_) [[unlikely]] return put_watched(std::forward<V>(value));
+    }
     mothreads::internal::WaitNode* waiter = nullptr;
     {
       mothreads::internal::TinyLock lock(mutex_);
@@ -185,8 +202,9 @@ class ThreadedEventQueue {
   void take(mothreads::Result<T>& into, const mothreads::Until& until) {
     using mothreads::Why;
     // On a fiber others have a turn at each call. Before it, so that nothing is lost.
-    if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null(); core != nullptr && is_ready()) {
-      core->give_turn(mothreads::internal::Host::Unwinds::yes);
+    if (internal::SchedulerCore* core = internal::SchedulerCore::current_or_null(); core != nullptr) {
+      if (core->is_watched) [[unlikely]] core->watch(Step::before, {"takes from a ThreadedEventQueue", nullptr, nullptr});
+      if (is_ready()) core->give_turn(mothreads::internal::Host::Unwinds::yes);
     }
     mothreads::internal::Wait wait({"waits for a value of a ThreadedEventQueue", nullptr, nullptr});
     Waiter waiter(wait, Why::ready);
@@ -215,6 +233,7 @@ class ThreadedEventQueue {
   }
 
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
+  const bool is_watched_ = mothreads::Signal::watches_new();
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   const mothreads::internal::Born born_;
   mothreads::internal::RingQueue<T> values_ ABSL_GUARDED_BY(mutex_);

@@ -113,7 +113,7 @@ constexpr TimerOps Timer::kOps{
     .fire = [](TimerNode& node) { static_cast<Timer&>(node).start_call(); },
 };
 
-TimerTime::TimerTime(absl::Time time) : TimerTime(time - absl::Now()) {}
+TimerTime::TimerTime(absl::Time time) : TimerTime(time - mothreads::Clock::current().wall_now()) {}
 
 Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
     : TimerNode(kOps),

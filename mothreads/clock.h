@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
 
@@ -18,6 +20,10 @@ class Clock {
   Clock& operator=(const Clock&) = delete;
 
   virtual Instant now() const noexcept = 0;
+
+  // The civil time that goes with it, for points of time that are given as an absl::Time or a time_point of the system's clock. The system's,
+  // unless the clock has a time of its own.
+  virtual absl::Time wall_now() const noexcept { return absl::Now(); }
 
   // CLOCK_MONOTONIC.
   static Clock& steady();

@@ -19,8 +19,9 @@ DrainHold::DrainHold(std::string_view name) : hold_(nullptr) {
   if (name.find('\0') != std::string_view::npos) {
     throw Misuse(fmt::format("\"{}\" cannot be the name of a DrainHold: it has a zero byte, which would end it in every report", internal::printable(name)));
   }
-  auto hold = std::make_unique<Hold>(Hold{.name = std::string(name)});
-  Drain::instance().add(*hold);
+  Drain& drain = Drain::here();
+  auto hold = std::make_unique<Hold>(Hold{.name = std::string(name), .drain = &drain});
+  drain.add(*hold);
   hold_ = hold.release();
 }
 
@@ -28,7 +29,7 @@ DrainHold::~DrainHold() {
   const std::unique_ptr<Hold> hold(hold_);
   if (hold == nullptr) return;
   const internal::NoUnwind whole;
-  Drain::instance().remove(*hold);
+  hold->drain->remove(*hold);
 }
 
 const std::string& DrainHold::name() const {

@@ -16,10 +16,6 @@ namespace {
 // A section under a Lock is longer than one under a TinyMutex; about 5 µs of looking is still cheaper than a sleep.
 constexpr int kSpins = 100;
 
-void write_lock_name(const void* lock, char* buffer, std::size_t size) {
-  std::snprintf(buffer, size, "%s", static_cast<const Lock*>(lock)->name().c_str());
-}
-
 }  // namespace
 
 // A context inside wait(), and the last change it has looked at.
@@ -27,6 +23,10 @@ struct Lock::Waiter : internal::WaitNode {
   using WaitNode::WaitNode;
   std::uint64_t looked_at = 0;
 };
+
+void Lock::write_name(const void* lock, char* buffer, std::size_t size) {
+  std::snprintf(buffer, size, "%s", static_cast<const Lock*>(lock)->name().c_str());
+}
 
 Lock::Lock(std::string_view name) : name_(name) {
   if (name.find('\0') == std::string_view::npos) return;
@@ -56,6 +56,7 @@ void Lock::fail_not_entered() const {
 }
 
 bool Lock::try_lock() {
+  if (internal::Context::watch(internal::Step::before, "tries Lock", this, write_name)) [[unlikely]] watch();
   internal::Context& me = internal::Context::current();
   if (try_once(me, nullptr) != Tried::taken) return false;
   owner_.store(&me, std::memory_order_relaxed);
@@ -113,7 +114,7 @@ void Lock::queue_up(internal::Context& me, Return* from) {
   bool was_woken = false;
   const Until never;
   for (bool first = true;; first = false) {
-    internal::Wait wait({"enters lock", this, write_lock_name});
+    internal::Wait wait({"enters lock", this, write_name});
     entrant.arm(wait, Why::ready);
     internal::WaitList& list = is_late ? late_ : entering_;
     {
@@ -159,14 +160,21 @@ internal::WaitNode* Lock::claim_waiter() noexcept {
 
 void Lock::leave_slow() {
   internal::Claimed chosen;
+  bool is_watched = false;
   {
     internal::TinyLock lock(mutex_);
-    if ((word_.load(std::memory_order_relaxed) & kHeld) == 0) [[unlikely]] fail_not_entered();
+    const std::uint32_t word = word_.load(std::memory_order_relaxed);
+    if ((word & kHeld) == 0) [[unlikely]] fail_not_entered();
+    if ((word & kWatched) != 0) [[unlikely]] is_watched = internal::Context::watch(internal::Step::comes, "leaves Lock", this, write_name);
     ++change_;
     chosen = free_and_choose(internal::Context::current().host);
   }
   chosen.finish_all();  // after the lock is free, so that they need not wait for it at once
+  if (is_watched) [[unlikely]] internal::Context::watch(internal::Step::after);
 }
+
+// Then no leaving is quick.
+void Lock::watch() noexcept { word_.fetch_or(kWatched, std::memory_order_relaxed); }
 
 Ended Lock::wait(const Until& until, bool changed) {
   internal::Context& me = internal::Context::current();
@@ -175,7 +183,7 @@ Ended Lock::wait(const Until& until, bool changed) {
                                        "guard",
                                        name_, me.name));
   }
-  internal::Wait wait({"waits in lock", this, write_lock_name});
+  internal::Wait wait({"waits in lock", this, write_name});
   Waiter node(wait, Why::ready);
   internal::Claimed chosen;
   {

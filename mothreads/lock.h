@@ -86,7 +86,7 @@ class ABSL_LOCKABLE Lock {
   // The names of the standard library's lockables, for std::scoped_lock and its like. wait() needs enter().
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
     internal::Context& me = internal::Context::current();
-    internal::Context::spend_turn();
+    if (internal::Context::spend_turn("enters Lock", this, write_name)) [[unlikely]] watch();
     std::uint32_t expected = 0;
     // acquire pairs with the release in unlock().
     if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) enter_slow(me);
@@ -110,6 +110,7 @@ class ABSL_LOCKABLE Lock {
   static constexpr std::uint32_t kHeld = 1;
   static constexpr std::uint32_t kListed = 2;  // somebody is on one of the lists, or on the way: who leaves looks there
   static constexpr std::uint32_t kQueued = 4;  // somebody is on the way to enter, or queues: who wants to enter asks under mutex_
+  static constexpr std::uint32_t kWatched = 8;  // a test world wants to hear of each leaving; never taken away
 
   [[noreturn]] void fail_entered_twice() const;
   [[noreturn]] void fail_not_entered() const;
@@ -120,6 +121,8 @@ class ABSL_LOCKABLE Lock {
   Tried try_once(internal::Context& me, Entrant* entrant) noexcept;
   bool try_enter_spinning(internal::Context& me, Entrant* entrant) noexcept;
   void leave_slow();
+  void watch() noexcept;
+  static void write_name(const void* lock, char* buffer, std::size_t size);
   // Leaves and enters: what the analysis cannot follow.
   Ended wait(const Until& until, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
@@ -173,7 +176,7 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
   // Blocks until `condition`, called inside the lock, is true, or the limit comes first. True at once costs nothing.
   template <std::predicate Condition>
   Ended wait(Condition condition, const Until& until = {}) {
-    internal::Context::spend_act();
+    internal::Context::spend_act("looks in Lock", &lock_, write_name);
     if (!condition()) {
       const Until limit = until.from_now();  // a duration counts from the call, however often it is woken
       do {

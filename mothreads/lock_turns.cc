@@ -130,7 +130,7 @@ internal::Claimed Lock::free_and_choose(const internal::Host* host) {
   if (internal::WaitNode* node = claim_waiter()) chosen.add(*node);
   const bool queued = next_ != nullptr || !entering_.is_empty() || !late_.is_empty();
   const std::uint32_t marks = queued ? kListed | kQueued : !waiting_.is_empty() ? kListed : 0;
-  word_.store(marks, std::memory_order_release);  // pairs with the acquire in lock()
+  word_.store(marks | (word_.load(std::memory_order_relaxed) & kWatched), std::memory_order_release);  // pairs with the acquire in lock()
   return chosen;
 }
 

@@ -20,11 +20,9 @@
 namespace mothreads {
 namespace {
 
-// A simulation of threads is not the program that it runs in.
-void refuse_in_simulation(const char* what) {
+bool is_in_simulation() {
   const internal::Context* const here = internal::Context::current_or_null();
-  if (here == nullptr || here->simulation() == nullptr) return;
-  throw Misuse(std::string(what) + " in a testing::World is about the program outside, which is real: stop the world's own threads, instead");
+  return here != nullptr && here->simulation() != nullptr;
 }
 
 // The function has called fork(), and has ended in the child: what it started there ends as in any run.
@@ -90,18 +88,12 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
   return code == 0 && unclaimed_failures() > failures_before ? kExitUnclaimedFailure : code;
 }
 
-void MainThread::stop() {
-  refuse_in_simulation("MainThread::stop()");
-  internal::request_main_stop();
-}
-void MainThread::drain() {
-  refuse_in_simulation("MainThread::drain()");
-  internal::Drain::instance().begin();
-}
+void MainThread::stop() { internal::request_main_stop(); }
+void MainThread::drain() { internal::Drain::here().begin(); }
 Signal MainThread::draining() { return internal::main_node().draining(); }
 Signal MainThread::please_stop() { return internal::main_node().please_stop(); }
 void MainThread::take_signals() {
-  refuse_in_simulation("MainThread::take_signals()");
+  if (is_in_simulation()) return;  // none come there
   if (!internal::main_node().parent()) internal::begin_signal_thread();  // that of run() has the root above it
 }
 int MainThread::stop_signal() { return internal::stop_signal(); }

@@ -24,6 +24,9 @@
 // with what holds it, and does not shorten it; the third ends the process at once. Without a drain both Signals go at the same moment,
 // draining() first, so a library may always use draining(). When the function returns during the drain, the stop follows at once.
 //
+// In a test world (cooperative/testing/world.h) stop(), drain(), draining(), please_stop() and thread() are about what that world runs, which is
+// no concern of the program; take_signals() does nothing there, run() and wait_for_shutdown_signal() throw Misuse.
+//
 // Without run() the same happens at exit(), but nobody takes the signals: see take_signals() and wait_for_shutdown_signal().
 
 #include <concepts>

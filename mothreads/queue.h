@@ -178,6 +178,9 @@ class Queue : private internal::QueueCore {
 
   template <typename U>
   Ended insert(Place place, U&& value, const Until& until);
+  template <typename U>
+  [[gnu::cold, gnu::noinline]] Ended insert_watched(Place place, U&& value, const Until& until);
+  const internal::QueueCore* core() const noexcept { return this; }
   // What one side can say by itself, under its own mutex.
   enum class Quick : std::uint8_t { done, blocked, ask_both };
   template <typename U>

@@ -13,9 +13,7 @@ constinit const Signal NEVER{&internal::ConstantSignals::never.value};
 
 namespace {
 
-void write_signal_name(const void* state, char* buffer, std::size_t size) {
-  static_cast<const internal::SignalState*>(state)->write_name(buffer, size);
-}
+constexpr auto write_signal_name = internal::SignalState::write_name_of;
 
 }  // namespace
 
@@ -35,7 +33,7 @@ Signal& Signal::operator=(Signal&& other) noexcept {
 void Signal::wait() const { static_cast<void>(wait(Until())); }
 
 Ended Signal::wait(const Until& until) const {
-  internal::Context::spend_act();
+  internal::Context::spend_act("waits for Signal", state_, write_signal_name);
   if (state_->is_gone()) return Why::ready;
   if (const auto why = until.has_come()) return *why;  // no wait, so right also where waiting is refused
   internal::Wait wait({"waits for signal", state_, write_signal_name});

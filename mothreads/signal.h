@@ -54,7 +54,7 @@ class Signal {
   ~Signal() { state_->unref(); }
 
   // The current state; never blocks.
-  explicit operator bool() const noexcept { return state_->is_gone(); }
+  explicit operator bool() const noexcept { return state_->test(); }
 
   // Makes it true: releases all waiters in the order they came, then runs the then() functions in the order they were given,
   // in this thread. True for the one call that did it; later calls change nothing and do not wait for those functions.
@@ -141,6 +141,10 @@ class Signal {
 
   // For the library.
   internal::SignalState& state() const noexcept { return *state_; }
+
+  // The same: for test worlds that want to hear of each test of a Signal, and of each go(). See SignalState::kWatched.
+  static void watch_new(bool on) noexcept { internal::SignalState::watch_new(on); }
+  static bool watches_new() noexcept { return internal::SignalState::watches_new(); }
 
   // Takes over a reference.
   explicit constexpr Signal(internal::SignalState* state) noexcept : state_(state) {}

@@ -1,6 +1,7 @@
 #include "mothreads/thread.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <system_error>
 
 #include <fmt/core.h>
@@ -29,6 +30,10 @@ std::vector<ThreadsFailed::Failure> failures_of(const std::vector<EndRecord>& en
   std::vector<ThreadsFailed::Failure> failures;
   for (const EndRecord& end : ends) failures.push_back({end.name, end.exception});
   return failures;
+}
+
+void write_thread_name(const void* node, char* buffer, std::size_t size) {
+  std::snprintf(buffer, size, "%s", static_cast<const internal::ThreadNode*>(node)->name().c_str());
 }
 
 // The node of the calling context; warns about a thread that should have registered.
@@ -95,6 +100,8 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
     const Ref<Node> parent = options.parent.get().home_of_threads();
     thread.start(parent->takes_children() ? *parent : main_node(), options.stack_size);
   }
+  Context::watch(Step::comes, "starts Thread", &thread, write_thread_name);
+  Context::watch(Step::after);
 }
 
 Ended wait_to_join(ThreadNode& thread, const Until& until) {

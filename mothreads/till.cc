@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "mothreads/clock.h"
+#include "mothreads/contexts/context.h"
+#include "mothreads/contexts/simulation.h"
 #include "mothreads/internal/tills.h"
 
 namespace mothreads::internal {
@@ -80,7 +82,14 @@ class TillState final : public SignalState, private TimerNode {
 
 constexpr TimerOps TillState::kOps{take, fire};
 
-void send_tills_early() { fire_everywhere(TillState::kOps, TillState::send_early); }
+void send_tills_early() {
+  const Context* const here = Context::current_or_null();
+  if (Simulation* const simulation = here == nullptr ? nullptr : here->simulation()) {
+    simulation->timers().fire_all(TillState::kOps, TillState::send_early);
+  } else {
+    fire_everywhere(TillState::kOps, TillState::send_early);
+  }
+}
 
 void set_tills_ended(bool ended) { tills_ended.store(ended, std::memory_order_release); }
 
@@ -109,6 +118,7 @@ internal::SignalState* make_till(absl::Duration duration) {
 bool Till::went_early() const noexcept { return static_cast<bool>(*this) && state().as_limit() != Why::timed_out; }
 
 Till::Till(absl::Duration duration) : Signal(make_till(duration)) {}
+Till::Till(absl::Time time) : Till(time - Clock::current().wall_now()) {}
 Till::Till(Instant instant) : Signal(make_till(Clock::current(), Clock::current().now(), instant)) {}
 
 }  // namespace mothreads

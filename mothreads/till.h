@@ -18,7 +18,6 @@
 #include <chrono>
 #include <concepts>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/from_chrono.h"
@@ -37,7 +36,7 @@ class [[nodiscard]] Till : public Signal {
   [[nodiscard]] explicit Till(Instant instant);
 
   // At a wall-clock time, converted now: later changes of the wall clock do not move it.
-  [[nodiscard]] explicit Till(absl::Time time) : Till(time - absl::Now()) {}
+  [[nodiscard]] explicit Till(absl::Time time);
 
   template <std::integral Number>
   explicit Till(Number) = delete;  // of which unit? use absl::Seconds() and its like

@@ -23,7 +23,7 @@ void internal::refuse_nan() {
   throw Misuse("a duration or time of NaN seconds says no time: check the calculation that it comes from");
 }
 
-std::optional<Instant> Until::instant_of(absl::Time time) { return after(time - absl::Now()); }
+std::optional<Instant> Until::instant_of(absl::Time time) { return after(time - Clock::current().wall_now()); }
 
 std::optional<Instant> Until::after(absl::Duration from_now) {
   if (from_now == absl::InfiniteDuration()) return std::nullopt;

@@ -3,6 +3,7 @@
 // Who decides what runs next where several schedulers take turns on one OS thread: the test world (world_core.h). Elsewhere there is
 // none.
 
+#include "mothreads/contexts/context.h"
 #include "mothreads/contexts/simulation.h"
 
 namespace cooperative::internal {
@@ -20,6 +21,10 @@ class Conductor {
 
   // Real threads might be interrupted here: others may run now, if the world was asked for that.
   virtual void may_interrupt() noexcept = 0;
+  // The running context does that: see Host::watch().
+  virtual void watch(mothreads::internal::Step step, const mothreads::internal::WaitDescription& what) noexcept = 0;
+  // Whether to call that.
+  virtual bool watches() const noexcept = 0;
 
   virtual mothreads::internal::Simulation& simulation() noexcept = 0;
 

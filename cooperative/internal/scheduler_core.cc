@@ -47,6 +47,11 @@ void SchedulerCore::begin(Conductor* conductor) {
   std::construct_at(&life_, *this, context, conductor);
   has_life_ = true;
   absl::Cleanup undo = [this] { end_life(); };
+  is_watched = conductor != nullptr && conductor->watches();
+  if (is_watched) {
+    life_.turns.look_at_each();
+    life_.turns.give_acts(*life_.root);
+  }
   begin_turn(*life_.root);
   add_node();
   std::move(undo).Cancel();
@@ -124,9 +129,10 @@ void SchedulerCore::retire() {
 }
 
 void SchedulerCore::lose_thread() noexcept {
+  if (!has_life_) return;  // nobody's: it serves the next thread
   number_of_life_.store(0, std::memory_order_relaxed);
   is_left_behind = true;
-  if (has_life_) life_.callbacks.mailbox()->leave_behind();
+  life_.callbacks.mailbox()->leave_behind();
 }
 
 // --- waiting -----------------------------------------------------------------------------------------------------------------
@@ -213,6 +219,17 @@ void SchedulerCore::end_turn(std::int32_t acts, Unwinds unwinds) {
   if (me.acts == 0 && acts_left >= -life_.turns.most_of(me)) return;
   give_turn(unwinds);
   acts_left -= acts;
+}
+
+void SchedulerCore::end_turn_of_act() {
+  if (is_watched) watch(mothreads::internal::Step::before, {"looks for what others of its thread have for it", nullptr, nullptr});
+  end_turn(1, Unwinds::yes);
+}
+
+void SchedulerCore::watch(mothreads::internal::Step step, const mothreads::internal::WaitDescription& what) noexcept {
+  const FiberBlock* const fiber = running_fiber();
+  if (fiber != nullptr && fiber->state == FiberBlock::State::ended) return;  // half of its end is done
+  life_.conductor->watch(step, what);
 }
 
 void SchedulerCore::give_turn(Unwinds unwinds) {

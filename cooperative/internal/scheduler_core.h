@@ -155,7 +155,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // in memory, the second for operations on descriptors. When the running fiber has had so many without a pause that others should have a
   // turn, they have one.
   COOPERATIVE_INLINED void spend_act() {
-    if (--acts_left < 0) [[unlikely]] end_turn(1, Unwinds::yes);
+    if (--acts_left < 0) [[unlikely]] end_turn_of_act();
   }
   COOPERATIVE_INLINED void spend_operation() {
     if ((acts_left -= kActsPerOperation) < 0) [[unlikely]] end_turn(kActsPerOperation, Unwinds::yes);
@@ -164,6 +164,8 @@ class SchedulerCore final : public mothreads::internal::Host {
   void set_selfishness(std::uint32_t operations) noexcept;
   std::uint32_t set_max_selfish_acts(std::uint32_t operations) noexcept;  // of the running fiber; gives what it was
   void end_turn(std::int32_t acts, Unwinds unwinds) override;
+  void end_turn_of_act();
+  void watch(mothreads::internal::Step step, const mothreads::internal::WaitDescription& what) noexcept override;
   void give_turn(Unwinds unwinds);  // now, unless the running code is one that must not be interrupted
   void begin_turn(const Runnable& of) noexcept { acts_left = of.acts; }
 

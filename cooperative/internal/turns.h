@@ -21,7 +21,11 @@ class Turns {
   std::uint32_t selfishness() const noexcept { return selfishness_; }
   void set_selfishness(std::uint32_t operations) noexcept {
     selfishness_ = operations;
-    acts_ = acts_for(operations);
+    if (acts_ != 0) acts_ = acts_for(operations);
+  }
+  // Each act of every fiber is looked at, as a test world may want. Called before there is a fiber.
+  void look_at_each() noexcept {
+    acts_ = 0;
   }
 
   // For a fiber that is new.
@@ -29,7 +33,7 @@ class Turns {
   // None for one that is looked at before each act: it is to be unwound, or has a figure of its own.
   void give_acts(Runnable& to) const noexcept { to.acts = to.max_acts != 0 || to.context->unwind_wanted ? 0 : acts_; }
   // So many acts one turn has, whatever it was given.
-  std::int32_t most_of(const Runnable& one) const noexcept { return one.max_acts == 0 ? acts_ : acts_for(one.max_acts); }
+  std::int32_t most_of(const Runnable& one) const noexcept { return acts_for(one.max_acts == 0 ? selfishness_ : one.max_acts); }
 
  private:
   static std::int32_t acts_for(std::uint32_t operations) noexcept {
@@ -37,7 +41,7 @@ class Turns {
     return static_cast<std::int32_t>(std::min(operations, kMost)) * kActsPerOperation;
   }
 
-  std::int32_t acts_ = acts_for(kDefaultSelfishness);
+  std::int32_t acts_ = acts_for(kDefaultSelfishness);  // 0 when each is looked at
   std::uint32_t selfishness_ = kDefaultSelfishness;
 };
 

@@ -4,7 +4,8 @@
 
 namespace cooperative::internal {
 
-WorldClock::WorldClock() : Clock(timers_, watches_, /*is_real=*/false), now_(kStart), timers_(kStart), watches_(kStart) {}
+WorldClock::WorldClock(absl::Time wall_start)
+    : Clock(timers_, watches_, /*is_real=*/false), wall_start_(wall_start), now_(kStart), timers_(kStart), watches_(kStart) {}
 
 std::int64_t WorldClock::first_time() const noexcept { return std::min(timers_.first_time(), watches_.first_time()); }
 

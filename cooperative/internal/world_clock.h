@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/time/time.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
@@ -17,8 +18,9 @@ class WorldClock final : public mothreads::Clock {
   // Not zero, so that nothing takes an early time for "none".
   static constexpr std::int64_t kStart = 1'000'000'000'000;
 
-  WorldClock();
+  explicit WorldClock(absl::Time wall_start);
 
+  absl::Time wall_now() const noexcept override { return wall_start_ + absl::Nanoseconds(now_ - kStart); }
   mothreads::Instant now() const noexcept override { return mothreads::Instant(std::chrono::nanoseconds(now_)); }
   std::int64_t nanoseconds() const noexcept { return now_; }
 
@@ -38,6 +40,7 @@ class WorldClock final : public mothreads::Clock {
     void added(std::int64_t) override {}
   };
 
+  const absl::Time wall_start_;
   std::int64_t now_;
   Timers timers_;
   Timers watches_;

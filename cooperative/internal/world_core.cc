@@ -12,10 +12,9 @@
 #include <fmt/core.h>
 
 #include "cooperative/internal/cores.h"
-#include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/sanitizers.h"
-#include "cooperative/internal/scheduler_node.h"
 #include "cooperative/internal/switch.h"
+#include "cooperative/internal/world_thread.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::internal {
@@ -27,162 +26,26 @@ using mothreads::internal::Node;
 using mothreads::internal::Ref;
 using mothreads::internal::ThreadContext;
 using mothreads::internal::TimerNode;
-using mothreads::internal::TimerOps;
 using mothreads::internal::TimerWheel;
 
 namespace {
 
 constexpr std::size_t kThreadStack = 1024 * 1024;
 
-// Code that runs takes time: after so many switches at one instant the time comes that somebody sleeps for, lest those who wait for it
-// in a loop do so for ever. Much earlier when nobody does anything but yield.
-constexpr std::uint64_t kSwitchesPerInstant = 1'000'000;
-constexpr std::uint64_t kYieldsPerInstant = 10'000;
-
 // A chain of then() functions that make new Tills has an end.
 constexpr int kMaxTillsAtEnd = 100'000;
 
-std::uint64_t mix(std::uint64_t value) noexcept {
-  // The finalizer of splitmix64.
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-  return value ^ (value >> 31);
-}
-
 }  // namespace
 
-// --- threads ---------------------------------------------------------------------------------------------------------------------
-
-class WorldCore::Thread final : public Conductor {
- public:
-  Thread(WorldCore& its_world, void* (*its_function)(void*), void* its_argument, Stack& its_stack)
-      : world(its_world),
-        number(its_world.next_number_++),
-        function(its_function),
-        argument(its_argument),
-        stack(its_stack),
-        beginning(its_world.timers_context_) {}  // until it has a context
-
-  // Whether it has anything to run.
-  bool is_able() const noexcept {
-    if (core == nullptr || interrupted != nullptr || !rest.is_empty()) return true;
-    const SchedulerLife& rooms = core->rooms();
-    return !core->inbox().is_empty() || rooms.queue.has_ready() || rooms.queue.has_yielded() || !rooms.until_idle.is_empty() ||
-           rooms.callbacks.has_calls() || rooms.timers.has_due();
-  }
-
-  // Whether its next round is for those alone who gave up their turn for nothing.
-  bool only_yields() const noexcept {
-    const SchedulerLife& rooms = core->rooms();
-    return !rooms.queue.has_ready() && core->inbox().is_empty() && !rooms.callbacks.has_calls() && !rooms.timers.has_due();
-  }
-
-  // Of its timers on the world's clock.
-  std::int64_t first_time() const noexcept {
-    return core == nullptr || &core->clock() != &world.clock_ ? TimerWheel::kNever : core->rooms().timers.first_time();
-  }
-
-  // Makes it the current one; null when there was nothing to run after all.
-  Runnable* take() noexcept {
-    SchedulerCore::set_current(core);
-    if (core == nullptr) {
-      world.starting_ = this;
-      return &beginning;
-    }
-    SchedulerLife& rooms = core->rooms();
-    if (interrupted != nullptr) {
-      rooms.switcher.set_running(*interrupted);
-      return std::exchange(interrupted, nullptr);
-    }
-    rooms.switcher.set_running(*rooms.root);
-    Context::set_current(rooms.root->context);
-    if (rest.is_empty()) {
-      world.only_yields_ = only_yields() ? world.only_yields_ + 1 : 0;
-      core->gather_for_conductor();
-      rest.append(rooms.queue.ready());
-    }
-    while (Runnable* runnable = rest.pop_front()) {
-      if (runnable->has_begun || internal::prepare(*core, static_cast<FiberBlock&>(*runnable->context))) {
-        core->begin_turn(*runnable);
-        rooms.switcher.set_running(*runnable);
-        return runnable;
-      }
-    }
-    return nullptr;
-  }
-
-  // The number of the fiber among those of this thread.
-  std::uint64_t number_of(const Runnable& runnable) const noexcept {
-    return runnable.is_fiber ? static_cast<const FiberBlock&>(*runnable.context).id - first_fiber : 0;
-  }
-
-  void describe_waits(std::string& text) const {
-    if (core == nullptr) return;
-    const Context& root = *core->rooms().root->context;
-    text += fmt::format("\n  thread \"{}\"", root.name);
-    // None any more when the thread is about to end.
-    const auto contexts = core->node() == nullptr ? std::nullopt : core->node()->look_inside();
-    if (!contexts) {
-      if (const auto report = root.waits_on()) text += " " + report->what;
-      return;
-    }
-    text += " " + contexts->shown.front().state;
-    for (std::size_t i = 1; i < contexts->shown.size(); ++i) {
-      const mothreads::internal::HostedContext& fiber = contexts->shown[i];
-      text += fmt::format("\n{:{}}fiber \"{}\" {}", "", 2 * (fiber.depth + 1), fiber.name, fiber.state);
-    }
-    if (contexts->left_out > 0) text += fmt::format("\n    and {} more fibers", contexts->left_out);
-  }
-
-  // --- Conductor
-
-  Runnable& next() noexcept override { return world.next(); }
-
-  void check_caller(const char* what) const override {
-    if (here_ == &world) return;
-    throw Misuse(fmt::format("{} of a thread in a World (seed {}) was called from outside: let only threads that were started in the "
-                             "world use it", what, world.seed_));
-  }
-
-  void check_waker() const noexcept override {
-    if (here_ == &world) return;
-    fatal_misuse(fmt::format("World seed {}: a thread from outside woke one of the world's: let only threads that were started in it "
-                             "use what they wait for", world.seed_));
-  }
-
-  void may_interrupt() noexcept override {
-    if (world.interrupt_posts_ && here_ == &world) world.interrupt();
-  }
-
-  mothreads::internal::Simulation& simulation() noexcept override { return world; }
-
-  WorldCore& world;
-  const std::uint64_t number;
-  void* (*const function)(void*);
-  void* const argument;
-  Stack& stack;
-  Runnable beginning;
-  SchedulerCore* core = nullptr;
-  std::uint64_t first_fiber = 0;
-  Fifo<Runnable> rest;              // of its round
-  Runnable* interrupted = nullptr;  // goes on before the rest
-  TimerNode never{kNever};          // with a timer its scheduler looks before it goes on by itself
-
- private:
-  static bool take_never(TimerNode&) { return false; }
-  static constexpr TimerOps kNever{take_never, nullptr};
-};
-
 WorldCore::WorldCore(const Options& options)
-    : seed_(options.seed),
-      interrupt_posts_(options.interrupt_posts),
+    : options_(options),
       random_(mix(options.seed)),
-      root_(Ref<WorldRoot>::adopt(new WorldRoot("world", mothreads::Signal("please_stop for the world"), clock_))),
+      order_(options.order),
+      clock_(options.wall_time),
       timers_context_(ThreadContext::acquire()),
-      timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_, *root_))),
+      timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_))),
       timers_(timers_context_) {
-  constexpr std::uint64_t kStays[] = {0, 0, 3, 6};
-  stay_ = kStays[draw(4)];
+  if (options_.every_operation) mothreads::Signal::watch_new(true);
   timers_context_.set_simulated();
   timers_context_.clock = &clock_;
   timers_context_.node = timers_node_.get();
@@ -192,14 +55,15 @@ WorldCore::WorldCore(const Options& options)
 }
 
 WorldCore::~WorldCore() {
-  if (caller_) fatal_misuse(fmt::format("World seed {}: it was destroyed while it runs", seed_));
+  if (caller_) fatal_misuse(fmt::format("World seed {}: it was destroyed while it runs", seed()));
   if (clock_.pending() != 0) {
-    fatal_misuse(fmt::format("World seed {}: it was destroyed while somebody waits for its time: what waits in a world ends with run()", seed_));
+    fatal_misuse(fmt::format("World seed {}: it was destroyed while somebody waits for its time: what waits in a world ends with run()", seed()));
   }
+  if (options_.every_operation) mothreads::Signal::watch_new(false);
+  note_end();
   if (timers_stack_ != nullptr) stacks_.give_back(*timers_stack_);
   give_back_ended();
   timers_node_->mark_stopped();
-  root_->mark_stopped();
   ThreadContext::release(timers_context_);
 }
 
@@ -215,13 +79,13 @@ std::int64_t WorldCore::elapsed() const noexcept { return clock_.nanoseconds() -
 void WorldCore::check_parent(const Node& parent, std::string_view name) const {
   if (parent.is_below(*root_)) return;
   throw Misuse(fmt::format("thread \"{}\" of a World (seed {}) would run under \"{}\", which is outside and does not end with it: make what "
-                           "starts it, a ThreadGroup or a BlockingPool, inside the world", name, seed_, parent.name()));
+                           "starts it, a ThreadGroup or a BlockingPool, inside the world", name, seed(), parent.name()));
 }
 
-void WorldCore::start_thread(void* (*function)(void*), void* argument, std::size_t stack_size) {
+void WorldCore::start_thread(std::string_view name, void* (*function)(void*), void* argument, std::size_t stack_size) {
   Stack& stack = stacks_.take(std::max(stack_size, kThreadStack), "of a World");
-  auto thread = std::make_unique<Thread>(*this, function, argument, stack);
-  able_.reserve(threads_.size() + 1);
+  auto thread = std::make_unique<Thread>(*this, name, function, argument, stack);
+  able_.reserve(threads_.size() + 3);  // with the timers, and who called run()
   threads_.push_back(std::move(thread));
   prepare(threads_.back()->beginning, stack, run_thread, threads_.back().get());
 }
@@ -278,9 +142,10 @@ Runnable& WorldCore::end_thread(Thread& thread) noexcept {
   const auto at = std::find_if(threads_.begin(), threads_.end(), [&](const auto& each) { return each.get() == &thread; });
   std::unique_ptr<Thread> mine = std::move(*at);
   threads_.erase(at);
-  last_ = nullptr;
+  SchedulerCore::set_current(nullptr);
   if (threads_.empty()) caller_is_ready_ = true;
-  Runnable& to = next();
+  if (options_.describes) ended_title_ = mine->title();
+  Runnable& to = next(WorldOrder::Kind::wait);
   ended_ = std::move(mine);
   return to;
 }
@@ -289,86 +154,6 @@ void WorldCore::give_back_ended() noexcept {
   if (ended_ == nullptr) return;
   stacks_.give_back(ended_->stack);
   ended_.reset();
-}
-
-// --- whose turn it is --------------------------------------------------------------------------------------------------------------
-
-Runnable& WorldCore::next() noexcept {
-  give_back_ended();
-  const bool is_long = ++switches_since_jump_ >= kSwitchesPerInstant || only_yields_ >= kYieldsPerInstant;
-  if (is_long && first_time() != TimerWheel::kNever) let_time_pass();
-  while (true) {
-    if (Runnable* runnable = draw_one()) {
-      Context::set_current(runnable->context);
-      return *runnable;
-    }
-  }
-}
-
-Runnable* WorldCore::draw_one() noexcept {
-  able_.clear();
-  for (const auto& thread : threads_) {
-    if (thread->is_able()) able_.push_back(thread.get());
-  }
-  const bool timers_are_due = clock_.is_due();
-  const std::size_t count = able_.size() + (timers_are_due ? 1 : 0) + (caller_is_ready_ ? 1 : 0);
-  if (count == 0) {
-    let_time_pass();
-    return nullptr;
-  }
-  Runnable* runnable = nullptr;
-  std::uint64_t what = 0;
-  const bool stays = draw(8) < stay_ && std::find(able_.begin(), able_.end(), last_) != able_.end();
-  std::uint64_t which = draw(count);
-  if (stays || which < able_.size()) {
-    Thread& thread = stays ? *last_ : *able_[which];
-    last_ = &thread;
-    runnable = thread.take();
-    if (runnable != nullptr) what = thread.number << 32 | thread.number_of(*runnable);
-  } else {
-    last_ = nullptr;
-    SchedulerCore::set_current(nullptr);
-    if (timers_are_due && which == able_.size()) {
-      runnable = &timers_;
-    } else {
-      caller_is_ready_ = false;
-      runnable = &*caller_;
-    }
-  }
-  signature_ = mix(signature_ ^ mix(what + static_cast<std::uint64_t>(clock_.nanoseconds())));
-  return runnable;
-}
-
-std::int64_t WorldCore::first_time() const noexcept {
-  std::int64_t first = clock_.first_time();
-  for (const auto& thread : threads_) first = std::min(first, thread->first_time());
-  return first;
-}
-
-void WorldCore::let_time_pass() noexcept {
-  const std::int64_t time = first_time();
-  if (time == TimerWheel::kNever) fail_deadlock();
-  clock_.move_to(time);
-  switches_since_jump_ = only_yields_ = 0;
-}
-
-void WorldCore::interrupt() noexcept {
-  SchedulerCore* const core = SchedulerCore::current_or_null();
-  if (core == nullptr || !core->is_of_world()) return;  // the timers
-  Runnable& me = core->running();
-  static_cast<Thread&>(*core->rooms().conductor).interrupted = &me;
-  Runnable& to = next();
-  if (&to != &me) core->switch_to(me, to);
-}
-
-std::string WorldCore::describe_waits() const {
-  std::string text;
-  for (const auto& thread : threads_) thread->describe_waits(text);
-  return text;
-}
-
-void WorldCore::fail_deadlock() const noexcept {
-  fatal_misuse(fmt::format("World seed {}: a deadlock: all wait, and no time that may come ends a wait. Who waits:{}", seed_, describe_waits()));
 }
 
 // --- switching ---------------------------------------------------------------------------------------------------------------------
@@ -403,7 +188,7 @@ void WorldCore::run_timers(void* world_pointer) noexcept {
   auto& world = *static_cast<WorldCore*>(world_pointer);
   world.arrive(nullptr);
   while (true) {
-    if (world.clock_.a_stop_is_due()) std::fprintf(stderr, "World seed %llu\n", static_cast<unsigned long long>(world.seed_));
+    if (world.clock_.a_stop_is_due()) std::fprintf(stderr, "World seed %llu\n", static_cast<unsigned long long>(world.seed()));
     world.clock_.fire_due();
     world.suspend(world.timers_context_);
   }
@@ -413,14 +198,14 @@ void WorldCore::run_timers(void* world_pointer) noexcept {
 
 void WorldCore::suspend(Context& context) noexcept {
   Runnable& from = &context == &timers_context_ ? timers_ : *caller_;
-  Runnable& to = next();
+  Runnable& to = next(WorldOrder::Kind::wait);
   if (&to != &from) switch_to(from, to);
 }
 
 void WorldCore::resume(Context&) noexcept {
   if (here_ != this) {
     fatal_misuse(fmt::format("World seed {}: a thread from outside woke who called run(): let only threads that were started in the "
-                             "world use what it waits for", seed_));
+                             "world use what it waits for", seed()));
   }
   caller_is_ready_ = true;  // the timers never wait
 }
@@ -436,7 +221,7 @@ void WorldCore::unwind(Context& context) {
 
 void WorldCore::enter() {
   if (here_ != nullptr) {
-    throw Misuse(fmt::format("World::run was called inside a World (seed {}): start a thread there, instead", here_->seed_));
+    throw Misuse(fmt::format("World::run was called inside a World (seed {}): start a thread there, instead", here_->seed()));
   }
   Context& context = Context::current();
   if (context.must_not_block) {
@@ -454,6 +239,8 @@ void WorldCore::enter() {
   here_ = this;
   core_before_ = SchedulerCore::current_or_null();
   SchedulerCore::set_current(nullptr);
+  root_ = Ref<WorldRoot>::adopt(new WorldRoot(clock_, options_.drain));
+  timers_node_->belong_to(*root_);
   host_before_ = std::exchange(context.host, this);
   node_before_ = std::exchange(context.node, root_.get());
   clock_before_ = std::exchange(context.clock, &clock_);
@@ -463,7 +250,7 @@ void WorldCore::enter() {
 void WorldCore::leave() noexcept {
   await_threads();
   for (int count = 0; clock_.pending() > 0; ++count) {
-    if (count == kMaxTillsAtEnd) fatal_misuse(fmt::format("World seed {}: functions of Tills make new Tills without end", seed_));
+    if (count == kMaxTillsAtEnd) fatal_misuse(fmt::format("World seed {}: functions of Tills make new Tills without end", seed()));
     clock_.move_to(first_time());
     caller_is_ready_ = true;
     suspend(*caller_->context);
@@ -476,6 +263,8 @@ void WorldCore::leave() noexcept {
   RandomSource::exchange(random_before_);
   SchedulerCore::set_current(core_before_);
   here_ = nullptr;
+  root_->mark_stopped();
+  root_ = {};
   caller_.reset();
   caller_is_ready_ = false;
 }
@@ -484,6 +273,7 @@ void WorldCore::leave() noexcept {
 void WorldCore::await_threads() noexcept {
   root_->stop_children();
   while (!threads_.empty()) suspend(*caller_->context);
+  root_->stop_is_over();
 }
 
 }  // namespace cooperative::internal

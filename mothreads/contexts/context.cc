@@ -46,9 +46,20 @@ void Context::nudge() noexcept {
 void Context::resume_on_host() noexcept { host->resume(*this); }
 
 // Some contexts are another's than of that host: those have no turns.
-void Context::end_turn_here(bool unwinds) {
+bool Context::end_turn_here(bool unwinds, const char* verb, const void* object, WriteName write_name) {
   Host* const host = current_ == nullptr ? nullptr : current_->host;
-  if (host == turn_here_ && host != nullptr) host->end_turn(1, unwinds ? Host::Unwinds::yes : Host::Unwinds::no);
+  if (host != turn_here_ || host == nullptr) return false;
+  const bool is_watched = host->is_watched;
+  if (is_watched) host->watch(Step::before, {verb, object, write_name});
+  host->end_turn(1, unwinds ? Host::Unwinds::yes : Host::Unwinds::no);
+  return is_watched;
+}
+
+bool Context::watch_here(Step step, const char* verb, const void* object, WriteName write_name) noexcept {
+  Host* const host = current_ == nullptr ? nullptr : current_->host;
+  if (host != turn_here_ || host == nullptr) return false;
+  host->watch(step, {verb, object, write_name});
+  return true;
 }
 
 bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDescription& what, bool may_spin) {

@@ -45,11 +45,14 @@ class Simulation;
 // Pairs of names and values: log::Extras.
 using LogExtras = std::vector<std::pair<std::string, std::string>>;
 
-// What a context waits on, for reports. `write_name` writes at most `size` bytes, terminated, and allocates nothing.
+// Writes at most `size` bytes, terminated, and allocates nothing.
+using WriteName = void (*)(const void* object, char* buffer, std::size_t size);
+
+// What a context waits on, for reports.
 struct WaitDescription {
   const char* verb;
   const void* object;
-  void (*write_name)(const void* object, char* buffer, std::size_t size);
+  WriteName write_name;
 };
 
 // A copy of the above that a report can keep.
@@ -69,8 +72,13 @@ struct UnwindScope {
 
 // What a host lets those verbs see that may wait.
 struct HostTurn {
-  std::int32_t acts_left = 0;  // so many the running context has in this turn
+  std::int32_t acts_left = 0;    // so many the running context has in this turn
+  bool is_watched = false;       // in a test world: it wants to hear of each operation, and gives no acts
+  bool is_left_behind = false;   // in a child of fork(): its thread is not there, and nobody wakes its contexts
 };
+
+// When a test world hears of an operation: other threads may run before and after it, and not where it is only told what comes.
+enum class Step : std::uint8_t { before, comes, after };
 
 class Context {
  public:
@@ -202,12 +210,28 @@ class Context {
   // What each verb that may wait does first, before it looks whether it has to, so that nothing is lost: where several contexts share an OS
   // thread it is an act, and one that has had many of them without a wait lets the others have a turn. One that has been cancelled is
   // unwound here, whatever is ready. A thread that has no host pays one comparison.
-  static void spend_act() {
-    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] end_turn_here(/*unwinds=*/true);
+  //
+  // The arguments say for a test world what the verb does, to what: as a WaitDescription. It is true when that world watches, which lets
+  // other threads run first; a verb that gives others something then calls watch(Step::after) when it has done so.
+  static bool spend_act(const char* verb = nullptr, const void* object = nullptr, WriteName write_name = nullptr) {
+    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] {
+      return end_turn_here(/*unwinds=*/true, verb, object, write_name);
+    }
+    return false;
   }
   // The same for a verb that is no wait when it finds what it needs: it gives turns, and never unwinds.
-  static void spend_turn() {
-    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] end_turn_here(/*unwinds=*/false);
+  static bool spend_turn(const char* verb = nullptr, const void* object = nullptr, WriteName write_name = nullptr) {
+    if (HostTurn* const turn = turn_here_; turn != nullptr && --turn->acts_left < 0) [[unlikely]] {
+      return end_turn_here(/*unwinds=*/false, verb, object, write_name);
+    }
+    return false;
+  }
+  // For a verb that is no act: true when a test world watches. Others may run in it, so no mutex is held, but where the step only comes.
+  static bool watch(Step step, const char* verb = nullptr, const void* object = nullptr, WriteName write_name = nullptr) noexcept {
+    if (HostTurn* const turn = turn_here_; turn != nullptr && turn->is_watched) [[unlikely]] {
+      return watch_here(step, verb, object, write_name);
+    }
+    return false;
   }
 
   // Whether the wait has been finished already, and how.
@@ -283,7 +307,8 @@ class Context {
   static inline constinit thread_local HostTurn* turn_here_ = nullptr;
 
   void resume_on_host() noexcept;
-  static void end_turn_here(bool unwinds);
+  [[gnu::cold]] static bool end_turn_here(bool unwinds, const char* verb, const void* object, WriteName write_name);
+  [[gnu::cold]] static bool watch_here(Step step, const char* verb, const void* object, WriteName write_name) noexcept;
 
   std::atomic<std::uint64_t> word_{kDone};
   Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks

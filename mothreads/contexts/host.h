@@ -36,8 +36,9 @@ class Host : public HostTurn {
   // have a turn where that is due, and unwinds a context that has been cancelled where that is allowed. The act counts for the new turn.
   virtual void end_turn(std::int32_t acts, Unwinds unwinds) = 0;
 
-  // In a child of fork(): its thread is not there, and nobody wakes its contexts. Written before the child has a second thread.
-  bool is_left_behind = false;
+  // The running context does that, in a test world that watches (HostTurn::is_watched): others may run now, but where it only comes. `what` may
+  // lack a name.
+  virtual void watch(Step step, const WaitDescription& what) noexcept { static_cast<void>(step), static_cast<void>(what); }
 
   // Null where threads and time are real.
   virtual Simulation* simulation() noexcept { return nullptr; }

@@ -104,6 +104,12 @@ void fire_everywhere(const TimerOps& kind, void (*fire_one)(TimerNode& node)) {
   fire_chain(fire, fire_one);
 }
 
+void TimerQueue::fire_all(const TimerOps& kind, void (*fire)(TimerNode& node)) {
+  TimerNode* first = nullptr;
+  take_all(kind, &first);
+  fire_chain(first, fire);
+}
+
 void TimerQueue::add(TimerNode& node, std::int64_t when) {
   {
     TinyLock lock(mutex_);

@@ -33,6 +33,9 @@ class TimerQueue {
   // Fires what is due, in the caller's thread; returns when to call again (TimerWheel::kNever for not at all).
   std::int64_t expire(std::int64_t now);
 
+  // Fires all of a kind as if they were due, in the caller's thread.
+  void fire_all(const TimerOps& kind, void (*fire)(TimerNode& node));
+
   std::size_t size() const noexcept;
   std::int64_t first_time() const noexcept;  // kNever when there is none
   std::int64_t next_wake() const noexcept;   // as TimerWheel's

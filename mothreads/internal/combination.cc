@@ -22,7 +22,7 @@ SignalState* Combination::make(std::span<SignalState* const> inputs, bool all) {
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const std::uint32_t word = inputs[i]->link_relay(made->relays()[i]);
-    if (word != 0 && made->input_went()) made->go(word & ~kGone);
+    if (word != 0 && made->input_went()) made->go(word & kTimed);
   }
   return made;
 }

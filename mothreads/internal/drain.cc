@@ -29,6 +29,8 @@ Drain& Drain::instance() {
   return drain;
 }
 
+Drain& Drain::here() { return main_node().drain(); }
+
 namespace {
 
 // Before there is a second thread, where it can be: one that was about to make it at a fork() would be missed in the child.
@@ -94,7 +96,7 @@ void Drain::begin() {
   if (time < absl::InfiniteDuration()) {
     const UseClock use(main.clock());
     // It goes early at the stop, and finds that the drain has ended.
-    Till(time).then([&main] { instance().time_is_over(main); });
+    Till(time).then([this, &main] { time_is_over(main); });
   }
   main.draining().state().go();
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// The time between the announcement of a stop and the stop: see MainThread::drain(). One for the process; holds may be older than main().
+// The time between the announcement of a stop and the stop: see MainThread::drain(). One for the process, and for each simulation; holds may be older than main().
 //
 //     open --begin()--> draining: no hold is left, or its time is over --> the main node is asked to stop
 //       `------------------------- somebody asks the main node to stop ------------^
@@ -15,11 +15,13 @@
 
 namespace mothreads::internal {
 
+class Drain;
 class MainNode;
 
 // What a drain waits for. In a child of fork() one of the parent's holds up nothing.
 struct Hold {
   const std::string name;
+  Drain* const drain;
   const Born born{};
   Hold* older = nullptr;
   Hold* newer = nullptr;
@@ -27,7 +29,14 @@ struct Hold {
 
 class Drain {
  public:
+  // The process's.
   static Drain& instance();
+  // That of the main node in force.
+  static Drain& here();
+
+  Drain() = default;
+  Drain(const Drain&) = delete;
+  Drain& operator=(const Drain&) = delete;
 
   void add(Hold& hold) noexcept;
   void remove(Hold& hold);  // the last one asks the main node to stop
@@ -46,7 +55,6 @@ class Drain {
   std::string describe() const;
 
  private:
-  Drain() = default;
   void time_is_over(const MainNode& main);
   void release();
   std::string names() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

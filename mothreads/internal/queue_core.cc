@@ -20,11 +20,6 @@ constexpr std::chrono::seconds kStallAlert{5};
 // Rare looks let the other side go on undisturbed, and so several items come together.
 constexpr int kPausesBetweenLooks = 64;
 
-void write_queue_name(const void* core, char* buffer, std::size_t size) {
-  const std::string_view name = static_cast<const QueueCore*>(core)->name();
-  std::snprintf(buffer, size, "%.*s", static_cast<int>(name.size()), name.data());
-}
-
 }  // namespace
 
 QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
@@ -130,6 +125,11 @@ const Signal& QueueCore::made(Signal& signal, const char* what, const char* reme
   if ((this->*has_gone)()) fresh.state().go();  // nobody has it yet
   signal = fresh;
   return signal;
+}
+
+void QueueCore::write_queue_name(const void* core, char* buffer, std::size_t size) {
+  const std::string_view name = static_cast<const QueueCore*>(core)->name();
+  std::snprintf(buffer, size, "%.*s", static_cast<int>(name.size()), name.data());
 }
 
 WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name}; }

@@ -108,6 +108,7 @@ class QueueCore {
   bool spin_for_item() const;
   bool spin_for_room() const;
 
+  static void write_queue_name(const void* core, char* buffer, std::size_t size);
   static WaitDescription describe_add(const QueueCore& core);
   static WaitDescription describe_pop(const QueueCore& core);
 

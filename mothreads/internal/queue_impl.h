@@ -31,7 +31,12 @@ Queue<T>::~Queue() {
 template <typename T>
 template <typename U>
 Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
-  if (place != Place::forced) internal::Context::spend_act();
+  using internal::Context;
+  if (place != Place::forced) {
+    if (Context::spend_act("adds to Queue", core(), write_queue_name)) [[unlikely]] return insert_watched(place, std::forward<U>(value), until);
+  } else if (Context::watch(internal::Step::before, "adds to Queue", core(), write_queue_name)) [[unlikely]] {
+    return insert_watched(place, std::forward<U>(value), until);
+  }
   if constexpr (std::is_same_v<U, T>) {
     return insert_unfailing(place, std::move(value), until);
   } else {
@@ -40,6 +45,22 @@ Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
     }
     T converted(std::forward<U>(value));
     return insert_unfailing(place, std::move(converted), until);
+  }
+}
+
+// In a test world, where speed is nothing: others may run also right after it.
+template <typename T>
+template <typename U>
+Ended Queue<T>::insert_watched(Place place, U&& value, const Until& until) {
+  const absl::Cleanup done = [] { internal::Context::watch(internal::Step::after); };
+  if constexpr (std::is_same_v<U, T>) {
+    return insert_slowly(place, Source::template of<U>(value), until);
+  } else {
+    if constexpr (std::is_nothrow_constructible_v<T, U> && !std::is_function_v<std::remove_reference_t<U>>) {
+      if (!unique_) return insert_slowly(place, Source::template of<U>(value), until);
+    }
+    T converted(std::forward<U>(value));
+    return insert_slowly(place, Source::template of<T>(converted), until);
   }
 }
 
@@ -118,7 +139,7 @@ Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& un
 
 template <typename T>
 Result<T> Queue<T>::pop(const Until& until) {
-  internal::Context::spend_act();
+  internal::Context::spend_act("pops from Queue", core(), write_queue_name);
   Result<T> result = Why::timed_out;
   Quick quick = try_pop_quickly(result);
   if (quick == Quick::blocked && !until.has_come() && spin_for_item()) quick = try_pop_quickly(result);
@@ -194,6 +215,7 @@ void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
 
 template <typename T>
 std::vector<T> Queue<T>::pop_all() {
+  internal::Context::watch(internal::Step::before, "pops all from Queue", core(), write_queue_name);
   std::vector<T> items;
   Afterwards afterwards;
   Both both(*this);
@@ -333,6 +355,7 @@ class Queue<T>::Range {
 
 template <typename T>
 void Queue<T>::close() {
+  const bool is_watched = internal::Context::watch(internal::Step::before, "closes Queue", core(), write_queue_name);
   internal::Claimed producers;
   internal::Claimed consumers;
   Signal closed = NEVER;
@@ -358,6 +381,7 @@ void Queue<T>::close() {
   producers.finish_all(Why::closed);
   consumers.finish_all(Why::closed);
   closed.state().go();
+  if (is_watched) internal::Context::watch(internal::Step::after);
 }
 
 }  // namespace mothreads

@@ -11,6 +11,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/sudden_end.h"
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
@@ -111,6 +112,20 @@ void go_on_in_child() noexcept {
 
 }  // namespace
 
+MainNode::MainNode(std::string_view name, Signal please_stop, Clock& clock)
+    : Node(name, std::move(please_stop), clock), draining_(SignalState::make_owned("draining", "call MainThread::drain()")) {}
+
+MainNode::MainNode(std::string_view name, Signal please_stop, Clock& clock, absl::Duration drain)
+    : Node(name, std::move(please_stop), clock),
+      draining_(SignalState::make_owned("draining", "call MainThread::drain()")),
+      own_drain_(std::make_unique<Drain>()) {
+  own_drain_->set_time(drain);
+}
+
+MainNode::~MainNode() = default;
+
+Drain& MainNode::drain() const noexcept { return own_drain_ != nullptr ? *own_drain_ : Drain::instance(); }
+
 bool MainNode::child_failed(const EndRecord& end) {
   constexpr std::size_t kMaxKept = 100;  // all are logged; these are for who asks
   TinyLock lock(failures_mutex_);
@@ -119,7 +134,7 @@ bool MainNode::child_failed(const EndRecord& end) {
 }
 
 void MainNode::begins_to_stop() {
-  Drain::instance().stop_begins(*this);
+  drain().stop_begins(*this);
   draining_.state().go();
 }
 
@@ -129,6 +144,9 @@ std::vector<EndRecord> MainNode::take_failures() {
 }
 
 MainNode& main_node() {
+  if (const Context* const here = Context::current_or_null()) {
+    if (Simulation* const simulation = here->simulation()) return simulation->main();
+  }
   MainNode* node = in_force.load(std::memory_order_acquire);
   return node != nullptr ? *node : root_node();
 }

@@ -34,6 +34,7 @@ std::uint64_t make_number() noexcept {
 CallbackId SignalState::then(absl::AnyInvocable<void()> function) {
   if (!function) throw Misuse("Signal::then was given an empty function: give it one that can be called");
   if (never_) return {};
+  Context::watch(Step::before, "gives a function to Signal", this, write_name_of);
   if (is_gone()) return run_late(std::move(function));
   // The function is moved into its place before the mutex is taken: its move is the user's code.
   std::uint64_t number = 0;
@@ -231,6 +232,7 @@ void SignalState::run_put_off(Callback& callback) noexcept {
 
 bool SignalState::remove_then(const CallbackId& id) {
   if (id == CallbackId()) return false;
+  Context::watch(Step::before, "takes a function back from Signal", this, write_name_of);
   Callback* removed = nullptr;
   {
     TinyLock lock(mutex_);

@@ -18,6 +18,8 @@ constinit Room<SignalState> ConstantSignals::done{std::in_place, SignalState::Im
 constinit Room<SignalState> ConstantSignals::expired{std::in_place, SignalState::Immortal::expired};
 constinit Room<SignalState> ConstantSignals::never{std::in_place, SignalState::Immortal::never};
 
+constinit std::atomic<std::uint32_t> SignalState::word_of_new_{0};
+
 const char SignalState::kUnnamed[] = "a combination of signals";
 
 // --- life ----------------------------------------------------------------------------------------------------------------
@@ -39,6 +41,7 @@ SignalState* SignalState::make(std::string_view name) {
 SignalState* SignalState::make_owned(std::string_view name, const char* remedy) {
   SignalState* state = make(name);
   state->remedy_ = remedy;
+  state->word_.store(0, std::memory_order_relaxed);  // not watched: the library tests them also under its mutexes
   return state;
 }
 
@@ -109,7 +112,10 @@ void SignalState::refuse_go() const {
 }
 
 bool SignalState::go(std::uint32_t flags) {
-  if (never_ || is_gone()) return false;
+  if (never_) return false;
+  if (const std::uint32_t word = word_.load(std::memory_order_acquire); word != 0) [[unlikely]] {  // as is_gone()
+    return (word & kGone) == 0 && go_watched(flags);
+  }
   Context& me = Context::current();
   Aftermath* const around = me.aftermath;
   Relay* relays = nullptr;
@@ -154,6 +160,27 @@ bool SignalState::go(std::uint32_t flags) {
   if (mine.first != nullptr) run_functions(mine.first);
   if (!is_put_off) unref();
   return true;
+}
+
+// A signal that has gone is watched no more: what comes after is not in doubt.
+bool SignalState::go_watched(std::uint32_t flags) {
+  const bool is_watched = (flags & kByUser) != 0 && Context::watch(Step::before, "lets go Signal", this, write_name_of);
+  word_.fetch_and(~kWatched, std::memory_order_relaxed);
+  const bool has_gone = go(flags);
+  if (is_watched) Context::watch(Step::after);
+  return has_gone;
+}
+
+bool SignalState::test_watched() const noexcept {
+  Context::watch(Step::comes, "tests Signal", this, write_name_of);
+  Context::watch(Step::after);  // which may make it gone
+  return false;
+}
+
+void SignalState::watch_new(bool on) noexcept {
+  static constinit std::atomic<int> watchers{0};
+  const int now = watchers.fetch_add(on ? 1 : -1, std::memory_order_relaxed) + (on ? 1 : -1);
+  word_of_new_.store(now > 0 ? kWatched : 0, std::memory_order_relaxed);
 }
 
 bool SignalState::pass_on(Relay& relay, std::uint32_t flags, Relay**& end, Fired& its) {

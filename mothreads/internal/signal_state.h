@@ -66,6 +66,9 @@ class SignalState {
  public:
   static constexpr std::uint32_t kGone = 1;
   static constexpr std::uint32_t kTimed = 2;  // went because a Till expired
+  // A test world wants to hear of each test, and of a user's go(); only until it goes. See watch_new().
+  static constexpr std::uint32_t kWatched = 4;
+  static constexpr std::uint32_t kByUser = 8;  // a flag of go(): a user's
 
   enum class Immortal : std::uint8_t { done, expired, never };
 
@@ -95,6 +98,12 @@ class SignalState {
 
   // acquire pairs with the release in fire().
   bool is_gone() const noexcept { return (word_.load(std::memory_order_acquire) & kGone) != 0; }
+  // The same for users, who may learn of it in a test world.
+  bool test() const noexcept {
+    const std::uint32_t word = word_.load(std::memory_order_acquire);  // as is_gone()
+    if (word == 0) return false;
+    return (word & kGone) != 0 || test_watched();
+  }
   // How it counts as the limit of a wait.
   Why as_limit() const noexcept {
     return (word_.load(std::memory_order_acquire) & kTimed) != 0 ? Why::timed_out : Why::stopped;
@@ -104,9 +113,14 @@ class SignalState {
   bool go(std::uint32_t flags = 0);
   bool go_by_user() {
     if (remedy_ != nullptr) [[unlikely]] refuse_go();
-    return go();
+    return go(kByUser);
   }
   bool is_owned() const noexcept { return remedy_ != nullptr; }
+
+  // From now on each new Signal is watched, until this has been called as often with false: while test worlds want that. Elsewhere such a
+  // Signal does what others do, by a few steps more.
+  static void watch_new(bool on) noexcept;
+  static bool watches_new() noexcept { return word_of_new_.load(std::memory_order_relaxed) != 0; }
 
   // False when it has gone: then the node is not linked.
   bool link(WaitNode& node);
@@ -119,13 +133,15 @@ class SignalState {
 
   // Writes at most `size` bytes, terminated; allocates nothing.
   void write_name(char* buffer, std::size_t size) const { write_name(buffer, size, 0); }
+  static void write_name_of(const void* state, char* buffer, std::size_t size) { static_cast<const SignalState*>(state)->write_name(buffer, size); }
 
   static const char kUnnamed[];
   static constexpr std::size_t kMaxName = 100;  // longer names of combinations end in "..."
 
  protected:
   enum class Revivable : bool { no, yes };
-  explicit SignalState(Revivable revivable) : revivable_(revivable == Revivable::yes) {}
+  // relaxed: the flag guards nothing.
+  explicit SignalState(Revivable revivable) : word_(word_of_new_.load(std::memory_order_relaxed)), revivable_(revivable == Revivable::yes) {}
   constexpr explicit SignalState(Immortal which)
       : word_(which == Immortal::never ? 0 : which == Immortal::done ? kGone : kGone | kTimed),
         name_(which == Immortal::never ? "NEVER" : "DONE"),
@@ -168,6 +184,8 @@ class SignalState {
   static void destroy(SignalState* state) noexcept;
   void drop_functions() noexcept;  // of one that nobody sees any more
   [[noreturn]] void refuse_go() const;
+  [[gnu::cold]] bool go_watched(std::uint32_t flags);
+  [[gnu::cold]] bool test_watched() const noexcept;
 
   // Turns true and releases the waiters; appends the relays to the combinations to look at next, each with a reference to
   // its output. False when it was true already. When there are functions or relays, `held` says that the state now has a
@@ -218,6 +236,8 @@ class SignalState {
   // For a combination under construction: 0, or the flags of a state that has gone already.
   std::uint32_t link_relay(Relay& relay);
   void unlink_relay(Relay& relay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  static constinit std::atomic<std::uint32_t> word_of_new_;  // kWatched, or none
 
   std::atomic<std::uint32_t> word_{0};
   std::atomic<std::uint32_t> references_{1};

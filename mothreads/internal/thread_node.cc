@@ -66,7 +66,7 @@ void ThreadNode::start(Node& parent, std::size_t stack_size) {
     // The thread may end and be reaped at once: who reaps waits here until its OS handle is known.
     std::lock_guard lock(reap_mutex_);
     if (simulation_ != nullptr) {
-      simulation_->start_thread(entry, inherited.get(), stack_size);
+      simulation_->start_thread(name(), entry, inherited.get(), stack_size);
     } else {
       os_thread_ = OsThread(entry, inherited.get(), stack_size);
     }

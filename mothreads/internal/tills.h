@@ -4,7 +4,7 @@
 
 namespace mothreads::internal {
 
-// Makes every Till that exists go now, on every clock. Their then() functions run in the caller.
+// Makes every Till that exists go now, on every clock; in a simulation on that one's. Their then() functions run in the caller.
 void send_tills_early();
 
 // From now on new Tills are DONE, or are not any more.

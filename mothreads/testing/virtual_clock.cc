@@ -16,8 +16,8 @@ constexpr std::int64_t kStart = 1'000'000'000'000;
 
 internal::TimerQueue& VirtualClock::timers_of(VirtualClock& clock) { return clock; }
 
-VirtualClock::VirtualClock()
-    : Clock(timers_of(*this), timers_of(*this), /*is_real=*/false), TimerQueue(kStart), now_(kStart) {}
+VirtualClock::VirtualClock(std::optional<absl::Time> wall_time)
+    : Clock(timers_of(*this), timers_of(*this), /*is_real=*/false), TimerQueue(kStart), wall_start_(wall_time), now_(kStart) {}
 
 VirtualClock::~VirtualClock() {
   if (size() != 0) {
@@ -28,6 +28,11 @@ VirtualClock::~VirtualClock() {
 Instant VirtualClock::now() const noexcept {
   // acquire pairs with the release in advance(): who sees the new time sees what was done before it came.
   return Instant(std::chrono::nanoseconds(now_.load(std::memory_order_acquire)));
+}
+
+absl::Time VirtualClock::wall_now() const noexcept {
+  if (!wall_start_) return Clock::wall_now();
+  return *wall_start_ + absl::FromChrono(now().time_since_epoch()) - absl::Nanoseconds(kStart);
 }
 
 void VirtualClock::advance(absl::Duration by) {

@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
@@ -22,10 +23,12 @@ namespace mothreads::testing {
 
 class VirtualClock final : public Clock, private internal::TimerQueue {
  public:
-  VirtualClock();
+  // The civil time begins at `wall_time`, and passes with the rest; without one it is the system's.
+  explicit VirtualClock(std::optional<absl::Time> wall_time = std::nullopt);
   ~VirtualClock();
 
   Instant now() const noexcept override;
+  absl::Time wall_now() const noexcept override;
 
   // Moves the time on, stopping at each timer on the way to fire it, in the calling thread. What the woken threads do then
   // happens beside the caller: use await_timers() to meet them again.
@@ -45,6 +48,7 @@ class VirtualClock final : public Clock, private internal::TimerQueue {
   void added(std::int64_t when) override;
   std::int64_t move_to(std::int64_t time);  // gives the time then
 
+  const std::optional<absl::Time> wall_start_;
   std::atomic<std::int64_t> now_;
   internal::TinyMutex waiters_mutex_;
   internal::WaitList waiters_ ABSL_GUARDED_BY(waiters_mutex_);

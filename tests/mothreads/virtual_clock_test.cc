@@ -9,11 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "mothreads/until.h"
 #include "tests/support/sleeping.h"
 
 namespace mothreads {
@@ -192,6 +195,35 @@ TEST(VirtualClockDeathTest, DestroyingItWithPendingTimersIsFatal) {
         clock.reset();
       },
       "VirtualClock was destroyed while timers are pending");
+}
+
+TEST(VirtualClockTest, ItsCivilTimePassesWithTheRest) {
+  const absl::Time begun = absl::FromUnixSeconds(1'750'000'000);
+  VirtualClock clock(begun);
+  const UseClock use(clock);
+  EXPECT_EQ(Clock::current().wall_now(), begun);
+  const Till till(begun + absl::Hours(1));
+  const Until limit = begun + absl::Hours(2);
+  const Until of_the_systems_clock = absl::ToChronoTime(begun + absl::Hours(3));
+  clock.advance(absl::Hours(1) - absl::Nanoseconds(1));
+  EXPECT_FALSE(till);
+  clock.advance(absl::Nanoseconds(1));
+  EXPECT_TRUE(till);
+  EXPECT_EQ(clock.wall_now(), begun + absl::Hours(1));
+  EXPECT_FALSE(limit.has_come());
+  clock.advance(absl::Hours(1));
+  EXPECT_TRUE(limit.has_come());
+  EXPECT_FALSE(of_the_systems_clock.has_come());
+  clock.advance(absl::Hours(1));
+  EXPECT_TRUE(of_the_systems_clock.has_come());
+}
+
+TEST(VirtualClockTest, WithoutACivilTimeOfItsOwnItHasTheSystems) {
+  const absl::Time before = absl::Now();
+  const VirtualClock clock;
+  const absl::Time now = clock.wall_now();
+  EXPECT_LE(before, now);
+  EXPECT_LE(now, absl::Now());
 }
 
 }  // namespace

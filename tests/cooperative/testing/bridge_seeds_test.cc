@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/time.h"
 #include "cooperative/blocking_pool.h"
 #include "cooperative/callback_queue.h"
@@ -113,10 +114,10 @@ class Posters {
       const auto ended = queue_.callback(
           [this, order, number, given = Given(fate)]() mutable {
             EXPECT_EQ(++inside_, 1);
+            const absl::Cleanup leave = [this] { --inside_; };  // one that waits may be cancelled there
             given.run();
             EXPECT_GT(number, std::exchange(*order, number));
             wander(world_);
-            --inside_;
           },
           some_limit(world_));
       fate.accepted = static_cast<bool>(ended);

@@ -17,15 +17,20 @@ namespace cooperative::testing {
 // In CI; WORLD_SEEDS=10000 in the environment for more.
 inline constexpr std::size_t kSeeds = 300;
 
-// Calls f(world) for each of them. The watchdog's time is for one seed: with many, on a busy machine, all may take long.
+// Calls f(world) for each of them, and for a third as many in both orders where every operation is a place to switch. The watchdog's time is for
+// one seed: with many, on a busy machine, all may take long.
 inline void for_many_seeds(absl::FunctionRef<void(World& world)> f, const WorldOptions& options = {}) {
-  for_each_seed(
-      kSeeds,
-      [&](World& world) {
-        mothreads::testing::restart_watchdog();
-        f(world);
-      },
-      options);
+  const auto one_seed = [&](World& world) {
+    mothreads::testing::restart_watchdog();
+    f(world);
+  };
+  for_each_seed(kSeeds, one_seed, options);
+  WorldOptions everywhere = options;
+  everywhere.switch_at = SwitchAt::every_operation;
+  for (const Order order : {Order::uniform, Order::priority_changes}) {
+    everywhere.order = order;
+    for_each_seed(kSeeds / 3, one_seed, everywhere);
+  }
 }
 
 // Does one of the things by which others get their turn, or nothing.

@@ -15,7 +15,6 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
-#include "cooperative/quit.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
@@ -310,11 +309,9 @@ TEST(WorldRefusalTest, NothingRealInside) {
   world.run([&] {
     ThreadedEventQueue<int> queue;
     EXPECT_THROW(queue.wait_descriptor(), Misuse);
-    EXPECT_THROW(mothreads::MainThread::drain(), Misuse);
     EXPECT_THROW(mothreads::MainThread::run([](Signal) { return 0; }), Misuse);
     EXPECT_THROW(static_cast<void>(mothreads::RegisterThread("main")), Misuse);
-    EXPECT_THROW(quit(), Misuse);
-    EXPECT_THROW(wait_for_quit(), Misuse);
+    EXPECT_THROW(mothreads::wait_for_shutdown_signal(), Misuse);
     EXPECT_THROW(static_cast<void>(ForeignLoop()), Misuse);
     World inner;
     EXPECT_THROW(inner.run([] {}), Misuse);

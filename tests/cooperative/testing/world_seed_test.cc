@@ -1,7 +1,6 @@
 // What the seed decides, and what it does not.
 
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -22,6 +21,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "tests/support/environment.h"
 
 namespace cooperative::testing {
 namespace {
@@ -29,6 +29,7 @@ namespace {
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
+using mothreads::testing::EnvironmentVariable;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -285,19 +286,6 @@ TEST(WorldSeedTest, PostsMayBeInterrupted) {
   }
   EXPECT_THAT(seen, ElementsAre(false, true));
 }
-
-class EnvironmentVariable {
- public:
-  EnvironmentVariable(const char* name, const char* value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    value == nullptr ? unsetenv(name) : setenv(name, value, 1);
-  }
-  ~EnvironmentVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 std::vector<std::uint64_t> seeds_of(std::size_t count) {
   std::vector<std::uint64_t> seeds;
