@@ -30,5 +30,17 @@ TEST(OneCopyTest, AModuleWithASecondCopyIsRefusedByTheNamesOfBoth) {
                             "[^ ]*/libcopy_of_its_own.so: link the program and the module with the shared object, libmothreads.so\n$"));
 }
 
+TEST(OneCopyTest, ModulesAndAProgramWithTheSharedObjectHaveOne) {
+  Program program("shared_program", {kPrograms + "libshared_copy.so"});
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_EQ(program.output(), "all is shared; unloaded\n");
+}
+
+TEST(OneCopyTest, AModuleWithTheSharedObjectIsRefusedByAProgramWithout) {
+  Program program("copies_program", {kPrograms + "libshared_copy.so"});
+  EXPECT_EQ(program.wait(), -SIGABRT);
+  EXPECT_THAT(program.output(), ContainsRegex("one in [^ ]*/copies_program, one in [^ ]*/libmothreads.so: link the program and the module"));
+}
+
 }  // namespace
 }  // namespace mothreads
