@@ -13,7 +13,8 @@
 // is taken; a SIGINT that is ignored at the start (nohup, `sh -c 'program &'`) stays ignored, as it is meant for others then. The first
 // signal asks for the orderly stop, the second prints who has not stopped yet, the third ends the process at once with 128 + its number.
 // When the function has ended, its children are told to stop, newest first, and waited for; then the timers and the log end. After a clean
-// stop, also by a signal, the function's own value is the exit code. What a child of fork() may do: docs/process_edges.md.
+// stop, also by a signal, the function's own value is the exit code. What a child of fork(), or a module of dlopen(), may do:
+// docs/process_edges.md.
 //
 // A service can ask for time between "no new work" and "stop", by MainOptions::drain:
 //
