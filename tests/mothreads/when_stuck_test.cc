@@ -1,5 +1,6 @@
 #include "mothreads/when_stuck.h"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -59,6 +60,7 @@ class WhenStuckTest : public testing::NothingLeft {
 
   testing::VirtualClock clock_;
   const UseClock use_{clock_};
+  std::atomic<bool> plugins_have_failed_{false};
 };
 using WhenStuckDeathTest = WhenStuckTest;
 
@@ -125,9 +127,76 @@ TEST_F(WhenStuckTest, AHandleThrowsWasLostAndLetsGo) {
     handle.stop();
     clock_.advance(kDefaultStopDeadline);  // its own: the group was not told
     EXPECT_THROW(handle.join(), WasLost);
+    EXPECT_THROW(handle.join(), WasLost);
     EXPECT_TRUE(handle.owns());
   }
-  EXPECT_EQ(testing::take_unclaimed_failures(), 1);  // the handle's destructor has nobody to give it to
+  EXPECT_EQ(unclaimed_failures(), 0);  // join() gave it
+  let_end(stuck, member);
+}
+
+TEST_F(WhenStuckTest, AHandleThatIsDestroyedOrReleasedReportsTheLossOnce) {
+  for (const bool releases : {false, true}) {
+    const Plugin stuck;
+    Member member;
+    {
+      ThreadGroup plugins("plugins", losing());
+      auto handle = Thread::run({.name = "stuck", .parent = plugins}, stuck.function());
+      member = handle;
+      stuck.begun.wait();
+      handle.stop();
+      clock_.advance(kDefaultStopDeadline);
+      if (releases) handle.release();
+    }
+    EXPECT_EQ(testing::take_unclaimed_failures(), 1);  // the group had it last
+    let_end(stuck, member);
+  }
+}
+
+// What it throws then is a failure of its own.
+TEST_F(WhenStuckTest, ALostThreadMayFailAfterAll) {
+  LogLines log;
+  Signal may_end;
+  Member member;
+  {
+    ThreadGroup plugins("plugins", losing());
+    member = plugins.run("stuck", [may_end](const Signal&) {
+      may_end.wait();
+      throw std::runtime_error("no disk");
+    });
+    plugins.stop();
+    clock_.advance(absl::Seconds(5));
+    EXPECT_THROW(plugins.join(), ThreadsFailed);
+  }
+  may_end.go();
+  member.stopped().wait();
+  EXPECT_EQ(member.end().value().how, How::threw);
+  EXPECT_EQ(testing::take_unclaimed_failures(), 1);
+  EXPECT_THAT(log.with("no disk"), SizeIs(1));
+}
+
+// The group's owner goes on when its function has returned, which may use what the owner has.
+TEST_F(WhenStuckTest, NobodyGoesOnBeforeTheFunctionIsTold) {
+  const Plugin stuck;
+  Member member;
+  {
+    std::string text;
+    bool was_marked = true;
+    ThreadGroup plugins("plugins", {.stop_limit = absl::Seconds(1), .when_stuck = [&](const StopReport& report) {
+                                      text = report.text();
+                                      was_marked = plugins_have_failed_;
+                                    }});
+    member = plugins.run("stuck", stuck.function());
+    stuck.begun.wait();
+    plugins.stop();
+    auto joiner = Thread::run("joiner", [&](const Signal&) {
+      EXPECT_THROW(plugins.join(), ThreadsFailed);
+      plugins_have_failed_ = true;
+    });
+    clock_.advance(absl::Seconds(1));
+    joiner.join();
+    EXPECT_FALSE(was_marked);
+    EXPECT_THAT(text, HasSubstr("\"stuck\""));
+  }
   let_end(stuck, member);
 }
 
@@ -249,6 +318,7 @@ TEST_F(WhenStuckTest, AMemberThatStopsInTurnIsFollowedByTheNext) {
   EXPECT_FALSE(first.please_stop());
   clock_.advance(absl::Seconds(1));
   first.stopped().wait();
+  EXPECT_EQ(first.end().value().how, How::returned);  // it had not been told
   EXPECT_THROW(plugins.join(), ThreadsFailed);
   let_end(stuck, last);
 }
