@@ -6,6 +6,9 @@ load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_import")
 def _merged(deps):
     return cc_common.merge_cc_infos(direct_cc_infos = [dep[CcInfo] for dep in deps])
 
+def _is_archive(library):
+    return bool(library.static_library or library.pic_static_library)
+
 def _whole_impl(ctx):
     toolchain = find_cpp_toolchain(ctx)
     features = cc_common.configure_features(
@@ -14,12 +17,12 @@ def _whole_impl(ctx):
         requested_features = ctx.features,
         unsupported_features = ctx.disabled_features,
     )
-    inputs = [
-        cc_common.create_linker_input(
-            owner = input.owner,
-            user_link_flags = depset(input.user_link_flags),
-            libraries = depset([
-                cc_common.create_library_to_link(
+    inputs = []
+    for input in _merged(ctx.attr.deps).linking_context.linker_inputs.to_list():
+        libraries = []
+        for library in input.libraries:
+            if _is_archive(library):
+                library = cc_common.create_library_to_link(
                     actions = ctx.actions,
                     feature_configuration = features,
                     cc_toolchain = toolchain,
@@ -27,11 +30,12 @@ def _whole_impl(ctx):
                     pic_static_library = library.pic_static_library,
                     alwayslink = True,
                 )
-                for library in input.libraries
-            ]),
-        )
-        for input in _merged(ctx.attr.deps).linking_context.linker_inputs.to_list()
-    ]
+            libraries.append(library)
+        inputs.append(cc_common.create_linker_input(
+            owner = input.owner,
+            user_link_flags = depset(input.user_link_flags),
+            libraries = depset(libraries),
+        ))
     return [CcInfo(linking_context = cc_common.create_linking_context(linker_inputs = depset(inputs)))]
 
 _whole = rule(
@@ -47,11 +51,17 @@ _whole = rule(
 
 def _headers_and_shared_object_impl(ctx):
     merged = _merged(ctx.attr.deps)
-    flags = [flag for input in merged.linking_context.linker_inputs.to_list() for flag in input.user_link_flags]
-    linked = cc_common.create_linker_input(owner = ctx.label, user_link_flags = depset(flags))
+    inputs = [
+        cc_common.create_linker_input(
+            owner = input.owner,
+            user_link_flags = depset(input.user_link_flags),
+            libraries = depset([library for library in input.libraries if not _is_archive(library)]),
+        )
+        for input in merged.linking_context.linker_inputs.to_list()
+    ]
     without_objects = CcInfo(
         compilation_context = merged.compilation_context,
-        linking_context = cc_common.create_linking_context(linker_inputs = depset([linked])),
+        linking_context = cc_common.create_linking_context(linker_inputs = depset(inputs)),
     )
     return [cc_common.merge_cc_infos(direct_cc_infos = [without_objects, ctx.attr.shared_object[CcInfo]])]
 

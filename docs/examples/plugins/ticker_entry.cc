@@ -1,0 +1,6 @@
+// For the module alone: built-in plugins would clash by this name.
+
+#include "docs/examples/plugins/ticker.h"
+
+extern "C" plugins::Entry mothreads_plugin;
+extern "C" const plugins::Plugin* mothreads_plugin() { return &plugins::kTicker; }
