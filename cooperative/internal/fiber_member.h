@@ -1,6 +1,7 @@
 #pragma once
 
-// What a Member of a fiber or of a FiberGroup refers to. It is made when somebody asks for it, and costs those nothing of which nobody does.
+// The place of a fiber or a FiberGroup in the shutdown tree, to which Members refer. It is made when somebody asks for a Member: other fibers pay
+// nothing for it.
 
 #include <atomic>
 #include <cstdint>

@@ -63,7 +63,7 @@ struct Choice {
   std::vector<Ref<Node>> stuck;
 };
 
-// Who made the nearest choice, the node or one above; null where nobody has.
+// The node that made the nearest choice: this one or one above; null where none has.
 Ref<Node> chooser_of(Ref<Node> node) {
   while (node && node->when_stuck() == nullptr) node = node->parent();
   return node;
@@ -72,7 +72,7 @@ Ref<Node> chooser_of(Ref<Node> node) {
 std::vector<Choice> find_stuck(Node& top) {
   std::vector<Choice> choices;
   for (Place& place : all_below(top)) {
-    // Whose turn to stop has not come has not been told.
+    // A member whose turn to stop has not come has not been told.
     if (!place.is_running || place.has_running_below || !place.node->was_told_to_stop()) continue;
     Ref<Node> chooser = chooser_of(place.node);
     if (!chooser || chooser->when_stuck()->ends_process()) continue;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Those who did not stop by their deadline, where one above them has chosen that the stop goes on without them (when_stuck.h).
+// Threads that did not stop by their deadline, where a group above them has chosen that the stop goes on without them (when_stuck.h).
 
 #include <string>
 #include <vector>

@@ -239,7 +239,7 @@ void ThreadNode::release() {
 
 void ThreadNode::leave_to_parent() {
   OsThread before;
-  // Who waited for one that is lost may be gone.
+  // A lost thread's parent may be gone.
   const Ref<Node> parent = ending().was_noted_lost() ? Ref<Node>(main_node()) : this->parent();
   {
     // In one step, so that the parent finds the OS thread in one place or the other.

@@ -152,7 +152,7 @@ TEST_F(WhenStuckTest, AHandleThatIsDestroyedOrReleasedReportsTheLossOnce) {
   }
 }
 
-// What it throws then is a failure of its own.
+// An exception that it throws then is a failure of its own.
 TEST_F(WhenStuckTest, ALostThreadMayFailAfterAll) {
   LogLines log;
   Signal may_end;
