@@ -130,7 +130,7 @@ ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
   }
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
   internal::Ref<internal::Node> parent = internal::parent_for_new();
-  while (parent->is_only_its_children()) parent = parent->next_above();
+  while (parent->kind() == MemberKind::thread_group) parent = parent->next_above();
   node_->attach_to(*parent);
 }
 
