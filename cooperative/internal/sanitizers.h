@@ -27,6 +27,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 #ifdef COOPERATIVE_TSAN
+#include <pthread.h>
 #include <sanitizer/tsan_interface.h>
 #include <signal.h>
 #include <time.h>
@@ -103,12 +104,15 @@ __attribute__((no_sanitize("thread"))) inline void* make_ready_tsan_fiber() {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  int cancels = 0;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancels);  // the call is a cancellation point, and here is none
   void* const here = __tsan_get_current_fiber();
   void* const fiber = __tsan_create_fiber(0);
   __tsan_switch_to_fiber(fiber, kNoSync);
   const timespec nothing{};
   nanosleep(&nothing, nullptr);
   __tsan_switch_to_fiber(here, kNoSync);
+  pthread_setcancelstate(cancels, nullptr);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return fiber;
 }
