@@ -55,7 +55,7 @@ class FiberParent {
   FiberParent() = default;  // who makes the fiber
   template <typename R>
   FiberParent(const Fiber<R>& fiber);
-  // Of a fiber or a FiberGroup of this thread. Throws mothreads::Misuse for others; an empty one is who makes the fiber.
+  // The member is a fiber or a FiberGroup of this thread; another throws mothreads::Misuse. An empty Member stands for the fiber that runs.
   template <std::same_as<mothreads::Member> M>
   FiberParent(const M& member) : FiberParent(internal::parent_of_member(member)) {}
 

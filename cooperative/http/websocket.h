@@ -157,7 +157,7 @@ class WebSocket {
   // has at most 123 bytes.
   void close(std::uint16_t code = kNormal, std::string_view reason = {}, const mothreads::Until& until = {});
 
-  // Of a WebSocketHandler's, else mothreads::Misuse: the parent of fibers that live as long as the connection. Its end stops them, and waits for them, before
+  // The group is for a WebSocketHandler's WebSocket, else it throws mothreads::Misuse: the parent of fibers that live as long as the connection. Its end stops them, and waits for them, before
   // the functions are destroyed. Throws Closed once it has ended.
   //     co::spawn({.name = "prices", .parent = socket.fibers()}, [&socket] { ... }).release();
   FiberParent fibers();

@@ -18,12 +18,12 @@ namespace cooperative::internal {
 
 class BlockPool {
  public:
-  // Of the core that is that host.
+  // The pool of the core that is that host.
   BlockPool(SchedulerCore& core, mothreads::internal::Host& host) noexcept : core_(core), host_(host) {}
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
-  // One that is not in use, with that name and a number of its own. Throws mothreads::Misuse for a name with a zero byte.
+  // Gives a block that is not in use, with that name and a number of its own. Throws mothreads::Misuse for a name with a zero byte.
   FiberBlock& take(std::string_view name, std::uint64_t life) {
     if (free_ == nullptr) [[unlikely]] make_blocks();
     FiberBlock& block = *free_;

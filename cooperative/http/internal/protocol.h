@@ -14,7 +14,7 @@ class SessionOwner;
 
 namespace cooperative::http::internal {
 
-// Whoever serves the connection.
+// The part that serves the connection.
 struct ProtocolOwner {
   FiberParent parent;                                       // of fibers that live as long as the connection
   cooperative::internal::SessionOwner* session = nullptr;  // null where a fiber waits between two turns

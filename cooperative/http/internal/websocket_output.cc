@@ -145,7 +145,7 @@ void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool i
   }
 }
 
-// Of a frame that was cut, too: nothing can follow it, so there is nothing to wait for, either.
+// A frame that was cut counts as whole: nothing can follow it, so nobody needs to wait.
 void WebSocketOutput::break_off() noexcept {
   is_broken_ = true;
   message_.close();
