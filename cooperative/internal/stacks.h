@@ -34,13 +34,9 @@ inline constexpr std::size_t kKeptOfStack = 16 * 1024;
 // So many stacks may be in the pool without anybody having looked how deep they went, while the scheduler finds no time for it.
 inline constexpr std::size_t kMaxUnlooked = 4096;
 
-// ThreadSanitizer keeps a state for each stack. gcc's runtime ends the process at 8128 of them and the threads; clang's maps memory for each,
-// so that vm.max_map_count (65,530) ends it.
-#if defined(__clang__)
-inline constexpr std::size_t kMaxTsanStacks = 12'000;
-#else
+// ThreadSanitizer keeps a state for each stack. gcc's runtime ends the process at 8128 of them and the threads. clang's takes about four
+// mappings for each, and some of them outlive the stack, so that vm.max_map_count (65,530) would end the process at some 13,000.
 inline constexpr std::size_t kMaxTsanStacks = 8'000;
-#endif
 
 // Where the kernel has no MADV_GUARD_INSTALL each stack takes two of the mappings that vm.max_map_count allows a process. So many
 // stacks the process may have then, on all its schedulers: three quarters of those mappings.
