@@ -14,6 +14,7 @@
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/look.h"
 #include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
@@ -265,6 +266,12 @@ SchedulerStatistics Scheduler::statistics() const {
   if (!is_current()) throw mothreads::Misuse("a scheduler's statistics can be had on its own thread only: ask by callback_result()");
   const internal::SchedulerCounts counts = core_->counts();
   return {.switches = counts.switches, .rounds = counts.rounds, .sleeps = counts.sleeps, .wakes = counts.wakes};
+}
+
+void Scheduler::look(absl::FunctionRef<void(const FiberLook& fiber)> see) const {
+  const std::uint64_t life = core_->life();
+  if (mailbox_->is_closed()) return;  // else that is the life that this is for: the core's next begins after this is closed
+  internal::look_at_fibers(*core_, life, see);
 }
 
 }  // namespace cooperative

@@ -20,6 +20,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
+#include "cooperative/fiber_look.h"
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/mailbox.h"
 #include "mothreads/ended.h"
@@ -123,6 +124,11 @@ class Scheduler {
 
   // Only on its own thread; throws mothreads::Misuse elsewhere.
   SchedulerStatistics statistics() const;
+
+  // Calls `see` with what each of its fibers does. Its thread is neither asked nor stopped, nor interrupted by a signal, so it costs that nothing. A
+  // fiber that is there all the time is seen once; one that comes or goes meanwhile may be seen. None when the scheduler has ended. The order is
+  // none in particular. Blocks for nothing; holds no lock.
+  void look(absl::FunctionRef<void(const FiberLook& fiber)> see) const;
 
  private:
   friend class CallbackQueue;

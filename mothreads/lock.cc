@@ -28,7 +28,7 @@ void Lock::write_name(const void* lock, char* buffer, std::size_t size) {
   std::snprintf(buffer, size, "%s", static_cast<const Lock*>(lock)->name().c_str());
 }
 
-Lock::Lock(std::string_view name) : name_(name) {
+Lock::Lock(std::string_view name) : name_(name), kept_name_(name == kDefaultName ? internal::KeptName() : internal::KeptName(name)) {
   if (name.find('\0') == std::string_view::npos) return;
   throw Misuse(fmt::format("\"{}\" cannot be the name of a Lock: it has a zero byte, which would end it in every report", internal::printable(name)));
 }
@@ -114,7 +114,7 @@ void Lock::queue_up(internal::Context& me, Return* from) {
   bool was_woken = false;
   const Until never;
   for (bool first = true;; first = false) {
-    internal::Wait wait({"enters lock", this, write_name});
+    internal::Wait wait({"enters lock", this, write_name, kept_name_.number()});
     entrant.arm(wait, Why::ready);
     internal::WaitList& list = is_late ? late_ : entering_;
     {
@@ -183,7 +183,7 @@ Ended Lock::wait(const Until& until, bool changed) {
                                        "guard",
                                        name_, me.name));
   }
-  internal::Wait wait({"waits in lock", this, write_name});
+  internal::Wait wait({"waits in lock", this, write_name, kept_name_.number()});
   Waiter node(wait, Why::ready);
   internal::Claimed chosen;
   {

@@ -42,6 +42,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -67,9 +68,10 @@ class ABSL_LOCKABLE Lock {
 
   static constexpr std::uint32_t kMaxBarges = 1000;
   static constexpr std::uint32_t kMaxOvertakings = 64;
+  static constexpr std::string_view kDefaultName = "lock";
 
   // Throws Misuse for a name with a zero byte.
-  explicit Lock(std::string_view name = "lock");
+  explicit Lock(std::string_view name = kDefaultName);
   ~Lock();
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
@@ -154,6 +156,7 @@ class ABSL_LOCKABLE Lock {
   const internal::Born born_;
   std::uint64_t change_ ABSL_GUARDED_BY(mutex_) = 0;  // counts the changes that waiters are to look at
   const std::string name_;
+  const internal::KeptName kept_name_;  // none for kDefaultName
 };
 
 // Being inside. Belongs to the context that entered and to its scope.

@@ -22,6 +22,7 @@
 #include "mothreads/contexts/tree_member.h"
 #include "mothreads/end_record.h"
 #include "mothreads/signal.h"
+#include "mothreads/wait_report.h"
 
 namespace mothreads {
 
@@ -48,6 +49,10 @@ class Member {
     get().ask_to_stop();
     return *this;
   }
+
+  // What it waits on at the moment; none where it runs, or is ready to. Nothing is asked of it: neither is it stopped, nor does a system call of its
+  // thread end because of this. A group waits on nothing.
+  std::optional<WaitReport> waits_on() const { return get().waits_on(); }
 
   // How it ended. None while it runs; `lost` for one that was marked lost and has not ended since.
   std::optional<EndRecord> end() const { return get().end(); }

@@ -36,7 +36,7 @@ Ended Signal::wait(const Until& until) const {
   internal::Context::spend_act("waits for Signal", state_, write_signal_name);
   if (state_->is_gone()) return Why::ready;
   if (const auto why = until.has_come()) return *why;  // no wait, so right also where waiting is refused
-  internal::Wait wait({"waits for signal", state_, write_signal_name});
+  internal::Wait wait({"waits for signal", state_, write_signal_name, state_->kept_name()});
   internal::WaitNode node(wait, Why::ready);
   if (!state_->link(node)) return Why::ready;
   // Who makes it go takes the node out before the wait ends. However else the wait ends, that may be under way.

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <memory>
 #include <new>
 
 #include <fmt/core.h>
@@ -13,11 +14,18 @@
 
 namespace cooperative::internal {
 
+using mothreads::internal::KeptName;
+
 void BlockPool::rename(FiberBlock& block, std::string_view name) {
   if (name.find('\0') != std::string_view::npos) {
     throw mothreads::Misuse(fmt::format("\"{}\" cannot be the name of a fiber: it has a zero byte, which would end it in every report", mothreads::internal::printable(name)));
   }
+  if (name != newest_name_) {
+    newest_name_.assign(name);
+    newest_kept_name_ = KeptName(name);
+  }
   block.own_name.assign(name);
+  block.kept_name = newest_kept_name_;
 }
 
 // For ever: see FiberBlock. Twice as many each time, and then in huge pages: a million of them would need more of the processor's
@@ -29,6 +37,7 @@ void BlockPool::make_blocks() {
   const std::size_t count = std::clamp(count_, kFewest, kMost);
   const std::size_t bytes = count * sizeof(FiberBlock);
   const bool is_huge = count == kMost;
+  auto made = std::make_unique<Made>(Made{.older = made_.load(std::memory_order_relaxed), .blocks = nullptr, .count = count});
   auto* blocks = static_cast<FiberBlock*>(::operator new(bytes, std::align_val_t{is_huge ? kHugePage : alignof(FiberBlock)}));
   if (is_huge) madvise(blocks, bytes, MADV_HUGEPAGE);  // where it is refused, small ones do
   for (std::size_t i = count; i > 0; --i) {
@@ -38,6 +47,8 @@ void BlockPool::make_blocks() {
     give_back(block);
   }
   count_ += count;
+  made->blocks = blocks;
+  made_.store(made.release(), std::memory_order_release);  // pairs with for_each()
 }
 
 void BlockPool::give_back_late(FiberBlock& block) noexcept {

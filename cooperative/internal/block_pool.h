@@ -6,9 +6,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "cooperative/internal/fiber_block.h"
+#include "mothreads/contexts/kept_name.h"
 
 namespace mothreads::internal {
 class Host;
@@ -31,6 +34,7 @@ class BlockPool {
     free_ = block.next_free();
     block.core_life = life;
     block.id = next_id_++;
+    block.tell_kind(nullptr);
     block.set_life(block.id);
     return block;
   }
@@ -47,13 +51,31 @@ class BlockPool {
   // Blocks with this number and later ones are not made yet.
   std::uint64_t next_id() const noexcept { return next_id_; }
 
+  // Calls `look` with each block that was ever made, in use or not. From any thread: of a block it may read what is atomic.
+  template <typename Look>
+  void for_each(Look&& look) const {
+    // acquire pairs with make_blocks(). Blocks stay, and so do the lists of them.
+    for (const Made* made = made_.load(std::memory_order_acquire); made != nullptr; made = made->older) {
+      for (std::size_t i = 0; i < made->count; ++i) look(std::as_const(made->blocks[i]));
+    }
+  }
+
  private:
+  struct Made {
+    const Made* older;
+    FiberBlock* blocks;
+    std::size_t count;
+  };
+
   [[gnu::noinline]] void make_blocks();
-  [[gnu::noinline]] static void rename(FiberBlock& block, std::string_view name);
+  [[gnu::noinline]] void rename(FiberBlock& block, std::string_view name);
 
   FiberBlock* free_ = nullptr;
   std::uint64_t next_id_ = 1;
   std::size_t count_ = 0;  // made so far
+  std::atomic<const Made*> made_{nullptr};
+  std::string newest_name_;  // fibers of one name share what others see of it
+  mothreads::internal::KeptName newest_kept_name_;
   SchedulerCore& core_;
   mothreads::internal::Host& host_;
   std::atomic<FiberBlock*> late_{nullptr};

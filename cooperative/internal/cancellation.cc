@@ -13,6 +13,7 @@ namespace cooperative::internal {
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Context;
+using mothreads::internal::HostedWait;
 using mothreads::internal::UnwindScope;
 using mothreads::internal::Wait;
 using mothreads::internal::WaitList;
@@ -73,14 +74,14 @@ bool leave_interrupted(WaitList& list, WaitNode& node) noexcept {
   return true;
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
-  Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
+Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what, const Until& until) {
+  Wait wait({what.verb, nullptr, nullptr, what.kept_name}, Wait::Spin::no, Context::Reach::host);
   node.arm(wait, Why::ready);
   list.push_back(node);
   absl::Cleanup leave = [&] { list.remove(node); };
   return wait.park(until);
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const char* verb) { return wait_with_care(list, node, verb, Until()); }
+Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what) { return wait_with_care(list, node, what, Until()); }
 
 }  // namespace cooperative::internal

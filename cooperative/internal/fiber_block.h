@@ -16,6 +16,7 @@
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/switch.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/signal.h"
 
@@ -72,6 +73,7 @@ class FiberBlock final : public mothreads::internal::Context {
   bool has_untold = false;     // it was told, and some have come below it since
   bool is_being_told = false;  // a walk is among those below it
   bool has_stopped_signal = false;  // somebody has asked for `stopped`
+  mothreads::internal::KeptName kept_name;  // for looks from other threads; of own_name
   std::int64_t stop_deadline = kNoDeadline;  // of its stop, or that of one it runs under; nanoseconds of the scheduler's clock
   FiberWatch* watch = nullptr;               // over that deadline, where nobody above has one
   std::size_t stack_size = 0;

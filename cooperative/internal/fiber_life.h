@@ -60,7 +60,7 @@ COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const Limit&... until
   SchedulerCore& core = *fiber.core;
   if (core.running().is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
-  return core.wait(fiber.joiners, node, "waits for the end of fiber", until...);
+  return core.wait(fiber.joiners, node, {"waits for the end of fiber", fiber.kept_name.number()}, until...);
 }
 // Nobody will take the result; recycles one that has ended.
 COOPERATIVE_FLATTENED void let_go(FiberBlock& fiber);

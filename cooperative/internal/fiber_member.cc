@@ -9,6 +9,7 @@
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/posting.h"
+#include "cooperative/internal/look.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/misuse.h"
@@ -137,6 +138,18 @@ void FiberMember::ask_to_stop() {
   // A scheduler that takes no more calls is stopping its fibers.
   static_cast<void>(post(core_, *mailbox_, make_call<Errand::yes>([self = Ref<FiberMember>(*this)] { self->start_stopping(); })));
   may_be_interrupted(*mailbox_);
+}
+
+std::optional<mothreads::WaitReport> FiberMember::waits_on() const {
+  std::optional<mothreads::WaitReport> report;
+  if (born_.is_left_behind()) return report;
+  look_at_fiber(block_, id_, [&](const FiberLook& fiber) {
+    if (!fiber.since) return;
+    std::string what(fiber.wait);
+    if (!fiber.object.empty()) what.append(" ").append(fiber.object);
+    report = mothreads::WaitReport{.what = std::move(what), .since = fiber.since};
+  });
+  return report;
 }
 
 std::optional<EndRecord> FiberMember::end() const {

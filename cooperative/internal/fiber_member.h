@@ -21,6 +21,7 @@
 #include "mothreads/end_record.h"
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
+#include "mothreads/wait_report.h"
 
 namespace cooperative::internal {
 
@@ -44,6 +45,7 @@ class FiberMember final : public mothreads::internal::TreeMember {
   const mothreads::Signal& please_stop() const override;
   const mothreads::Signal& stopped() const override { return born_.is_left_behind() ? mothreads::DONE : stopped_; }
   void ask_to_stop() override;
+  std::optional<mothreads::WaitReport> waits_on() const override;
   std::optional<mothreads::EndRecord> end() const override;
   Ref<TreeMember> above() const override;
   std::vector<Ref<TreeMember>> below() const override;

@@ -17,6 +17,8 @@
 
 namespace cooperative::internal {
 
+inline constexpr const char* kGroupKind = "is a FiberGroup";  // in the place of a wait: Context::tell_kind()
+
 struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
   explicit GroupPlace(const std::string& its_name) : name(its_name), please_stop("please_stop for " + its_name) {}
 

@@ -30,6 +30,7 @@ void check_parent(const char* kind, std::string_view name, const SchedulerCore& 
 
 void open_group(SchedulerCore& core, GroupPlace& group, const ParentRef& given) {
   FiberBlock& block = take_block(core, group.name);
+  block.tell_kind(kGroupKind);
   block.state = FiberBlock::State::begun;
   block.group = &group;
   group.block = &block;
@@ -68,7 +69,7 @@ Ended await_members(GroupPlace& its, const Until& until) {
   const Until limit = until.from_now();
   while (group->members > 0) {
     WaitNode node;
-    if (const Why why = group->core->wait(group->joiners, node, "waits for the end of group", limit); why != Why::ready) return why;
+    if (const Why why = group->core->wait(group->joiners, node, {"waits for the end of group", group->block->kept_name.number()}, limit); why != Why::ready) return why;
   }
   return Why::ready;
 }

@@ -2,15 +2,12 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 
 #include "cooperative/internal/parked_stack.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/interrupt.h"
 
 namespace cooperative::internal {
-
-using mothreads::internal::WaitNode;
 
 namespace {
 
@@ -24,6 +21,7 @@ bool holds(const Stack* stack, const void* address) noexcept {
 struct FiberCamera {
   const Runnable* running;  // what the signal handler interrupted; null where there is none
   bool takes_stacks;
+  const SchedulerCore& core;
 };
 
 // Of one that runs the stack pointer is an old one, and what is there may be anything: nothing for AddressSanitizer to judge.
@@ -48,56 +46,38 @@ void take_stack(const Runnable& runnable, const FiberCamera& camera, FiberPictur
                                                   : parked_frames(runnable.stack_pointer, entry.frames.data(), kMax);
 }
 
-void describe_state(const mothreads::internal::Context& context, bool runs, FiberPicture::Entry& entry) noexcept {
+void describe_state(const mothreads::internal::Context& context, bool runs, const SchedulerCore& core, FiberPicture::Entry& entry) noexcept {
   if (!context.write_wait_on_host(entry.state, sizeof entry.state)) {
     std::snprintf(entry.state, sizeof entry.state, "%s", runs ? "runs" : "is ready to run");
+  } else if (core.clock().is_real()) {
+    context.look([&](const mothreads::internal::ContextLook& look) { entry.since = look.since; });
   }
 }
 
 void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int depth, FiberPicture::Entry& entry) noexcept {
-  entry = {.context = &fiber,
-           .depth = depth,
+  entry = {.depth = depth,
            .takes_stop = fiber.takes_stop,
            .told_to_stop = fiber.told_to_stop,
            .is_cancelled = fiber.is_cancelled,
            .has_function_ended = fiber.state > FiberBlock::State::begun,
            .name = {},
            .state = {},
+           .since = std::nullopt,
            .frames = {},
            .frame_count = 0};
   std::snprintf(entry.name, sizeof entry.name, "%s", fiber.own_name.c_str());
   if (fiber.state == FiberBlock::State::fresh || fiber.group != nullptr) {
-    std::snprintf(entry.state, sizeof entry.state, "%s", fiber.group != nullptr ? "is a FiberGroup" : "has not begun");
+    std::snprintf(entry.state, sizeof entry.state, "%s", fiber.group != nullptr ? kGroupKind : "has not begun");
     return;
   }
-  describe_state(fiber, &fiber.runnable == camera.running, entry);
+  describe_state(fiber, &fiber.runnable == camera.running, camera.core, entry);
   take_stack(fiber.runnable, camera, entry);
-}
-
-// Which fiber or group somebody joins is seen there.
-void name_joined(const FiberTree& tree, FiberPicture& picture) noexcept {
-  int depth = 1;
-  for (const FiberBlock* fiber = tree.newest(); fiber != nullptr; fiber = tree.next(*fiber, depth)) {
-    // It may have been interrupted while it changed this list; what is in it is on stacks that are there.
-    int left = 1'000;
-    const mothreads::internal::WaitList& joiners = fiber->group != nullptr ? fiber->group->joiners : fiber->joiners;
-    for (const WaitNode* node = joiners.front(); node != nullptr && left > 0; node = joiners.after(*node), --left) {
-      for (std::size_t i = 0; i < picture.count; ++i) {
-        FiberPicture::Entry& entry = picture.entries[i];
-        if (entry.context != &node->context()) continue;
-        const std::size_t used = std::strlen(entry.state);
-        std::snprintf(entry.state + used, sizeof entry.state - used, " %s", fiber->own_name.c_str());
-        entry.context = nullptr;
-      }
-    }
-  }
 }
 
 void fill_picture(const SchedulerLife& rooms, FiberPicture& picture, const FiberCamera& camera) noexcept {
   FiberPicture::Entry& root = picture.entries[picture.count++];
   root = {};
-  root.context = rooms.root->context;
-  describe_state(*rooms.root->context, rooms.root == camera.running, root);
+  describe_state(*rooms.root->context, rooms.root == camera.running, camera.core, root);
   take_stack(*rooms.root, camera, root);
 
   int depth = 1;
@@ -108,7 +88,6 @@ void fill_picture(const SchedulerLife& rooms, FiberPicture& picture, const Fiber
   }
   picture.told = rooms.stopping.told_at_stop();
   picture.alive = rooms.population.alive();
-  name_joined(rooms.tree, picture);
   picture.state = FiberPicture::State::complete;
 }
 
@@ -134,13 +113,13 @@ void take_picture(const SchedulerCore& core, FiberPicture& picture) noexcept {
   picture.state = FiberPicture::State::busy;
   picture.count = picture.total = 0;
   if (rooms.tree.is_changing() || is_switching(rooms, __builtin_frame_address(0))) return;
-  fill_picture(rooms, picture, {.running = &rooms.switcher.running(), .takes_stacks = true});
+  fill_picture(rooms, picture, {.running = &rooms.switcher.running(), .takes_stacks = true, .core = core});
 }
 
 // Of all that share this OS thread one runs at most. Where it is one of theirs, it is on its stack now, whatever was parked there.
 void take_picture_in_world(const SchedulerCore& core, FiberPicture& picture) noexcept {
   picture.count = picture.total = 0;
-  fill_picture(core.rooms(), picture, {.running = nullptr, .takes_stacks = SchedulerCore::current_or_null() == nullptr});
+  fill_picture(core.rooms(), picture, {.running = nullptr, .takes_stacks = SchedulerCore::current_or_null() == nullptr, .core = core});
 }
 
 }  // namespace cooperative::internal

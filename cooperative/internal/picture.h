@@ -6,10 +6,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
-namespace mothreads::internal {
-class Context;
-}
+#include "mothreads/instant.h"
 
 namespace cooperative::internal {
 
@@ -30,7 +29,6 @@ class FiberPicture {
 
   // One fiber, or the thread's own stack.
   struct Entry {
-    const mothreads::internal::Context* context;  // not to be looked at: it says who it is
     int depth;
     bool takes_stop;
     bool told_to_stop;
@@ -38,6 +36,7 @@ class FiberPicture {
     bool has_function_ended;
     char name[64];
     char state[128];
+    std::optional<mothreads::Instant> since;  // of its wait, where it waits by the real clock
     std::array<void*, kMaxFrames> frames;
     int frame_count;
   };

@@ -103,6 +103,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   Stopping& stopping() noexcept { return life_.stopping; }
   // Of all its lives.
   BlockPool& blocks() noexcept { return blocks_; }
+  const BlockPool& blocks() const noexcept { return blocks_; }
   Inbox& inbox() noexcept { return inbox_; }
   // Null when this life is over, or was not.
   const SchedulerNode* node() const noexcept { return has_life_ ? life_.node : nullptr; }
@@ -133,11 +134,11 @@ class SchedulerCore final : public mothreads::internal::Host {
   mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
-  // comes. `node` need not be armed. `verb` is a literal. Without an Until, where none is given: the compiler would keep one on the stack, and
+  // comes. `node` need not be armed. Without an Until, where none is given: the compiler would keep one on the stack, and
   // look at it after the switch.
   template <std::same_as<mothreads::Until>... Limit>
   COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const char* verb, const Limit&... until);
+                                          const mothreads::internal::HostedWait& what, const Limit&... until);
   // Ends the wait of a node that was claimed.
   void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
     mothreads::internal::Context& context = node.context();
@@ -228,6 +229,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unwind_if_due();
   void gather() noexcept;
   void look() noexcept;
+  void stamp(std::int64_t now) noexcept;
   void sleep() noexcept;
   void sleep_in_poller(const std::optional<mothreads::Instant>& deadline) noexcept;
 
@@ -238,6 +240,7 @@ class SchedulerCore final : public mothreads::internal::Host {
     SchedulerLife life_;  // from begin() to end_life()
   };
   std::size_t io_waits_ = 0;  // so many fibers wait for a descriptor
+  std::int32_t rounds_to_stamp_ = 0;  // so many to the next stamp(), if nothing else looks at the clock before
   bool has_life_ = false;
   std::atomic<std::uint64_t> number_of_life_{0};  // relaxed: others only compare it with one that they had from its thread
   BlockPool blocks_;
@@ -253,6 +256,7 @@ inline Runnable* SchedulerCore::next_at_once() noexcept {
   if (!life_.timers.is_empty() || io_waits_ != 0) {
     if (!life_.timers.skips_question()) return nullptr;
   }
+  if (--rounds_to_stamp_ <= 0) [[unlikely]] return nullptr;
   return life_.queue.begin_round_at_once();
 }
 
@@ -269,18 +273,18 @@ inline void SchedulerCore::suspend_running() noexcept {
 }
 
 template <std::same_as<mothreads::Until>... Limit>
-inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const char* verb,
-                                          const Limit&... until) {
+inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
+                                          const mothreads::internal::HostedWait& what, const Limit&... until) {
   mothreads::internal::Context& context = *running().context;
-  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, verb, until...);
+  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, what, until...);
   const bool is_limited = (!until.is_never() || ...);
   RoomForLimit room;
   if constexpr (sizeof...(until) > 0) {
     if (is_limited && !life_.timers.set_limit(room, node, until..., context.clock)) [[unlikely]] {
-      return wait_with_care(list, node, verb, until...);
+      return wait_with_care(list, node, what, until...);
     }
   }
-  node.arm(context, context.begin_sleep_on_host(verb), mothreads::Why::ready);
+  node.arm(context, context.begin_sleep_on_host(what, wait_stamp), mothreads::Why::ready);
   mothreads::internal::WaitNode* linked = &node;
   asm("" : "+r"(linked));  // gcc would warn that it stays in the list: it does not see who takes it out
   list.push_back(*linked);

@@ -51,6 +51,7 @@ HostedContext copy_of(const FiberPicture::Entry& entry) {
   return {.depth = entry.depth,
           .kind = "fiber",
           .state = std::string(entry.has_function_ended ? "has ended its function and " : "") + entry.state,
+          .since = entry.since,
           .name = entry.name,
           .takes_stop = entry.takes_stop,
           .told_to_stop = entry.told_to_stop,

@@ -5,9 +5,12 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/host.h"
+#include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/spin.h"
 
 namespace mothreads::internal {
+
+static_assert(Context::kStampBits + KeptName::kNumberBits == 64);
 
 Context::Context() : clock(&Clock::steady()) {}
 
@@ -79,14 +82,14 @@ bool Context::await_finish(const std::optional<Instant>& deadline, const WaitDes
 }
 
 bool Context::await_finish_on_host(const WaitDescription& what) noexcept {
+  tell(what.verb, host->wait_stamp, what.kept_name);
   if (reach_ == Reach::host) {
     const std::uint64_t word = word_.load(std::memory_order_relaxed);
     if ((word & kDone) != 0) return true;
-    word_.store(word | kSleeping | kOnHost, std::memory_order_relaxed);
+    word_.store(word | kSleeping | kOnHost, std::memory_order_release);  // pairs with look()
   } else if ((word_.fetch_or(kSleeping | kOnHost, std::memory_order_acq_rel) & kDone) != 0) {  // as in await_finish()
     return true;
   }
-  verb_.store(what.verb, std::memory_order_relaxed);  // a literal, for reports
   waits_for_ = &what;
   std::uint64_t word = 0;
   do {
@@ -129,9 +132,15 @@ const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
 }
 
 std::optional<WaitReport> Context::waits_on() const {
-  if ((word_.load(std::memory_order_relaxed) & (kOnHost | kDone)) != kOnHost) return std::nullopt;
-  const char* const verb = verb_.load(std::memory_order_relaxed);  // null for a moment, before its first wait
-  return WaitReport{verb == nullptr ? "waits" : verb, std::nullopt};
+  std::optional<WaitReport> report;
+  KeptName::Copy object;
+  const bool is_whole = look([&](const ContextLook& now) {
+    KeptName::read(now.waits ? now.kept_name : 0, object);
+    if (now.waits && now.verb != nullptr) report = WaitReport{.what = now.verb, .since = std::nullopt};
+  });
+  if (!is_whole) return std::nullopt;  // it goes from one wait to the next
+  if (report && object.size != 0) report->what.append(" ").append(object.view());
+  return report;
 }
 
 bool Context::write_wait_on_host(char* buffer, std::size_t size) const noexcept {
@@ -139,9 +148,14 @@ bool Context::write_wait_on_host(char* buffer, std::size_t size) const noexcept 
   const char* const verb = verb_.load(std::memory_order_relaxed);
   const int written = std::snprintf(buffer, size, "%s", verb == nullptr ? "waits" : verb);
   const auto used = static_cast<std::size_t>(written);
-  if (waits_for_ != nullptr && waits_for_->write_name != nullptr && used + 2 < size) {
+  if (used + 2 >= size) return true;
+  if (waits_for_ != nullptr && waits_for_->write_name != nullptr) {
     buffer[used] = ' ';
     waits_for_->write_name(waits_for_->object, buffer + used + 1, size - used - 1);
+  } else if (const auto number = static_cast<std::uint32_t>(told_.load(std::memory_order_relaxed) >> kStampBits); number != 0) {
+    KeptName::Copy object;
+    KeptName::read(number, object);
+    std::snprintf(buffer + used, size - used, " %s", object.bytes);
   }
   return true;
 }

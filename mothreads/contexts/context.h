@@ -17,6 +17,7 @@
 // Context objects are type-stable: they are recycled, never freed, so a waker may touch the word after the waiter left.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -30,6 +31,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
+#include "mothreads/wait_report.h"
 
 namespace mothreads {
 class Clock;
@@ -50,16 +52,20 @@ using WriteName = void (*)(const void* object, char* buffer, std::size_t size);
 
 // What a context waits on, for reports.
 struct WaitDescription {
-  const char* verb;
+  const char* verb;  // a literal
   const void* object;
   WriteName write_name;
+  std::uint32_t kept_name = 0;  // the object's KeptName, where it has one: what threads may read that do not know whether it is still there
 };
 
-// A copy of the above that a report can keep.
-struct WaitReport {
-  std::string what;
-  std::optional<Instant> since;  // unknown where a host keeps no time of it
+// The same of a wait that only code of its host ends, with no more than others may read.
+struct HostedWait {
+  constexpr HostedWait(const char* its_verb, std::uint32_t its_kept_name = 0) : verb(its_verb), kept_name(its_kept_name) {}
+  const char* verb;
+  std::uint32_t kept_name;
 };
+
+using mothreads::WaitReport;  // a copy of the above, for reports
 
 // A part of what a context runs that a limit may unwind without the rest. On the context's stack, each inside its outer one.
 struct UnwindScope {
@@ -75,6 +81,15 @@ struct HostTurn {
   std::int32_t acts_left = 0;    // so many the running context has in this turn
   bool is_watched = false;       // in a test world: it wants to hear of each operation, and gives no acts
   bool is_left_behind = false;   // in a child of fork(): its thread is not there, and nobody wakes its contexts
+  std::uint64_t wait_stamp = 0;  // when a wait that begins now did so: in Context::kStampUnit of the host's clock, by its last look there
+};
+
+// What another thread sees of a context on a host.
+struct ContextLook {
+  bool waits = false;           // else it runs, or is ready to run
+  const char* verb = nullptr;   // of the wait; null for one that has not begun
+  std::uint32_t kept_name = 0;  // of what it waits on
+  Instant since;                // when the wait began, by the host's last look at its clock before that
 };
 
 // When a test world hears of an operation: other threads may run before and after it, and not where it is only told what comes.
@@ -108,12 +123,12 @@ class Context {
   }
 
   // Starts a wait that only code of its host ends, as one that sleeps already: the host must go on with another context at once.
-  // `verb` is a literal, for reports. Returns its generation.
-  std::uint64_t begin_sleep_on_host(const char* verb) noexcept {
+  // `stamp` is the host's. Returns its generation.
+  std::uint64_t begin_sleep_on_host(const HostedWait& what, std::uint64_t stamp) noexcept {
     const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
-    word_.store(generation << kGenerationShift | kSleeping | kOnHost, std::memory_order_relaxed);
+    tell(what.verb, stamp, what.kept_name);
+    word_.store(generation << kGenerationShift | kSleeping | kOnHost, std::memory_order_release);  // pairs with look()
     reach_ = Reach::host;
-    verb_.store(verb, std::memory_order_relaxed);
     return generation;
   }
 
@@ -188,8 +203,8 @@ class Context {
 
   // Contexts are recycled: a number that the thread or fiber that it is now has for itself, among all that this context ever is. 0 once
   // that has ended. Any thread may ask; who keeps a pointer to a context keeps this beside it, and compares both.
-  std::uint64_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
-  void set_life(std::uint64_t number) noexcept { life_.store(number, std::memory_order_relaxed); }
+  std::uint64_t life() const noexcept { return life_.load(std::memory_order_acquire); }  // pairs with set_life()
+  void set_life(std::uint64_t number) noexcept { life_.store(number, std::memory_order_release); }
 
   // In the child of a fork(), for a context that does not exist there: its wait is over, and no waker of it succeeds any more.
   void leave_behind() noexcept {
@@ -241,6 +256,28 @@ class Context {
   // What stands in for the operating system under it; null where nothing does. Only the context itself asks.
   Simulation* simulation() const noexcept;
 
+  // What one with a host does, for any thread, without a step on its own. Calls `read` with that, which may look at more that belongs to it;
+  // false when it has changed meanwhile, and nothing counts.
+  template <typename Read>
+  bool look(Read&& read) const {
+    const std::uint64_t word = word_.load(std::memory_order_acquire);  // pairs with the setting of SLEEPING
+    ContextLook look;
+    look.waits = (word & (kOnHost | kDone)) == kOnHost;
+    look.verb = verb_.load(std::memory_order_acquire);  // pairs with tell(), which comes behind the end of the wait before
+    const std::uint64_t told = told_.load(std::memory_order_acquire);
+    look.kept_name = static_cast<std::uint32_t>(told >> kStampBits);
+    look.since = Instant(std::chrono::nanoseconds(static_cast<std::int64_t>(told & ((std::uint64_t{1} << kStampBits) - 1)) * kStampUnit));
+    read(look);
+    // relaxed: it comes behind the loads above, which acquire.
+    return word_.load(std::memory_order_relaxed) == word;
+  }
+  // In 64 bits a name's number has 22, of which there are no more, and a stamp 42: 146 years in units of 1.05 ms.
+  static constexpr std::int64_t kStampUnit = std::int64_t{1} << 20;  // nanoseconds
+  static constexpr int kStampBits = 42;
+
+  // For one that has not waited yet: `what` is a literal, or null.
+  void tell_kind(const char* what) noexcept { verb_.store(what, std::memory_order_relaxed); }
+
   // What it sleeps on, if it does. Any thread may ask. A context with a host says only the verb: it has no time for more.
   virtual std::optional<WaitReport> waits_on() const;
 
@@ -268,6 +305,10 @@ class Context {
   bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
   bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
   bool is_root = true;                      // a thread's own, not a fiber's
+
+ private:
+  Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
+  Why outcome_ = Why::ready;         // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
 
  protected:
   Context();
@@ -310,12 +351,16 @@ class Context {
   [[gnu::cold]] static bool end_turn_here(bool unwinds, const char* verb, const void* object, WriteName write_name);
   [[gnu::cold]] static bool watch_here(Step step, const char* verb, const void* object, WriteName write_name) noexcept;
 
-  std::atomic<std::uint64_t> word_{kDone};
-  Reach reach_ = Reach::everywhere;  // of the wait; only its own thread looks
-  Why outcome_ = Why::ready;  // written between CLAIMED and DONE by the claimer, read after DONE by the waiter
+  // Before the word says that it sleeps, and after it has said that the wait before was over. release pairs with look().
+  void tell(const char* verb, std::uint64_t stamp, std::uint32_t kept_name) noexcept {
+    verb_.store(verb, std::memory_order_release);
+    told_.store(std::uint64_t{kept_name} << kStampBits | stamp, std::memory_order_release);
+  }
 
+  std::atomic<std::uint64_t> word_{kDone};
   std::atomic<std::uint64_t> life_{0};
   std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
+  std::atomic<std::uint64_t> told_{0};      // of the same: the number of a KeptName, and the host's stamp
   const WaitDescription* waits_for_ = nullptr;  // the same with its object, where the wait has said it
 };
 

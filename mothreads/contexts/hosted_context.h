@@ -3,8 +3,11 @@
 // The contexts that share an OS thread, as a report shows them. Their host says what they are: a report knows no kinds of them.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "mothreads/instant.h"
 
 namespace mothreads::internal {
 
@@ -12,6 +15,7 @@ struct HostedContext {
   int depth = 0;      // in the tree of those contexts; 0 for the thread's own stack
   std::string kind;   // "fiber"
   std::string state;  // "waits for signal saved", "has not begun"
+  std::optional<Instant> since;  // of its wait, by the real clock
   std::string name;
   bool takes_stop = false;
   bool told_to_stop = false;

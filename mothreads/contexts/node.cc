@@ -304,6 +304,13 @@ void Node::publish_end(How how, const std::exception_ptr& exception) {
   if (!is_left_behind()) own_end_.publish(record_of(*this, how, exception));
 }
 
+std::optional<WaitReport> Node::waits_on() const {
+  std::optional<WaitReport> report;
+  if (is_left_behind()) return report;
+  with_context([&](const Context& context) { report = context.waits_on(); });
+  return report;
+}
+
 std::optional<EndRecord> Node::end() const { return is_left_behind() ? std::nullopt : own_end_.record(); }
 
 bool Node::give_up() { return give_up_below(*this); }

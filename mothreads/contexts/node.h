@@ -91,6 +91,7 @@ class Node : public StopWatch, public TreeMember {
   void publish_end(How how, const std::exception_ptr& exception);
   // For the node's own context, last: lets `stopped` go.
   void mark_stopped();
+  std::optional<WaitReport> waits_on() const final;
   std::optional<EndRecord> end() const final;
   void ask_to_stop() final { request_stop(); }
 

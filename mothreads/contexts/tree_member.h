@@ -11,6 +11,7 @@
 #include "mothreads/contexts/ref.h"
 #include "mothreads/end_record.h"
 #include "mothreads/signal.h"
+#include "mothreads/wait_report.h"
 
 namespace mothreads::internal {
 
@@ -30,6 +31,7 @@ class TreeMember {
   virtual const Signal& please_stop() const = 0;  // Misuse where it has none
   virtual const Signal& stopped() const = 0;
   virtual void ask_to_stop() = 0;  // never blocks
+  virtual std::optional<WaitReport> waits_on() const = 0;  // none where it does not wait
   // None while it has not ended.
   virtual std::optional<EndRecord> end() const = 0;
 

@@ -27,7 +27,8 @@ QueueCore::QueueCore(std::string_view name, const QueueOptions& options)
       silent_(options.silent),
       allow_add_after_close_(options.allow_add_after_close),
       max_(options.max),
-      name_(name) {
+      name_(name),
+      kept_name_(name) {
   if (name.find('\0') != std::string_view::npos) {
     throw Misuse(fmt::format("\"{}\" cannot be the name of a Queue: it has a zero byte, which would end it in every report", printable(name)));
   }
@@ -132,7 +133,7 @@ void QueueCore::write_queue_name(const void* core, char* buffer, std::size_t siz
   std::snprintf(buffer, size, "%.*s", static_cast<int>(name.size()), name.data());
 }
 
-WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name}; }
-WaitDescription QueueCore::describe_pop(const QueueCore& core) { return {"pops from queue", &core, write_queue_name}; }
+WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name, core.kept_name_.number()}; }
+WaitDescription QueueCore::describe_pop(const QueueCore& core) { return {"pops from queue", &core, write_queue_name, core.kept_name_.number()}; }
 
 }  // namespace mothreads::internal

@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -142,7 +143,8 @@ class QueueCore {
   std::atomic<std::uint64_t> popped_{kFirstPosition};
 
   const SharedName name_;  // shared with what pop() gives
-  char apart_from_consumers_[40];
+  const KeptName kept_name_;
+  char apart_from_consumers_[36];
 
  private:
   const Signal& made(Signal& signal, const char* what, const char* remedy, bool (QueueCore::*has_gone)() const noexcept) const;

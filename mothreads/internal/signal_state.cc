@@ -35,6 +35,7 @@ SignalState* SignalState::make(std::string_view name) {
   std::memcpy(copy.get(), name.data(), name.size());
   SignalState* state = new SignalState(Revivable::no);
   state->name_.store(copy.release(), std::memory_order_release);  // pairs with the acquire in write_name()
+  state->kept_name_ = KeptName(name);
   return state;
 }
 

@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "mothreads/contexts/context.h"
+#include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
@@ -134,6 +135,9 @@ class SignalState {
   // Writes at most `size` bytes, terminated; allocates nothing.
   void write_name(char* buffer, std::size_t size) const { write_name(buffer, size, 0); }
   static void write_name_of(const void* state, char* buffer, std::size_t size) { static_cast<const SignalState*>(state)->write_name(buffer, size); }
+
+  // For waits on it: of a combination, whose name is made of others', there is none.
+  std::uint32_t kept_name() const noexcept { return kept_name_.number(); }
 
   static const char kUnnamed[];
   static constexpr std::size_t kMaxName = 100;  // longer names of combinations end in "..."
@@ -256,6 +260,7 @@ class SignalState {
   Callback* last_callback_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
   // Most signals have one function at most: it needs no allocation of its own.
+  KeptName kept_name_;  // of one that was made with a name
   std::atomic<bool> first_callback_taken_{false};
   Room<Callback> first_callback_;
   std::uint64_t first_number_ ABSL_GUARDED_BY(mutex_) = 0;  // of the function there; 0 before it is in the list

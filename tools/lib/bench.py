@@ -411,6 +411,8 @@ ROWS = [
     Row("bridge.latency_cold", "bridge_benchmark", {"eventfd": 1.1}),
     Row("bridge.latency_warm", "bridge_benchmark", {"eventfd": 0.1}),
     Row("then.executor", "bridge_benchmark", {"post": 1.1}),
+    Row("look.100k", "look_benchmark", {"floor": 4.0}, unit="ms"),
+    ConstantPeer("look.pause", "look_benchmark", 1.0, unit="ms"),
     ConstantPeer("bridge.wakes", "bridge_benchmark", 1, unit="wakes"),
     IoRow("io.echo", "echo", 100, {"go": 1 / 1.15, "floor": 1 / 0.95}),
     IoCalls("io.echo_calls", "count", 100, {"floor": 1.05}, unit="calls"),

@@ -1,0 +1,25 @@
+#pragma once
+
+// What another thread sees of a fiber: see Scheduler::look().
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "mothreads/instant.h"
+
+namespace cooperative {
+
+// A copy, whose texts last as long as the function that gets it runs.
+struct FiberLook {
+  std::uint64_t id;
+  std::string_view name;  // 55 bytes of it at most
+  // What it waits for, as in reports: "waits for event". Empty for a fiber that runs, is ready to run, or has not begun.
+  std::string_view wait;
+  std::string_view object;  // the name of that, where it has one; likewise
+  // When that wait began, by its scheduler's clock: to a millisecond, and not after it. A scheduler that looks at its clock for no other reason
+  // does so every 256 rounds, so that a wait may seem to have begun as much earlier as these took. None where it does not wait.
+  std::optional<mothreads::Instant> since;
+};
+
+}  // namespace cooperative
