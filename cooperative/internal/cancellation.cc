@@ -10,7 +10,7 @@
 
 namespace cooperative::internal {
 
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::UnwindScope;
@@ -73,14 +73,14 @@ bool leave_interrupted(WaitList& list, WaitNode& node) noexcept {
   return true;
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const char* verb, const Until& until) {
+Why wait_with_care(WaitList& list, WaitNode& node, const char* verb, Limit limit) {
   Wait wait({verb, nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
   node.arm(wait, Why::ready);
   list.push_back(node);
   absl::Cleanup leave = [&] { list.remove(node); };
-  return wait.park(until);
+  return wait.park(limit);
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const char* verb) { return wait_with_care(list, node, verb, Until()); }
+Why wait_with_care(WaitList& list, WaitNode& node, const char* verb) { return wait_with_care(list, node, verb, Limit()); }
 
 }  // namespace cooperative::internal

@@ -19,7 +19,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/then_callback.h"
 
