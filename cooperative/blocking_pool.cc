@@ -22,6 +22,7 @@
 namespace cooperative {
 
 using mothreads::Ended;
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Until;
@@ -47,10 +48,10 @@ class BlockingPoolState {
   }
 
   // Gives it to an idle thread, or lines it up; waits for room. True when a thread is to be started.
-  bool add(BlockingCall& call, const Until& until);
+  bool add(BlockingCall& call, Limit limit);
   // The thread could not be started, because of `failure`. Where it was the only one, all calls that wait fail with it.
   void no_thread(const std::exception_ptr& failure);
-  void await(BlockingCall& call, const Until& until);
+  void await(BlockingCall& call, Limit limit);
 
   // A thread of the pool.
   void work(const Signal& please_stop);
@@ -173,7 +174,7 @@ std::optional<bool> BlockingPoolState::try_add(BlockingCall& call, WaitNode*& id
   return starts;
 }
 
-bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
+bool BlockingPoolState::add(BlockingCall& call, Limit limit) {
   while (true) {
     Wait wait({"waits for room in pool", this, write_name});
     Caller caller(wait, Why::ready);
@@ -193,7 +194,7 @@ bool BlockingPoolState::add(BlockingCall& call, const Until& until) {
         const TinyLock lock(mutex_);
         callers_.remove(caller);
       };
-      why = wait.park(until);
+      why = wait.park(limit);
     }
     if (why == Why::closed) throw_closed();
     if (why != Why::ready) {
@@ -248,7 +249,7 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
     const TinyLock lock(mutex_);
     idle_.remove(idle);
   };
-  if (wait.park(please_stop) == Why::ready) return idle.call;
+  if (wait.park(Limit(please_stop)) == Why::ready) return idle.call;
   close();
   return nullptr;
 }
@@ -303,10 +304,10 @@ __attribute__((no_sanitize("null"))) void BlockingPoolState::perform(BlockingCal
   }
 }
 
-void BlockingPoolState::await(BlockingCall& call, const Until& until) {
+void BlockingPoolState::await(BlockingCall& call, Limit limit) {
   Ended awaited = Why::ready;
   try {
-    awaited = call.ended_.wait(until);
+    awaited = call.ended_.wait(limit);
   } catch (...) {
     abandon(call);  // this context is cancelled itself
     if (call.failure_) mothreads::internal::report_unclaimed_failure("call of pool", name_, call.failure_);
@@ -381,7 +382,7 @@ void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
                              name()));
   }
   const auto state = state_;  // the pool may go while this waits
-  const Until limit = until.from_now();
+  const Limit limit(until);
   if (group_.please_stop()) state->close();
   if (state->add(call, limit)) {
     try {

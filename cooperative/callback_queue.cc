@@ -27,6 +27,7 @@ namespace cooperative {
 using internal::Call;
 using internal::Calls;
 using internal::SchedulerCore;
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Posted;
 using mothreads::Until;
@@ -109,7 +110,7 @@ class CallbackQueue::State : public std::enable_shared_from_this<State> {
   Put try_put(Call& call, bool has_starter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Put drop_oldest_and_put(Call& call, bool has_starter);
   // Nothing when there is room by now: then it is to try again.
-  std::optional<Why> wait_for_room(Call& call, const Until& until);
+  std::optional<Why> wait_for_room(Call& call, Limit limit);
   void start();
   void run();
   bool run_next(internal::SpentCalls& spent);
@@ -185,7 +186,7 @@ Posted CallbackQueue::State::post(Call& call, const Until* until) {
     }
     if (put == Put::full) {
       if (until == nullptr) return Why::full;
-      const std::optional<Why> why = wait_for_room(call, *until);
+      const std::optional<Why> why = wait_for_room(call, Limit(*until));
       if (!why) continue;
       if (*why != Why::ready) return *why;
     }
@@ -200,7 +201,7 @@ Posted CallbackQueue::State::post(Call& call, const Until* until) {
 }
 
 // How the wait ended. `ready` when the call is in the queue; else, and when it throws, it is not.
-std::optional<Why> CallbackQueue::State::wait_for_room(Call& call, const Until& until) {
+std::optional<Why> CallbackQueue::State::wait_for_room(Call& call, Limit limit) {
   if (options_.when_full == WhenFull::refuse) return Why::full;
   if (under_way_.is_here()) {
     throw Misuse(fmt::format("a callback of the queue \"{}\" posts to it while it is full, and would wait for itself: make max larger, or "
@@ -221,7 +222,7 @@ std::optional<Why> CallbackQueue::State::wait_for_room(Call& call, const Until& 
     const TinyLock lock(mutex_);
     posters_.remove(poster);
   };
-  const Why why = wait.park(until);
+  const Why why = wait.park(limit);
   was_woken = why == Why::ready || why == Why::closed;
   return why;
 }

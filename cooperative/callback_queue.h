@@ -73,7 +73,7 @@ class [[nodiscard]] CallbackQueue {
   auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) {
     check_not_inside();
     return scheduler_.result_of(run_in, function, until,
-                                [this](internal::Call& call, const mothreads::Until& limit) { return post(call, limit); });
+                                [this](internal::Call& call, mothreads::Limit limit) { return post(call, limit); });
   }
 
   // Posts as callback() does, but never waits for room: it is `full` then also where WhenFull says to block. An Executor does not keep the

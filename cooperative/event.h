@@ -127,7 +127,7 @@ class Event {
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
     Waiter waiter;
-    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", until...);
+    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", home_.core().start(until)...);
     if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended("event", why);
     return give(*std::move(waiter.got));
   }

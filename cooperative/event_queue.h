@@ -178,7 +178,7 @@ class EventQueue {
   }
   template <typename... Limit>
   COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const Limit&... until) {
-    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", until...);
+    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", home_.core().start(until)...);
   }
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {

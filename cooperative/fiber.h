@@ -200,7 +200,7 @@ COOPERATIVE_INLINED R Fiber<R>::join_with(const Limit&... until) {
 template <typename R>
 template <typename... Limit>
 COOPERATIVE_INLINED R Fiber<R>::collect(internal::FiberBlock& fiber, const Limit&... until) {
-  const mothreads::Why why = internal::join(fiber, until...);
+  const mothreads::Why why = internal::join(fiber, fiber.core->start(until)...);
   if (block_ != &fiber) [[unlikely]] internal::refuse_handle(nullptr);  // another, who waited too, was first
   if (why != mothreads::Why::ready) [[unlikely]] {
     internal::throw_not_joined(fiber, why);

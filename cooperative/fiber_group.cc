@@ -92,7 +92,7 @@ void FiberGroup::join(const mothreads::Until& until) {
   }
   if (its != nullptr) {
     its->spend_act();
-    if (const Ended ended = internal::await_members(*place_, until); !ended) {
+    if (const Ended ended = internal::await_members(*place_, its->start(until)); !ended) {
       mothreads::throw_ended_early(ended.why(), name(), fmt::format("the join of FiberGroup \"{}\" {} before all members had ended", name(),
                                                                     ended.why() == Why::stopped ? "was stopped" : "timed out"));
     }

@@ -13,7 +13,7 @@ using mothreads::internal::WaitNode;
 void Pulse::wait(const mothreads::Until& until) {
   home_.check(kName);
   WaitNode node;
-  if (const Why why = home_.core().wait(waiters_, node, "waits for a pulse", until); why != Why::ready) internal::throw_wait_ended("pulse", why);
+  if (const Why why = home_.core().wait(waiters_, node, "waits for a pulse", home_.core().start(until)); why != Why::ready) internal::throw_wait_ended("pulse", why);
 }
 
 void Pulse::signal() {

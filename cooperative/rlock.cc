@@ -62,7 +62,7 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
   Waiter waiter(me, id);
-  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", until); why != Why::ready) internal::throw_wait_ended("RLock", why);
+  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", home_.core().start(until)); why != Why::ready) internal::throw_wait_ended("RLock", why);
 }
 
 void RLock::refuse_release() const {

@@ -21,6 +21,7 @@
 #include "absl/functional/function_ref.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber_look.h"
+#include "cooperative/internal/awaited_call.h"
 #include "cooperative/internal/call.h"
 #include "cooperative/internal/mailbox.h"
 #include "mothreads/ended.h"
@@ -35,40 +36,6 @@ enum class RunIn : bool {
   own_fiber,  // a new one: it may wait as long as it likes
   callbacks,  // that of the callbacks, in their order: while it waits, the later ones do
 };
-
-namespace internal {
-
-class SchedulerCore;
-
-// How a call is posted: `ready`, or why it could not be, and then it is still the caller's, as when it throws.
-using PostCall = absl::FunctionRef<mothreads::Posted(Call& call, const mothreads::Until& until)>;
-
-// A call whose caller waits for it.
-class AwaitedCall {
- public:
-  AwaitedCall();
-  virtual ~AwaitedCall() = default;
-  AwaitedCall(const AwaitedCall&) = delete;
-  AwaitedCall& operator=(const AwaitedCall&) = delete;
-
-  // In a fiber on the scheduler's thread.
-  virtual void perform() = 0;
-
-  struct State;
-
- private:
-  friend struct AwaitedCallBox;
-  friend void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post,
-                         const std::shared_ptr<Mailbox>& mailbox, SchedulerCore& core, const mothreads::Until& until);
-  std::shared_ptr<State> state_;
-};
-
-// Posts it and waits for its end. When the limit comes first: a call that has not begun is withdrawn, one that has is cancelled, and
-// awaited; then throws Timedout. Throws Closed when it was dropped before its turn.
-void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall post, const std::shared_ptr<Mailbox>& mailbox,
-                SchedulerCore& core, const mothreads::Until& until);
-
-}  // namespace internal
 
 struct SchedulerStatistics {
   std::uint64_t switches;  // from one fiber to another
@@ -109,7 +76,7 @@ class Scheduler {
   auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) const {
     if (run_in == RunIn::own_fiber && is_current()) return std::invoke(function);
     check_not_in_callbacks();
-    return result_of(run_in, function, until, [this](internal::Call& call, const mothreads::Until&) { return post(call); });
+    return result_of(run_in, function, until, [this](internal::Call& call, mothreads::Limit) { return post(call); });
   }
 
   // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions'
@@ -165,7 +132,7 @@ std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const m
   };
   const auto call = std::make_shared<Call>(function);
   const std::shared_ptr<internal::Mailbox> mailbox = mailbox_;  // the function may destroy this handle
-  internal::await_call(call, run_in, post_call, mailbox, *core_, until);
+  internal::await_call(call, run_in, post_call, mailbox, *core_, mothreads::Limit(until));
   if constexpr (!std::is_void_v<R>) return R(*std::move(call->result));
 }
 

@@ -16,18 +16,19 @@ void sleep(const mothreads::Until& until) {
   Wait wait({"sleeps", nullptr, nullptr}, Wait::Spin::no, reach);
   SchedulerCore* const core = SchedulerCore::current_or_null();
   if (core == nullptr) {
-    static_cast<void>(wait.park(until));
+    static_cast<void>(wait.park(mothreads::Limit(until)));
     return;
   }
+  const mothreads::Limit limit = core->start(until);
   // A limit that has come would come before those who yielded: behind them is where a turn for others is.
   if (until.has_come()) return core->yield();
   const std::uint64_t switches = core->counts().switches;
-  static_cast<void>(wait.park(until));
+  static_cast<void>(wait.park(limit));
   if (core->counts().switches == switches) core->yield_in_round();  // the time came before anybody had a turn
 }
 
 void yield_until_idle(const mothreads::Until& until) {
-  if (SchedulerCore* core = SchedulerCore::current_or_null()) static_cast<void>(core->yield_until_idle(until));
+  if (SchedulerCore* core = SchedulerCore::current_or_null()) static_cast<void>(core->yield_until_idle(core->start(until)));
 }
 
 }  // namespace cooperative

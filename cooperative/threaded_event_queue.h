@@ -223,7 +223,7 @@ class ThreadedEventQueue {
       mothreads::internal::TinyLock lock(mutex_);
       waiters_.remove(waiter);
     };
-    const Why why = wait.park(until);
+    const Why why = wait.park(mothreads::Limit(until));
     was_woken = why == Why::ready || why == Why::closed;
     if (why == Why::ready) {
       into.emplace(*std::move(waiter.got));

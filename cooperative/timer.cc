@@ -80,7 +80,7 @@ struct Timer::Call {
     mothreads::internal::WaitList nobody;
     mothreads::internal::WaitNode node;
     timer->core().wait(nobody, node, "waits for the time of a timer",
-                       mothreads::Until(Instant(std::chrono::nanoseconds(timer->when))));
+                       mothreads::Limit().sooner(Instant(std::chrono::nanoseconds(timer->when))));
     Timer* const its = std::exchange(timer, nullptr);
     if (its == nullptr) return;
     its->call_ = nullptr;

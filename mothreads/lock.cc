@@ -97,8 +97,7 @@ void Lock::enter_slow(internal::Context& me) {
 
 // How a wait() has ended.
 struct Lock::Return {
-  const internal::Wait& wait;
-  const Until& until;
+  const Limit limit;
   bool is_late;  // its limit has come, or it is being unwound
 };
 
@@ -110,9 +109,8 @@ void Lock::enter_again(internal::Context& me, Return& from) {
 void Lock::queue_up(internal::Context& me, Return* from) {
   Entrant entrant(me.host);
   bool is_late = from != nullptr && from->is_late;
-  bool has_limit = from != nullptr && !is_late && !from->until.is_never();
+  bool has_limit = from != nullptr && !is_late && !from->limit.is_never();
   bool was_woken = false;
-  const Until never;
   for (bool first = true;; first = false) {
     internal::Wait wait({"enters lock", this, write_name, kept_name_.number()});
     entrant.arm(wait, Why::ready);
@@ -134,8 +132,7 @@ void Lock::queue_up(internal::Context& me, Return* from) {
       internal::TinyLock lock(mutex_);
       list.remove(entrant);
     };
-    if (has_limit) wait.share_deadline(from->wait);
-    was_woken = wait.park(has_limit ? from->until : never) == Why::ready;
+    was_woken = wait.park(has_limit ? from->limit : Limit()) == Why::ready;
     if (was_woken) {
       std::move(leave_list).Cancel();
       if (try_enter_spinning(me, &entrant)) return;
@@ -176,7 +173,7 @@ void Lock::leave_slow() {
 // Then no leaving is quick.
 void Lock::watch() noexcept { word_.fetch_or(kWatched, std::memory_order_relaxed); }
 
-Ended Lock::wait(const Until& until, bool changed) {
+Ended Lock::wait(Limit limit, bool changed) {
   internal::Context& me = internal::Context::current();
   if (owner_.load(std::memory_order_relaxed) != &me) {
     internal::fatal_misuse(fmt::format("wait() on Lock \"{}\" by \"{}\", which is not inside: only who entered may wait, with its own "
@@ -195,7 +192,7 @@ Ended Lock::wait(const Until& until, bool changed) {
     chosen = free_and_choose(me.host);
   }
   chosen.finish_all();
-  Return back{wait, until, /*is_late=*/true};
+  Return back{limit, /*is_late=*/true};
   absl::Cleanup come_back = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     {
       internal::TinyLock lock(mutex_);
@@ -204,7 +201,7 @@ Ended Lock::wait(const Until& until, bool changed) {
     const internal::NoUnwind whole;
     enter_again(me, back);
   };
-  const Why why = wait.park(until);
+  const Why why = wait.park(limit);
   back.is_late = why != Why::ready;
   return why;
 }

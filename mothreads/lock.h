@@ -126,7 +126,7 @@ class ABSL_LOCKABLE Lock {
   void watch() noexcept;
   static void write_name(const void* lock, char* buffer, std::size_t size);
   // Leaves and enters: what the analysis cannot follow.
-  Ended wait(const Until& until, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  Ended wait(Limit limit, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
   // Who may enter, and who is next: lock_turns.cc.
   bool take(internal::Context& me, Entrant* entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -171,7 +171,7 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
   // not that anything holds: test the condition again.
   void wait() { static_cast<void>(wait(Until())); }
   Ended wait(const Until& until) {
-    const Ended ended = lock_.wait(until, changed_);
+    const Ended ended = lock_.wait(Limit(until), changed_);
     changed_ = !ended;  // who was not woken by a peer may have had reasons of its own, and cannot cause a ping-pong
     return ended;
   }
@@ -181,7 +181,7 @@ class MOTHREADS_GUARD_CLASS [[nodiscard]] Lock::Held {
   Ended wait(Condition condition, const Until& until = {}) {
     internal::Context::spend_act("looks in Lock", &lock_, write_name);
     if (!condition()) {
-      const Until limit = until.from_now();  // a duration counts from the call, however often it is woken
+      const Limit limit(until);  // a duration counts from the call, however often it is woken
       do {
         if (const Ended ended = wait(limit); !ended) return condition() ? Why::ready : ended;
       } while (!condition());

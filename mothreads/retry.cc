@@ -41,7 +41,7 @@ std::string number_of(std::size_t attempts) { return fmt::format("{} attempt{}",
 
 Retrying::Retrying(const RetryOptions& options, const Until& until)
     : options_(options),
-      limit_(until.from_now()),
+      limit_(until),
       began_(Clock::current().now()),
       pause_(std::min(options.first_pause, options.max_pause)) {
   check(options);
@@ -49,7 +49,7 @@ Retrying::Retrying(const RetryOptions& options, const Until& until)
 
 Until Retrying::attempt_limit() const {
   // From now: a function may wait several times.
-  return Until(Until::Both{}, limit_, options_.attempt_limit).from_now();
+  return (limit_ | options_.attempt_limit).from_now();
 }
 
 bool Retrying::is_worth_another(const std::exception& failure) const {
@@ -72,7 +72,7 @@ void Retrying::pause() {
   const absl::Duration pause = next_pause();
   log::info("{}: attempt {} failed, the next follows in {}: {}", options_.name, attempts_, in_words(pause), log::describe(failure));
   const Signal next("the next attempt of " + options_.name);  // for reports of who waits
-  static_cast<void>(next.wait(Until(Until::Both{}, limit_, pause)));
+  static_cast<void>(next.wait(limit_ | pause));
   check_limit(failure);
 }
 

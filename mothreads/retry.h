@@ -97,7 +97,7 @@ class Retrying {
   [[noreturn]] void give_up(const char* why, const std::exception_ptr& failure) const;
 
   const RetryOptions& options_;
-  const Until limit_;
+  const Limit limit_;
   const Instant began_;
   std::size_t attempts_ = 0;
   absl::Duration pause_;  // before chance

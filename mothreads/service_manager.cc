@@ -122,14 +122,14 @@ bool ServiceManager::is_there() const { return line_->is_there(); }
 std::optional<absl::Duration> ServiceManager::watchdog_interval() const { return line_->watchdog(); }
 
 Posted ServiceManager::ready(const Until& until) {
-  const Until limit = until.from_now();
+  const Limit limit(until);
   Posted posted = line_->say("READY=1");
   while (posted.why() == Why::full) {
     if (const auto come = limit.has_come()) {
       throw_ended_early(*come, "service manager", fmt::format("service manager: {} before it took READY=1", to_string(*come)));
     }
     const Signal room("room at the service manager");  // for reports of who waits; the kernel tells nobody of it
-    static_cast<void>(room.wait(Until(Until::Both{}, limit, kPauseWhenFull)));
+    static_cast<void>(room.wait(limit | kPauseWhenFull));
     posted = line_->say("READY=1");
   }
   // relaxed: the flag only decides which call does it; the destructor comes after all of them.

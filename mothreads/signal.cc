@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/contexts/wait.h"
 
 #include "mothreads/until.h"
 
@@ -44,7 +45,7 @@ Ended Signal::wait(const Until& until) const {
   absl::Cleanup leave = [&] {
     if (!was_released) state_->unlink(node);
   };
-  const Why why = wait.park(until);
+  const Why why = wait.park(Limit(until));
   was_released = why == Why::ready;
   return why;
 }

@@ -54,7 +54,7 @@ std::vector<EndRecord> GroupNode::take_failures() {
 }
 
 Ended GroupNode::await_members(const Until& until) {
-  const Until limit = until.from_now();
+  const Limit limit(until);
   for (auto members = children(); !members.empty(); members = children()) {
     // Oldest first, for the reason in Node::stop_children().
     for (auto member = members.rbegin(); member != members.rend(); ++member) {

@@ -36,36 +36,26 @@ std::optional<Instant> Until::at_steady(absl::Duration since_epoch) {
   return Instant(std::chrono::nanoseconds(absl::ToInt64Nanoseconds(since_epoch)));
 }
 
+void Until::include(const internal::LimitSignals& signals) {
+  for (const internal::LimitSignal& signal : signals) signals_.push_back(signal);
+}
+
 void Until::include(const Until& other) {
   instant_ = std::min(instant_, other.instant_);
   duration_ = std::min(duration_, other.duration_);
-  for (const internal::LimitSignal& signal : other.signals_) signals_.push_back(signal);
+  include(other.signals_);
   is_limited_ = is_limited_ || other.is_limited_;
 }
 
 std::optional<Why> Until::has_come() const {
-  for (const internal::LimitSignal& signal : signals_) {
-    if (signal.state().is_gone()) return signal.state().as_limit();
-  }
-  if (duration_ <= absl::ZeroDuration()) return Why::timed_out;
-  if (instant_ != kNoInstant && Clock::current().now() >= instant_) return Why::timed_out;
-  return std::nullopt;
+  return Limit(*this, Instant::max()).has_come();  // of a duration that starts now nothing has passed
 }
 
-Until::Until(Resolved, const Until& limit)
-    : instant_(limit.deadline(Clock::current()).value_or(kNoInstant)), signals_(limit.signals_), is_limited_(limit.is_limited_) {}
-
-std::optional<Instant> Until::deadline(const Clock& clock) const {
-  std::optional<Instant> earliest;
-  if (instant_ != kNoInstant) earliest = instant_;
-  if (duration_ == absl::InfiniteDuration()) return earliest;
+Instant Until::earliest(Instant now) const {
+  if (duration_ <= absl::ZeroDuration()) return Limit::kNow;
+  if (duration_ == absl::InfiniteDuration()) return instant_;
   // A duration longer than the clock can count is as good as never.
-  const std::optional<Instant> by_duration = sum(clock.now(), std::max(duration_, absl::ZeroDuration()));
-  return by_duration && (!earliest || *by_duration < *earliest) ? by_duration : earliest;
-}
-
-std::optional<Instant> Until::only_time(const Clock& clock) const {
-  return signals_.empty() ? deadline(clock) : std::nullopt;
+  return std::min(instant_, sum(now, duration_).value_or(kNoInstant));
 }
 
 }  // namespace mothreads

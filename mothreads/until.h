@@ -28,10 +28,10 @@
 
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/from_chrono.h"
 #include "mothreads/internal/limit_signals.h"
+#include "mothreads/limit.h"
 #include "mothreads/signal.h"
 
 namespace mothreads {
@@ -50,6 +50,8 @@ class Until {
   Until(absl::Time time) { include(instant_of(time)); }
   Until(const Signal& signal ABSL_ATTRIBUTE_LIFETIME_BOUND) { include(signal); }
   Until(const Signal&& signal) { include(std::move(signal)); }
+  // One that has started goes on: it borrows the same Signals.
+  Until(const Limit& limit) { include(limit); }
   template <std::integral Number>
   Until(Number) = delete;  // of which unit? use absl::Seconds() and its like
 
@@ -76,20 +78,16 @@ class Until {
     return duration_;
   }
 
-  // When it comes, on `clock`, with its durations counted from now, where no Signal may come before; nothing else, nor for one that never comes.
-  std::optional<Instant> only_time(const Clock& clock) const;
-
-  // Whether its time may have come without any waiting: then a look at the clock is worth it.
-  bool may_have_expired() const { return instant_ != kNoInstant || duration_ <= absl::ZeroDuration(); }
+  // The shortest, infinite for none. Whether when it comes depends on when it starts.
+  absl::Duration duration() const { return duration_; }
+  bool counts_from_now() const { return duration_ > absl::ZeroDuration() && duration_ != absl::InfiniteDuration(); }
 
   // The same limit with its durations counted from now, for a function that waits more than once. It borrows the same Signals.
-  Until from_now() const { return is_limited_ ? Until(Resolved{}, *this) : Until(); }
+  Until from_now() const { return Limit(*this); }
 
  private:
-  friend class internal::Wait;
-  static constexpr Instant kNoInstant = Instant::max();
-  struct Resolved {};
-  Until(Resolved, const Until& limit);
+  friend class Limit;
+  static constexpr Instant kNoInstant = Limit::kNever;
 
   void include(absl::Duration duration) {
     duration_ = std::min(duration_, duration);
@@ -108,6 +106,12 @@ class Until {
     is_limited_ = true;
   }
   void include(const Until& other);
+  void include(const Limit& limit) {
+    instant_ = std::min(instant_, limit.when_);
+    if (limit.signals_ != nullptr) [[unlikely]] include(*limit.signals_);
+    is_limited_ = is_limited_ || !limit.is_never();
+  }
+  void include(const internal::LimitSignals& signals);
 
   void include(const std::optional<Instant>& instant) {
     if (instant) include(*instant);
@@ -129,8 +133,8 @@ class Until {
   static std::optional<Instant> at_steady(absl::Duration since_epoch);
   static std::optional<Instant> after(absl::Duration from_now);
 
-  // The earliest time it names, on `clock`, counted from now.
-  std::optional<Instant> deadline(const Clock& clock) const;
+  // The earliest time that it names. One that has come for want of a duration is the first of all.
+  Instant earliest(Instant now) const;
 
   Instant instant_ = kNoInstant;
   absl::Duration duration_ = absl::InfiniteDuration();
@@ -138,11 +142,14 @@ class Until {
   bool is_limited_ = false;
 };
 
-// A limit of two: at least one side is a Signal or an Until, and not both are Signals (which make a Signal).
+template <typename T>
+concept IsLimit = std::same_as<std::remove_cvref_t<T>, Until> || std::same_as<std::remove_cvref_t<T>, Limit>;
+
+// A limit of two: at least one side is a Signal, an Until or a Limit, and not both are Signals (which make a Signal).
 template <typename A, typename B>
 concept TwoLimits = std::is_convertible_v<A, const Until&> && std::is_convertible_v<B, const Until&> &&
                     (std::derived_from<std::remove_cvref_t<A>, Signal> != std::derived_from<std::remove_cvref_t<B>, Signal> ||
-                     std::same_as<std::remove_cvref_t<A>, Until> || std::same_as<std::remove_cvref_t<B>, Until>);
+                     IsLimit<A> || IsLimit<B>);
 
 template <typename A, typename B>
   requires TwoLimits<A, B>

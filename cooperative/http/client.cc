@@ -17,6 +17,7 @@
 
 namespace cooperative::http {
 
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
@@ -38,15 +39,14 @@ class HttpReader {
     body_.is_reply_ = true;
   }
 
-  Reply begin(const Call& call, const Until& given) {
+  Reply begin(const Call& call, Limit limit) {
     check(call);
     const bool is_quiet_yet = is_quiet();
     is_reusable_ = false;
     if (!is_quiet_yet) throw CutShort(fmt::format("{}: was ended by the server before a request, or sent something unasked", stream_.name()));
-    const Until until = given.from_now();
     std::exception_ptr not_sent;
     try {
-      send(call, until);
+      send(call, limit);
     } catch (const IoError&) {
       // A server that refuses a request may close before it has read all of it: then its answer is there.
       not_sent = std::current_exception();
@@ -56,7 +56,7 @@ class HttpReader {
       int interim = 0;
       do {
         if (++interim > kMaxInterim) refuse(Fault::malformed, "sends no response, but that one will come");
-        reply = read_head(call.method == "HEAD", until);
+        reply = read_head(call.method == "HEAD", limit);
       } while (reply.status < 200 && reply.status != 101);
       if (reply.status == 101 && !call.headers.get("Upgrade")) refuse(Fault::malformed, "changes the protocol unasked");
     } catch (const FiberCancelled&) {
@@ -76,9 +76,9 @@ class HttpReader {
     return reply;
   }
 
-  std::string read_body(const Until& until) {
+  std::string read_body(Limit limit) {
     try {
-      return body_.read_all(static_cast<std::size_t>(std::min<std::uint64_t>(options_.max_body, SIZE_MAX)), until);
+      return body_.read_all(static_cast<std::size_t>(std::min<std::uint64_t>(options_.max_body, SIZE_MAX)), limit);
     } catch (...) {
       is_reusable_ = false;
       throw;
@@ -117,7 +117,7 @@ class HttpReader {
     }
   }
 
-  void send(const Call& call, const Until& until) {
+  void send(const Call& call, Limit limit) {
     std::string head = fmt::format("{} {} HTTP/1.1\r\n", call.method, call.target);
     if (!call.headers.get("Host")) head.append("Host: ").append(host_).append("\r\n");
     for (std::size_t i = 0; i < call.headers.size(); ++i) {
@@ -130,10 +130,10 @@ class HttpReader {
     }
     head.append("\r\n");
     const std::array<std::string_view, 2> pieces{head, call.body};
-    stream_.write_all(pieces, until);
+    stream_.write_all(pieces, limit);
   }
 
-  Reply read_head(bool is_head, const Until& until) {
+  Reply read_head(bool is_head, Limit limit) {
     Reply reply;
     const auto text = [&] { return stream_.buffered().substr(0, options_.max_head); };
     const auto is_done = [&] {
@@ -144,7 +144,7 @@ class HttpReader {
     parser_.begin(reply.headers, is_head);
     while (!is_done()) {
       const bool is_full = text().size() >= options_.max_head;
-      const Why why = is_full ? Why::ready : stream_.fill(until).why();
+      const Why why = is_full ? Why::ready : stream_.fill(limit).why();
       if (!is_full && why == Why::ready) continue;
       // Once Beast has seen that a head is not complete it looks no further until it is: whether it could become one is asked anew.
       parser_.begin(reply.headers, is_head);
@@ -180,12 +180,12 @@ Client::Client(Stream& stream, std::string_view host, const ClientOptions& optio
     : reader_(std::make_unique<internal::HttpReader>(stream, host, options)) {}
 Client::~Client() = default;
 
-Reply Client::begin(const Call& call, const Until& until) { return reader_->begin(call, until); }
+Reply Client::begin(const Call& call, const Until& until) { return reader_->begin(call, Limit(until)); }
 
-Reply Client::request(const Call& call, const Until& given) {
-  const Until until = given.from_now();
-  Reply reply = reader_->begin(call, until);
-  reply.body = reader_->read_body(until);
+Reply Client::request(const Call& call, const Until& until) {
+  const Limit limit(until);
+  Reply reply = reader_->begin(call, limit);
+  reply.body = reader_->read_body(limit);
   return reply;
 }
 
@@ -196,16 +196,16 @@ Reply request(Stream& stream, std::string_view host, const Call& call, const Unt
   return Client(stream, host).request(call, until);
 }
 
-Reply request(std::string_view url, const Call& call, const Until& given) {
+Reply request(std::string_view url, const Call& call, const Until& until) {
   const auto split = internal::split_http_url(url);
   if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", printable(url)));
   Call whole = call;
   whole.target = std::string(split->path);
   if (!split->query.empty()) whole.target.append("?").append(split->query);
   if (!whole.headers.get("Connection")) whole.headers.add("Connection", "close");
-  const Until until = given.from_now();
-  Socket socket = connect(split->host, split->port, until);
-  return request(socket, split->authority, whole, until);
+  const Limit limit(until);
+  Socket socket = connect(split->host, split->port, limit);
+  return request(socket, split->authority, whole, limit);
 }
 
 Reply get(std::string_view url, const Until& until) { return request(url, {}, until); }

@@ -21,6 +21,7 @@ using cooperative::internal::Memory;
 using internal::HttpParser;
 using mothreads::Clock;
 using mothreads::Ended;
+using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
 
@@ -54,18 +55,18 @@ Received Body::read_some(std::span<std::byte> into, const Until& until) {
   if (into.empty()) return {0, Why::ready};
   if (is_broken_) refuse(400, "the rest of a body that could not be taken was asked for");
   is_broken_ = true;  // unless it goes well
-  const Received received = read_once(into, until);
+  const Received received = read_once(into, Limit(until));
   is_broken_ = false;
   return received;
 }
 
-Received Body::read_once(std::span<std::byte> into, const Until& until) {
+Received Body::read_once(std::span<std::byte> into, Limit limit) {
   const auto refuse_late = [&] { refuse(408, fmt::format("a body took longer than {}", absl::FormatDuration(limit_))); };
   if (deadline_ && Clock::current().now() >= *deadline_) refuse_late();  // what has come already would not look at the time
   if (!deadline_ && limit_ != absl::InfiniteDuration()) deadline_ = internal::deadline_in(limit_);
   if (wants_continue_) send_continue();
-  const auto read = [&](const Until& limit) { return framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit); };
-  const Received received = deadline_ ? read(until | *deadline_) : read(until);
+  if (deadline_) limit = limit.sooner(*deadline_);
+  const Received received = framing_ == Framing::chunked ? read_chunked(into, limit) : read_sized(into, limit);
   taken_ += received.size();
   if (taken_ > max_) refuse(413, fmt::format("a body of more than {} bytes", max_));
   if (received.why() == Why::timed_out && deadline_ && Clock::current().now() >= *deadline_) refuse_late();
@@ -84,10 +85,10 @@ void Body::send_continue() {
   if (stream_->buffered().empty()) stream_->write_all("HTTP/1.1 100 Continue\r\n\r\n", limit_);
 }
 
-Received Body::read_sized(std::span<std::byte> into, const Until& until) {
+Received Body::read_sized(std::span<std::byte> into, Limit limit) {
   const bool has_size = framing_ == Framing::sized;
   if (has_size) into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), left_)));
-  const Received received = stream_->read_some(into, until);
+  const Received received = stream_->read_some(into, limit);
   if (received.why() == Why::closed) {
     if (has_size) throw CutShort(fmt::format("{}: ended {} bytes before the end of a body", stream_->name(), left_));
     is_done_ = true;
@@ -98,8 +99,7 @@ Received Body::read_sized(std::span<std::byte> into, const Until& until) {
   return received;
 }
 
-Received Body::read_chunked(std::span<std::byte> into, const Until& given) {
-  const Until until = given.from_now();
+Received Body::read_chunked(std::span<std::byte> into, Limit limit) {
   while (true) {
     const std::string_view text = stream_->buffered();
     const HttpParser::Chunk chunk = parser_->parse_chunks(text, reinterpret_cast<char*>(into.data()), into.size());
@@ -111,17 +111,17 @@ Received Body::read_chunked(std::span<std::byte> into, const Until& given) {
     }
     if (chunk.copied > 0) return {chunk.copied, Why::ready};
     if (is_done_) return {0, Why::closed};
-    const Ended ended = stream_->fill(until);
+    const Ended ended = stream_->fill(limit);
     if (ended.why() == Why::closed) throw CutShort(fmt::format("{}: ended before the last chunk of a body", stream_->name()));
     if (!ended) return {0, ended.why()};
   }
 }
 
-std::string Body::read_all(std::size_t max, const Until& given) {
+std::string Body::read_all(std::size_t max, const Until& until) {
   const auto refuse_long = [&] { refuse(413, fmt::format("a body of more than {} bytes", max)); };
   if (is_done_) return {};
   if (framing_ == Framing::sized && left_ > max) refuse_long();
-  const Until until = given.from_now();
+  const Limit limit(until);
   std::string all;
   // Much comes by way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
   Memory<char> much;
@@ -134,11 +134,11 @@ std::string Body::read_all(std::size_t max, const Until& given) {
     Received received{0, Why::ready};
     if (room < kWorthAPage) {
       all.resize(before + room);
-      received = read_some(std::as_writable_bytes(std::span(all).subspan(before)), until);
+      received = read_some(std::as_writable_bytes(std::span(all).subspan(before)), limit);
       all.resize(before + received.size());
     } else {
       if (room > much_size) much = make_memory<char>(much_size = room);
-      received = read_some(std::as_writable_bytes(std::span(much.get(), room)), until);
+      received = read_some(std::as_writable_bytes(std::span(much.get(), room)), limit);
       append_much(all, {much.get(), received.size()});
     }
     if (all.size() > max) refuse_long();

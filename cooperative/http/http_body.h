@@ -88,9 +88,9 @@ class Body {
 
   void begin(Stream& stream, internal::HttpParser* parser, Framing framing, std::uint64_t size, std::uint64_t max, absl::Duration limit);
   void send_continue();
-  Received read_once(std::span<std::byte> into, const mothreads::Until& until);
-  Received read_sized(std::span<std::byte> into, const mothreads::Until& until);
-  Received read_chunked(std::span<std::byte> into, const mothreads::Until& until);
+  Received read_once(std::span<std::byte> into, mothreads::Limit limit);
+  Received read_sized(std::span<std::byte> into, mothreads::Limit limit);
+  Received read_chunked(std::span<std::byte> into, mothreads::Limit limit);
   [[noreturn]] void refuse(int status, std::string_view why) const;
 
   Stream* stream_ = nullptr;

@@ -97,15 +97,15 @@ class TextStream final : public Stream {
   std::string name() const override { return "a request that was made by hand"; }
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until&) override {
+  Received receive(std::span<std::byte> into, mothreads::Limit) override {
     const std::size_t size = text_.copy(reinterpret_cast<char*>(into.data()), into.size(), taken_);
     taken_ += size;
     return {size, size > 0 ? mothreads::Why::ready : mothreads::Why::closed};
   }
-  Sent send_pieces(std::span<const std::string_view>, const mothreads::Until&) override {
+  Sent send_pieces(std::span<const std::string_view>, mothreads::Limit) override {
     throw mothreads::Misuse(name() + " has nobody to write to");
   }
-  void end_writing(const mothreads::Until&) override {}
+  void end_writing(mothreads::Limit) override {}
 
  private:
   const std::string text_;

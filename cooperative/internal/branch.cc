@@ -16,7 +16,7 @@
 
 namespace cooperative::internal {
 
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::Wait;
 
@@ -60,9 +60,8 @@ void put_back(Branch& branch) noexcept {
 
 }  // namespace
 
-std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
+std::size_t await_first(std::span<Branch* const> branches, Limit limit) {
   SchedulerCore::current().spend_act();
-  const Until limit = until.from_now();
   while (true) {
     if (const auto held = held_already(branches)) return *held;
     Wait wait({"waits for the first of several", nullptr, nullptr}, Wait::Spin::no, mothreads::internal::Context::Reach::host);
@@ -82,9 +81,8 @@ std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
   }
 }
 
-void await_all(std::span<Branch* const> branches, const Until& until) {
+void await_all(std::span<Branch* const> branches, Limit limit) {
   refuse_one_twice(branches);
-  const Until limit = until.from_now();
   std::size_t held = 0;
   try {
     if (branches.empty()) SchedulerCore::current().spend_act();

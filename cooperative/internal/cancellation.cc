@@ -10,7 +10,7 @@
 
 namespace cooperative::internal {
 
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::HostedWait;
@@ -74,14 +74,14 @@ bool leave_interrupted(WaitList& list, WaitNode& node) noexcept {
   return true;
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what, const Until& until) {
+Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what, Limit limit) {
   Wait wait({what.verb, nullptr, nullptr, what.kept_name}, Wait::Spin::no, Context::Reach::host);
   node.arm(wait, Why::ready);
   list.push_back(node);
   absl::Cleanup leave = [&] { list.remove(node); };
-  return wait.park(until);
+  return wait.park(limit);
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what) { return wait_with_care(list, node, what, Until()); }
+Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what) { return wait_with_care(list, node, what, Limit()); }
 
 }  // namespace cooperative::internal

@@ -5,7 +5,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
-#include "mothreads/until.h"
+#include "mothreads/limit.h"
 
 namespace cooperative::internal {
 
@@ -18,7 +18,7 @@ bool leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal:
 
 // SchedulerCore::wait() of a context that needs care, or with an unusual limit.
 mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const mothreads::internal::HostedWait& what,
-                              const mothreads::Until& until);
+                              mothreads::Limit limit);
 // Of a wait without a limit, which nothing has to be kept of.
 mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const mothreads::internal::HostedWait& what);
 

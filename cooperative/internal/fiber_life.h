@@ -15,7 +15,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
-#include "mothreads/until.h"
+#include "mothreads/limit.h"
 
 namespace cooperative::internal {
 
@@ -54,13 +54,13 @@ inline bool is_over(const FiberBlock& fiber) noexcept {
 }
 
 // The handle's end of it. Waits for the fiber to end.
-template <std::same_as<mothreads::Until>... Limit>
-COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, const Limit&... until) {
+template <std::same_as<mothreads::Limit>... Limit>
+COOPERATIVE_INLINED mothreads::Why join(FiberBlock& fiber, Limit... limit) {
   if (fiber.state == FiberBlock::State::ended) return mothreads::Why::ready;
   SchedulerCore& core = *fiber.core;
   if (core.running().is_fiber && check_join(fiber)) return mothreads::Why::ready;
   mothreads::internal::WaitNode node;
-  return core.wait(fiber.joiners, node, {"waits for the end of fiber", fiber.kept_name.number()}, until...);
+  return core.wait(fiber.joiners, node, {"waits for the end of fiber", fiber.kept_name.number()}, limit...);
 }
 // Nobody will take the result; recycles one that has ended.
 COOPERATIVE_FLATTENED void let_go(FiberBlock& fiber);

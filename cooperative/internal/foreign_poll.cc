@@ -30,7 +30,7 @@ struct ForeignPoll::Call {
 
   void await_inner() {
     WaitNode node;
-    static_cast<void>(poll.core_->wait(waiters, node, "waits for the inner loop to end", Until()));
+    static_cast<void>(poll.core_->wait(waiters, node, "waits for the inner loop to end"));
   }
 
   ForeignPoll& poll;
@@ -77,7 +77,7 @@ std::optional<Instant> ForeignPoll::run_due(const Until& until) {
   disarm();
   {
     Call call(*this);
-    const Until limit = until.from_now();
+    const mothreads::Limit limit = core_->start(until);
     core_->yield();  // all that is ready has its turn, also when the limit has come
     do {
       if (call.is_innermost()) {

@@ -9,12 +9,11 @@
 #include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/misuse.h"
-#include "mothreads/until.h"
 
 namespace cooperative::internal {
 
 using mothreads::Ended;
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::WaitNode;
 
@@ -64,9 +63,8 @@ void step_out(GroupPlace& group) noexcept {
   if (failed && group.fail_fast) stop_group(group);
 }
 
-Ended await_members(GroupPlace& its, const Until& until) {
+Ended await_members(GroupPlace& its, Limit limit) {
   const auto group = its.shared_from_this();
-  const Until limit = until.from_now();
   while (group->members > 0) {
     WaitNode node;
     if (const Why why = group->core->wait(group->joiners, node, {"waits for the end of group", group->block->kept_name.number()}, limit); why != Why::ready) return why;
@@ -78,7 +76,7 @@ void close_group(GroupPlace& its) noexcept {
   const auto group = its.shared_from_this();
   if (group->block == nullptr) return;
   stop_group(*group);
-  static_cast<void>(await_members(*group, Until()));
+  static_cast<void>(await_members(*group, Limit()));
   if (group->block == nullptr) return;  // another was there first
   FiberBlock& block = *std::exchange(group->block, nullptr);
   if (block.member != nullptr) block.member->publish_end(end_record_of(block));

@@ -20,7 +20,7 @@ void check_parent(const char* kind, std::string_view name, const SchedulerCore& 
 void stop_group(GroupPlace& group);
 // Tells the members, waits for them, and takes the group's place away; nothing when that is done.
 void close_group(GroupPlace& group) noexcept;
-mothreads::Ended await_members(GroupPlace& group, const mothreads::Until& until);
+mothreads::Ended await_members(GroupPlace& group, mothreads::Limit limit);
 
 // Where the running fiber is a member whose function has ended: what that fiber still does is its end, for which nobody waits any more. It
 // leaves the group.

@@ -23,7 +23,7 @@ namespace cooperative::internal {
 
 using mothreads::Ended;
 using mothreads::Instant;
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
@@ -158,12 +158,12 @@ void SchedulerCore::yield_in_round() {
   if (acts_left <= 0) unwind_if_due();
 }
 
-Ended SchedulerCore::yield_until_idle(const Until& until) {
+Ended SchedulerCore::yield_until_idle(Limit limit) {
   Wait wait({"waits until nothing else is ready", nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
   WaitNode node(wait, Why::ready);
   life_.until_idle.push_back(node);
   absl::Cleanup leave = [&] { life_.until_idle.remove(node); };
-  return wait.park(until);
+  return wait.park(limit);
 }
 
 void SchedulerCore::interrupt(Context& context) noexcept {

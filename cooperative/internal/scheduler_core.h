@@ -131,14 +131,17 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   COOPERATIVE_INLINED void yield();  // behind all that is ready
   void yield_in_round();             // behind all that is ready in this round, before those that yield in it
-  mothreads::Ended yield_until_idle(const mothreads::Until& until);  // until nothing else is ready
+  mothreads::Ended yield_until_idle(mothreads::Limit limit);  // until nothing else is ready
+
+  // The limit of a verb of the running context that begins now: see mothreads/limit.h.
+  mothreads::Limit start(const mothreads::Until& until) noexcept { return life_.timers.start(until, *running().context->clock); }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
-  // comes. `node` need not be armed. Without an Until, where none is given: the compiler would keep one on the stack, and
+  // comes. `node` need not be armed. Without a Limit, where none is given: the compiler would keep one on the stack, and
   // look at it after the switch.
-  template <std::same_as<mothreads::Until>... Limit>
+  template <std::same_as<mothreads::Limit>... Limit>
   COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const mothreads::internal::HostedWait& what, const Limit&... until);
+                                          const mothreads::internal::HostedWait& what, Limit... limit);
   // Ends the wait of a node that was claimed.
   void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
     mothreads::internal::Context& context = node.context();
@@ -272,16 +275,16 @@ inline void SchedulerCore::suspend_running() noexcept {
   }
 }
 
-template <std::same_as<mothreads::Until>... Limit>
+template <std::same_as<mothreads::Limit>... Limit>
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const mothreads::internal::HostedWait& what, const Limit&... until) {
+                                          const mothreads::internal::HostedWait& what, Limit... limit) {
   mothreads::internal::Context& context = *running().context;
-  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, what, until...);
-  const bool is_limited = (!until.is_never() || ...);
+  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, what, limit...);
+  const bool is_limited = (!limit.is_never() || ...);
   RoomForLimit room;
-  if constexpr (sizeof...(until) > 0) {
-    if (is_limited && !life_.timers.set_limit(room, node, until..., context.clock)) [[unlikely]] {
-      return wait_with_care(list, node, what, until...);
+  if constexpr (sizeof...(limit) > 0) {
+    if (is_limited && !life_.timers.set_limit(room, node, limit..., context.clock)) [[unlikely]] {
+      return wait_with_care(list, node, what, limit...);
     }
   }
   node.arm(context, context.begin_sleep_on_host(what, wait_stamp), mothreads::Why::ready);

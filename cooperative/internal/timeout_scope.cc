@@ -10,6 +10,7 @@
 namespace cooperative::internal {
 
 using mothreads::Instant;
+using mothreads::Limit;
 using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
@@ -36,23 +37,24 @@ TimeoutScope::TimeoutScope(const Until& until)
     return;
   }
   context_.unwind_scope = this;
-  if (const std::optional<Why> why = until.has_come()) {
+  const Limit limit = core_.start(until);
+  if (const std::optional<Why> why = limit.has_come()) {
     come(*why);
-  } else if (const std::optional<Instant> time = until.only_time(*context_.clock); time && context_.clock == &core_.clock()) {
+  } else if (const std::optional<Instant> time = limit.only_later_time(); time && context_.clock == &core_.clock()) {
     core_.add_timer(*this, time->time_since_epoch().count());
   } else {
-    watch(until);
+    watch(limit);
   }
 }
 
 // No stop may end the watcher before the scope is left: those below a fiber are told first, and its please_stop may be the limit.
-void TimeoutScope::watch(const Until& until) {
+void TimeoutScope::watch(Limit limit) {
   left_.emplace();
   try {
-    watcher_ = cooperative::spawn({.name = "limit of with_timeout", .start = Start::at_once}, [this, &until] {
+    watcher_ = cooperative::spawn({.name = "limit of with_timeout", .start = Start::at_once}, [this, limit] {
       const NoUnwind to_the_end;
       Wait wait({"waits for the limit of with_timeout", nullptr, nullptr}, Wait::Spin::no);
-      const Why why = wait.park(until | *left_);
+      const Why why = wait.park(Limit(limit | *left_));
       if (!*left_) come(why);
     });
   } catch (...) {

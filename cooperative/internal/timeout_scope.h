@@ -29,7 +29,7 @@ class TimeoutScope final : private mothreads::internal::UnwindScope, private mot
   static const mothreads::internal::TimerOps kOps;
 
   void come(mothreads::Why why) noexcept;
-  void watch(const mothreads::Until& until);
+  void watch(mothreads::Limit limit);
   void leave() noexcept;
 
   SchedulerCore& core_;

@@ -9,6 +9,7 @@
 namespace cooperative::internal {
 
 using mothreads::Instant;
+using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::TimerNode;
@@ -21,14 +22,15 @@ const TimerOps TimeLimit::kOps{
     .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
 };
 
-bool Timers::set_limit(RoomForLimit& room, WaitNode& node, const Until& until, const mothreads::Clock* of_context) noexcept {
-  const std::optional<absl::Duration> duration = until.only_duration();
-  if (!duration || *duration <= absl::ZeroDuration() || of_context != clock_) return false;
-  std::int64_t when = 0;
-  const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(*duration);
-  if (__builtin_add_overflow(now_for(nanoseconds).time_since_epoch().count(), nanoseconds, &when)) return false;
-  wheel_.add(*new (&room.limit) TimeLimit(node), when);
-  if (nanoseconds < Pacing::kSoon) [[unlikely]] pacing_.expect_soon(when);
+Limit Timers::start(const Until& until, const mothreads::Clock& of_context) noexcept {
+  if (!until.counts_from_now()) return Limit(until, Instant());
+  return Limit(until, &of_context == clock_ ? now_for(absl::ToInt64Nanoseconds(until.duration())) : of_context.now());
+}
+
+bool Timers::set_limit(RoomForLimit& room, WaitNode& node, Limit limit, const mothreads::Clock* of_context) noexcept {
+  const std::optional<Instant> time = limit.only_later_time();
+  if (!time || of_context != clock_) return false;
+  add_near(*new (&room.limit) TimeLimit(node), time->time_since_epoch().count());
   return true;
 }
 

@@ -15,7 +15,7 @@
 
 namespace cooperative::internal {
 
-// The limit of a wait that is nothing but so long from the call, the usual one; Timers::set_limit() says whether it is, and makes it.
+// The limit of a wait that is nothing but a time, the usual one; Timers::set_limit() says whether it is, and makes it.
 struct TimeLimit : mothreads::internal::TimerNode {
   explicit TimeLimit(mothreads::internal::WaitNode& its_node) : TimerNode(kOps), node(its_node) {}
   static const mothreads::internal::TimerOps kOps;
@@ -63,9 +63,10 @@ class Timers {
   void drop_all() noexcept {
     wheel_.for_each([this](mothreads::internal::TimerNode& timer) { wheel_.remove(timer); });
   }
+  // The limit of a verb of a context with that clock that begins now.
+  mothreads::Limit start(const mothreads::Until& until, const mothreads::Clock& of_context) noexcept;
   // Of a wait by a context with that clock. False when the limit is another than the usual one: nothing was made.
-  bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until,
-                 const mothreads::Clock* of_context) noexcept;
+  bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, mothreads::Limit limit, const mothreads::Clock* of_context) noexcept;
 
   bool is_empty() const noexcept { return wheel_.is_empty(); }
   // Exactly; TimerWheel::kNever when there is none.

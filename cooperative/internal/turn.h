@@ -5,7 +5,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
-#include "mothreads/until.h"
+#include "mothreads/limit.h"
 
 namespace cooperative::internal {
 
@@ -16,10 +16,10 @@ class Turn {
 
   bool try_take() noexcept { return !is_taken_ && (is_taken_ = true); }
   // `closed` when close() came meanwhile. `verb` is a literal.
-  mothreads::Why take(const char* verb, const mothreads::Until& until) {
+  mothreads::Why take(const char* verb, mothreads::Limit limit) {
     if (try_take()) return mothreads::Why::ready;
     mothreads::internal::WaitNode node;
-    return SchedulerCore::current().wait(waiters_, node, verb, until);
+    return SchedulerCore::current().wait(waiters_, node, verb, limit);
   }
   void leave() noexcept {
     if (mothreads::internal::WaitNode* next = waiters_.claim_front_on_host()) {

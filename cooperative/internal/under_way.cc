@@ -56,7 +56,7 @@ void UnderWay::close() noexcept {
     const TinyLock lock(mutex_);
     waiters_.remove(node);
   };
-  static_cast<void>(wait.park(mothreads::Until()));
+  static_cast<void>(wait.park({}));
 }
 
 }  // namespace cooperative::internal

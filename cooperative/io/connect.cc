@@ -22,7 +22,7 @@ Socket connect(const ConnectOptions& options, const Address& to, const Until& un
 Socket connect(std::string_view host, std::uint16_t port, const Until& until) { return connect(ConnectOptions{}, host, port, until); }
 
 Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
-  const Until limit = until.from_now();
+  const mothreads::Limit limit(until);
   const std::vector<Address> addresses =
       resolve({.family = options.from ? options.from->family() : AF_UNSPEC, .servers = options.servers}, host, port, limit);
   for (std::size_t i = 0;; ++i) {

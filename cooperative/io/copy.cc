@@ -15,6 +15,7 @@
 
 namespace cooperative {
 
+using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
 
@@ -41,7 +42,7 @@ class Copying {
     target_ = target;
   }
 
-  Copied run(const Until& limit) {
+  Copied run(Limit limit) {
     to_.flush(limit);
     while (left_ > 0) {
       const bool splices = source_ != nullptr && from_.buffered().empty() && from_.is_open() && to_.is_open();
@@ -52,7 +53,7 @@ class Copying {
 
  private:
   // By way of what is read ahead: so it is still there when the write is interrupted.
-  Why by_memory(const Until& limit) {
+  Why by_memory(Limit limit) {
     if (from_.buffered().empty()) {
       if (const Why why = from_.fill(limit).why(); why != Why::ready) return why;
     }
@@ -63,7 +64,7 @@ class Copying {
     return sent.why();
   }
 
-  Why splice(const Until& limit) {
+  Why splice(Limit limit) {
     source_->check_thread("a stream");
     target_->check_thread("a stream");
     internal::SchedulerCore::current().spend_operation();
@@ -85,7 +86,7 @@ class Copying {
   }
 
   // The system does not say which side it was.
-  Why wait_for_both(const Until& limit) {
+  Why wait_for_both(Limit limit) {
     if (++waits_in_vain_ > 2) return by_memory(limit);  // both are ready, and still it does not go
     if (const Why why = source_->wait_readable(limit).why(); why != Why::ready) return why;
     return target_->wait_writable(limit).why();
@@ -110,8 +111,7 @@ class Copying {
 Copied copy(Stream& from, Stream& to, const Until& until) { return copy({}, from, to, until); }
 
 Copied copy(const CopyOptions& options, Stream& from, Stream& to, const Until& until) {
-  const Until limit = until.from_now();
-  return Copying(from, to, options.max).run(limit);
+  return Copying(from, to, options.max).run(Limit(until));
 }
 
 }  // namespace cooperative

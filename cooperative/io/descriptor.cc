@@ -15,6 +15,7 @@
 namespace cooperative {
 
 using mothreads::Ended;
+using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
 
@@ -74,18 +75,17 @@ int Descriptor::release() {
   return descriptor;
 }
 
-Why Descriptor::wait_for_edge(Side side, const char* verb, const Until& until, Place place) {
+Why Descriptor::wait_for_edge(Side side, const char* verb, Limit limit, Place place) {
   if (descriptor_ < 0) return Why::closed;
-  return readiness_->wait(descriptor_, side, verb, until, place);
+  return readiness_->wait(descriptor_, side, verb, limit, place);
 }
 
-Why Descriptor::wait_for_close(const char* verb, const Until& until) {
+Why Descriptor::wait_for_close(const char* verb, Limit limit) {
   if (descriptor_ < 0) return Why::closed;
-  return readiness_->wait_for_close(verb, until);
+  return readiness_->wait_for_close(verb, limit);
 }
 
-std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doing, const Until& until, absl::FunctionRef<ssize_t()> attempt) {
-  const Until limit = until.from_now();
+std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doing, Limit limit, absl::FunctionRef<ssize_t()> attempt) {
   for (Place place = Place::last;; place = Place::first) {
     if (const Why why = wait_for_edge(side, doing.verb, limit, place); why != Why::ready) {
       if (why == Why::closed) throw Closed(doing.what, fmt::format("{} was closed while a fiber waited to {}", doing.what, doing.verb));
@@ -117,8 +117,9 @@ Ended Descriptor::wait_writable(const Until& until) { return wait_until_ready(Si
 
 Ended Descriptor::wait_until_ready(Side side, const Until& until) {
   check_thread("a descriptor");
-  internal::check_world(internal::SchedulerCore::current());
-  const Until limit = until.from_now();
+  internal::SchedulerCore& core = internal::SchedulerCore::current();
+  internal::check_world(core);
+  const Limit limit = core.start(until);
   for (Place place = Place::last; descriptor_ >= 0; place = Place::first) {
     readiness_->clear(side);  // before it is asked: what comes later makes an edge
     if (is_ready_now(descriptor_, side)) {

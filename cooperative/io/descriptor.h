@@ -9,17 +9,16 @@
 
 #include <cerrno>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
-#include "absl/time/time.h"
 #include "cooperative/internal/branch.h"
-#include "cooperative/internal/poller.h"
+#include "cooperative/internal/readiness.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/ended.h"
+#include "mothreads/limit.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -50,7 +49,7 @@ class Descriptor {
   mothreads::Ended wait_readable(const mothreads::Until& until = {});
   mothreads::Ended wait_writable(const mothreads::Until& until = {});
 
-  // For the library: see internal/poller.h.
+  // For the library: see internal/readiness.h.
   internal::Readiness& readiness() { return *readiness_; }
   void check_thread(const char* what) const {
     if (readiness_ != nullptr) readiness_->check_thread(what);
@@ -59,9 +58,9 @@ class Descriptor {
   using Place = internal::Readiness::Place;
   // Waits for an edge, after a try found nothing; before all others where that try was after such a wait. `closed` when there is none any
   // more: then this may be gone, too.
-  mothreads::Why wait_for_edge(Side side, const char* verb, const mothreads::Until& until, Place place = Place::last);
+  mothreads::Why wait_for_edge(Side side, const char* verb, mothreads::Limit limit, Place place = Place::last);
   // Waits for close(), between tries of what the kernel has no edges for.
-  mothreads::Why wait_for_close(const char* verb, const mothreads::Until& until);
+  mothreads::Why wait_for_close(const char* verb, mothreads::Limit limit);
 
   // What is to be done, for errors and reports: "a socket", its name, "receive".
   struct Doing {
@@ -72,10 +71,10 @@ class Descriptor {
   // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended. Throws
   // IoError, and Closed.
   template <typename Attempt>
-  std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, const mothreads::Until& until, Attempt&& attempt) {
+  std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, mothreads::Limit limit, Attempt&& attempt) {
     begin(doing);
     // Nobody overtakes those who wait. Who waits for nothing tries once, whatever the kernel has said so far.
-    if ((readiness_->may_be_ready(side) || waits_for_nothing(until)) && !readiness_->has_waiters(side)) {
+    if ((readiness_->may_be_ready(side) || limit.is_now()) && !readiness_->has_waiters(side)) {
       while (true) {
         if (const ssize_t done = attempt(); done >= 0) {
           readiness_->pass_on(side);
@@ -86,7 +85,7 @@ class Descriptor {
       }
       readiness_->clear(side);
     }
-    return wait_until_done(side, doing, until, attempt);
+    return wait_until_done(side, doing, limit, attempt);
   }
   // What every operation does first.
   void begin(const Doing& doing) const {
@@ -103,11 +102,7 @@ class Descriptor {
   }
 
  private:
-  static bool waits_for_nothing(const mothreads::Until& until) {
-    const std::optional<absl::Duration> duration = until.only_duration();
-    return duration && *duration <= absl::ZeroDuration();
-  }
-  std::pair<ssize_t, mothreads::Why> wait_until_done(Side side, const Doing& doing, const mothreads::Until& until,
+  std::pair<ssize_t, mothreads::Why> wait_until_done(Side side, const Doing& doing, mothreads::Limit limit,
                                                      absl::FunctionRef<ssize_t()> attempt);
   [[noreturn]] static void refuse_closed(const Doing& doing);
   [[noreturn]] static void fail(int error, const Doing& doing);

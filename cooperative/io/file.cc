@@ -33,6 +33,7 @@
 
 namespace cooperative {
 
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
@@ -128,13 +129,17 @@ struct File::Opened {
   }
 
   // At the end of the file 0.
-  std::pair<ssize_t, Why> read_once(const Pieces& into, std::uint64_t offset, const Until& until);
-  std::pair<ssize_t, Why> write_once(const Pieces& from, std::uint64_t offset, const Until& until, std::size_t& done);
+  std::pair<ssize_t, Why> read_once(const Pieces& into, std::uint64_t offset, Limit limit);
+  std::pair<ssize_t, Why> write_once(const Pieces& from, std::uint64_t offset, Limit limit, std::size_t& done);
 };
+
+File::Place::~Place() {
+  if (turn.is_taken() && !born.is_left_behind()) mothreads::internal::fatal_misuse("a file was destroyed while a fiber reads or writes it: let it outlive who uses it");
+}
 
 // --- one call of the system --------------------------------------------------------------------------------------------------
 
-std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, const Until& until) {
+std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, Limit limit) {
   internal::SchedulerCore::current().spend_operation();
   // An offset of -1 would be wherever the descriptor stands.
   if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::must_call_for_file()) {
@@ -147,7 +152,7 @@ std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_
     if (const off_t its_end = size == 0 ? end() : 0; its_end > 0 && static_cast<off_t>(offset) >= its_end) return {0, Why::ready};
     if (size < 0 && errno == EOPNOTSUPP) reads_at_once.store(false, std::memory_order_relaxed);
   }
-  if (const std::optional<Why> come = until.has_come()) return {-1, *come};
+  if (const std::optional<Why> come = limit.has_come()) return {-1, *come};
   if (internal::FileRing* const ring = is_on_disk ? internal::file_ring() : nullptr) {
     const ssize_t size = ring->read(descriptor, into.data(), count(into), offset);
     if (size >= 0) return {size, Why::ready};
@@ -155,14 +160,14 @@ std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_
   }
   FileCall call;
   const Why why = call_for_file(
-      call, [&] { return preadv(descriptor, into.data(), count(into), static_cast<off_t>(offset)); }, until);
+      call, [&] { return preadv(descriptor, into.data(), count(into), static_cast<off_t>(offset)); }, limit);
   if (why != Why::ready) return {-1, why};
   if (call.result < 0) throw IoError(call.error, name(), "read from it");
   return {call.result, Why::ready};
 }
 
 // `done` counts also what was written when the fiber is unwound.
-std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64_t offset, const Until& until, std::size_t& done) {
+std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64_t offset, Limit limit, std::size_t& done) {
   internal::SchedulerCore::current().spend_operation();
   FileCall call;
   const absl::Cleanup add = [&] {
@@ -172,7 +177,7 @@ std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64
     const internal::WithoutSignal quiet(SIGXFSZ, EFBIG);  // more than RLIMIT_FSIZE is an error, and no signal
     return pwritev(descriptor, from.data(), count(from), static_cast<off_t>(offset));
   };
-  const Why why = call_for_file(call, write, until);
+  const Why why = call_for_file(call, write, limit);
   if (why != Why::ready) return {-1, why};
   if (call.result < 0) throw IoError(call.error, name(), "write to it");
   return {call.result, Why::ready};
@@ -225,18 +230,16 @@ Received File::read_at(std::span<const std::span<std::byte>> into, std::uint64_t
   for (const std::span<std::byte> place : into) {
     if (!place.empty()) pieces.push_back({place.data(), place.size()});
   }
-  return with_limit(until, [&](const Until& given) -> Received {
-    const Until limit = given.from_now();
-    std::size_t done = 0;
-    while (!pieces.empty()) {
-      const auto [size, why] = file->read_once(pieces, offset + done, limit);
-      if (size < 0) return {done, why};
-      if (size == 0) return {done, Why::closed};
-      done += static_cast<std::size_t>(size);
-      drop(pieces, static_cast<std::size_t>(size));
-    }
-    return {done, Why::ready};
-  });
+  const Limit limit = start(until);
+  std::size_t done = 0;
+  while (!pieces.empty()) {
+    const auto [size, why] = file->read_once(pieces, offset + done, limit);
+    if (size < 0) return {done, why};
+    if (size == 0) return {done, Why::closed};
+    done += static_cast<std::size_t>(size);
+    drop(pieces, static_cast<std::size_t>(size));
+  }
+  return {done, Why::ready};
 }
 
 void File::write_at(std::string_view data, std::uint64_t offset, const Until& until) { write_at({&data, 1}, offset, until); }
@@ -245,17 +248,15 @@ void File::write_at(std::span<const std::string_view> texts, std::uint64_t offse
   const std::shared_ptr<Opened> file = opened("write to it");
   Pieces pieces = pieces_of(texts);
   const std::size_t size = size_of(pieces);
-  with_limit(until, [&](const Until& given) {
-    const Until limit = given.from_now();
-    std::size_t done = 0;
-    while (!pieces.empty()) {
-      const auto [written, why] = file->write_once(pieces, offset + done, limit, done);
-      if (written < 0) {
-        throw WriteTimedout(file->name(), why, done, size);
-      }
-      drop(pieces, static_cast<std::size_t>(written));
+  const Limit limit = start(until);
+  std::size_t done = 0;
+  while (!pieces.empty()) {
+    const auto [written, why] = file->write_once(pieces, offset + done, limit, done);
+    if (written < 0) {
+      throw WriteTimedout(file->name(), why, done, size);
     }
-  });
+    drop(pieces, static_cast<std::size_t>(written));
+  }
 }
 
 // --- the whole ---------------------------------------------------------------------------------------------------------------
@@ -269,12 +270,10 @@ std::uint64_t File::size() const {
 
 void File::do_whole(const char* verb, absl::FunctionRef<ssize_t(int)> act, const Until& until) {
   const std::shared_ptr<Opened> file = opened(verb);
-  with_limit(until, [&](const Until& limit) {
-    FileCall call;
-    const Why why = call_for_file(call, [&] { return act(file->descriptor); }, limit);
-    if (why != Why::ready) throw_early(file->name(), why, verb);
-    if (call.result < 0) throw IoError(call.error, file->name(), verb);
-  });
+  FileCall call;
+  const Why why = call_for_file(call, [&] { return act(file->descriptor); }, start(until));
+  if (why != Why::ready) throw_early(file->name(), why, verb);
+  if (call.result < 0) throw IoError(call.error, file->name(), verb);
 }
 
 void File::truncate(std::uint64_t size, const Until& until) {
@@ -298,15 +297,11 @@ void File::seek(std::uint64_t position) {
   position_ = position;
 }
 
-Received File::receive(std::span<std::byte> into, const Until& until) {
+Received File::receive(std::span<std::byte> into, Limit limit) {
   const std::shared_ptr<Opened> file = opened("read from it");
-  const Until limit = until.from_now();
-  try {
-    turn_->acquire(limit);
-  } catch (const EndedEarly&) {
-    return {0, limit.has_come().value_or(Why::timed_out)};
-  }
-  const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };
+  place_->home.check("a file");
+  if (const Why why = place_->turn.take("waits for its turn in a file", limit); why != Why::ready) return {0, why};
+  const absl::Cleanup leave = [turn = &place_->turn] { turn->leave(); };
   const auto [size, why] = file->read_once({iovec{into.data(), into.size()}}, position_, limit);
   if (size < 0) return {0, why};
   if (size == 0) return {0, Why::closed};
@@ -315,23 +310,19 @@ Received File::receive(std::span<std::byte> into, const Until& until) {
 }
 
 // Not into the buffer itself: another fiber may read from that while this one waits.
-Received File::receive_ahead(Ahead& ahead, const Until& until) {
+Received File::receive_ahead(Ahead& ahead, Limit limit) {
   const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kReadAhead);
-  const Received more = receive({room.get(), kReadAhead}, until);
+  const Received more = receive({room.get(), kReadAhead}, limit);
   if (more.size() > 0) ahead.append(reinterpret_cast<const char*>(room.get()), more.size());
   return more;
 }
 
-Sent File::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+Sent File::send_pieces(std::span<const std::string_view> pieces, Limit limit) {
   const std::shared_ptr<Opened> file = opened("write to it");
   if (!writes_) throw Closed(file->name(), file->name() + ": nothing is written after shut_down_writing()");
-  const Until limit = until.from_now();
-  try {
-    turn_->acquire(limit);
-  } catch (const EndedEarly&) {
-    return {0, limit.has_come().value_or(Why::timed_out)};
-  }
-  const absl::Cleanup leave = [turn = turn_.get()] { turn->release(); };
+  place_->home.check("a file");
+  if (const Why why = place_->turn.take("waits for its turn in a file", limit); why != Why::ready) return {0, why};
+  const absl::Cleanup leave = [turn = &place_->turn] { turn->leave(); };
   seek(position());  // what was looked ahead is written over, or is behind
   std::size_t done = 0;
   const absl::Cleanup move_on = [&] {
@@ -342,12 +333,12 @@ Sent File::send_pieces(std::span<const std::string_view> pieces, const Until& un
   return {done, written < 0 ? why : Why::ready};
 }
 
-void File::end_writing(const Until&) { writes_ = false; }
+void File::end_writing(Limit) { writes_ = false; }
 
 // --- files as wholes ---------------------------------------------------------------------------------------------------------
 
 std::string read_file(const std::string& path, std::size_t max, const Until& until) {
-  const Until limit = until.from_now();
+  const Limit limit(until);
   File file = File::open(path, {}, limit);
   // The size of the file is only where to begin: it may grow, and files of the kernel's say nothing.
   const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
@@ -431,7 +422,7 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
   constexpr std::uint64_t kPart = std::uint64_t{64} << 20;  // a limit comes between two of them
   const std::shared_ptr<File::Opened> source = from.opened("copy from it");
   const std::shared_ptr<File::Opened> target = to.opened("copy to it");
-  const Until limit = until.from_now();
+  const Limit limit(until);
   from.seek(from.position());
   to.seek(to.position());
   std::uint64_t copied = 0;

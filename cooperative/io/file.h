@@ -20,7 +20,7 @@
 //
 // When not to use it: for pipes, terminals and sockets, which have classes of their own.
 //
-// Which thread: one at a time for read_at() and its like; the verbs of Stream those of the scheduler on which they were first used.
+// Which thread: one at a time for read_at() and its like; the verbs of Stream those of the scheduler on which it was opened.
 
 #include <sys/types.h>
 
@@ -32,8 +32,11 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
+#include "cooperative/internal/home.h"
+#include "cooperative/internal/turn.h"
 #include "cooperative/io/stream.h"
-#include "cooperative/rlock.h"
+#include "mothreads/contexts/fork.h"
+#include "mothreads/limit.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -93,21 +96,29 @@ class File final : public Stream {
   int native() const;
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
-  Received receive_ahead(Ahead& ahead, const mothreads::Until& until) override;
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
-  void end_writing(const mothreads::Until& until) override;
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override;
+  Received receive_ahead(Ahead& ahead, mothreads::Limit limit) override;
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override;
+  void end_writing(mothreads::Limit limit) override;
 
  private:
   struct Opened;
+  // To be at the position.
+  struct Place {
+    Place() = default;
+    ~Place();
+    internal::Home home;
+    internal::Turn turn;
+    mothreads::internal::Born born;
+  };
   friend std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const mothreads::Until& until);
-  explicit File(std::shared_ptr<Opened> opened) : opened_(std::move(opened)), turn_(std::make_unique<RLock>()) {}
+  explicit File(std::shared_ptr<Opened> opened) : opened_(std::move(opened)), place_(std::make_unique<Place>()) {}
 
   std::shared_ptr<Opened> opened(const char* verb) const;
   void do_whole(const char* verb, absl::FunctionRef<ssize_t(int)> act, const mothreads::Until& until);
 
   std::shared_ptr<Opened> opened_;  // kept by each call that is under way, too: its number must not become another's
-  std::unique_ptr<RLock> turn_;     // to be at the position
+  std::unique_ptr<Place> place_;    // null when it was never open
   std::uint64_t position_ = 0;      // of the next byte that is not in the buffer of Stream
   bool writes_ = true;
 };

@@ -106,9 +106,8 @@ Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const Until&
     make();
     return Why::ready;
   }
-  const Until limit = until.from_now();
   try {
-    pool().call(make, limit);
+    pool().call(make, until);
   } catch (const EndedEarly& early) {
     if (call.is_done) return Why::ready;
     if (has_begun) throw;  // its own
@@ -124,7 +123,7 @@ bool internal::must_call_for_file() {
 }
 
 Why read_from_file(int file, std::span<char> into, std::uint64_t offset, std::size_t& done, const Until& until) {
-  const Until limit = until.from_now();
+  const mothreads::Limit limit(until);
   done = 0;
   while (done < into.size()) {
     if (SchedulerCore* const core = SchedulerCore::current_or_null()) core->spend_operation();

@@ -147,7 +147,7 @@ void FileWatch::forget(std::map<int, Watched>::iterator watched) {
 FileWatch::Next FileWatch::next(const Until& until) {
   check_process("wait for a change");
   const auto its_name = [this] { return name(); };
-  const auto [taken, why] = descriptor_.until_done(Side::read, {"a FileWatch", its_name, "wait for a change"}, until, [this]() -> ssize_t {
+  const auto [taken, why] = descriptor_.until_done(Side::read, {"a FileWatch", its_name, "wait for a change"}, internal::SchedulerCore::current().start(until), [this]() -> ssize_t {
     while (changes_.empty()) {
       if (watched_.empty()) return 0;
       if (!read_more()) return -1;

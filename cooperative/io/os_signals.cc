@@ -146,7 +146,7 @@ Ended OsSignal::wait(const Until& until) {
     throw Misuse(described(number_) + " was to be waited for by an OsSignal of the process that made this one by fork(): make another here");
   }
   const auto its_name = [this] { return name(); };
-  const auto [taken, why] = descriptor_.until_done(Side::read, {"an OsSignal", its_name, "wait for it"}, until, [this] {
+  const auto [taken, why] = descriptor_.until_done(Side::read, {"an OsSignal", its_name, "wait for it"}, internal::SchedulerCore::current().start(until), [this] {
     std::uint64_t one = 0;
     return ::read(descriptor_.native(), &one, sizeof one);
   });

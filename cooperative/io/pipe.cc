@@ -17,8 +17,8 @@
 
 namespace cooperative {
 
+using mothreads::Limit;
 using mothreads::Misuse;
-using mothreads::Until;
 using mothreads::Why;
 using Side = Descriptor::Side;
 
@@ -61,7 +61,7 @@ PipeEnds make_pipe() {
   return {Pipe(std::move(reader), true), Pipe(std::move(writer), true)};
 }
 
-void Pipe::end_writing(const Until&) {
+void Pipe::end_writing(Limit) {
   descriptor_.check_open({"a pipe", [this] { return name(); }, "shut it down"});
   switch (access()) {
     case O_RDONLY: return;
@@ -102,9 +102,9 @@ std::string Pipe::name() const {
   return fmt::format("{} {}{}", kind, native(), mode == O_RDONLY ? " (to read)" : mode == O_WRONLY ? " (to write)" : "");
 }
 
-Received Pipe::receive(std::span<std::byte> into, const Until& until) {
+Received Pipe::receive(std::span<std::byte> into, Limit limit) {
   const auto its_name = [this] { return name(); };
-  const auto [size, why] = descriptor_.until_done(Side::read, {"a pipe", its_name, "read from it"}, until,
+  const auto [size, why] = descriptor_.until_done(Side::read, {"a pipe", its_name, "read from it"}, limit,
                                                   [&] { return ::read(native(), into.data(), into.size()); });
   if (size < 0) return {0, why};
   if (size == 0) return {0, Why::closed};
@@ -112,13 +112,13 @@ Received Pipe::receive(std::span<std::byte> into, const Until& until) {
   return {static_cast<std::size_t>(size), Why::ready};
 }
 
-Sent Pipe::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+Sent Pipe::send_pieces(std::span<const std::string_view> pieces, Limit limit) {
   absl::InlinedVector<iovec, 8> places;
   for (const std::string_view piece : pieces.first(std::min<std::size_t>(pieces.size(), IOV_MAX))) {
     places.push_back({const_cast<char*>(piece.data()), piece.size()});
   }
   const auto its_name = [this] { return name(); };
-  const auto [size, why] = descriptor_.until_done(Side::write, {"a pipe", its_name, "write to it"}, until,
+  const auto [size, why] = descriptor_.until_done(Side::write, {"a pipe", its_name, "write to it"}, limit,
                                                   [&] { return writer_.write(native(), places.data(), static_cast<int>(places.size())); });
   if (size < 0) return {0, why};
   return {static_cast<std::size_t>(size), Why::ready};

@@ -57,7 +57,7 @@ std::vector<PollItem> ready_now(std::vector<pollfd>& asked) {
 }
 
 // Until something may have come.
-Why wait_for_any(const std::vector<pollfd>& asked, const Until& limit) {
+Why wait_for_any(const std::vector<pollfd>& asked, mothreads::Limit limit) {
   SchedulerCore& core = SchedulerCore::current();
   Wait wait({"waits for descriptors", nullptr, nullptr}, Wait::Spin::no, Context::Reach::host);
   if (asked.empty()) return wait.park(limit);
@@ -99,8 +99,8 @@ std::string to_string(Ready ready) {
 
 std::vector<PollItem> poll_list(std::span<const PollItem> items, const Until& until) {
   std::vector<pollfd> asked = merged(items);
-  const Until limit = until.from_now();
   SchedulerCore& core = SchedulerCore::current();
+  const mothreads::Limit limit = core.start(until);
   if (!items.empty()) internal::check_world(core);
   if (!items.empty()) core.give_turn(mothreads::internal::Host::Unwinds::yes);  // a turn for others, whatever is ready
   while (true) {

@@ -257,9 +257,9 @@ struct Process::State {
     return false;
   }
 
-  ProcessEnd await(const Until& until) {
+  ProcessEnd await(mothreads::Limit limit) {
     const auto its_name = [this] { return name(); };
-    const auto [done, why] = pidfd.until_done(Side::read, {"a process", its_name, "wait for its end"}, until, [this] { return reap(); });
+    const auto [done, why] = pidfd.until_done(Side::read, {"a process", its_name, "wait for its end"}, limit, [this] { return reap(); });
     if (done < 0) throw_early(name(), why);
     return *end;
   }
@@ -392,7 +392,7 @@ Process::State& Process::state(const char* what) const {
   return *state_;
 }
 
-ProcessEnd Process::wait(const Until& until) { return state("wait for its end").await(until); }
+ProcessEnd Process::wait(const Until& until) { return state("wait for its end").await(mothreads::Limit(until)); }
 
 std::optional<ProcessEnd> Process::end() {
   State& own = state("tell how it ended");
@@ -416,7 +416,7 @@ void Process::stop() {
   const Instant by = std::min(Instant(std::chrono::nanoseconds(core.deadline_in_force())),
                               own.grace == absl::InfiniteDuration() ? Instant::max() : core.clock().now() + absl::ToChronoNanoseconds(own.grace));
   try {
-    static_cast<void>(own.await(by));
+    static_cast<void>(own.await(mothreads::Limit().sooner(by)));
     return;
   } catch (const Timedout&) {
   }

@@ -122,7 +122,7 @@ struct Answer {
 };
 
 // One step: waits for what c-ares waits for, and lets it go on.
-void step(ares_channel channel, const Until& limit) {
+void step(ares_channel channel, mothreads::Limit limit) {
   ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
   const int wanted = ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
   std::vector<PollItem> items;
@@ -157,7 +157,7 @@ std::vector<Address> resolve(const ResolveOptions& options, std::string_view hos
   }
   check_name(host);
   if (is_localhost(host)) return loopbacks(options.family, port);
-  const Until limit = until.from_now();
+  const mothreads::Limit limit(until);
   const std::string name(host);
   const std::string service = std::to_string(port);
   Answer answer;  // outlives the channel, which calls back when it goes

@@ -162,11 +162,11 @@ class Socket final : public Stream {
   void set_multicast_loop(bool on);
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
-  void end_writing(const mothreads::Until&) override { shut_down(Half::write); }
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override;
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override;
+  void end_writing(mothreads::Limit) override { shut_down(Half::write); }
   Descriptor* source() override { return is_open() ? &descriptor_ : nullptr; }
-  Received receive_ahead(Ahead& ahead, const mothreads::Until& until) override;
+  Received receive_ahead(Ahead& ahead, mothreads::Limit limit) override;
 
  private:
   enum class Kind : std::uint8_t {
@@ -183,7 +183,7 @@ class Socket final : public Stream {
     socklen_t size = 0;  // 0 for none, or a Unix socket's
   };
   int accept_one(Peer& peer) const;
-  std::pair<ssize_t, mothreads::Why> take_connection(Peer& peer, const mothreads::Until& until);
+  std::pair<ssize_t, mothreads::Why> take_connection(Peer& peer, mothreads::Limit limit);
   Socket connection_of(ssize_t descriptor, const Peer& peer) const;
 
   Socket(Descriptor&& descriptor, Kind kind) : descriptor_(std::move(descriptor)), kind_(kind) {}
@@ -191,14 +191,15 @@ class Socket final : public Stream {
 
   // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended.
   template <typename Attempt>
-  std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until, Attempt&& attempt);
-  Received recv_flagged(std::span<std::byte> into, const mothreads::Until& until, int flags);
-  Received recv_beside(std::span<std::byte> into, const mothreads::Until& limit, int flags);
+  std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, mothreads::Limit limit, Attempt&& attempt);
+  Received recv_flagged(std::span<std::byte> into, mothreads::Limit limit, int flags);
+  Received recv_beside(std::span<std::byte> into, mothreads::Limit limit, int flags);
+  Sent send_flagged(std::string_view data, mothreads::Limit limit, int flags);
   bool is_end(std::size_t size) const;
   void begin(const char* verb) const;
   std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);
-  void finish_connect(const Address& address, const std::string& verb, const mothreads::Until& limit);
-  std::size_t send_file_parts(const Visit& visit, int file, off_t offset, std::size_t size, const mothreads::Until& limit);
+  void finish_connect(const Address& address, const std::string& verb, mothreads::Limit limit);
+  std::size_t send_file_parts(const Visit& visit, int file, off_t offset, std::size_t size, mothreads::Limit limit);
   void check_open(const char* verb) const;
   [[noreturn]] void fail(int error, const char* verb) const;
   [[noreturn]] void end_early(mothreads::Why why, const char* verb) const;

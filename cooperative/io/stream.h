@@ -34,9 +34,10 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/io/internal/read_ahead.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
+#include "mothreads/limit.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -58,7 +59,7 @@ class Stream {
   Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
   // As much as `into` has room for. Less only when it ended early: that much is in `into`.
   Received read_exact(std::span<std::byte> into, const mothreads::Until& until = {}) {
-    if (ahead_.size() < into.size() || into.empty()) return read_exactly(into, until);
+    if (ahead_.size() < into.size() || into.empty()) return read_rest(into, until);
     std::memcpy(into.data(), ahead_.view().data(), into.size());
     ahead_.drop(into.size());
     return {into.size(), mothreads::Why::ready};
@@ -105,12 +106,12 @@ class Stream {
   // flushed before the end is lost, which the log says.
   static constexpr std::size_t kMaxLater = 64 * 1024;
   void write_later(std::string_view data, const mothreads::Until& until = {}) {
-    if (later_.size() + data.size() > kMaxLater) [[unlikely]] return make_room_for(data, until);
+    if (later_.size() + data.size() > kMaxLater) [[unlikely]] return make_room_for(data, start(until));
     later_.append(data.data(), data.size());
   }
   // Throws WriteTimedout; then what was not written is still to be flushed. It is gone when the stream has failed.
   void flush(const mothreads::Until& until = {}) {
-    if (later_.size() > 0) write_what_waits(until);
+    if (later_.size() > 0) write_what_waits(start(until));
   }
 
   // No more is written: the other side reads the end of the stream. Reading goes on. Flushes.
@@ -146,59 +147,15 @@ class Stream {
   Stream& operator=(Stream&& other) noexcept;
 
   // Of a stream itself: at least one byte, `closed` at its end, or the limit. `into` has room.
-  virtual Received receive(std::span<std::byte> into, const mothreads::Until& until) = 0;
+  virtual Received receive(std::span<std::byte> into, mothreads::Limit limit) = 0;
   // At least one byte of the pieces, of which none is empty, and there is at least one. Bytes that were taken but are not on their way count;
   // when a limit came before they were, it says so.
-  virtual Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) = 0;
-  virtual void end_writing(const mothreads::Until& until) = 0;
+  virtual Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) = 0;
+  virtual void end_writing(mothreads::Limit limit) = 0;
   // For begin_rest().
   virtual Descriptor* source() { return nullptr; }
 
-  // What was read ahead, or is written later.
-  class Ahead {
-   public:
-    Ahead() = default;
-    Ahead(Ahead&& other) noexcept { *this = std::move(other); }
-    Ahead& operator=(Ahead&& other) noexcept {
-      bytes_ = std::move(other.bytes_);
-      begin_ = std::exchange(other.begin_, 0);
-      end_ = std::exchange(other.end_, 0);
-      capacity_ = std::exchange(other.capacity_, 0);
-      return *this;
-    }
-
-    // So often something was dropped: who comes back from a wait may find another begin.
-    std::uint32_t drops() const { return drops_; }
-    std::string_view view() const { return {bytes_.get() + begin_, end_ - begin_}; }
-    std::size_t size() const { return end_ - begin_; }
-    void append(const char* bytes, std::size_t size) {
-      if (size == 0) return;
-      if (capacity_ - end_ < size) [[unlikely]] room(size);
-      std::memcpy(bytes_.get() + end_, bytes, size);
-      end_ += static_cast<std::uint32_t>(size);
-    }
-    // At least so much room behind what is there, to be filled by the caller, who then says how much it was.
-    std::span<char> room(std::size_t size);
-    void filled(std::size_t size) { end_ += static_cast<std::uint32_t>(size); }
-    // What there is already.
-    std::span<char> spare_room() { return {bytes_.get() + end_, capacity_ - end_}; }
-    void drop(std::size_t size) {
-      ++drops_;
-      begin_ += static_cast<std::uint32_t>(size);
-      if (begin_ == end_) begin_ = end_ = 0;
-    }
-    // Before a wait: an idle stream holds nothing.
-    void release() {
-      if (size() == 0 && capacity_ > 0) *this = {};
-    }
-
-   private:
-    internal::Memory<char> bytes_;
-    std::uint32_t begin_ = 0;
-    std::uint32_t end_ = 0;
-    std::uint32_t capacity_ = 0;
-    std::uint32_t drops_ = 0;
-  };
+  using Ahead = internal::ReadAhead;
   // On the stack of a fiber that waits in a verb of several steps: close() is enough for the stream to be destroyed meanwhile, and the fiber
   // looks at this before it touches the stream again.
   class Visit {
@@ -217,24 +174,26 @@ class Stream {
     Visit* next_;
   };
   // receive() for reading ahead: adds at least one byte. For streams that can do better than by way of the fiber's stack.
-  virtual Received receive_ahead(Ahead& ahead, const mothreads::Until& until);
+  virtual Received receive_ahead(Ahead& ahead, mothreads::Limit limit);
 
-  // Runs `act` with the limit that holds for this call.
-  template <typename Act>
-  decltype(auto) with_limit(const mothreads::Until& until, Act&& act) const {
-    if (until.is_never() && timeout_ != absl::InfiniteDuration()) return act(mothreads::Until(timeout_));
-    return act(until);
+  // What each verb does with its Until, once: a call that is given none has the object's limit. All that the verb does then has the rest of it.
+  mothreads::Limit start(const mothreads::Until& until) const {
+    if (until.is_never() && timeout_ == absl::InfiniteDuration()) return {};
+    return start_limited(until);
   }
 
  private:
-  class TotalLimit;
-
+  mothreads::Limit start_limited(const mothreads::Until& until) const;
   Text read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
   [[noreturn]] void throw_too_long() const;
-  void write_rest(std::span<const std::string_view> pieces, Sent sent, const TotalLimit& limit);
-  void write_what_waits(const mothreads::Until& until);
-  void make_room_for(std::string_view data, const mothreads::Until& until);
-  Received read_exactly(std::span<std::byte> into, const mothreads::Until& until);
+  void write_rest(std::span<const std::string_view> pieces, Sent sent, mothreads::Limit limit);
+  void write_what_waits(mothreads::Limit limit);
+  void flush_within(mothreads::Limit limit) {
+    if (later_.size() > 0) write_what_waits(limit);
+  }
+  void make_room_for(std::string_view data, mothreads::Limit limit);
+  void write_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit);
+  Received read_rest(std::span<std::byte> into, const mothreads::Until& until);
   std::size_t take_ahead(std::span<std::byte> into);
   void spend_act_on_what_is_there() const;
   std::string take_text(std::size_t size);

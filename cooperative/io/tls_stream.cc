@@ -27,6 +27,7 @@ namespace cooperative {
 using internal::OwnedSsl;
 using internal::QueuedErrors;
 using internal::Turn;
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Until;
 using mothreads::Why;
@@ -58,10 +59,10 @@ class TlsStream::Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  void shake_hands(const Until& until);
-  Received receive(std::span<std::byte> into, const Until& until);
-  Sent send_pieces(std::span<const std::string_view> pieces, const Until& until);
-  void end_writing(const Until& until);
+  void shake_hands(Limit limit);
+  Received receive(std::span<std::byte> into, Limit limit);
+  Sent send_pieces(std::span<const std::string_view> pieces, Limit limit);
+  void end_writing(Limit limit);
   void close();
 
   bool is_open() const { return !is_closed_ && below_.is_open(); }
@@ -89,15 +90,15 @@ class TlsStream::Session {
   [[noreturn]] void fail(const char* verb);
   [[noreturn]] void give_up(Why why, const char* verb) const;
 
-  Why feed(const Until& limit);
-  Why await_input(const Until& limit);
+  Why feed(Limit limit);
+  Why await_input(Limit limit);
   void leave_reading() noexcept;
   bool has_unsent() const { return sent_ < sending_.size() || !unsent_.empty(); }
-  Why flush(const Until& limit);
+  Why flush(Limit limit);
   bool flush_at_once();
-  Why flush_or_hear_why(const Until& limit, const char* verb);
+  Why flush_or_hear_why(Limit limit, const char* verb);
   void hear_why_it_went(const char* verb);
-  Why feed_while_sending(const Until& limit);
+  Why feed_while_sending(Limit limit);
 
   internal::Home home_;
   const mothreads::internal::Born born_;
@@ -271,7 +272,7 @@ void TlsStream::Session::give_up(Why why, const char* verb) const {
 // --- reading -----------------------------------------------------------------------------------------------------------------
 
 // For who has reading_: gives OpenSSL what comes next.
-Why TlsStream::Session::feed(const Until& limit) {
+Why TlsStream::Session::feed(Limit limit) {
   // A peer that sends tickets or keys without end, and no data, keeps nobody beyond his limit.
   if (in_vain_ >= kMuchInVain) {
     in_vain_ = 0;  // the next call gets further
@@ -299,7 +300,7 @@ Why TlsStream::Session::feed(const Until& limit) {
 
 // The same for who reads and has nothing to write: what is unsent, an answer of OpenSSL's or what a limit has left, must not wait until
 // something comes, which may be the answer to it.
-Why TlsStream::Session::feed_while_sending(const Until& limit) {
+Why TlsStream::Session::feed_while_sending(Limit limit) {
   if (flush_at_once()) return feed(limit);
   // There is no room for it, and the other side may make none before it has been read from: both at the same time, then.
   Fiber<void> sender = spawn("sends what is left", [this] {
@@ -319,9 +320,8 @@ void TlsStream::Session::leave_reading() noexcept {
   Turn::wake_all(stalled_, Why::ready);
 }
 
-Received TlsStream::Session::receive(std::span<std::byte> into, const Until& until) {
+Received TlsStream::Session::receive(std::span<std::byte> into, Limit limit) {
   check_usable();
-  const Until limit = until.from_now();
   if (const Why why = taken_or_closed(reading_.take("waits for its turn to read from a TLS stream", limit)); why != Why::ready) return {0, why};
   const absl::Cleanup leave = [this] { leave_reading(); };
   while (true) {
@@ -342,7 +342,7 @@ Received TlsStream::Session::receive(std::span<std::byte> into, const Until& unt
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
 // For who has writing_.
-Why TlsStream::Session::flush(const Until& limit) {
+Why TlsStream::Session::flush(Limit limit) {
   while (true) {
     if (sent_ == sending_.size()) {
       sending_.clear();
@@ -364,14 +364,14 @@ bool TlsStream::Session::flush_at_once() {
   if (!has_unsent() || !writing_.try_take()) return true;
   const absl::Cleanup leave = [this] { writing_.leave(); };
   try {
-    return flush(absl::ZeroDuration()) == Why::ready;
+    return flush(Limit::now()) == Why::ready;
   } catch (const IoError&) {
     return true;  // who writes next finds it, too; there may still be something to be read
   }
 }
 
 // The same for who has something to say, and can only be told that there is nobody to listen.
-Why TlsStream::Session::flush_or_hear_why(const Until& limit, const char* verb) {
+Why TlsStream::Session::flush_or_hear_why(Limit limit, const char* verb) {
   try {
     return flush(limit);
   } catch (const IoError&) {
@@ -387,7 +387,7 @@ void TlsStream::Session::hear_why_it_went(const char* verb) {
   std::byte next{};
   std::size_t size = 0;
   try {
-    while (run(verb, [&] { return SSL_peek_ex(ssl(), &next, 1, &size); }) == Step::needs_input && feed(absl::ZeroDuration()) == Why::ready) {
+    while (run(verb, [&] { return SSL_peek_ex(ssl(), &next, 1, &size); }) == Step::needs_input && feed(Limit::now()) == Why::ready) {
     }
   } catch (const TlsTruncated&) {
   } catch (const TlsError&) {
@@ -397,7 +397,7 @@ void TlsStream::Session::hear_why_it_went(const char* verb) {
 }
 
 // For who has writing_, when OpenSSL must read before it can write.
-Why TlsStream::Session::await_input(const Until& limit) {
+Why TlsStream::Session::await_input(Limit limit) {
   if (const Why why = flush(limit); why != Why::ready) return why;
   if (reading_.try_take()) {
     const absl::Cleanup leave = [this] { leave_reading(); };
@@ -408,10 +408,9 @@ Why TlsStream::Session::await_input(const Until& limit) {
   return taken_or_closed(why);
 }
 
-Sent TlsStream::Session::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+Sent TlsStream::Session::send_pieces(std::span<const std::string_view> pieces, Limit limit) {
   constexpr const char* kVerb = "write";
   check_usable();
-  const Until limit = until.from_now();
   if (const Why why = taken_or_closed(writing_.take("waits for its turn to write to a TLS stream", limit)); why != Why::ready) return {0, why};
   const absl::Cleanup leave = [this] { writing_.leave(); };
   check_usable();
@@ -440,10 +439,9 @@ Sent TlsStream::Session::send_pieces(std::span<const std::string_view> pieces, c
   }
 }
 
-void TlsStream::Session::end_writing(const Until& until) {
+void TlsStream::Session::end_writing(Limit limit) {
   constexpr const char* kVerb = "end its stream";
   check_usable();
-  const Until limit = until.from_now();
   const auto or_give_up = [&](Why why) {
     if (taken_or_closed(why) != Why::ready) give_up(why, kVerb);
   };
@@ -473,9 +471,8 @@ void TlsStream::Session::end_writing(const Until& until) {
 // --- its beginning and its end -----------------------------------------------------------------------------------------------
 
 // Nobody else knows of it yet.
-void TlsStream::Session::shake_hands(const Until& until) {
+void TlsStream::Session::shake_hands(Limit limit) {
   constexpr const char* kVerb = "shake hands";
-  const Until limit = until.from_now();
   while (true) {
     const Step step = run(kVerb, [&] { return SSL_do_handshake(ssl()); });
     if (const Why why = flush_or_hear_why(limit, kVerb); why != Why::ready) give_up(why, kVerb);
@@ -523,21 +520,21 @@ void check_server(const TlsContext& context) {
 
 TlsStream TlsStream::connect(const TlsContext& context, Stream& below, std::string_view host, const Until& until) {
   auto session = std::make_unique<Session>(context, nullptr, below, plain_host(context, host));
-  session->shake_hands(until);
+  session->shake_hands(Limit(until));
   return TlsStream(std::move(session));
 }
 
 TlsStream TlsStream::connect(const TlsContext& context, std::unique_ptr<Stream> below, std::string_view host, const Until& until) {
   Stream& borrowed = *below;
   auto session = std::make_unique<Session>(context, std::move(below), borrowed, plain_host(context, host));
-  session->shake_hands(until);
+  session->shake_hands(Limit(until));
   return TlsStream(std::move(session));
 }
 
 TlsStream TlsStream::accept(const TlsContext& context, Stream& below, const Until& until) {
   check_server(context);
   auto session = std::make_unique<Session>(context, nullptr, below, "");
-  session->shake_hands(until);
+  session->shake_hands(Limit(until));
   return TlsStream(std::move(session));
 }
 
@@ -545,7 +542,7 @@ TlsStream TlsStream::accept(const TlsContext& context, std::unique_ptr<Stream> b
   check_server(context);
   Stream& borrowed = *below;
   auto session = std::make_unique<Session>(context, std::move(below), borrowed, "");
-  session->shake_hands(until);
+  session->shake_hands(Limit(until));
   return TlsStream(std::move(session));
 }
 
@@ -559,15 +556,15 @@ TlsStream::Session& TlsStream::session() const {
   return *session_;
 }
 
-void TlsStream::end_writing(const Until& until) { session().end_writing(until); }
+void TlsStream::end_writing(Limit limit) { session().end_writing(limit); }
 void TlsStream::close() {
   if (session_ != nullptr) session_->close();
 }
 Descriptor* TlsStream::source() { return session().source(); }
 bool TlsStream::is_open() const { return session_ != nullptr && session_->is_open(); }
 
-Received TlsStream::receive(std::span<std::byte> into, const Until& until) { return session().receive(into, until); }
-Sent TlsStream::send_pieces(std::span<const std::string_view> pieces, const Until& until) { return session().send_pieces(pieces, until); }
+Received TlsStream::receive(std::span<std::byte> into, Limit limit) { return session().receive(into, limit); }
+Sent TlsStream::send_pieces(std::span<const std::string_view> pieces, Limit limit) { return session().send_pieces(pieces, limit); }
 
 std::string TlsStream::selected_protocol() const {
   const unsigned char* name = nullptr;

@@ -23,7 +23,7 @@ namespace cooperative::testing {
 using mothreads::Clock;
 using mothreads::Instant;
 using mothreads::Misuse;
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::Context;
 
@@ -68,10 +68,10 @@ class MemoryStream::Link {
     end(ways_[side]);
   }
 
-  Received receive(int side, std::span<std::byte> into, const Until& until) {
+  Received receive(int side, std::span<std::byte> into, Limit limit) {
     Way& way = ways_[other(side)];
     std::size_t got = 0;
-    const Why why = until_done(until, [&](Instant now, std::optional<Instant>& next) {
+    const Why why = until_done(limit, [&](Instant now, std::optional<Instant>& next) {
       check_open(side, "receive");
       if (way.bytes.empty()) {
         const bool has_ended = way.ends && *way.ends <= now;
@@ -87,10 +87,10 @@ class MemoryStream::Link {
     return {got, why};
   }
 
-  Sent send(int side, std::span<const std::string_view> pieces, const Until& until) {
+  Sent send(int side, std::span<const std::string_view> pieces, Limit limit) {
     Way& way = ways_[side];
     std::size_t sent = 0;
-    const Why why = until_done(until, [&](Instant, std::optional<Instant>&) {
+    const Why why = until_done(limit, [&](Instant, std::optional<Instant>&) {
       check_open(side, "send");
       if (is_cut_) throw IoError(ECONNRESET, name_of(side), "send");
       if (way.ends || is_closed_[other(side)]) throw IoError(EPIPE, name_of(side), "send");
@@ -125,16 +125,15 @@ class MemoryStream::Link {
   // Inside the lock until `attempt` gives `ready` or `closed`, or the limit has come. An attempt says `timed_out` when it must wait, and for
   // what time, if it knows one.
   template <typename Attempt>
-  Why until_done(const Until& until, Attempt attempt) {
+  Why until_done(Limit limit, Attempt attempt) {
     Context::spend_act();
-    const Until limit = until.from_now();
     auto held = lock_.enter();
     std::optional<Why> come;
     while (true) {
       std::optional<Instant> next;
       if (const Why why = attempt(Clock::current().now(), next); why != Why::timed_out) return why;
       if (come) return *come;
-      const bool was_woken = static_cast<bool>(next ? held.wait(Until(Until::Both{}, limit, *next)) : held.wait(limit));
+      const bool was_woken = static_cast<bool>(held.wait(next ? limit.sooner(*next) : limit));
       if (!was_woken) come = limit.has_come();
     }
   }
@@ -249,17 +248,17 @@ std::shared_ptr<MemoryStream::Link> MemoryStream::share() const {
   return link_;
 }
 
-Received MemoryStream::receive(std::span<std::byte> into, const Until& until) {
+Received MemoryStream::receive(std::span<std::byte> into, Limit limit) {
   const std::shared_ptr<Link> link = share();
-  return link->receive(side_, into, until);
+  return link->receive(side_, into, limit);
 }
 
-Sent MemoryStream::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
+Sent MemoryStream::send_pieces(std::span<const std::string_view> pieces, Limit limit) {
   const std::shared_ptr<Link> link = share();
-  return link->send(side_, pieces, until);
+  return link->send(side_, pieces, limit);
 }
 
-void MemoryStream::end_writing(const Until&) {
+void MemoryStream::end_writing(Limit) {
   const std::shared_ptr<Link> link = share();
   link->shut_down(side_);
 }

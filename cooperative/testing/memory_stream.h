@@ -72,9 +72,9 @@ class [[nodiscard]] MemoryStream final : public Stream {
   std::string name() const override;
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
-  void end_writing(const mothreads::Until& until) override;
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override;
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override;
+  void end_writing(mothreads::Limit limit) override;
 
  private:
   class Link;

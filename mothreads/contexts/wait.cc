@@ -13,7 +13,6 @@
 #include "mothreads/internal/limit_signals.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
-#include "mothreads/until.h"
 
 namespace mothreads::internal {
 namespace {
@@ -143,41 +142,38 @@ Why Wait::park_on_host_for_ever() {
   return why;
 }
 
-std::optional<Why> Wait::park(const Until& until, const std::optional<Instant>& pause) {
+std::optional<Why> Wait::park(Limit limit, const std::optional<Instant>& pause) {
   if (context_.callbacks_running >= Context::kHasAftermath) [[unlikely]] finish_aftermath();
   if (context_.is_finished()) return context_.outcome();
-  if (context_.host != nullptr && !pause && until.is_never()) return park_on_host_for_ever();
+  if (context_.host != nullptr && !pause && limit.is_never()) return park_on_host_for_ever();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);
-  if (!has_deadline_) {
-    deadline_ = until.deadline(*context_.clock);
-    has_deadline_ = true;
-  }
-  const bool look = context_.host == nullptr || until.may_have_expired();
-  if (until.signals_.empty()) return park_until(pause, look, std::nullopt);
+  if (limit.signals_ == nullptr) return park_until(limit.time(), pause, std::nullopt);
 
   std::optional<LimitLinks> links;
   try {
-    links.emplace(until.signals_);
+    links.emplace(*limit.signals_);
   } catch (const std::bad_alloc&) {  // of more Signals than have room here
     if (claim_self()) throw;
     context_.await_claimed();
     return context_.outcome();
   }
-  const std::optional<Why> limit = links->link(*this);
-  const std::optional<Why> why = park_until(pause, look, limit);
+  const std::optional<Why> come = links->link(*this);
+  const std::optional<Why> why = park_until(limit.time(), pause, come);
   // A Till counts as time.
   return why == Why::stopped ? links->winner().value_or(Why::stopped) : why;
 }
 
-std::optional<Why> Wait::park_until(const std::optional<Instant>& pause, bool look, std::optional<Why> limit) {
+std::optional<Why> Wait::park_until(std::optional<Instant> deadline, const std::optional<Instant>& pause, std::optional<Why> come) {
   const Clock& clock = *context_.clock;
-  if (!limit && deadline_ && look && clock.now() >= *deadline_) limit = Why::timed_out;
-  const bool pauses = pause && (!deadline_ || *pause < *deadline_);
-  if (!limit && pauses && clock.now() >= *pause) return std::nullopt;
-  const std::optional<Instant>& wake = pauses ? pause : deadline_;
-  if (context_.host != nullptr) return park_on_host(wake, pauses, limit);
-  if (limit) {
-    if (claim_self()) return *limit;
+  // A host looks at its timers by itself; a clock of another's may stand still.
+  const bool looks = context_.host == nullptr || &clock != &context_.host->clock() || deadline == Instant::min();
+  if (!come && deadline && looks && clock.now() >= *deadline) come = Why::timed_out;
+  const bool pauses = pause && (!deadline || *pause < *deadline);
+  if (!come && pauses && clock.now() >= *pause) return std::nullopt;
+  const std::optional<Instant>& wake = pauses ? pause : deadline;
+  if (context_.host != nullptr) return park_on_host(wake, pauses, come);
+  if (come) {
+    if (claim_self()) return *come;
     context_.await_claimed();
     return context_.outcome();
   }
@@ -200,13 +196,13 @@ std::optional<Why> Wait::park_on_thread(const std::optional<Instant>& wake, bool
   return context_.outcome();
 }
 
-std::optional<Why> Wait::park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& limit) {
-  if (!wake && !limit) return end_on_host(context_.await_finish_on_host(what_));
-  const bool only_pauses = pauses && !limit;
+std::optional<Why> Wait::park_on_host(const std::optional<Instant>& wake, bool pauses, const std::optional<Why>& come) {
+  if (!wake && !come) return end_on_host(context_.await_finish_on_host(what_));
+  const bool only_pauses = pauses && !come;
   Host& host = *context_.host;
-  if (context_.clock == &host.clock() || limit) {
-    HostTimer timer(only_pauses ? kPause : HostTimer::kOps, context_, generation_, limit.value_or(Why::timed_out));
-    host.add_timer(timer, limit ? INT64_MIN : wake->time_since_epoch().count());
+  if (context_.clock == &host.clock() || come) {
+    HostTimer timer(only_pauses ? kPause : HostTimer::kOps, context_, generation_, come.value_or(Why::timed_out));
+    host.add_timer(timer, come ? INT64_MIN : wake->time_since_epoch().count());
     const bool is_over = context_.await_finish_on_host(what_);
     host.cancel_timer(timer);
     return end_on_host(is_over);
@@ -228,60 +224,6 @@ std::optional<Why> Wait::end_on_host(bool is_over) {
   // A limit took nothing, so nothing is lost.
   if ((why == Why::stopped || why == Why::timed_out) && context_.must_unwind()) context_.host->unwind(context_);
   return why;
-}
-
-void WaitList::push_front(WaitNode& node) noexcept {
-  push_back(node);
-  head_ = &node;
-}
-
-Claimed WaitList::take_claimed() noexcept {
-  Claimed claimed;
-  while (WaitNode* node = head_) {
-    remove(*node);
-    if (node->claim()) claimed.add(*node);
-  }
-  return claimed;
-}
-
-WaitNode* WaitList::claim_front() noexcept {
-  for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
-    if (node->claim()) {
-      remove(*node);
-      node->mark_won();
-      return node;
-    }
-  }
-  return nullptr;
-}
-
-void Claimed::add(WaitNode& node) noexcept {
-  node.next = nullptr;
-  node.mark_won();
-  if (last_ == nullptr) {
-    first_ = &node;
-  } else {
-    last_->next = &node;
-  }
-  last_ = &node;
-}
-
-void Claimed::finish_all() noexcept {
-  while (WaitNode* node = first_) {
-    first_ = node->next;
-    node->next = nullptr;
-    node->finish();
-  }
-  last_ = nullptr;
-}
-
-void Claimed::finish_all(Why why) noexcept {
-  while (WaitNode* node = first_) {
-    first_ = node->next;
-    node->next = nullptr;
-    node->finish(why);
-  }
-  last_ = nullptr;
 }
 
 }  // namespace mothreads::internal

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/contexts/wait_list.h"
 #include "mothreads/lock.h"
 
 namespace mothreads {

@@ -86,8 +86,8 @@ void QueueCore::fail_too_many(std::size_t count) const {
                            count, max_));
 }
 
-Why QueueCore::park_producer(Wait& wait, const Until& until) const {
-  if (silent_) return wait.park(until);
+Why QueueCore::park_producer(Wait& wait, Limit limit) const {
+  if (silent_) return wait.park(limit);
   const Clock& clock = Clock::current();
   const Instant since = clock.now();
   for (Instant now = since;; now = clock.now()) {
@@ -95,7 +95,7 @@ Why QueueCore::park_producer(Wait& wait, const Until& until) const {
       log::warning("Queue with name \"{}\" is full with ({} items), thread(s) have been waiting {:.0f} sec", name(), size_now(),
                    std::chrono::duration<double>(now - since).count());
     }
-    if (const std::optional<Why> why = wait.park(until, now + kStallAlert)) return *why;
+    if (const std::optional<Why> why = wait.park(limit, now + kStallAlert)) return *why;
   }
 }
 

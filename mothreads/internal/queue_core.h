@@ -103,7 +103,7 @@ class QueueCore {
   [[noreturn]] void fail_too_many(std::size_t count) const;
 
   // Parks an add that finds no room; logs every 5 s that it still waits, unless silent.
-  Why park_producer(Wait& wait, const Until& until) const;
+  Why park_producer(Wait& wait, Limit limit) const;
 
   // Look for a short while whether the other side comes, without queueing up for it.
   bool spin_for_item() const;

@@ -130,7 +130,7 @@ Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& un
     Both both(*this);
     producers_.remove(node);
   };
-  const Why why = park_producer(wait, until);
+  const Why why = park_producer(wait, Limit(until));
   was_woken = why == Why::ready || why == Why::closed;
   return why;
 }
@@ -208,7 +208,7 @@ void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
     Both both(*this);
     consumers_.remove(node);
   };
-  const Why why = wait.park(until);
+  const Why why = wait.park(Limit(until));
   was_woken = why == Why::ready || why == Why::closed;
   if (why != Why::ready) result = Result<T>(why, name);
 }

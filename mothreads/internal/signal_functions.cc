@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/wait.h"
 #include "mothreads/internal/aftermath.h"
 #include "mothreads/internal/signal_state.h"
 #include "mothreads/log.h"
@@ -295,7 +296,7 @@ void SignalState::await_callback(const CallbackId& id) {
       TinyLock lock(mutex_);
       removers_.remove(node);
     };
-    wait.park(Until());
+    wait.park(Limit());
   }
 }
 

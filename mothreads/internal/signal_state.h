@@ -20,7 +20,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/then_callback.h"
 

@@ -71,7 +71,7 @@ auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until) {
   for (const ThreadHandle<R>& handle : handles) static_cast<void>(handle.name());  // Misuse, before anything is joined
   std::vector<ThreadsFailed::Failure> failures;
   std::vector<EndRecord> ends;
-  const Until limit = until.from_now();  // one for all: a duration must not start anew for each
+  const Limit limit(until);  // one for all: a duration must not start anew for each
   const auto join_one = [&](ThreadHandle<R>& handle) { return handle.join(limit); };
   const auto attempt = [&](ThreadHandle<R>& handle, auto&& use) {
     const Thread thread = handle.thread();

@@ -283,7 +283,7 @@ Ended ThreadNode::wait_stopped(const Until& until) const {
                                                me.name, name()));
   }
   if (!ending().may_be_lost()) return stopped().wait(until);
-  const Until limit = until.from_now();
+  const Limit limit(until);
   if (const Ended ended = wait_stopped_or_lost(*this, limit); !ended || stopped()) return ended;
   if (const std::optional<EndRecord> record = end(); record->how == How::lost) std::rethrow_exception(record->exception);
   return stopped().wait(limit);  // it is just about to end after all

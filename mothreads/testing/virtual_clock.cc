@@ -72,7 +72,7 @@ void VirtualClock::await_timers(std::size_t count) {
       waiters_.remove(node);
     };
     if (size() >= count && wait.claim_self()) return;
-    wait.park(Until());
+    wait.park(Limit());
   }
 }
 

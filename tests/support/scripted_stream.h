@@ -41,7 +41,7 @@ class ScriptedStream final : public Stream {
   std::string name() const override { return "memory"; }
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until&) override {
+  Received receive(std::span<std::byte> into, mothreads::Limit) override {
     ++reads_;
     if (read_ == input_.size() && when_empty) when_empty(*this);
     if (read_ == input_.size()) return {0, then_ == Then::end ? mothreads::Why::closed : mothreads::Why::timed_out};
@@ -50,7 +50,7 @@ class ScriptedStream final : public Stream {
     read_ += size;
     return {size, mothreads::Why::ready};
   }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until&) override {
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit) override {
     ++writes_;
     std::size_t size = 0;
     for (const std::string_view piece : pieces) {
@@ -61,7 +61,7 @@ class ScriptedStream final : public Stream {
     if (size == 0) throw IoError(EPIPE, name(), "send");
     return {size, mothreads::Why::ready};
   }
-  void end_writing(const mothreads::Until&) override { has_shut_down_ = true; }
+  void end_writing(mothreads::Limit) override { has_shut_down_ = true; }
 
  private:
   std::string input_;

@@ -75,7 +75,7 @@ void MessageProtocol::take_messages() {
 }
 
 void MessageProtocol::finish() {
-  if (frames_.flush(turns_.close_limit) != Why::ready) {
+  if (frames_.flush(mothreads::Limit(turns_.close_limit)) != Why::ready) {
     mothreads::log::info("{}: was not closed in order: the other side takes no more", frames_.name());
   }
   if (handler_.on_close) outcome_.of([this] { handler_.on_close(socket_); });

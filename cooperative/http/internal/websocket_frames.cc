@@ -17,6 +17,7 @@
 namespace cooperative::http::internal {
 
 using mothreads::Instant;
+using mothreads::Limit;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Until;
@@ -51,7 +52,7 @@ std::string WebSocketFrames::name() const { return stream_.name(); }
 
 // --- reading -----------------------------------------------------------------------------------------------------------------
 
-WebSocketReceived WebSocketFrames::read(const Until& given) {
+WebSocketReceived WebSocketFrames::read(const Until& until) {
   home_.check("a WebSocket");
   const Inside inside(*this);
   if (end_.turns != nullptr) {
@@ -61,11 +62,11 @@ WebSocketReceived WebSocketFrames::read(const Until& given) {
     throw Misuse(fmt::format("{}: two fibers read from one WebSocket: let one read, and give messages on by a queue", name()));
   }
   const absl::Cleanup reading = [this] { is_reading_ = false; };
-  const Until until = given.from_now();
+  const Limit limit(until);
   while (true) {
     if (std::optional<WebSocketMessage> message = take()) return *std::move(message);
     if (end_.has_come) return {Why::closed, name()};
-    if (const Why why = fill(until); why != Why::ready) return {why, name()};
+    if (const Why why = fill(limit); why != Why::ready) return {why, name()};
   }
 }
 
@@ -81,24 +82,22 @@ std::optional<WebSocketMessage> WebSocketFrames::take() {
   return std::nullopt;
 }
 
-bool WebSocketFrames::is_late() const { return end_.expected_by && Until(*end_.expected_by).has_come(); }
+bool WebSocketFrames::is_late() const { return end_.expected_by && Limit().sooner(*end_.expected_by).has_come(); }
 
 // `ready` also when there is something else for read() to look at.
-Why WebSocketFrames::fill(const Until& until) {
+Why WebSocketFrames::fill(Limit limit) {
   const Fiber<void> sender = output_.flush_meanwhile();
-  const auto wait = [&](const Until& limit) {
-    return end_.expected_by ? receive(limit | end_.signal | *end_.expected_by) : receive(limit | interrupt_);
-  };
-  const std::optional<absl::Duration> timeout = until.is_never() ? stream_.timeout() : std::nullopt;
-  const Why why = timeout ? wait(*timeout) : wait(until);
+  const std::optional<absl::Duration> timeout = limit.is_never() ? stream_.timeout() : std::nullopt;
+  const Limit whole = timeout ? limit.sooner(deadline_in(*timeout)) : limit;
+  const Why why = end_.expected_by ? receive(Limit(whole | end_.signal | *end_.expected_by)) : receive(Limit(whole | interrupt_));
   if (end_.has_come || is_late()) return Why::ready;
-  return output_.has_to_leave() && !until.has_come() ? Why::ready : why;
+  return output_.has_to_leave() && !limit.has_come() ? Why::ready : why;
 }
 
-Why WebSocketFrames::receive(const Until& until) {
+Why WebSocketFrames::receive(Limit limit) {
   try {
-    if (frame_ && !is_control(frame_->opcode) && frame_->left > kReadAtOnce && stream_.buffered().empty()) return receive_much(until);
-    const Why why = stream_.fill(until).why();
+    if (frame_ && !is_control(frame_->opcode) && frame_->left > kReadAtOnce && stream_.buffered().empty()) return receive_much(limit);
+    const Why why = stream_.fill(limit).why();
     if (why == Why::closed) end_.come(WebSocket::kAbnormal);
     return why;
   } catch (const std::exception&) {
@@ -108,9 +107,9 @@ Why WebSocketFrames::receive(const Until& until) {
 }
 
 // The rest of a long message, by way of a buffer that begins at a page, as the kernel likes it.
-Why WebSocketFrames::receive_much(const Until& until) {
+Why WebSocketFrames::receive_much(Limit limit) {
   if (room_ == nullptr) room_ = cooperative::internal::make_memory<char>(kReadAtOnce);
-  const Received received = stream_.read_some(std::as_writable_bytes(std::span(room_.get(), kReadAtOnce)), until);
+  const Received received = stream_.read_some(std::as_writable_bytes(std::span(room_.get(), kReadAtOnce)), limit);
   const std::size_t before = message_.size();
   message_.append(room_.get(), received.size());
   unmask(message_, before);
@@ -233,46 +232,46 @@ void WebSocketFrames::fail(std::uint16_t code, std::string_view why) {
 
 // --- writing -----------------------------------------------------------------------------------------------------------------
 
-void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const Until& given) {
+Limit WebSocketFrames::start_writing(const Until& until) const {
+  return until.is_never() ? Limit().sooner(deadline_in(write_limit_)) : Limit(until);
+}
+
+void WebSocketFrames::write_message(Opcode opcode, std::string_view data, const Until& until) {
   if (opcode == Opcode::text && !is_utf8(data)) {
     throw Misuse(fmt::format("{}: a text that is no UTF-8 cannot be written: use write_binary()", name()));
   }
   home_.check("a WebSocket");
   const Inside inside(*this);
-  const Until otherwise(write_limit_);
-  const Until until = (given.is_never() ? otherwise : given).from_now();
-  output_.begin_message(opcode, until);
+  const Limit limit = start_writing(until);
+  output_.begin_message(opcode, limit);
   const absl::Cleanup end = [this] { output_.end_message(); };
-  output_.write_piece(data, /*is_last=*/true, until);
+  output_.write_piece(data, /*is_last=*/true, limit);
 }
 
-void WebSocketFrames::begin_message(Opcode opcode, const Until& given) {
+void WebSocketFrames::begin_message(Opcode opcode, const Until& until) {
   home_.check("a WebSocket");
   const Inside inside(*this);
-  const Until otherwise(write_limit_);
-  output_.begin_message(opcode, given.is_never() ? otherwise : given);
+  output_.begin_message(opcode, start_writing(until));
 }
 
-void WebSocketFrames::write_piece(std::string_view data, bool is_last, const Until& given) {
+void WebSocketFrames::write_piece(std::string_view data, bool is_last, const Until& until) {
   home_.check("a WebSocket");
   const Inside inside(*this);
   if (!output_.is_in_message()) {
     throw Misuse(fmt::format("{}: a fiber that has not begun a message writes a piece of it: let the one that has write all of it", name()));
   }
-  const Until otherwise(write_limit_);
-  output_.write_piece(data, is_last, (given.is_never() ? otherwise : given).from_now());
+  output_.write_piece(data, is_last, start_writing(until));
 }
 
-void WebSocketFrames::ping(std::string_view payload, const Until& given) {
+void WebSocketFrames::ping(std::string_view payload, const Until& until) {
   home_.check("a WebSocket");
   const Inside inside(*this);
-  const Until otherwise(write_limit_);
-  output_.ping(payload, (given.is_never() ? otherwise : given).from_now());
+  output_.ping(payload, start_writing(until));
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------------------
 
-void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const Until& given) {
+void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const Until& until) {
   if (!is_close_code(code) || reason.size() > kMaxControl - 2 || !is_utf8(reason)) {
     throw Misuse(fmt::format("{}: cannot be closed with {} and a reason of {} bytes: take a code of 1000, or of 3000 to 4999, and UTF-8 of at most "
                              "123 bytes",
@@ -280,11 +279,11 @@ void WebSocketFrames::close(std::uint16_t code, std::string_view reason, const U
   }
   home_.check("a WebSocket");
   const Inside inside(*this);
-  const Until until = given.from_now();
+  const Limit limit(until);
   if (!end_.has_come) output_.owe_close(close_payload(code, reason));
-  if (end_.turns != nullptr) return close_by_turns(*end_.turns, until);
-  Why why = await_end(until);
-  if (why == Why::ready) why = output_.flush(until);
+  if (end_.turns != nullptr) return close_by_turns(*end_.turns, limit);
+  Why why = await_end(limit);
+  if (why == Why::ready) why = output_.flush(limit);
   if (why != Why::ready) refuse_wait(why);
 }
 
@@ -292,13 +291,13 @@ void WebSocketFrames::refuse_wait(Why why) const {
   mothreads::throw_ended_early(why, name(), fmt::format("{}: {} before the other side had closed", name(), to_string(why)));
 }
 
-Why WebSocketFrames::await_end(const Until& until) {
+Why WebSocketFrames::await_end(Limit limit) {
   if (is_reading_ && !end_.has_come) {
-    const Why why = output_.flush(until);
-    return why == Why::ready ? end_.signal.wait(until).why() : why;
+    const Why why = output_.flush(limit);
+    return why == Why::ready ? end_.signal.wait(limit).why() : why;
   }
   while (!end_.has_come) {
-    if (const WebSocketReceived received = read(until); !received && received.why() != Why::closed) return received.why();
+    if (const WebSocketReceived received = read(limit); !received && received.why() != Why::closed) return received.why();
   }
   return Why::ready;
 }
@@ -316,10 +315,10 @@ Why WebSocketFrames::await_turn(Instant silent_by) {
   const Signal change = end_.signal;
   Why why;
   if (is_leaving()) {
-    why = receive(change | *end_.expected_by);
+    why = receive(Limit(change | *end_.expected_by));
   } else {
     const Signal sent = sender.owns() ? sender.stopped() : mothreads::NEVER;
-    why = receive(change | output_.draining() | sent | silent_by | output_.owes_until());
+    why = receive(Limit(change | output_.draining() | sent | silent_by | output_.owes_until()));
   }
   if (output_.is_stuck() && !is_leaving()) {
     mothreads::log::info("{}: the other side did not take a pong in time", name());
@@ -327,7 +326,7 @@ Why WebSocketFrames::await_turn(Instant silent_by) {
   }
   if (end_.has_come) return Why::closed;
   if (why == Why::ready) return Why::ready;
-  return !is_leaving() && Until(silent_by).has_come() ? Why::timed_out : Why::stopped;
+  return !is_leaving() && Limit().sooner(silent_by).has_come() ? Why::timed_out : Why::stopped;
 }
 
 Why WebSocketFrames::await_more(absl::Duration limit) {
@@ -336,12 +335,13 @@ Why WebSocketFrames::await_more(absl::Duration limit) {
 }
 
 // A turn goes on with it when its function returns. Another fiber waits for the turn that drops what still comes.
-void WebSocketFrames::close_by_turns(WebSocketTurns& turns, const Until& until) {
+void WebSocketFrames::close_by_turns(WebSocketTurns& turns, Limit limit) {
   turns.drops = true;
   if (!end_.has_come) end_.expect(deadline_in(turns.close_limit));
   if (turns.fiber == current_fiber() || end_.has_come) return;
-  Why why = output_.flush(until | *end_.expected_by);
-  if (why == Why::ready && !end_.has_come) why = end_.signal.wait(until | *end_.expected_by).why();
+  limit = limit.sooner(*end_.expected_by);
+  Why why = output_.flush(limit);
+  if (why == Why::ready && !end_.has_come) why = end_.signal.wait(limit).why();
   if (is_late()) end_.come(WebSocket::kAbnormal);
   if (why != Why::ready && !end_.has_come) refuse_wait(why);
 }

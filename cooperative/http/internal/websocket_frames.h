@@ -18,6 +18,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
+#include "mothreads/limit.h"
 #include "mothreads/until.h"
 
 namespace cooperative::http::internal {
@@ -70,7 +71,7 @@ class WebSocketFrames {
   // Waits where it needs none.
   mothreads::Why await_more(absl::Duration limit);
   // Sends what is owed at the end.
-  mothreads::Why flush(const mothreads::Until& until) { return output_.flush(until); }
+  mothreads::Why flush(mothreads::Limit limit) { return output_.flush(limit); }
   FiberParent fibers();
   // Ends it, and the calls of other fibers: begin() tells them, and takes a message that is written in pieces from its writer; await() waits.
   void begin_end_of_calls() noexcept;
@@ -104,15 +105,16 @@ class WebSocketFrames {
   void check_header(const Header& header);
   void take_payload();
   void unmask(std::string& text, std::size_t from);
-  mothreads::Why fill(const mothreads::Until& until);
-  mothreads::Why receive(const mothreads::Until& until);
-  mothreads::Why receive_much(const mothreads::Until& until);
+  mothreads::Why fill(mothreads::Limit limit);
+  mothreads::Why receive(mothreads::Limit limit);
+  mothreads::Why receive_much(mothreads::Limit limit);
   std::optional<WebSocketMessage> end_frame();
   void take_close(std::string_view payload);
   [[noreturn]] void fail(std::uint16_t code, std::string_view why);
   [[noreturn]] void refuse_wait(mothreads::Why why) const;
-  mothreads::Why await_end(const mothreads::Until& until);
-  void close_by_turns(WebSocketTurns& turns, const mothreads::Until& until);
+  mothreads::Why await_end(mothreads::Limit limit);
+  void close_by_turns(WebSocketTurns& turns, mothreads::Limit limit);
+  mothreads::Limit start_writing(const mothreads::Until& until) const;
   void take_from_writer() noexcept;
 
   cooperative::internal::Home home_;

@@ -18,7 +18,7 @@ namespace cooperative::http::internal {
 
 using cooperative::internal::Turn;
 using mothreads::Misuse;
-using mothreads::Until;
+using mothreads::Limit;
 using mothreads::Why;
 using mothreads::internal::NoUnwind;
 using Opcode = WebSocketOpcode;
@@ -63,31 +63,31 @@ void WebSocketOutput::check_open() {
   if (is_closing_ || end_.has_come) throw Closed(stream_.name(), fmt::format("{}: the WebSocket is closed", stream_.name()));
 }
 
-void WebSocketOutput::take(Turn& turn, const Until& until) const {
-  const Why why = turn.take(kWaits, until);
+void WebSocketOutput::take(Turn& turn, Limit limit) const {
+  const Why why = turn.take(kWaits, limit);
   if (why == Why::ready) return;
   if (why == Why::closed) throw Closed(stream_.name(), fmt::format("{}: the WebSocket was closed before a message had its turn", stream_.name()));
   throw_early(stream_.name(), why, "write: another fiber does");
 }
 
-void WebSocketOutput::begin_message(Opcode opcode, const Until& until) {
+void WebSocketOutput::begin_message(Opcode opcode, Limit limit) {
   check_open();
   if (is_in_message()) {
     throw Misuse(fmt::format("{}: \"{}\" begins a message within another: end() the one that it has begun", stream_.name(), current_name()));
   }
-  take(message_, until);
+  take(message_, limit);
   under_way_ = {.next = opcode, .fiber = current_fiber(), .is_whole = false};
 }
 
 bool WebSocketOutput::is_in_message() const { return message_.is_taken() && under_way_.fiber == current_fiber(); }
 
-void WebSocketOutput::write_piece(std::string_view data, bool is_last, const Until& until) {
+void WebSocketOutput::write_piece(std::string_view data, bool is_last, Limit limit) {
   absl::Cleanup unless_written = [this] { cut_short(); };
   while (is_last ? !under_way_.is_whole : !data.empty()) {
     const std::string_view piece = data.substr(0, max_frame_);
     data.remove_prefix(piece.size());
     const bool ends = is_last && data.empty();
-    send_frame(under_way_.next, piece, ends, until);
+    send_frame(under_way_.next, piece, ends, limit);
     under_way_.next = Opcode::continuation;
     under_way_.is_whole = ends;
   }
@@ -112,21 +112,21 @@ void WebSocketOutput::cut_short() noexcept {
   end_.come(WebSocket::kAbnormal);
 }
 
-void WebSocketOutput::ping(std::string_view payload, const Until& until) {
+void WebSocketOutput::ping(std::string_view payload, Limit limit) {
   if (payload.size() > kMaxControl) throw Misuse(fmt::format("{}: a ping has at most {} bytes", stream_.name(), kMaxControl));
-  send_frame(Opcode::ping, payload, true, until);
+  send_frame(Opcode::ping, payload, true, limit);
 }
 
-void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool is_last, const Until& until) {
+void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool is_last, Limit limit) {
   check_open();
-  take(frame_, until);
+  take(frame_, limit);
   const absl::Cleanup pass_on = [this] { frame_.leave(); };
   check_open();
-  if (const Why why = send_owed(until); why != Why::ready) throw_early(stream_.name(), why, "write");
+  if (const Why why = send_owed(limit); why != Why::ready) throw_early(stream_.name(), why, "write");
   check_open();
   try {
     const WebSocketFrame frame(role_, opcode, payload, is_last);
-    stream_.write_all(frame.pieces(), until);
+    stream_.write_all(frame.pieces(), limit);
   } catch (const WriteTimedout& error) {
     if (error.written() > 0) break_off();
     throw;
@@ -140,7 +140,7 @@ void WebSocketOutput::send_frame(Opcode opcode, std::string_view payload, bool i
   if (!owes()) return;
   const NoUnwind whole;  // this frame has gone
   try {
-    static_cast<void>(send_owed(absl::ZeroDuration()));
+    static_cast<void>(send_owed(Limit::now()));
   } catch (const std::runtime_error&) {  // whoever reads finds it, too
   }
 }
@@ -190,11 +190,11 @@ bool WebSocketOutput::take_owed() {
 }
 
 // For who has the turn.
-Why WebSocketOutput::send_owed(const Until& until) {
+Why WebSocketOutput::send_owed(Limit limit) {
   while (owes()) {
     if (left_.empty()) take_owed();
     try {
-      const Sent sent = stream_.write_some(left_, until);
+      const Sent sent = stream_.write_some(left_, limit);
       left_.erase(0, sent.size());
       if (!sent) return sent.why();
       if (left_.empty()) owes_until_ = deadline_in(write_limit_);
@@ -213,18 +213,18 @@ void WebSocketOutput::send_owed_at_once() {
   const absl::Cleanup pass_on = [this] { frame_.leave(); };
   const NoUnwind whole;
   try {
-    static_cast<void>(send_owed(absl::ZeroDuration()));
+    static_cast<void>(send_owed(Limit::now()));
   } catch (const IoError&) {  // there may still be something to be read
   } catch (const Closed&) {
   }
 }
 
-Why WebSocketOutput::flush(const Until& until) {
+Why WebSocketOutput::flush(Limit limit) {
   if (!owes()) return Why::ready;
-  if (const Why why = frame_.take(kWaits, until); why != Why::ready) return why;
+  if (const Why why = frame_.take(kWaits, limit); why != Why::ready) return why;
   const absl::Cleanup pass_on = [this] { frame_.leave(); };
   try {
-    return send_owed(until);
+    return send_owed(limit);
   } catch (const IoError&) {
     return Why::ready;
   } catch (const Closed&) {

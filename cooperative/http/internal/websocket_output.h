@@ -26,7 +26,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
-#include "mothreads/until.h"
+#include "mothreads/limit.h"
 
 namespace cooperative::http::internal {
 
@@ -69,16 +69,16 @@ class WebSocketOutput {
 
   // --- for those who may wait: they throw Closed, Timedout, Stopped, WriteTimedout, IoError ---
 
-  void begin_message(WebSocketOpcode opcode, const mothreads::Until& until);
-  void write_piece(std::string_view data, bool is_last, const mothreads::Until& until);
+  void begin_message(WebSocketOpcode opcode, mothreads::Limit limit);
+  void write_piece(std::string_view data, bool is_last, mothreads::Limit limit);
   // Once the last piece has been written; before, the message is cut short. A message that is cut short, by this or by a piece that throws, ends the
   // WebSocket with a 1011, unless none of it has gone.
   void end_message() noexcept;
   // The fiber that runs has begun the message, which has not ended.
   bool is_in_message() const;
-  void ping(std::string_view payload, const mothreads::Until& until);
+  void ping(std::string_view payload, mothreads::Limit limit);
   // Sends what is owed. Throws nothing of the above: a connection that has failed takes nothing more.
-  mothreads::Why flush(const mothreads::Until& until);
+  mothreads::Why flush(mothreads::Limit limit);
 
   // --- for a reader ---
 
@@ -97,7 +97,7 @@ class WebSocketOutput {
   // For turns: a pong or a close waits for room, or for a writer; until when it may.
   bool owes() const { return !is_broken_ && (!left_.empty() || pong_ || close_); }
   mothreads::Instant owes_until() const { return owes_until_; }
-  bool is_stuck() const { return owes() && mothreads::Until(owes_until_).has_come(); }
+  bool is_stuck() const { return owes() && mothreads::Limit().sooner(owes_until_).has_come(); }
 
   // Nothing can be written any more, and nothing is owed: whoever waits for a turn to write gets none.
   void break_off() noexcept;
@@ -113,13 +113,13 @@ class WebSocketOutput {
     bool is_whole = true;
   };
 
-  void take(cooperative::internal::Turn& turn, const mothreads::Until& until) const;
-  void send_frame(WebSocketOpcode opcode, std::string_view payload, bool is_last, const mothreads::Until& until);
+  void take(cooperative::internal::Turn& turn, mothreads::Limit limit) const;
+  void send_frame(WebSocketOpcode opcode, std::string_view payload, bool is_last, mothreads::Limit limit);
   void check_open();
   void cut_short() noexcept;
   void owes_more();
   bool take_owed();
-  mothreads::Why send_owed(const mothreads::Until& until);
+  mothreads::Why send_owed(mothreads::Limit limit);
   void send_owed_at_once();
   void leave();
 

@@ -157,7 +157,7 @@ void Server::Serving::await_stop(const Signal& please_stop) {
 void Server::Serving::drain(FiberGroup& group) {
   group.stop();
   const Until drain(options_.drain);
-  const Until limit = drain.from_now();
+  const mothreads::Limit limit(drain);
   while (!under_way_.empty() && one_ends(limit)) {
   }
   end();

@@ -17,10 +17,9 @@ ThrottledStream::ThrottledStream(co::Stream& below, std::uint64_t bytes_per_seco
       bytes_per_second_(bytes_per_second),
       piece_(static_cast<std::size_t>(std::clamp<std::uint64_t>(bytes_per_second / 10, 1, 64 * 1024))) {}
 
-co::Received ThrottledStream::receive(std::span<std::byte> into, const Until& until) { return below_.read_some(into, until); }
+co::Received ThrottledStream::receive(std::span<std::byte> into, mothreads::Limit limit) { return below_.read_some(into, limit); }
 
-co::Sent ThrottledStream::send_pieces(std::span<const std::string_view> pieces, const Until& until) {
-  const Until limit = until.from_now();
+co::Sent ThrottledStream::send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) {
   if (Clock::current().now() < next_) {
     co::sleep(limit | next_);
     if (Clock::current().now() < next_) return {0, limit.has_come().value_or(Why::timed_out)};

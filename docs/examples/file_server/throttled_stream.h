@@ -24,9 +24,9 @@ class ThrottledStream final : public cooperative::Stream {
   std::string name() const override { return below_.name(); }
 
  protected:
-  cooperative::Received receive(std::span<std::byte> into, const mothreads::Until& until) override;
-  cooperative::Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override;
-  void end_writing(const mothreads::Until& until) override { below_.shut_down_writing(until); }
+  cooperative::Received receive(std::span<std::byte> into, mothreads::Limit limit) override;
+  cooperative::Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override;
+  void end_writing(mothreads::Limit limit) override { below_.shut_down_writing(limit); }
 
  private:
   cooperative::Stream& below_;

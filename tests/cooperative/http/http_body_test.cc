@@ -105,7 +105,7 @@ class BodyOfZeros final : public Stream {
   std::string name() const override { return "zeros"; }
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until&) override {
+  Received receive(std::span<std::byte> into, mothreads::Limit) override {
     if (into.size() >= 16 * 1024) {
       ++large_reads;
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(into.data()) % 4096, 0u);
@@ -118,8 +118,8 @@ class BodyOfZeros final : public Stream {
     left_ -= size;
     return {size, size > 0 ? Why::ready : Why::closed};
   }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until&) override { return {pieces.front().size(), Why::ready}; }
-  void end_writing(const mothreads::Until&) override {}
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit) override { return {pieces.front().size(), Why::ready}; }
+  void end_writing(mothreads::Limit) override {}
 
  private:
   std::string head_;

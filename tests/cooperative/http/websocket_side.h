@@ -60,21 +60,21 @@ class NarrowStream final : public Stream {
   std::string name() const override { return "narrow"; }
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override {
-    if (const mothreads::Why why = await(until, [this] { return !input_.empty(); }); why != mothreads::Why::ready) return {0, why};
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override {
+    if (const mothreads::Why why = await(limit, [this] { return !input_.empty(); }); why != mothreads::Why::ready) return {0, why};
     const std::size_t size = std::min(into.size(), input_.size());
     std::copy_n(std::as_bytes(std::span(input_)).data(), size, into.data());
     input_.erase(0, size);
     return {size, mothreads::Why::ready};
   }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override {
-    if (const mothreads::Why why = await(until, [this] { return room_ > 0; }); why != mothreads::Why::ready) return {0, why};
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override {
+    if (const mothreads::Why why = await(limit, [this] { return room_ > 0; }); why != mothreads::Why::ready) return {0, why};
     const std::string_view piece = pieces.front().substr(0, room_);
     output_ += piece;
     room_ -= piece.size();
     return {piece.size(), mothreads::Why::ready};
   }
-  void end_writing(const mothreads::Until&) override {}
+  void end_writing(mothreads::Limit) override {}
 
  private:
   template <typename Condition>

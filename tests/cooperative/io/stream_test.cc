@@ -22,6 +22,8 @@
 #include "cooperative/fiber.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
+#include "mothreads/clock.h"
+#include "mothreads/instant.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
@@ -43,6 +45,17 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
+// The steady clock, which counts who asks it.
+class CountingClock final : public mothreads::Clock {
+ public:
+  CountingClock() : Clock(steady().timers(), steady().watch_timers(), /*is_real=*/false) {}
+  mothreads::Instant now() const noexcept override {
+    ++looks;
+    return steady().now();
+  }
+  mutable int looks = 0;
+};
+
 // One that gives pieces as they were put in, one for each call, and then its end; and takes so many bytes at a time.
 class Script final : public Stream {
  public:
@@ -61,8 +74,8 @@ class Script final : public Stream {
   std::uintptr_t farthest_from_page = 0;  // of what was to be written
 
  protected:
-  void end_writing(const Until&) override {}
-  Received receive(std::span<std::byte> into, const Until&) override {
+  void end_writing(mothreads::Limit) override {}
+  Received receive(std::span<std::byte> into, mothreads::Limit) override {
     if (clock != nullptr) clock->advance(absl::Seconds(1));
     if (pieces_.empty()) return {0, Why::closed};
     std::string& piece = pieces_.front();
@@ -72,7 +85,7 @@ class Script final : public Stream {
     if (piece.empty()) pieces_.pop_front();
     return {size, Why::ready};
   }
-  Sent send_pieces(std::span<const std::string_view> pieces, const Until&) override {
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit) override {
     if (clock != nullptr) clock->advance(absl::Seconds(1));
     if (is_broken) throw IoError(EPIPE, name(), "send");
     std::size_t left = room;
@@ -391,6 +404,21 @@ TEST_F(StreamTest, ALimitIsOfTheWholeCallAlsoWhereThereIsAlwaysMore) {
     stop.go();
     EXPECT_THAT(what_of<WriteTimedout>([&] { script.write_all("xy", stop); }), HasSubstr("stopped after 1 of 2"));
     EXPECT_EQ(script.fill_until([](std::string_view) { return false; }, stop).why(), Why::stopped);
+  });
+}
+
+TEST_F(StreamTest, ALimitOnWhatIsThereCostsNoLookAtTheClock) {
+  on_thread([] {
+    CountingClock clock;
+    const mothreads::UseClock use(clock);
+    Script script({"one\ntwo\n0123"});
+    EXPECT_THAT(told(script.read_line(absl::Seconds(3))), Pair("one", Why::ready));
+    EXPECT_EQ(clock.looks, 1);  // one call, one start
+    EXPECT_THAT(told(script.read_line(absl::Seconds(3))), Pair("two", Why::ready));
+    EXPECT_THAT(told(script.read_exact(2, absl::Seconds(3))), Pair("01", Why::ready));
+    EXPECT_EQ(script.fill_until([](std::string_view there) { return there == "23"; }, absl::Seconds(3)).why(), Why::ready);
+    EXPECT_THAT(told(script.read_exact(2, absl::Seconds(3))), Pair("23", Why::ready));
+    EXPECT_EQ(clock.looks, 1);
   });
 }
 

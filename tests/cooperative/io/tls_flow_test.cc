@@ -99,12 +99,12 @@ class Measured final : public testing::Over {
   std::uintptr_t farthest_from_page = 0;
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override {
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override {
     if (into.size() >= 16 * 1024) {
       ++large_reads;
       farthest_from_page = std::max(farthest_from_page, reinterpret_cast<std::uintptr_t>(into.data()) % 4096);
     }
-    return Over::receive(into, until);
+    return Over::receive(into, limit);
   }
 };
 

@@ -85,10 +85,10 @@ class Over : public Stream {
   std::string name() const override { return "test over " + below_->name(); }
 
  protected:
-  void end_writing(const mothreads::Until& until) override { below_->shut_down_writing(until); }
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override { return below_->read_some(into, until); }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override {
-    return below_->write_some(pieces.front(), until);
+  void end_writing(mothreads::Limit limit) override { below_->shut_down_writing(limit); }
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override { return below_->read_some(into, limit); }
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override {
+    return below_->write_some(pieces.front(), limit);
   }
 
   const std::unique_ptr<Stream> below_;
@@ -100,9 +100,9 @@ class Trickle final : public Over {
   using Over::Over;
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override { return below_->read_some(into.first(1), until); }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override {
-    return below_->write_some(pieces.front().substr(0, 1), until);
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override { return below_->read_some(into.first(1), limit); }
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override {
+    return below_->write_some(pieces.front().substr(0, 1), limit);
   }
 };
 
@@ -119,15 +119,15 @@ class Gate final : public Over {
   std::size_t written() const { return written_; }
 
  protected:
-  Received receive(std::span<std::byte> into, const mothreads::Until& until) override {
-    if (const mothreads::Why why = await(readable_, may_read_, until); why != mothreads::Why::ready) return {0, why};
-    const Received got = below_->read_some(into.first(std::min(into.size(), readable_)), until);
+  Received receive(std::span<std::byte> into, mothreads::Limit limit) override {
+    if (const mothreads::Why why = await(readable_, may_read_, limit); why != mothreads::Why::ready) return {0, why};
+    const Received got = below_->read_some(into.first(std::min(into.size(), readable_)), limit);
     readable_ -= got.size();
     return got;
   }
-  Sent send_pieces(std::span<const std::string_view> pieces, const mothreads::Until& until) override {
-    if (const mothreads::Why why = await(writable_, may_write_, until); why != mothreads::Why::ready) return {0, why};
-    const Sent sent = below_->write_some(pieces.front().substr(0, writable_), until);
+  Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override {
+    if (const mothreads::Why why = await(writable_, may_write_, limit); why != mothreads::Why::ready) return {0, why};
+    const Sent sent = below_->write_some(pieces.front().substr(0, writable_), limit);
     writable_ -= sent.size();
     written_ += sent.size();
     return sent;

@@ -50,7 +50,7 @@ TEST(WaitTest, OneWakerWins) {
     EXPECT_FALSE(wait.claim_self());
     first.finish();
     EXPECT_TRUE(wait.context().is_finished());
-    EXPECT_EQ(wait.park(Until()), Why::ready);
+    EXPECT_EQ(wait.park(Limit()), Why::ready);
   });
 }
 
@@ -60,7 +60,7 @@ TEST(WaitTest, TheWinnerMaySayAnotherWhy) {
     WaitNode node(wait, Why::ready);
     EXPECT_TRUE(node.claim());
     node.finish(Why::closed);
-    EXPECT_EQ(wait.park(Until()), Why::closed);
+    EXPECT_EQ(wait.park(Limit()), Why::closed);
   });
 }
 
@@ -107,7 +107,7 @@ TEST(WaitParkTest, WaitsForAWakerThatHasClaimedIt) {
       node.finish();
     }});
     // Its limit has come already, but the waker was first.
-    EXPECT_EQ(wait.park(absl::ZeroDuration()), Why::ready);
+    EXPECT_EQ(wait.park(Limit(absl::ZeroDuration())), Why::ready);
   });
   EXPECT_EQ(context.sleeps(), 1);
 }
@@ -119,11 +119,12 @@ TEST(WaitParkTest, APauseComesBackEarlyAndTheWaitGoesOn) {
   const auto pass_time = [&] { clock.advance_to_next(); };
   context.script({pass_time, pass_time});
   context.run([&] {
+    const Until three(absl::Seconds(3));
+    const Limit limit(three);
     Wait wait(kSomething);
-    EXPECT_EQ(wait.park(absl::Seconds(3), start + std::chrono::seconds(1)), std::nullopt);
+    EXPECT_EQ(wait.park(limit, start + std::chrono::seconds(1)), std::nullopt);
     EXPECT_EQ(clock.now() - start, std::chrono::seconds(1));
-    // The duration counts from the first park().
-    EXPECT_EQ(wait.park(absl::Seconds(3), start + std::chrono::seconds(9)), Why::timed_out);
+    EXPECT_EQ(wait.park(limit, start + std::chrono::seconds(9)), Why::timed_out);
   });
   EXPECT_EQ(clock.now() - start, std::chrono::seconds(3));
   EXPECT_EQ(clock.timers(), 0U);
@@ -140,7 +141,7 @@ TEST(WaitParkTest, APauseThatHasComeDoesNotSleep) {
       wait.context().finish(Why::timed_out);
     }
     Wait without_time(kSomething);
-    EXPECT_EQ(without_time.park(absl::ZeroDuration(), clock.now() + std::chrono::seconds(1)), Why::timed_out);
+    EXPECT_EQ(without_time.park(Limit(absl::ZeroDuration()), clock.now() + std::chrono::seconds(1)), Why::timed_out);
   });
   EXPECT_EQ(context.sleeps(), 0);
 }
@@ -193,7 +194,7 @@ TEST(WaitParkTest, AllocatesNothing) {
   context.run([&] {
     const auto before = allocations_here();
     Wait wait(kSomething);
-    static_cast<void>(wait.park(absl::Seconds(1)));
+    static_cast<void>(wait.park(Limit(absl::Seconds(1))));
     allocated = allocations_here() - before;
   });
   EXPECT_EQ(allocated, 0U);
