@@ -1,9 +1,7 @@
 #include "cooperative/event.h"
 
-#include <chrono>
 #include <functional>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -13,10 +11,8 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
-#include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
-#include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
@@ -33,24 +29,17 @@ using mothreads::DONE;
 using mothreads::Misuse;
 using mothreads::Signal;
 using mothreads::Thread;
-using mothreads::Until;
-using mothreads::UseClock;
 using mothreads::testing::failure;
 using mothreads::testing::on_virtual_time;
 using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
-using testing::expect_one_round;
+using testing::has_none;
 using testing::waiter_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Names = std::vector<std::string>;
-
-template <typename E>
-bool has_none(E& event) {
-  return what_of<Timedout>([&] { event.wait(absl::ZeroDuration()); }) == "Timed out waiting for event";
-}
 
 // --- values ------------------------------------------------------------------------------------------------------------------
 
@@ -313,261 +302,6 @@ TEST(EventTest, TheSignalledRunBeforeThoseOfADueTimerAndThoseBeforeWhoYields) {
   });
 }
 
-// --- exceptions ----------------------------------------------------------------------------------------------------------------
-
-TEST(EventTest, AnExceptionIsThrownByTheFirstWhoWaits) {
-  Event<int> event;
-  Names ends;
-  auto first = waiter_of(event, ends, "first");
-  auto second = waiter_of(event, ends, "second");
-  yield();
-  event.signal_exception(failure("spilled"));
-  event.signal(2);
-  first.join();
-  second.join();
-  EXPECT_THAT(ends, ElementsAre("first: spilled", "second: 2"));
-}
-
-TEST(EventTest, AnExceptionWaitsForWhoComesLaterAndIsThrownOnce) {
-  Event<int> event;
-  event.signal_exception(failure("spilled"));
-  EXPECT_TRUE(event);
-  EXPECT_EQ(what_of<std::runtime_error>([&] { event.wait(absl::ZeroDuration()); }), "spilled");
-  EXPECT_TRUE(has_none(event));
-}
-
-TEST(EventTest, AManualExceptionIsThrownByAllUntilReset) {
-  Event<> event(Reset::manual);
-  int thrown = 0;
-  const auto wait = [&] { thrown += what_of<std::runtime_error>([&] { event.wait(); }) == "spilled" ? 1 : 0; };
-  auto first = spawn("first", wait);
-  auto second = spawn("second", wait);
-  yield();
-  event.signal_exception(failure("spilled"));
-  first.join();
-  second.join();
-  wait();
-  wait();
-  EXPECT_EQ(thrown, 4);
-  event.reset();
-  EXPECT_TRUE(has_none(event));
-}
-
-TEST(EventTest, AValueOverwritesAnExceptionAndBack) {
-  for (const Reset reset : {Reset::automatic, Reset::manual}) {
-    Event<int> event(reset);
-    event.signal_exception(failure("spilled"));
-    event.signal(1);
-    EXPECT_EQ(event.wait(), 1);
-    event.signal(2);
-    event.signal_exception(failure("spilled"));
-    EXPECT_EQ(what_of<std::runtime_error>([&] { event.wait(); }), "spilled");
-  }
-}
-
-// --- limits --------------------------------------------------------------------------------------------------------------------
-
-TEST(EventTest, TimesOutAtItsLimitAndNotBefore) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    Names ends;
-    auto by_duration = waiter_of(event, ends, "duration", absl::Seconds(1));
-    auto by_instant = waiter_of(event, ends, "instant", clock.now() + std::chrono::seconds(2));
-    yield();
-    clock.advance(absl::Seconds(1) - absl::Nanoseconds(1));
-    yield();
-    EXPECT_THAT(ends, IsEmpty());
-    clock.advance(absl::Nanoseconds(1));
-    yield();
-    EXPECT_THAT(ends, ElementsAre("duration: Timed out waiting for event"));
-    clock.advance(absl::Seconds(1));
-    yield();
-    EXPECT_THAT(ends, ElementsAre("duration: Timed out waiting for event", "instant: Timed out waiting for event"));
-  });
-}
-
-TEST(EventTest, SleepsUntilItsLimitWhenNothingElseIsReady) {
-  VirtualClock clock;
-  const UseClock use(clock);
-  auto thread = Thread::run("test", [&](Signal) {
-    Event<int> event;
-    return what_of<Timedout>([&] { event.wait(absl::Hours(1)); });
-  });
-  clock.await_timers(1);
-  clock.advance(absl::Hours(1));
-  EXPECT_EQ(thread.join(), "Timed out waiting for event");
-}
-
-TEST(EventTest, ASignalThatIsItsLimitStopsIt) {
-  Event<int> event;
-  Names ends;
-  const Signal enough;
-  auto waiter = waiter_of(event, ends, "waiter", enough);
-  yield();
-  EXPECT_THAT(ends, IsEmpty());
-  enough.go();
-  waiter.join();
-  EXPECT_THAT(ends, ElementsAre("waiter: Stopped waiting for event"));
-}
-
-TEST(EventTest, AnExpiredLimitStillLetsOthersRunOnce) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    const auto times_out = [&](const Until& until) {
-      EXPECT_EQ(what_of<Timedout>([&] { event.wait(until); }), "Timed out waiting for event");
-    };
-    const auto is_stopped = [&](const Until& until) {
-      EXPECT_EQ(what_of<Stopped>([&] { event.wait(until); }), "Stopped waiting for event");
-    };
-    expect_one_round(times_out, absl::ZeroDuration());
-    expect_one_round(times_out, -absl::Hours(1));
-    expect_one_round(times_out, clock.now() - std::chrono::seconds(1));
-    expect_one_round(is_stopped, DONE);
-    expect_one_round(is_stopped, DONE | absl::Hours(1));
-  });
-}
-
-TEST(EventTest, AnExpiredLimitEndsWithTheRoundInWhichItWaits) {
-  on_virtual_time([](VirtualClock&) {
-    Event<int> event;
-    Names ends;
-    auto first = waiter_of(event, ends, "first", absl::ZeroDuration());
-    auto in_this_round = spawn("in this round", [&] { event.signal(1); });
-    auto second = waiter_of(event, ends, "second", absl::ZeroDuration());
-    auto spawner = spawn("spawner", [&] { spawn("in the next round", [&] { event.signal(2); }).join(); });
-    first.join();
-    second.join();
-    spawner.join();
-    in_this_round.join();
-    EXPECT_THAT(ends, ElementsAre("first: 1", "second: Timed out waiting for event"));
-    EXPECT_EQ(event.wait(), 2);
-  });
-}
-
-TEST(EventTest, WhoWasSignalledBeforeTheTimersWereLookedAtHasItAlthoughItsTimeHasPassed) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    Names ends;
-    auto waiter = waiter_of(event, ends, "waiter", absl::Seconds(1));
-    yield();
-    clock.advance(absl::Seconds(2));
-    event.signal(1);
-    waiter.join();
-    EXPECT_THAT(ends, ElementsAre("waiter: 1"));
-    EXPECT_FALSE(event);
-  });
-}
-
-TEST(EventTest, WhoseTimerFiredFirstTimesOutAndTheValueIsForTheNext) {
-  on_virtual_time([](VirtualClock& clock) {
-    for (const Reset reset : {Reset::automatic, Reset::manual}) {
-      Event<int> event(reset);
-      Names ends;
-      auto waiter = waiter_of(event, ends, "waiter", absl::Seconds(1));
-      yield();
-      auto signaller = spawn("signaller", [&] {
-        EXPECT_THAT(ends, IsEmpty());
-        event.signal(1);
-      });
-      clock.advance(absl::Seconds(1));
-      yield();
-      EXPECT_THAT(ends, ElementsAre("waiter: Timed out waiting for event"));
-      EXPECT_EQ(event.wait(), 1);
-      signaller.join();
-    }
-  });
-}
-
-TEST(EventTest, ASignalPassesOverWhoseTimerFiredFirst) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    Names ends;
-    auto hasty = waiter_of(event, ends, "hasty", absl::Seconds(1));
-    auto patient = waiter_of(event, ends, "patient");
-    yield();
-    auto signaller = spawn("signaller", [&] { event.signal(1); });
-    clock.advance(absl::Seconds(1));
-    hasty.join();
-    patient.join();
-    EXPECT_THAT(ends, ElementsAre("hasty: Timed out waiting for event", "patient: 1"));
-    signaller.join();
-  });
-}
-
-// In cothread who gave up could eat the next signal, also when somebody waited for it.
-TEST(EventTest, WhoGaveUpEatsNoSignal) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    Names ends;
-    auto hasty = waiter_of(event, ends, "hasty", absl::Seconds(1));
-    auto patient = waiter_of(event, ends, "patient");
-    yield();
-    clock.advance(absl::Seconds(1));
-    yield();
-    event.signal(1);
-    patient.join();
-    EXPECT_THAT(ends, ElementsAre("hasty: Timed out waiting for event", "patient: 1"));
-    event.signal(2);
-    EXPECT_EQ(event.wait(), 2);
-  });
-}
-
-TEST(EventTest, ALimitThatDidNotComeDisturbsNoLaterWait) {
-  on_virtual_time([](VirtualClock& clock) {
-    Event<int> event;
-    const Signal limit;
-    std::vector<int> got;
-    auto waiter = spawn("waiter", [&] {
-      got.push_back(event.wait(limit | absl::Seconds(1)));
-      got.push_back(event.wait());
-    });
-    yield();
-    event.signal(1);
-    yield();
-    clock.advance(absl::Seconds(2));
-    limit.go();
-    yield();
-    EXPECT_THAT(got, ElementsAre(1));
-    event.signal(2);
-    waiter.join();
-    EXPECT_THAT(got, ElementsAre(1, 2));
-  });
-}
-
-// --- cancellation --------------------------------------------------------------------------------------------------------------
-
-TEST(EventTest, ACancelledWaiterTakesNothingAndLeavesNothingBehind) {
-  for (const Reset reset : {Reset::automatic, Reset::manual}) {
-    Event<int> event(reset);
-    bool went_on = false;
-    auto waiter = spawn("waiter", [&] {
-      event.wait(absl::Hours(1));
-      went_on = true;
-    });
-    yield();
-    waiter.cancel();
-    event.signal(1);
-    EXPECT_THROW(waiter.join(), WasCancelled);
-    EXPECT_FALSE(went_on);
-    EXPECT_EQ(event.wait(), 1);
-  }
-}
-
-TEST(EventTest, WhoWasSignalledBeforeItWasCancelledHasTheValue) {
-  Event<int> event;
-  int got = 0;
-  auto waiter = spawn("waiter", [&] {
-    got = event.wait();
-    sleep(absl::Hours(1));
-  });
-  yield();
-  event.signal(1);
-  waiter.cancel();
-  EXPECT_THROW(waiter.join(), WasCancelled);
-  EXPECT_EQ(got, 1);
-  EXPECT_FALSE(event);
-}
-
 // --- other threads -------------------------------------------------------------------------------------------------------------
 
 // In cothread a signal of another thread was stored before it was refused, and a wait that was ready was not refused at all.
@@ -609,82 +343,6 @@ TEST(EventDeathTest, DestroyedWhileSomebodyWaitsIsFatal) {
         event.reset();
       },
       "an Event was destroyed while a fiber waits for it");
-}
-
-TEST(EventTest, TakesWhatCanOnlyBeMoved) {
-  Event<std::unique_ptr<int>> event;
-  event.signal(std::make_unique<int>(1));
-  EXPECT_EQ(*event.wait(), 1);
-  auto waiter = spawn("waiter", [&] { return event.wait(); });
-  yield();
-  event.signal(std::make_unique<int>(2));
-  EXPECT_EQ(*waiter.join(), 2);
-}
-
-TEST(EventTest, TakesWhatCannotBeAssigned) {
-  struct Fixed {
-    const int number;
-  };
-  Event<Fixed> event;
-  event.signal(3);
-  EXPECT_EQ(event.wait().number, 3);
-}
-
-struct CopyFails {
-  explicit CopyFails(bool fails_) : fails(fails_) {}
-  CopyFails(const CopyFails& other) : fails(other.fails) {
-    if (fails) throw std::runtime_error("cannot be copied");
-  }
-  CopyFails(CopyFails&&) = default;
-  CopyFails& operator=(CopyFails&&) = default;
-  bool fails;
-};
-
-TEST(EventTest, AValueThatCannotBeCopiedLeavesWhoWaitsWaiting) {
-  Event<CopyFails> event(Reset::manual);
-  auto waiter = spawn("waiter", [&] { return event.wait(); });
-  yield();
-  EXPECT_THROW(event.signal(CopyFails(true)), std::runtime_error);
-  event.reset();
-  event.signal(CopyFails(false));
-  EXPECT_FALSE(waiter.join().fails);
-}
-
-TEST(EventTest, SignalOfAVectorsSizeMakesOneOfThatSize) {
-  Event<std::vector<int>> event;
-  event.signal(3, 4);
-  EXPECT_EQ(event.wait().size(), 3u);
-}
-
-TEST(EventTest, AManualOneOfWhatCannotBeCopiedIsMisuse) {
-  EXPECT_THROW(Event<std::unique_ptr<int>>{Reset::manual}, mothreads::Misuse);
-}
-
-// A copy that threw left those before it woken, those behind it asleep, and the event there.
-TEST(EventTest, ACopyThatThrowsHalfWayWakesNobodyAndLosesNoWakeUp) {
-  struct Copied {
-    explicit Copied(int its_copies) : copies(its_copies) {}
-    Copied(Copied&&) noexcept = default;
-    Copied(const Copied& other) : copies(other.copies) {
-      if (--other.copies < 0) throw std::runtime_error("a copy");
-    }
-    mutable int copies;
-  };
-  Event<Copied> event(Reset::manual);
-  const auto wait = [&] { return event.wait().copies; };
-  auto first = spawn("first", wait);
-  auto second = spawn("second", wait);
-  auto third = spawn("third", wait);
-  yield();
-  EXPECT_THROW(event.signal(1), std::runtime_error);
-  yield();
-  EXPECT_TRUE(first.is_alive() && second.is_alive() && third.is_alive());
-  EXPECT_FALSE(static_cast<bool>(event));
-  event.signal(3);
-  EXPECT_EQ(first.join(), 3);
-  EXPECT_EQ(second.join(), 2);
-  EXPECT_EQ(third.join(), 1);
-  EXPECT_TRUE(static_cast<bool>(event));
 }
 
 }  // namespace

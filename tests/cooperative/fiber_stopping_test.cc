@@ -28,6 +28,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
+#include "tests/support/fiber_waits.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 
@@ -61,6 +62,7 @@ using mothreads::UseClock;
 using mothreads::internal::HostedContext;
 using mothreads::internal::HostedContexts;
 using mothreads::testing::VirtualClock;
+using testing::says_its_name;
 using ::testing::ElementsAre;
 using ::testing::ExitedWithCode;
 
@@ -84,13 +86,6 @@ void await(const Thread& host, const std::string& name, const std::function<bool
 }
 
 bool is_waiting(const HostedContext& context) { return context.state.find("waits for") != std::string::npos; }
-
-const auto ends_at_please_stop = [](Names& order, const char* name) {
-  return [&order, name](const Signal& please_stop) {
-    please_stop.wait();
-    order.push_back(name);
-  };
-};
 
 class FiberStoppingTest : public ::testing::Test {
  protected:
@@ -196,7 +191,7 @@ TEST_F(FiberStoppingTest, ARootIsNotCancelledWhateverItWaitsIn) {
   const auto ends_in_order = [&](const std::function<void(const Signal& please_stop)>& waits) {
     Names order;
     auto host = Thread::run("host", [&](const Signal& please_stop) {
-      for (const char* name : {"old", "new"}) spawn(name, ends_at_please_stop(order, name)).release();
+      for (const char* name : {"old", "new"}) spawn(name, says_its_name(order, name)).release();
       waits(please_stop);
       order.push_back("root");
     });
@@ -380,13 +375,13 @@ TEST_F(FiberStoppingTest, ReleasedOnesAreToldByTheirAgeWhereverTheyComeFrom) {
   Thread::run("host", [&](Signal) {
     Signal release_it;
     auto parent = spawn("parent", [&] {
-      auto child = spawn("first", ends_at_please_stop(order, "first"));
+      auto child = spawn("first", says_its_name(order, "first"));
       release_it.wait();
       child.release();
     });
     yield();
-    spawn("second", ends_at_please_stop(order, "second")).release();
-    spawn("third", ends_at_please_stop(order, "third")).release();
+    spawn("second", says_its_name(order, "second")).release();
+    spawn("third", says_its_name(order, "third")).release();
     release_it.go();
     parent.join();
   }).join();

@@ -44,6 +44,13 @@ struct Plugin {
       may_end.wait();
     };
   }
+
+  // Begins it in a group, and returns when it is stuck.
+  Member begin_in(ThreadGroup& plugins) const {
+    const Member member = plugins.run("stuck", function());
+    begun.wait();
+    return member;
+  }
 };
 
 class WhenStuckTest : public testing::NothingLeft {
@@ -70,9 +77,8 @@ TEST_F(WhenStuckTest, AGroupGoesOnWithoutItsStuckMember) {
   Member member;
   {
     ThreadGroup plugins("plugins", losing());
-    member = plugins.run("stuck", stuck.function());
+    member = stuck.begin_in(plugins);
     const Member polite = plugins.run("polite", until_stopped);
-    stuck.begun.wait();
     plugins.stop();
     polite.stopped().wait();
     clock_.advance(absl::Seconds(5) - absl::Nanoseconds(1));
@@ -106,8 +112,7 @@ TEST_F(WhenStuckTest, WhoTakesNoFailureFindsItInTheLogAndTheExitCode) {
   Member member;
   {
     ThreadGroup plugins("plugins", losing());
-    member = plugins.run("stuck", stuck.function());
-    stuck.begun.wait();
+    member = stuck.begin_in(plugins);
     plugins.stop();
     clock_.advance(absl::Seconds(5));
   }
@@ -185,8 +190,7 @@ TEST_F(WhenStuckTest, NobodyGoesOnBeforeTheFunctionIsTold) {
                                       text = report.text();
                                       was_marked = plugins_have_failed_;
                                     }});
-    member = plugins.run("stuck", stuck.function());
-    stuck.begun.wait();
+    member = stuck.begin_in(plugins);
     plugins.stop();
     auto joiner = Thread::run("joiner", [&](const Signal&) {
       EXPECT_THROW(plugins.join(), ThreadsFailed);
@@ -296,8 +300,7 @@ TEST_F(WhenStuckTest, AFunctionIsTold) {
                                     lost = report.lost();
                                     throw std::runtime_error("the alarm is broken");  // is logged
                                   }});
-  member = plugins.run("stuck", stuck.function());
-  stuck.begun.wait();
+  member = stuck.begin_in(plugins);
   plugins.stop();
   clock_.advance(absl::Seconds(1));
   ASSERT_THAT(reports, SizeIs(1));
@@ -312,8 +315,7 @@ TEST_F(WhenStuckTest, AMemberThatStopsInTurnIsFollowedByTheNext) {
   const Plugin stuck;
   ThreadGroup plugins("plugins", {.stop_in_turn = true, .stop_limit = absl::Seconds(1), .when_stuck = WhenStuck::mark_lost});
   const Member first = plugins.run("first", until_stopped);
-  const Member last = plugins.run("last", stuck.function());
-  stuck.begun.wait();
+  const Member last = stuck.begin_in(plugins);
   plugins.stop();
   EXPECT_FALSE(first.please_stop());
   clock_.advance(absl::Seconds(1));
@@ -327,8 +329,7 @@ TEST_F(WhenStuckTest, AGroupWithinAGroupHasItsChoice) {
   const Plugin stuck;
   ThreadGroup plugins("plugins", losing());
   ThreadGroup inner("inner", {.parent = plugins});
-  const Member member = inner.run("stuck", stuck.function());
-  stuck.begun.wait();
+  const Member member = stuck.begin_in(inner);
   plugins.stop();
   clock_.advance(absl::Seconds(5));
   EXPECT_THROW(inner.join(), ThreadsFailed);
@@ -358,8 +359,7 @@ TEST_F(WhenStuckDeathTest, WithoutAChoiceTheProcessEnds) {
         const UseClock use(clock);
         ThreadGroup plugins("plugins", {.stop_limit = absl::Seconds(1)});
         const Plugin stuck;
-        plugins.run("stuck", stuck.function());
-        stuck.begun.wait();
+        stuck.begin_in(plugins);
         plugins.stop();
         clock.advance(absl::Seconds(1));
       },
@@ -374,8 +374,7 @@ TEST_F(WhenStuckDeathTest, AGroupMayChooseTheEndWithinOneThatLoses) {
         ThreadGroup plugins("plugins", losing(absl::Seconds(1)));
         ThreadGroup core("core", {.parent = plugins, .when_stuck = WhenStuck::end_process});
         const Plugin stuck;
-        core.run("stuck", stuck.function());
-        stuck.begun.wait();
+        stuck.begin_in(core);
         plugins.stop();
         clock.advance(absl::Seconds(1));
       },

@@ -11,9 +11,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
+#include "mothreads/signal.h"
 #include "mothreads/until.h"
+#include "tests/support/exceptions.h"
 
 namespace cooperative::testing {
 
@@ -32,6 +36,28 @@ Fiber<void> waiter_of(Source& source, std::vector<std::string>& ends, std::strin
       ends.push_back(name + ": " + error.what());
     }
   });
+}
+
+// Whether an event holds nothing to take.
+template <typename E>
+bool has_none(E& event) {
+  return mothreads::testing::what_of<Timedout>([&] { event.wait(absl::ZeroDuration()); }) == "Timed out waiting for event";
+}
+
+// All that is in a queue of events, without a wait for more.
+template <typename Queue>
+auto drained(Queue& queue) {
+  std::vector<decltype(queue.wait())> values;
+  while (!queue.empty()) values.push_back(queue.wait());
+  return values;
+}
+
+// A function for a fiber that puts down its name when the fiber is told to stop.
+inline auto says_its_name(std::vector<std::string>& names, const char* name) {
+  return [&names, name](const mothreads::Signal& please_stop) {
+    please_stop.wait();
+    names.push_back(name);
+  };
 }
 
 // `wait` is in vain, because its limit has come already; others still run once, and once only, before it returns.

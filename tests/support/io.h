@@ -7,11 +7,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "absl/time/time.h"
 #include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
 #include "cooperative/io/socket.h"
 #include "mothreads/signal.h"
@@ -56,6 +58,16 @@ inline std::string take(Socket& socket, std::size_t most, const mothreads::Until
   std::string text(most, '\0');
   text.resize(socket.recv(room_of(text), until, flags).size());
   return text;
+}
+
+// The code of the IoError that it throws, if any.
+std::error_code error_of(auto&& action) {
+  try {
+    action();
+  } catch (const IoError& error) {
+    return error.code();
+  }
+  return {};
 }
 
 }  // namespace cooperative::testing

@@ -4,7 +4,6 @@
 // others said until then is still shown.
 
 #include <cstdint>
-#include <exception>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -14,8 +13,7 @@
 #include "cooperative/io/connect.h"
 #include "cooperative/io/framed.h"
 #include "cooperative/io/pipe.h"
-#include "mothreads/log.h"
-#include "mothreads/main_thread.h"
+#include "docs/examples/command_line.h"
 
 namespace co = cooperative;
 
@@ -45,15 +43,10 @@ int main(int argc, char** argv) {
   app.add_option("HOST", host)->required();
   app.add_option("PORT", port)->required();
   app.add_option("NAME", name)->required();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = examples::parse(app, argc, argv)) return *code;
 
-  return mothreads::MainThread::run([&](mothreads::Signal please_stop) {
-    try {
-      talk(host, port, name, please_stop);
-      return 0;
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return 1;
-    }
+  return examples::run([&](const mothreads::Signal& please_stop) {
+    talk(host, port, name, please_stop);
+    return 0;
   });
 }

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <exception>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -12,8 +11,7 @@
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
 #include "docs/examples/chat/room.h"
-#include "mothreads/log.h"
-#include "mothreads/main_thread.h"
+#include "docs/examples/command_line.h"
 
 namespace co = cooperative;
 
@@ -23,21 +21,16 @@ int main(int argc, char** argv) {
   CLI::App app("A room for chat_client.", "chat_server");
   app.add_option("--address", ip, "The address to listen at")->capture_default_str();
   app.add_option("--port", port, "0 for any")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = examples::parse(app, argc, argv)) return *code;
 
-  return mothreads::MainThread::run([&](mothreads::Signal please_stop) {
-    try {
-      chat::Room room;
-      auto server = co::serve_tcp(
-          co::Address(ip, port), [&](co::Socket& client, const mothreads::Signal& stop) { room.serve(client, stop); }, {.name = "chat"});
-      std::printf("%d\n", server.port());
-      std::fflush(stdout);
-      please_stop.wait();
-      server.stop().join();
-      return 0;
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return 1;
-    }
+  return examples::run([&](const mothreads::Signal& please_stop) {
+    chat::Room room;
+    auto server = co::serve_tcp(
+        co::Address(ip, port), [&](co::Socket& client, const mothreads::Signal& stop) { room.serve(client, stop); }, {.name = "chat"});
+    std::printf("%d\n", server.port());
+    std::fflush(stdout);
+    please_stop.wait();
+    server.stop().join();
+    return 0;
   });
 }

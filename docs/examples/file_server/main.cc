@@ -7,14 +7,12 @@
 // Exit code: 0, also after Ctrl-C; 1 when it could not serve; 2 for a wrong command line.
 
 #include <cstdio>
-#include <exception>
 #include <optional>
 
 #include <CLI/CLI.hpp>
 
+#include "docs/examples/command_line.h"
 #include "docs/examples/file_server/run.h"
-#include "mothreads/log.h"
-#include "mothreads/main_thread.h"
 
 namespace {
 
@@ -30,12 +28,7 @@ std::optional<int> parse(int argc, char** argv, file_server::Options& options) {
   app.add_option("--throttle", options.bytes_per_second, "So many bytes a second for each connection")->check(CLI::PositiveNumber);
   app.add_flag("--quiet", options.is_quiet, "No line for each request");
   app.add_option("DIR", options.directory)->required()->check(CLI::ExistingDirectory);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return std::nullopt;
+  return examples::parse(app, argc, argv);
 }
 
 }  // namespace
@@ -43,16 +36,11 @@ std::optional<int> parse(int argc, char** argv, file_server::Options& options) {
 int main(int argc, char** argv) {
   file_server::Options options;
   if (const auto code = parse(argc, argv, options)) return *code;
-  return mothreads::MainThread::run([&](mothreads::Signal please_stop) {
-    try {
-      file_server::run(options, please_stop, [&](const std::string& url) {
-        std::printf("%s\n", url.c_str());
-        std::fflush(stdout);
-      });
-      return 0;
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return 1;
-    }
+  return examples::run([&options](const mothreads::Signal& please_stop) {
+    file_server::run(options, please_stop, [](const std::string& url) {
+      std::printf("%s\n", url.c_str());
+      std::fflush(stdout);
+    });
+    return 0;
   });
 }

@@ -9,8 +9,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <optional>
 #include <string>
 
@@ -18,15 +16,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include "docs/examples/command_line.h"
 #include "docs/examples/hash_tree/run.h"
 #include "mothreads/log.h"
-#include "mothreads/main_thread.h"
 
 namespace {
 
-constexpr int kExitUsage = 2;
-
-// Names what is wrong with the command line, or explains it; then the exit code.
 std::optional<int> parse(int argc, char** argv, hash_tree::Options& options) {
   CLI::App app("Writes the SHA-256 of every file below DIR, as lines that `sha256sum -c` checks.", "hash_tree");
   app.add_option("--workers", options.workers, "Threads that hash")->check(CLI::Range(1, 1024))->capture_default_str();
@@ -35,12 +30,7 @@ std::optional<int> parse(int argc, char** argv, hash_tree::Options& options) {
   app.add_option("DIR", options.directory, "The tree; it is named in the lines as it is here")
       ->required()
       ->check(CLI::ExistingDirectory);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
-  }
-  return std::nullopt;
+  return examples::parse(app, argc, argv);
 }
 
 // Messages like those of other commands, each in place of the progress bar where there is one.
@@ -60,12 +50,5 @@ int main(int argc, char** argv) {
 
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of write(), after which the threads stop in order
   log_like_a_command();
-  return mothreads::MainThread::run([&options](mothreads::Signal please_stop) {
-    try {
-      return hash_tree::Run(options)(please_stop);
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return EXIT_FAILURE;
-    }
-  });
+  return examples::run([&options](const mothreads::Signal& please_stop) { return hash_tree::Run(options)(please_stop); });
 }

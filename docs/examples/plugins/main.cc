@@ -10,32 +10,22 @@
 // loaded; 2 for a wrong command line.
 
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <optional>
 
 #include <CLI/CLI.hpp>
 
+#include "docs/examples/command_line.h"
 #include "docs/examples/plugins/host.h"
 #include "mothreads/log.h"
-#include "mothreads/main_thread.h"
 
 namespace {
 
-constexpr int kExitUsage = 2;
-
-// Names what is wrong with the command line, or explains it; then the exit code.
 std::optional<int> parse(int argc, char** argv, plugins::Options& options) {
   CLI::App app("Runs plugins, and survives one that gets stuck.", "plugins");
   app.add_option("--device", options.device, "A FIFO for the first plugin");
   app.add_option("--stop-seconds", options.stop_seconds, "By when a plugin must have stopped")->check(CLI::Range(0.0, 1e6))->capture_default_str();
   app.add_option("MODULE", options.modules, "The files of the plugins")->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
-  }
-  return std::nullopt;
+  return examples::parse(app, argc, argv);
 }
 
 }  // namespace
@@ -45,12 +35,5 @@ int main(int argc, char** argv) {
   if (const auto code = parse(argc, argv, options)) return *code;
 
   mothreads::log::set_sink([](const mothreads::log::Line& line) { std::fputs(("plugins: " + line.text + "\n").c_str(), stderr); });
-  return mothreads::MainThread::run([&options](const mothreads::Signal&) {
-    try {
-      return plugins::Host(options)();
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return EXIT_FAILURE;
-    }
-  });
+  return examples::run([&options](const mothreads::Signal&) { return plugins::Host(options)(); });
 }

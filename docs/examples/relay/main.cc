@@ -9,24 +9,19 @@
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <optional>
 
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
+#include "docs/examples/command_line.h"
 #include "docs/examples/relay/run.h"
 #include "docs/examples/relay/screen.h"
 #include "mothreads/log.h"
-#include "mothreads/main_thread.h"
 
 namespace {
 
-constexpr int kExitUsage = 2;
-
-// Names what is wrong with the command line, or explains it; then the exit code.
 std::optional<int> parse(int argc, char** argv, relay::Options& options) {
   CLI::App app("Shows what several sensors measure, second by second.", "relay");
   app.add_option("--sensors", options.sensors, "How many there are")->check(CLI::Range(1, 64))->capture_default_str();
@@ -35,12 +30,7 @@ std::optional<int> parse(int argc, char** argv, relay::Options& options) {
       ->capture_default_str();
   app.add_option("--seconds", options.seconds, "Ends after so many")->check(CLI::Range(1, 1'000'000));
   app.add_flag("--fail", options.fail, "The last sensor fails after five readings");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
-  }
-  return std::nullopt;
+  return examples::parse(app, argc, argv);
 }
 
 }  // namespace
@@ -53,14 +43,7 @@ int main(int argc, char** argv) {
   const bool on_terminal = ::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
   relay::Screen screen(stdout, stderr, on_terminal);
   mothreads::log::set_sink([&screen](const mothreads::log::Line& line) { screen.message(line.text); });
-  const int code = mothreads::MainThread::run([&](mothreads::Signal) {
-    try {
-      return relay::Run(options, screen)();
-    } catch (const std::exception& problem) {
-      mothreads::log::error("{}", problem.what());
-      return EXIT_FAILURE;
-    }
-  });
+  const int code = examples::run([&](const mothreads::Signal&) { return relay::Run(options, screen)(); });
   mothreads::log::set_sink({});
   return code;
 }

@@ -1,13 +1,7 @@
 #include "cooperative/io/tls.h"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
-#include <exception>
 #include <fstream>
 #include <memory>
-#include <optional>
-#include <random>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -16,22 +10,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/time/time.h"
 #include "cooperative/errors.h"
-#include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
-#include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/io/certificates.h"
 #include "tests/cooperative/io/tls_peers.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
-#include "tests/support/virtual_time.h"
 
 namespace cooperative {
 namespace {
@@ -41,14 +31,11 @@ using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Why;
 using mothreads::testing::NothingLeft;
-using mothreads::testing::on_virtual_time;
-using mothreads::testing::VirtualClock;
 using mothreads::testing::what_of;
 using testing::authority;
 using testing::connected;
 using testing::Connected;
 using testing::on_host;
-using testing::RawTls;
 using testing::server_identity;
 using testing::serving;
 using testing::trusting;
@@ -57,7 +44,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-class TlsTest : public NothingLeft {};
+using TlsTest = NothingLeft;
 
 // --- connections -------------------------------------------------------------------------------------------------------------
 
@@ -191,413 +178,6 @@ TEST_F(TlsTest, ThreadsShareAContext) {
   for (auto& thread : threads) EXPECT_EQ(thread.join(), 5);
 }
 
-// --- slow, silent and strange clients ------------------------------------------------------------------------------------------
-
-TEST_F(TlsTest, ASlowClientDelaysNobodyAndHasALimit) {
-  on_virtual_time([](VirtualClock& clock) {
-    Socket listening = listen(Address::loopback(0));
-    const TlsContext context = serving();
-    std::string end;
-    auto acceptor = spawn("acceptor", [&] {
-      std::vector<Fiber<void>> sessions;
-      for (int i = 0; i < 2; ++i) {
-        sessions.push_back(spawn("session", [&, it = listening.accept()]() mutable {
-          end += what_of<Timedout>([&] {
-            TlsStream stream = TlsStream::accept(context, std::move(it), absl::Seconds(10));
-            stream.write_all("served\n");
-          });
-        }));
-      }
-      for (auto& session : sessions) session.join();
-    });
-    Socket slow = connect(listening.local_address());
-    slow.write_all(std::string_view("\x16\x03\x01", 3));  // a record begins
-    {
-      TlsStream quick = TlsStream::connect(trusting(), connect(listening.local_address()), "server.test");
-      EXPECT_EQ(*quick.read_line(), "served");
-    }
-    EXPECT_THAT(end, IsEmpty());
-    clock.advance(absl::Seconds(10));
-    acceptor.join();
-    EXPECT_THAT(end, AllOf(StartsWith("TLS server over tcp socket 127.0.0.1:"), HasSubstr("timed out before it could shake hands")));
-    EXPECT_EQ(slow.read_line().why(), Why::closed);
-  });
-}
-
-TEST_F(TlsTest, ASilentServerMeetsALimit) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    EXPECT_THAT(what_of<Timedout>([&] { static_cast<void>(TlsStream::connect(trusting(), a, "server.test", absl::ZeroDuration())); }),
-                HasSubstr("timed out before it could shake hands"));
-    Signal enough;
-    enough.go();
-    EXPECT_THAT(what_of<Stopped>([&] { static_cast<void>(TlsStream::connect(trusting(), a, "server.test", enough)); }),
-                HasSubstr("stopped before it could shake hands"));
-    EXPECT_TRUE(a.is_open());
-  });
-}
-
-TEST_F(TlsTest, AHandshakeIsCancelled) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    auto client = spawn("client", [&a] { static_cast<void>(TlsStream::connect(trusting(), a, "server.test")); });
-    yield();
-    EXPECT_GT(b.readable_bytes(), 0U);
-    EXPECT_THROW(client.cancel().join(), WasCancelled);
-    EXPECT_TRUE(a.is_open());
-  });
-}
-
-TEST_F(TlsTest, WhoSpeaksHttpIsToldApart) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    a.write_all("GET / HTTP/1.1\r\nHost: server.test\r\n\r\n");
-    EXPECT_THAT(what_of<TlsError>([&] { static_cast<void>(TlsStream::accept(serving(), b)); }),
-                AllOf(StartsWith("TLS server over stream socket"), HasSubstr("cannot shake hands: "), HasSubstr("SSL routines: http request")));
-  });
-}
-
-TEST_F(TlsTest, GarbageIsAnError) {
-  on_host([] {
-    for (const std::string& garbage : {std::string("\x16\x03\x01\x00\x05xxxxx", 10), std::string(1000, '\0'), std::string(1000, '\xff'),
-                                       std::string("SSH-2.0-OpenSSH_9.2\r\n")}) {
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      a.write_all(garbage);
-      a.shut_down_writing();
-      EXPECT_THROW(static_cast<void>(TlsStream::accept(serving(), b)), TlsError);
-      Socket c;
-      Socket d;
-      std::tie(c, d) = Socket::pair();
-      c.write_all(garbage);
-      c.shut_down_writing();
-      EXPECT_THROW(static_cast<void>(TlsStream::connect(trusting(), d, "server.test")), TlsError);
-    }
-  });
-}
-
-// Whatever a client says instead of its first words, the server gets an error, and never waits for ever.
-TEST_F(TlsTest, DamagedHandshakesAreErrors) {
-  on_host([] {
-    Socket nowhere;
-    std::string hello;
-    {
-      RawTls client(nowhere, {});
-      SSL_do_handshake(client.ssl());
-      hello = client.take_output();
-    }
-    ASSERT_GT(hello.size(), 100U);
-    const TlsContext context = serving({.client_certificates = ClientCertificates::wanted, .trusted = authority().pem(), .protocols = {"h2"}});
-    std::mt19937 random(1);
-    for (int round = 0; round < 500; ++round) {
-      std::string damaged = hello;
-      for (unsigned int i = 0; i < 1 + random() % 4; ++i) damaged[random() % damaged.size()] = static_cast<char>(random());
-      if (round % 5 == 0) damaged.resize(random() % damaged.size());
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      a.write_all(damaged);
-      a.shut_down_writing();
-      EXPECT_THROW(static_cast<void>(TlsStream::accept(context, b)), TlsError) << round;
-    }
-  });
-}
-
-TEST_F(TlsTest, AServerWithoutTlsIsAnError) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    b.write_all("220 mail.test ESMTP\r\n");
-    try {
-      static_cast<void>(TlsStream::connect(trusting(), a, "server.test"));
-      FAIL();
-    } catch (const TlsError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("SSL routines: wrong version number"));
-      EXPECT_STREQ(error.code().category().name(), "openssl");
-      EXPECT_EQ(error.code().message(), "SSL routines: wrong version number");
-      EXPECT_EQ(ERR_GET_REASON(static_cast<unsigned long>(static_cast<unsigned int>(error.code().value()))), SSL_R_WRONG_VERSION_NUMBER);
-    }
-  });
-}
-
-TEST_F(TlsTest, WhoGoesDuringTheHandshakeIsNoEnd) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    a.close();
-    EXPECT_THAT(what_of<TlsTruncated>([&] { static_cast<void>(TlsStream::accept(serving(), b)); }), HasSubstr("ended the connection"));
-  });
-}
-
-// The queue is the thread's: what others leave there is not ours.
-TEST_F(TlsTest, ErrorsOfOthersAreTheirs) {
-  on_host([] {
-    Connected both = connected();
-    TlsStream& client = both.client;
-    TlsStream& server = both.server;
-    auto reader = spawn("reader", [&server] { return server.read_line(); });
-    yield();
-    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    client.write_all("good");
-    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    yield();
-    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    client.write_all("\n");
-    EXPECT_EQ(*reader.join(), "good");
-    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    b.write_all("220 mail.test ESMTP\r\n");
-    EXPECT_THAT(what_of<TlsError>([&] { static_cast<void>(TlsStream::connect(trusting(), a, "server.test")); }),
-                AllOf(HasSubstr("wrong version number"), ::testing::Not(HasSubstr("bad length"))));
-    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    EXPECT_THAT(what_of<TlsError>([&] { static_cast<void>(trusting({.trusted = Pem{.text = "nothing"}})); }),
-                ::testing::Not(HasSubstr("bad length")));
-  });
-}
-
-// --- protocols (ALPN) ----------------------------------------------------------------------------------------------------------
-
-struct Agreed {
-  std::string client;
-  std::string server;
-  std::string error;
-  std::string server_error;
-};
-
-Agreed agreed(const std::vector<std::string>& of_client, const std::vector<std::string>& of_server) {
-  Agreed result;
-  Socket a;
-  Socket b;
-  std::tie(a, b) = Socket::pair();
-  const TlsContext context = serving({.protocols = of_server});
-  auto server = spawn("server", [&, it = std::move(b)]() mutable {
-    result.server_error = what_of<TlsError>([&] { result.server = TlsStream::accept(context, std::move(it)).selected_protocol(); });
-  });
-  result.error = what_of<TlsError>(
-      [&] { result.client = TlsStream::connect(trusting({.protocols = of_client}), std::move(a), "server.test").selected_protocol(); });
-  server.join();
-  return result;
-}
-
-TEST_F(TlsTest, BothAgreeOnAProtocol) {
-  on_host([] {
-    const Agreed result = agreed({"http/1.1", "h2"}, {"h2", "http/1.1"});
-    EXPECT_EQ(result.client, "h2") << "the server's liking counts";
-    EXPECT_EQ(result.server, "h2");
-    EXPECT_EQ(agreed({"h2", "http/1.1"}, {"http/1.1"}).client, "http/1.1");
-    const std::string longest(255, 'x');
-    EXPECT_EQ(agreed({longest}, {longest}).server, longest);
-  });
-}
-
-TEST_F(TlsTest, WithNothingToAgreeOnTheyGoOn) {
-  on_host([] {
-    EXPECT_EQ(agreed({}, {"h2"}).client, "");
-    EXPECT_EQ(agreed({"h2"}, {}).server, "");
-    EXPECT_EQ(agreed({"h2"}, {}).error, "");
-  });
-}
-
-TEST_F(TlsTest, WhoOffersOtherProtocolsIsRefused) {
-  on_host([] {
-    const Agreed result = agreed({"spdy"}, {"h2", "http/1.1"});
-    EXPECT_THAT(result.server_error, HasSubstr("no application protocol"));
-    EXPECT_THAT(result.error, HasSubstr("alert no application protocol"));
-  });
-}
-
-TEST_F(TlsTest, ProtocolsHaveNames) {
-  for (const std::string& bad : {std::string(), std::string(256, 'x')}) {
-    EXPECT_THAT(what_of<Misuse>([&] { trusting({.protocols = {bad}}); }), HasSubstr("1 to 255 bytes"));
-    EXPECT_THAT(what_of<Misuse>([&] { serving({.protocols = {bad}}); }), HasSubstr("1 to 255 bytes"));
-  }
-  EXPECT_NO_THROW(trusting({.protocols = std::vector<std::string>(255, std::string(255, 'x'))}));
-  EXPECT_THAT(what_of<Misuse>([&] { trusting({.protocols = std::vector<std::string>(256, std::string(255, 'x'))}); }),
-              HasSubstr("65535 bytes"));
-}
-
-// --- versions ------------------------------------------------------------------------------------------------------------------
-
-TEST_F(TlsTest, Tls12IsSpoken) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    auto server = spawn("server", [it = std::move(b)]() mutable {
-      TlsStream stream = TlsStream::accept(serving(), std::move(it));
-      EXPECT_EQ(*stream.read_line(), "asked");
-      stream.write_all("answered\n");
-      stream.shut_down_writing();
-      // Half of it has ended.
-      EXPECT_EQ(*stream.read_line(), "more");
-      EXPECT_EQ(stream.read_line().why(), Why::closed);
-      return stream.version();
-    });
-    RawTls client(a, {.max_version = TLS1_2_VERSION});
-    client.shake_hands();
-    client.write("asked\n");
-    EXPECT_EQ(client.read(100), "answered\n");
-    EXPECT_EQ(SSL_get_shutdown(client.ssl()), SSL_RECEIVED_SHUTDOWN);
-    client.write("more\n");
-    client.run([&] { return SSL_shutdown(client.ssl()); });
-    EXPECT_EQ(server.join(), "TLSv1.2");
-  });
-}
-
-// Whoever records a connection, and gets hold of the server's key later, could read it.
-TEST_F(TlsTest, KeysThatTheServersKeyEncryptsAreRefusedUnlessOneAsks) {
-  on_host([] {
-    constexpr const char* kStatic = "AES128-GCM-SHA256";
-    const TlsIdentity rsa = authority().issue({.key = testing::KeyKind::rsa});
-    for (const bool allowed : {false, true}) {
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      auto server = spawn("server", [&, it = std::move(b)]() mutable -> std::string {
-        try {
-          return TlsStream::accept(serving({.identities = {rsa}, .static_rsa = allowed}), std::move(it)).cipher();
-        } catch (const TlsError& error) {
-          return error.what();
-        }
-      });
-      RawTls client(a, {.max_version = TLS1_2_VERSION});
-      ASSERT_EQ(SSL_set_cipher_list(client.ssl(), kStatic), 1);
-      EXPECT_EQ(client.run([&] { return SSL_do_handshake(client.ssl()); }) == 1, allowed);
-      EXPECT_THAT(server.join(), HasSubstr(allowed ? kStatic : "no shared cipher"));
-    }
-    for (const bool allowed : {false, true}) {
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      auto server = spawn("server", [&, it = std::move(b)]() mutable {
-        RawTls raw(it, {.is_server = true, .max_version = TLS1_2_VERSION, .identity = rsa});
-        EXPECT_EQ(SSL_set_cipher_list(raw.ssl(), kStatic), 1);
-        return raw.run([&] { return SSL_do_handshake(raw.ssl()); }) == 1;
-      });
-      std::string end;
-      try {
-        end = TlsStream::connect(trusting({.static_rsa = allowed}), std::move(a), "server.test").cipher();
-      } catch (const TlsError& error) {
-        end = error.what();
-      }
-      EXPECT_THAT(end, HasSubstr(allowed ? kStatic : "handshake failure"));
-      EXPECT_EQ(server.join(), allowed);
-    }
-  });
-}
-
-// What TLS 1.2 has beside that stays as the system's settings say.
-TEST_F(TlsTest, EphemeralKeysOfTls12AreTaken) {
-  on_host([] {
-    const TlsIdentity rsa = authority().issue({.key = testing::KeyKind::rsa});
-    for (const char* const cipher : {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"}) {
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      auto server = spawn("server", [&, it = std::move(b)]() mutable { return TlsStream::accept(serving({.identities = {rsa}}), std::move(it)).cipher(); });
-      RawTls client(a, {.max_version = TLS1_2_VERSION});
-      ASSERT_EQ(SSL_set_cipher_list(client.ssl(), cipher), 1);
-      client.shake_hands();
-      EXPECT_EQ(server.join(), cipher);
-    }
-  });
-}
-
-// --- sessions that are resumed ---------------------------------------------------------------------------------------------------
-
-// Connects, and has the server say a line, behind its tickets if there are any. Whether both say that the session was resumed.
-bool is_resumed(const TlsContext& client, const TlsContext& server, std::string_view host = "server.test") {
-  Socket a;
-  Socket b;
-  std::tie(a, b) = Socket::pair();
-  auto other = spawn("server", [&server, it = std::move(b)]() mutable {
-    TlsStream stream = TlsStream::accept(server, std::move(it));
-    stream.write_all("line\n");
-    EXPECT_EQ(*stream.read_line(), "answer");
-    stream.shut_down_writing();
-    return stream.is_resumed();
-  });
-  TlsStream stream = TlsStream::connect(client, std::move(a), host);
-  EXPECT_EQ(*stream.read_line(), "line");
-  EXPECT_EQ(stream.peer_certificate_subject(), "CN=server.test");
-  stream.write_all("answer\n");
-  EXPECT_EQ(stream.read_line().why(), Why::closed);
-  EXPECT_EQ(other.join(), stream.is_resumed());
-  return stream.is_resumed();
-}
-
-TEST_F(TlsTest, ASessionIsResumedWhereBothSidesWantThat) {
-  on_host([] {
-    const TlsContext both[]{trusting({.resumes = true}), serving({.tickets = 2})};
-    EXPECT_FALSE(is_resumed(both[0], both[1]));
-    for (int i = 0; i < 5; ++i) EXPECT_TRUE(is_resumed(both[0], both[1])) << i;
-    EXPECT_FALSE(is_resumed(both[0], serving({.tickets = 2}))) << "another server's context";
-    EXPECT_FALSE(is_resumed(trusting({.resumes = true}), both[1])) << "another client's context";
-    for (const TlsContext& client : {trusting(), trusting({.resumes = true})}) {
-      const TlsContext plain = serving();
-      for (int i = 0; i < 2; ++i) EXPECT_FALSE(is_resumed(client, plain)) << "without tickets";
-    }
-    const TlsContext forgets = trusting();
-    for (int i = 0; i < 2; ++i) EXPECT_FALSE(is_resumed(forgets, both[1])) << "of a client that keeps none";
-  });
-}
-
-TEST_F(TlsTest, ASessionIsResumedWithItsHostAloneAndOnce) {
-  on_host([] {
-    const TlsContext client = trusting({.resumes = true});
-    const TlsContext server = serving({.identities = {authority().issue({.alternatives = {"DNS:a.test", "DNS:b.test"}})}, .tickets = 1});
-    EXPECT_FALSE(is_resumed(client, server, "a.test"));
-    EXPECT_FALSE(is_resumed(client, server, "b.test"));
-    EXPECT_TRUE(is_resumed(client, server, "a.test"));
-    // One that is used by an attempt that fails is not used again.
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    b.close();
-    EXPECT_ANY_THROW(static_cast<void>(TlsStream::connect(client, std::move(a), "a.test")));
-    EXPECT_FALSE(is_resumed(client, server, "a.test"));
-    EXPECT_TRUE(is_resumed(client, server, "b.test"));
-  });
-}
-
-TEST_F(TlsTest, ASessionIsResumedForAnHour) {
-  on_virtual_time([](VirtualClock& clock) {
-    const TlsContext client = trusting({.resumes = true});
-    const TlsContext server = serving({.tickets = 1});
-    EXPECT_FALSE(is_resumed(client, server));
-    clock.advance(kTlsResumeTime);
-    EXPECT_TRUE(is_resumed(client, server));
-    clock.advance(kTlsResumeTime + absl::Nanoseconds(1));
-    EXPECT_FALSE(is_resumed(client, server));
-  });
-}
-
-TEST_F(TlsTest, AServerKnowsItsClientAlsoInASessionThatIsResumed) {
-  on_host([] {
-    const TlsContext client = trusting({.identity = authority().issue({.common_name = "a client", .alternatives = {}}), .resumes = true});
-    const TlsContext server = serving({.client_certificates = ClientCertificates::required, .trusted = authority().pem(), .tickets = 1});
-    for (const bool again : {false, true}) {
-      Connected both = connected(client, server);
-      both.server.write_all("x\n");
-      EXPECT_EQ(*both.client.read_line(), "x");
-      EXPECT_EQ(both.server.is_resumed(), again);
-      EXPECT_EQ(both.server.peer_certificate_subject(), "CN=a client");
-      both.server.shut_down_writing();
-    }
-  });
-}
-
 TEST_F(TlsTest, APemWithAZeroByteIsRefused) {
   const std::string text = authority().pem().text;
   const Pem bad{.text = text + std::string("\0", 1) + text, .name = "bad.pem"};
@@ -607,52 +187,6 @@ TEST_F(TlsTest, APemWithAZeroByteIsRefused) {
   std::ofstream(path) << text;
   EXPECT_THAT(what_of<IoError>([&] { static_cast<void>(Pem::of_file(path + std::string("\0.other", 7))); }),
               AllOf(HasSubstr("tls_test.pem\\x00.other: cannot open it"), HasSubstr("Invalid argument")));
-}
-
-TEST_F(TlsTest, WhatIsTooOldIsRefused) {
-  on_host([] {
-    for (const auto& [least, offered] : {std::pair(TlsVersion::v1_3, TLS1_2_VERSION), std::pair(TlsVersion::v1_2, TLS1_1_VERSION)}) {
-      Socket a;
-      Socket b;
-      std::tie(a, b) = Socket::pair();
-      std::string error;
-      auto server = spawn("server", [&, it = std::move(b), least = least]() mutable {
-        error = what_of<TlsError>([&] { static_cast<void>(TlsStream::accept(serving({.min_version = least}), std::move(it))); });
-      });
-      RawTls client(a, {.max_version = offered});
-      SSL_set_security_level(client.ssl(), 0);
-      SSL_set_min_proto_version(client.ssl(), offered);
-      EXPECT_THROW(client.shake_hands(), std::runtime_error);
-      server.join();
-      EXPECT_THAT(error, HasSubstr("unsupported protocol"));
-    }
-  });
-}
-
-TEST_F(TlsTest, NothingIsRenegotiated) {
-  on_host([] {
-    Socket a;
-    Socket b;
-    std::tie(a, b) = Socket::pair();
-    auto server = spawn("server", [it = std::move(b)]() mutable {
-      TlsStream stream = TlsStream::accept(serving(), std::move(it));
-      return *stream.read_line();
-    });
-    RawTls client(a, {.max_version = TLS1_2_VERSION});
-    client.shake_hands();
-    client.write("before ");
-    ASSERT_EQ(SSL_renegotiate(client.ssl()), 1);
-    int reason = 0;
-    EXPECT_LE(client.run([&] {
-      const int result = SSL_do_handshake(client.ssl());
-      reason = ERR_GET_REASON(ERR_peek_error());
-      return result;
-    }),
-              0);
-    EXPECT_EQ(reason, SSL_R_NO_RENEGOTIATION);
-    a.close();
-    EXPECT_THROW(server.join(), TlsError);
-  });
 }
 
 // --- misuse --------------------------------------------------------------------------------------------------------------------

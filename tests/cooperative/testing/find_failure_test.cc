@@ -47,10 +47,7 @@ WorldOptions everywhere(Order order) { return {.switch_at = SwitchAt::every_oper
 std::string_view name_of(Order order) { return order == Order::uniform ? "uniform" : "priority_changes"; }
 
 class FindFailureTest : public ::testing::Test {
- private:
-  const EnvironmentVariable no_seed_{"WORLD_SEED", nullptr};
-  const EnvironmentVariable no_seeds_{"WORLD_SEEDS", nullptr};
-  const EnvironmentVariable no_switches_{"WORLD_SWITCHES", nullptr};
+  const NoWorldVariables none_{};
 };
 
 class PlantedFaultTest : public FindFailureTest, public ::testing::WithParamInterface<Order> {};
@@ -128,32 +125,13 @@ TEST_F(FindFailureTest, FindsNothingInAProgramWithoutAFault) {
 }
 
 TEST_F(FindFailureTest, SaysWhoDidWhatInOrder) {
-  const auto found = find_failure(kSeeds, [](World& world) {
-    Lock lock("cache");
-    int sum = 0;
-    world.run([&] {
-      const auto add = [&](Signal) {
-        int before = 0;
-        {
-          auto held = lock.enter();
-          before = sum;
-        }
-        auto held = lock.enter();
-        sum = before + 1;
-      };
-      auto one = Thread::run("writer", add);
-      auto two = Thread::run("writer", add);
-      one.join();
-      two.join();
-    });
-    EXPECT_EQ(sum, 2);
-  }, everywhere(Order::uniform));
+  const auto found = find_failure(kSeeds, [](World& world) { EXPECT_EQ(count_by_two(world), 2); }, everywhere(Order::uniform));
   ASSERT_TRUE(found);
   EXPECT_THAT(found->what, HasSubstr("the test has failed"));
   ASSERT_THAT(found->switches, SizeIs(1));
-  EXPECT_THAT(found->switches[0].who, ContainsRegex("writer \\(id [23]\\)"));
-  EXPECT_THAT(found->switches[0].where, ContainsRegex("(after it leaves|before it enters) Lock \"cache\""));
-  EXPECT_THAT(found->switches[0].to, ContainsRegex("writer \\(id [23]\\)"));
+  EXPECT_THAT(found->switches[0].who, ContainsRegex("(one|two) \\(id [23]\\)"));
+  EXPECT_THAT(found->switches[0].where, ContainsRegex("(after it leaves|before it enters) Lock \"counter\""));
+  EXPECT_THAT(found->switches[0].to, ContainsRegex("(one|two) \\(id [23]\\)"));
   EXPECT_THAT(found->report(), ContainsRegex("Shrunk from [0-9]+ switches to 1 in [0-9]+ runs."));
   EXPECT_THAT(found->report(), ContainsRegex("Again, this test alone: WORLD_SEED=[0-9]+ WORLD_SWITCHES=[23][.][0-9]+:[23] "));
 }

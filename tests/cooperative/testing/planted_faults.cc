@@ -54,23 +54,6 @@ void lost_wake_up(World& world) {
   });
 }
 
-void lock_order(World& world) {
-  world.run([] {
-    Lock accounts("accounts");
-    Lock journal("journal");
-    auto clerk = Thread::run("clerk", [&](Signal) {
-      auto first = accounts.enter();
-      auto second = journal.enter();
-    });
-    auto auditor = Thread::run("auditor", [&](Signal) {
-      auto first = journal.enter();
-      auto second = accounts.enter();
-    });
-    clerk.join();
-    auditor.join();
-  });
-}
-
 // Two workers find the same job undone, and both do it.
 void double_delivery(World& world) {
   world.run([] {
@@ -252,6 +235,44 @@ constexpr PlantedFault kFaults[] = {
 };
 
 }  // namespace
+
+void lock_order(World& world) {
+  world.run([] {
+    Lock accounts("accounts");
+    Lock journal("journal");
+    auto clerk = Thread::run("clerk", [&](Signal) {
+      auto first = accounts.enter();
+      auto second = journal.enter();
+    });
+    auto auditor = Thread::run("auditor", [&](Signal) {
+      auto first = journal.enter();
+      auto second = accounts.enter();
+    });
+    clerk.join();
+    auditor.join();
+  });
+}
+
+int count_by_two(World& world) {
+  Lock lock("counter");
+  int counter = 0;
+  world.run([&] {
+    const auto count = [&](Signal) {
+      int before = 0;
+      {
+        auto held = lock.enter();
+        before = counter;
+      }
+      auto held = lock.enter();
+      counter = before + 1;
+    };
+    auto one = Thread::run("one", count);
+    auto two = Thread::run("two", count);
+    one.join();
+    two.join();
+  });
+  return counter;
+}
 
 std::span<const PlantedFault> planted_faults() { return kFaults; }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "cooperative/testing/world.h"
+#include "tests/support/environment.h"
 
 namespace cooperative::testing {
 
@@ -16,5 +17,19 @@ struct PlantedFault {
 };
 
 std::span<const PlantedFault> planted_faults();
+
+// Two threads, "clerk" and "auditor", enter the locks "accounts" and "journal" in opposite orders.
+void lock_order(World& world);
+
+// What two threads, "one" and "two", have counted, each of which looks in one section of the lock "counter" and writes in another: 2, or less.
+int count_by_two(World& world);
+
+// While one lives the environment says nothing of seeds and switches.
+class NoWorldVariables {
+ private:
+  const mothreads::testing::EnvironmentVariable no_seed_{"WORLD_SEED", nullptr};
+  const mothreads::testing::EnvironmentVariable no_seeds_{"WORLD_SEEDS", nullptr};
+  const mothreads::testing::EnvironmentVariable no_switches_{"WORLD_SWITCHES", nullptr};
+};
 
 }  // namespace cooperative::testing

@@ -13,18 +13,13 @@
 #include <gtest/gtest.h>
 
 #include "cooperative/testing/world.h"
-#include "mothreads/lock.h"
-#include "mothreads/signal.h"
-#include "mothreads/thread.h"
+#include "tests/cooperative/testing/planted_faults.h"
 #include "tests/support/environment.h"
 #include "tests/support/watchdog.h"
 
 namespace cooperative::testing {
 namespace {
 
-using mothreads::Lock;
-using mothreads::Signal;
-using mothreads::Thread;
 using mothreads::testing::EnvironmentVariable;
 using ::testing::AllOf;
 using ::testing::ContainsRegex;
@@ -35,33 +30,8 @@ using ::testing::KilledBySignal;
 constexpr WorldOptions kEverywhere{.switch_at = SwitchAt::every_operation, .shrink = true};
 
 class ShrinkReportTest : public ::testing::Test {
- private:
-  const EnvironmentVariable no_seed_{"WORLD_SEED", nullptr};
-  const EnvironmentVariable no_seeds_{"WORLD_SEEDS", nullptr};
-  const EnvironmentVariable no_switches_{"WORLD_SWITCHES", nullptr};
+  const NoWorldVariables none_{};
 };
-
-// Gives what two writers have counted, each of whom looks in one section and writes in another.
-int count_by_two(World& world) {
-  Lock lock("counter");
-  int counter = 0;
-  world.run([&] {
-    const auto count = [&](Signal) {
-      int before = 0;
-      {
-        auto held = lock.enter();
-        before = counter;
-      }
-      auto held = lock.enter();
-      counter = before + 1;
-    };
-    auto one = Thread::run("one", count);
-    auto two = Thread::run("two", count);
-    one.join();
-    two.join();
-  });
-  return counter;
-}
 
 void throw_when_lost(World& world) {
   if (count_by_two(world) != 2) throw std::runtime_error("an update was lost");
@@ -100,24 +70,7 @@ TEST_F(ShrinkReportTest, AFailedExpectationIsReported) {
 }
 
 TEST_F(ShrinkReportTest, ADeadlockIsReportedBeforeTheProgramEnds) {
-  EXPECT_EXIT(for_each_seed(100,
-                            [](World& world) {
-                              Lock accounts("accounts");
-                              Lock journal("journal");
-                              world.run([&] {
-                                auto clerk = Thread::run("clerk", [&](Signal) {
-                                  auto first = accounts.enter();
-                                  auto second = journal.enter();
-                                });
-                                auto auditor = Thread::run("auditor", [&](Signal) {
-                                  auto first = journal.enter();
-                                  auto second = accounts.enter();
-                                });
-                                clerk.join();
-                                auditor.join();
-                              });
-                            },
-                            kEverywhere),
+  EXPECT_EXIT(for_each_seed(100, lock_order, kEverywhere),
               KilledBySignal(SIGABRT), "a deadlock.*enters lock.*Shrunk from [0-9]+ switches to 1 in.*Lock \"(accounts|journal)\".*WORLD_SWITCHES=");
 }
 
