@@ -423,6 +423,7 @@ ROWS = [
     HttpRow("io.http_small", 1024, wrk, "ns"),
     HttpRow("io.file_1g", 1 << 30, curl, "s"),
     IoMemory("http.idle_memory", "http_idle", 2048, 1.0, mode="http"),
+    IoMemory("ws.idle_memory", "ws_idle", 2048, 1.0, mode="http"),
     HttpsRow("http.tls", 1024, 1.0),
     IoRow("ws.echo", "websocket", 50, {"go": 0.6}, mode="http"),
 ]
