@@ -27,11 +27,7 @@
 
 namespace cooperative {
 
-enum class WhenFull : std::uint8_t {
-  block,        // who posts waits for room; a fiber lets others run meanwhile
-  refuse,       // who posts is told so, at once: `full`
-  drop_oldest,  // the first in the queue goes, and is counted
-};
+using mothreads::WhenFull;
 
 struct CallbackQueueOptions {
   std::string name = "callbacks";

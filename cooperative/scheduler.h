@@ -99,7 +99,7 @@ class Scheduler {
 
  private:
   friend class CallbackQueue;
-  friend class SignalCallback;
+  friend class HandlerCallback;
 
   explicit Scheduler(internal::SchedulerCore& core);
   mothreads::Posted post(internal::Call& call) const;

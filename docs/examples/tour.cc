@@ -33,6 +33,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/http/client.h"
 #include "cooperative/http/events.h"
 #include "cooperative/http/message.h"
@@ -46,7 +47,6 @@
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
@@ -246,7 +246,7 @@ void timers() {
   // [timer]
   int samples = 0;
   Signal enough("enough samples");
-  co::Timer timer(absl::Milliseconds(1), [&] { if (++samples == 3) enough.go(); }, {.repeat = co::Repeat::at_fixed_rate});
+  co::Timer timer(absl::Milliseconds(1), [&] { if (++samples == 3) enough.go(); }, {.repeat = co::TimerRepeat::at_fixed_rate});
   enough.wait();                                      // the thread's other fibers go on; the timer ends with its scope
   // [/timer]
   check(samples == 3, "three samples");
@@ -396,7 +396,7 @@ void calls_of_other_kinds() {
     static_cast<void>(updates.callback([&shown] { shown.push_back("an update"); }));
   });
 
-  co::SignalCallback reload(here, [&reloads] { ++reloads; });   // made beforehand: a signal handler may post it
+  co::HandlerCallback reload(here, [&reloads] { ++reloads; });   // made beforehand: a signal handler may post it
   reload.post();
 
   co::BlockingPool files("files", {.threads = 2});              // threads for calls that block: only the fiber that calls waits
