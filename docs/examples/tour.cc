@@ -289,7 +289,7 @@ void executors() {
   if (const Posted posted = window.post([&] { shown.push_back("hello"); }); !posted) log::warning("{}", to_string(posted.why()));
   // [/executor]
   load.join();
-  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  co::Scheduler::current().callback_result([] {}, co::RunIn::callbacks);
   check(shown == std::vector<std::string>{"a cat"}, "a then() function on a scheduler");
   for (auto& event : events) event();
   std::sort(shown.begin(), shown.end());
@@ -326,7 +326,7 @@ void threads_of_other_libraries() {
     for (int frame = 0; frame < 3; ++frame) on_frame(frame, &camera);
   });
   driver.join();
-  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  co::Scheduler::current().callback_result([] {}, co::RunIn::callbacks);
   check(camera.dropped == 1 && camera.redrawn == 3, "frames of a foreign thread");
   std::thread solver(worker_of_another_library);
   solved.wait();

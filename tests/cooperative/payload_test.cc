@@ -110,7 +110,7 @@ TYPED_TEST(PayloadTest, IsTheResultOfCalls) {
   using P = Payload<TypeParam>;
   testing::Host host;
   EXPECT_TRUE(P::is_it(host.scheduler().callback_result([] { return P::make(); })));
-  EXPECT_TRUE(P::is_it(host.scheduler().callback_result(RunIn::callbacks, [] { return P::make(); })));
+  EXPECT_TRUE(P::is_it(host.scheduler().callback_result([] { return P::make(); }, RunIn::callbacks)));
   {
     CallbackQueue queue(host.scheduler());
     EXPECT_TRUE(P::is_it(queue.callback_result([] { return P::make(); })));

@@ -112,7 +112,7 @@ TEST(WorldDeathTest, ADeadlockNamesWhatEveryFiberWaitsOn) {
             while (true) static_cast<void>(updates.callback([] {}));
           });
           auto popper = spawn("popper", [&] { static_cast<void>(numbers.pop()); });
-          auto asker = spawn("asker", [&] { scheduler->callback_result(RunIn::callbacks, [&] { saved.wait(); }); });
+          auto asker = spawn("asker", [&] { scheduler->callback_result([&] { saved.wait(); }, RunIn::callbacks); });
           server.join();
         });
       },
