@@ -190,7 +190,7 @@ TEST(WaitsSeedsTest, AGroupEndsWithAllOfItsMembers) {
             group.join(chance(world, 5) ? some_time(world) : absl::InfiniteDuration());
             joined = true;
           } catch (const FibersFailed& failed) {
-            reported += failed.failures().size();
+            reported += failed.ends().size();
           } catch (const Timedout&) {
           }
         }
