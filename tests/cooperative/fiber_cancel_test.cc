@@ -267,7 +267,10 @@ TEST(FiberStopTest, OneBelowTheOtherInALongChainAreStopped) {
   struct Chain {
     static void grow(int depth, int& begun) {
       ++begun;
-      if (depth == 0) return sleep(absl::InfiniteDuration());
+      if (depth == 0) {
+        sleep(absl::InfiniteDuration());
+        return;
+      }
       spawn("link", grow, depth - 1, std::ref(begun)).join();
     }
   };

@@ -175,6 +175,9 @@ class MustNotCompileTest(unittest.TestCase):
         ]
         self.check_each(cases)
 
+    def test_a_signal_of_a_null_pointer(self):
+        self.check('Signal s("name");', "Signal s(nullptr);", "deleted")
+
     def test_owners_and_results_that_are_gone_at_once(self):
         owners = (
             'DrainHold{}("job");',
