@@ -149,7 +149,7 @@ class [[nodiscard]] Process {
   bool owns() const { return state_ != nullptr; }
   pid_t pid() const;
   std::string name() const;  // process "sort" (pid 123)
-  // Readable when it has ended, for wait_any().
+  // Readable when it has ended, for wait_for_any().
   Descriptor& descriptor();
 
  private:

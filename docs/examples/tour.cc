@@ -375,7 +375,7 @@ void several() {
   co::FiberGroup probes({.name = "probes", .fail_fast = true});   // leaving the scope stops its members and waits for them
   probes.spawn("near", [&] { near.signal(measure(1)); });
   probes.spawn("far", [&] { co::sleep(absl::Milliseconds(20)); far.signal(measure(2)); });
-  const auto first = co::wait_any(std::tie(near, far), absl::Seconds(2));   // a std::variant; the other keeps its value
+  const auto first = co::wait_for_any(std::tie(near, far), absl::Seconds(2));   // a std::variant; the other keeps its value
   probes.join();
   // [/several]
   check(width * height == 12 && first.index() == 0 && std::get<0>(first) == 1 && far, "the near one came first");

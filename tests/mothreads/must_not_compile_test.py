@@ -158,7 +158,7 @@ class MustNotCompileTest(unittest.TestCase):
                 'int x = 0; co::FiberGroup g("g"); g.spawn("name", counts',
             )
         ]
-        for verb in ("wait_any", "wait_for_all"):
+        for verb in ("wait_for_any", "wait_for_all"):
             two = f"co::Event<int> e; Signal s; co::{verb}"
             cases += [
                 (two + "(std::tie(e, s), absl::Seconds(1));", two + "(e, s, absl::Seconds(1));", untied.format(verb)),

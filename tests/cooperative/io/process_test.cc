@@ -136,7 +136,7 @@ TEST_F(ProcessTest, ItsEndIsOneOfSeveralThings) {
   Process second({"cat"}, {.input = Redirect::pipe()});
   second.input().close();
   Readable ends[]{Readable(first.descriptor()), Readable(second.descriptor())};
-  EXPECT_EQ(wait_any(std::tie(ends[0], ends[1])).index(), 1u);
+  EXPECT_EQ(wait_for_any(std::tie(ends[0], ends[1])).index(), 1u);
   EXPECT_TRUE(second.wait(absl::ZeroDuration()));
 }
 

@@ -89,7 +89,7 @@ TEST(WaitsSeedsTest, WaitAnyTakesFromOneSourceAlone) {
         fibers.push_back(spawn("taker", [&] {
           while (!enough) {
             try {
-              const auto first = wait_any(std::tie(sources.queue, sources.events, enough),
+              const auto first = wait_for_any(std::tie(sources.queue, sources.events, enough),
                                           chance(world, 5) ? some_time(world) : absl::InfiniteDuration());
               if (first.index() == 0) sources.note(std::get<0>(first));
               if (first.index() == 1) sources.note(std::get<1>(first));
