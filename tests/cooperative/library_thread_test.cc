@@ -44,6 +44,7 @@
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/clock.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"

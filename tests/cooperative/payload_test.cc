@@ -17,6 +17,7 @@
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/thread.h"
 #include "tests/support/host.h"
 #include "tests/support/payloads.h"

@@ -19,6 +19,7 @@
 #include "cooperative/testing/world.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/testing/wander.h"
