@@ -27,11 +27,7 @@
 
 namespace cooperative {
 
-enum class WhenFull : std::uint8_t {
-  block,        // who posts waits for room; a fiber lets others run meanwhile
-  refuse,       // who posts is told so, at once: `full`
-  drop_oldest,  // the first in the queue goes, and is counted
-};
+using mothreads::WhenFull;
 
 struct CallbackQueueOptions {
   std::string name = "callbacks";
@@ -67,10 +63,10 @@ class [[nodiscard]] CallbackQueue {
   // wait for its own end.
   template <typename F>
   auto callback_result(F&& function, const mothreads::Until& until = {}) {
-    return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
+    return callback_result(std::forward<F>(function), RunIn::own_fiber, until);
   }
   template <typename F>
-  auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) {
+  auto callback_result(F&& function, RunIn run_in, const mothreads::Until& until = {}) {
     check_not_inside();
     return scheduler_.result_of(run_in, function, until,
                                 [this](internal::Call& call, mothreads::Limit limit) { return post(call, limit); });

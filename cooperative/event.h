@@ -78,7 +78,7 @@ class Event {
     return held_.has_value();
   }
 
-  class Branch;  // for wait_any() and wait_for_all()
+  class Branch;  // for wait_for_any() and wait_for_all()
 
  private:
   static constexpr const char* kName = "an Event";

@@ -111,7 +111,7 @@ class EventQueue {
   Iterator begin() { return Iterator(this); }
   Iterator end() { return Iterator(nullptr); }
 
-  class Branch;  // for wait_any() and wait_for_all()
+  class Branch;  // for wait_for_any() and wait_for_all()
 
  private:
   static constexpr const char* kName = "an EventQueue";

@@ -135,7 +135,7 @@ class [[nodiscard]] Fiber {
   bool is_alive() const { return owns() && block().state != internal::FiberBlock::State::ended; }
   bool owns() const { return block_ != nullptr; }
 
-  class Branch;  // for wait_any() and wait_for_all()
+  class Branch;  // for wait_for_any() and wait_for_all()
 
   // For the library: takes over a fiber that has been started.
   explicit Fiber(internal::FiberBlock& fiber) : block_(&fiber) {}

@@ -21,22 +21,16 @@ using mothreads::Why;
 
 namespace {
 
-std::vector<FibersFailed::Failure> failures_of(const std::vector<mothreads::EndRecord>& ends) {
-  std::vector<FibersFailed::Failure> failures;
-  for (const mothreads::EndRecord& end : ends) failures.push_back({end.name, end.exception});
-  return failures;
-}
-
 FiberGroupOptions named(std::string_view name, FiberGroupOptions options) {
   options.name = name;
   return options;
 }
 
-std::string list_failures(const std::vector<FibersFailed::Failure>& failures) {
-  std::string text = failures.size() == 1 ? "A fiber failed" : fmt::format("{} fibers failed", failures.size());
+std::string list_failures(const std::vector<mothreads::EndRecord>& ends) {
+  std::string text = ends.size() == 1 ? "A fiber failed" : fmt::format("{} fibers failed", ends.size());
   const char* separator = ": ";
-  for (const auto& failure : failures) {
-    text += fmt::format("{}\"{}\": {}", separator, failure.fiber, mothreads::log::describe(failure.exception));
+  for (const mothreads::EndRecord& end : ends) {
+    text += fmt::format("{}\"{}\": {}", separator, end.name, mothreads::log::describe(end.exception));
     separator = "; ";
   }
   return text;
@@ -44,8 +38,8 @@ std::string list_failures(const std::vector<FibersFailed::Failure>& failures) {
 
 }  // namespace
 
-FibersFailed::FibersFailed(const std::vector<mothreads::EndRecord>& ends)
-    : std::runtime_error(list_failures(failures_of(ends))), failures_(failures_of(ends)), ends_(ends) {}
+FibersFailed::FibersFailed(std::vector<mothreads::EndRecord> ends)
+    : std::runtime_error(list_failures(ends)), ends_(std::move(ends)) {}
 
 FiberGroup::FiberGroup(std::string_view name, const FiberGroupOptions& options) : FiberGroup(named(name, options)) {}
 

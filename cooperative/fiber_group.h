@@ -36,18 +36,11 @@ namespace cooperative {
 // Members of a group were joined and some of them failed.
 class FibersFailed : public std::runtime_error {
  public:
-  struct Failure {
-    std::string fiber;
-    std::exception_ptr exception;
-  };
-
   // The message lists every failure.
-  explicit FibersFailed(const std::vector<mothreads::EndRecord>& ends);
-  const std::vector<Failure>& failures() const { return failures_; }  // in the order they came
-  const std::vector<mothreads::EndRecord>& ends() const { return ends_; }
+  explicit FibersFailed(std::vector<mothreads::EndRecord> ends);
+  const std::vector<mothreads::EndRecord>& ends() const { return ends_; }  // of those that failed, in the order they did
 
  private:
-  std::vector<Failure> failures_;
   std::vector<mothreads::EndRecord> ends_;
 };
 

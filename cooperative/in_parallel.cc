@@ -10,9 +10,9 @@ void join_parts(FiberGroup& parts) {
   try {
     parts.join();
   } catch (const FibersFailed& failed) {
-    const auto& failures = failed.failures();
-    for (std::size_t i = 1; i < failures.size(); ++i) log_abandoned(failures[i].fiber, failures[i].exception);
-    std::rethrow_exception(failures.front().exception);
+    const auto& ends = failed.ends();
+    for (std::size_t i = 1; i < ends.size(); ++i) log_abandoned(ends[i].name, ends[i].exception);
+    std::rethrow_exception(ends.front().exception);
   }
 }
 

@@ -1,20 +1,16 @@
 #pragma once
 
-// Functions with a limit, or in fibers of their own, for the length of one call: nothing of them is left when it returns or throws, so they
-// may use what the caller has by reference.
+// Functions in fibers of their own, for the length of one call: nothing of them is left when it returns or throws, so they may use what the
+// caller has by reference.
 //
 //     auto [a, b] = co::in_parallel([] { return fetch("a"); }, [] { return fetch("b"); });
-//     auto page   = co::with_timeout(absl::Seconds(3), [] { return fetch("c"); });
 //
-// Who gives up on a function in a fiber of its own cancels that and waits for its end: see FiberCancelled. A caller who is cancelled gives
-// up, too. The function of with_timeout() runs in the caller itself, on his stack and with his locks: its limit unwinds the caller as far
-// as to the call.
+// A caller that gives up on a function in a fiber of its own cancels that fiber and waits for its end: see FiberCancelled. A caller that is
+// cancelled gives up, too.
 //
 // A caller gets one exception. What functions throw beside it is logged: he knows that his call has failed. One who is cancelled gets
 // none; then each is a failure that nobody joined, which makes the exit code non-zero. The same holds for a Scheduler's
 // callback_result() and a BlockingPool's call().
-//
-// When not to use them: for a single wait, which takes its limit itself.
 
 #include <concepts>
 #include <cstddef>
@@ -31,8 +27,6 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/internal/timeout_scope.h"
-#include "mothreads/until.h"
 
 namespace cooperative {
 namespace internal {
@@ -101,20 +95,6 @@ auto in_parallel(const ParallelOptions& options, F&&... functions) {
 template <std::invocable... F>
 auto in_parallel(F&&... functions) {
   return in_parallel(ParallelOptions{}, std::forward<F>(functions)...);
-}
-
-// Calls it in this fiber, or this root, and gives its result or throws what it throws. When the limit comes first, the wait in which the
-// function is, or its next one, throws FiberCancelled, as do those after it; then this throws Timedout or Stopped. What the function gives although the
-// limit has come is not lost. Of several, one inside the other, each ends by its own limit; what cancels the fiber goes through them all.
-template <std::invocable F>
-auto with_timeout(const mothreads::Until& until, F&& function) -> std::invoke_result_t<F&> {
-  internal::TimeoutScope scope(until);
-  try {
-    return std::invoke(function);
-  } catch (...) {
-    scope.left_by_exception();
-    throw;
-  }
 }
 
 }  // namespace cooperative

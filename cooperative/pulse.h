@@ -25,7 +25,7 @@ class Pulse {
   void signal();
   void signal_one();
 
-  class Branch;  // for wait_any()
+  class Branch;  // for wait_for_any()
 
  private:
   internal::Home home_;

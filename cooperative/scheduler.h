@@ -70,10 +70,10 @@ class Scheduler {
   // scheduler's own thread, too; a callback that asks for it would wait for its own end, and gets mothreads::Misuse.
   template <typename F>
   auto callback_result(F&& function, const mothreads::Until& until = {}) const {
-    return callback_result(RunIn::own_fiber, std::forward<F>(function), until);
+    return callback_result(std::forward<F>(function), RunIn::own_fiber, until);
   }
   template <typename F>
-  auto callback_result(RunIn run_in, F&& function, const mothreads::Until& until = {}) const {
+  auto callback_result(F&& function, RunIn run_in, const mothreads::Until& until = {}) const {
     if (run_in == RunIn::own_fiber && is_current()) return std::invoke(function);
     check_not_in_callbacks();
     return result_of(run_in, function, until, [this](internal::Call& call, mothreads::Limit) { return post(call); });
@@ -99,7 +99,7 @@ class Scheduler {
 
  private:
   friend class CallbackQueue;
-  friend class SignalCallback;
+  friend class HandlerCallback;
 
   explicit Scheduler(internal::SchedulerCore& core);
   mothreads::Posted post(internal::Call& call) const;

@@ -140,7 +140,7 @@ class ThreadedEventQueue {
   Iterator begin() { return Iterator(*this, mothreads::NEVER); }
   std::default_sentinel_t end() { return {}; }
 
-  class Branch;  // for wait_any() and wait_for_all()
+  class Branch;  // for wait_for_any() and wait_for_all()
 
  private:
   static constexpr const char* kObject = "event queue";

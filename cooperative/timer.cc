@@ -118,10 +118,10 @@ TimerTime::TimerTime(absl::Time time) : TimerTime(time - mothreads::Clock::curre
 Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
     : TimerNode(kOps),
       repeat_(options.repeat),
-      reuse_(options.reuse || options.repeat != Repeat::no),
+      reuse_(options.reuse || options.repeat != TimerRepeat::no),
       function_(std::move(function)) {
   if (!function_) [[unlikely]] refuse_empty_function();
-  if (options.repeat != Repeat::no) check_period(time.nanoseconds_, time.is_instant_);
+  if (options.repeat != TimerRepeat::no) check_period(time.nanoseconds_, time.is_instant_);
   const auto& maker = mothreads::internal::Context::current();
   if (maker.clock != &core().clock() || maker.log_extras || options.stack_size != 0) [[unlikely]] {
     extras_ = std::make_unique<Extras>(
@@ -152,12 +152,12 @@ void Timer::reset(TimerTime time) {
   reset(time, repeat_);
 }
 
-void Timer::reset(TimerTime time, Repeat repeat) {
+void Timer::reset(TimerTime time, TimerRepeat repeat) {
   home_.check("a Timer");
-  if (repeat != Repeat::no) check_period(time.nanoseconds_, time.is_instant_);
+  if (repeat != TimerRepeat::no) check_period(time.nanoseconds_, time.is_instant_);
   if (is_cancelled_) throw Misuse("Cannot reuse this timer: it was cancelled");
   if (has_ended_) throw Misuse("Cannot reuse this timer: it has gone, and was made neither to repeat nor with .reuse = true");
-  if (repeat != Repeat::no) extras();
+  if (repeat != TimerRepeat::no) extras();
   if (maker_.block == nullptr) maker_.id = core().stopping().stops();
   disarm();
   repeat_ = repeat;
@@ -186,7 +186,7 @@ void Timer::set(TimerTime time) {
 
 // `when` is of no use to the wheel meanwhile: it is not linked.
 void Timer::set(std::int64_t nanoseconds) {
-  if (extras_ != nullptr || repeat_ != Repeat::no) [[unlikely]] {
+  if (extras_ != nullptr || repeat_ != TimerRepeat::no) [[unlikely]] {
     set_with_extras(nanoseconds);
   } else if (nanoseconds == kForEver) {
     when = kNever;
@@ -271,10 +271,10 @@ void Timer::call_ended(Call& call) noexcept {
 }
 
 void Timer::set_next() noexcept {
-  if (repeat_ == Repeat::no) {
+  if (repeat_ == TimerRepeat::no) {
     when = kNever;
     has_ended_ = !reuse_;
-  } else if (repeat_ == Repeat::after_each_call) {
+  } else if (repeat_ == TimerRepeat::after_each_call) {
     set(extras_->period);
   } else if (const std::int64_t step = extras_->period; step == kForEver) {
     when = kNever;

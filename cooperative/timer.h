@@ -4,7 +4,7 @@
 // scheduler.
 //
 //     co::Timer once(absl::Seconds(5), [] { alarm(); });
-//     co::Timer each(absl::Milliseconds(100), [] { sample(); }, {.repeat = co::Repeat::at_fixed_rate});
+//     co::Timer each(absl::Milliseconds(100), [] { sample(); }, {.repeat = co::TimerRepeat::at_fixed_rate});
 //
 // The function may wait as long as it likes. What it throws is logged, and the timer lives on. The destructor cancels the timer and
 // waits for a call that is under way, but for one that destroys it itself. Until its time has come a timer is no more than a link in
@@ -29,14 +29,14 @@
 
 namespace cooperative {
 
-enum class Repeat : std::uint8_t {
+enum class TimerRepeat : std::uint8_t {
   no,
   after_each_call,  // the next time counts from the end of the call: cothread's retrigger
   at_fixed_rate,    // from the time before: times that passed during a call are left out
 };
 
 struct TimerOptions {
-  Repeat repeat = Repeat::no;
+  TimerRepeat repeat = TimerRepeat::no;
   bool reuse = false;          // one that has never repeated can be set again after it has gone; others always can
   std::size_t stack_size = 0;  // as FiberOptions'
 };
@@ -82,7 +82,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
   // given during a call counts from the end of the call. Throws mothreads::Misuse after cancel(), and after the end of one that was made
   // neither to repeat nor for reuse.
   void reset(TimerTime time);
-  void reset(TimerTime time, Repeat repeat);
+  void reset(TimerTime time, TimerRepeat repeat);
 
   // It will never call again. A call that is under way goes on. Once more changes nothing.
   void cancel() {
@@ -125,7 +125,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
   void call_ended(Call& call) noexcept;
   void set_next() noexcept;
 
-  Repeat repeat_;
+  TimerRepeat repeat_;
   const bool reuse_;
   bool was_reset_ = false;  // since the call began
   bool counts_from_end_ = false;  // `when` is a duration from the end of the call

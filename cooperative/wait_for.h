@@ -1,18 +1,21 @@
 #pragma once
 
-// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers and Signals, among them Tills, in any mix; and with
-// io/: descriptors (Readable, Writable), with them the ends of Processes and OsSignals, and FileWatches.
+// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers, ThreadHandles and Signals, among them Tills, in any
+// mix; with io/: descriptors (Readable, Writable), with them the ends of Processes and OsSignals, and FileWatches; and whatever WaitSource is
+// specialised for.
 //
 //     auto [value, line] = co::wait_for_all(std::tie(event, reader), absl::Seconds(5));
-//     auto first = co::wait_any(std::tie(event, queue, please_stop));      // a variant: first.index() says which it was
+//     auto first = co::wait_for_any(std::tie(event, queue, please_stop));      // a variant: first.index() says which it was
 //     std::vector<int> sums = co::wait_for_all(fibers);                    // of one type: in a container
 //
-// A result of type void is a std::monostate in a tuple or a variant. Used on one scheduler's thread alone.
+// A result of type void is a std::monostate in a tuple or a variant. Any thread may wait, with fibers or without; what belongs to one
+// scheduler's thread alone (Event, Pulse, EventQueue, Fiber), only that one.
 
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <ranges>
 #include <string>
@@ -26,9 +29,35 @@
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/thread.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
+
+// How a type takes part that is announced by a Signal, and taken once. A class that has a result to give specialises it:
+//
+//     template <>
+//     struct cooperative::WaitSource<Reply> {
+//       static mothreads::Signal announced_by(const Reply& reply) { return reply.arrived(); }  // goes when take() need not wait any more
+//       static Message take(Reply& reply) { return reply.take(); }                             // gives the result, or throws
+//       static void check(Reply& reply) { reply.check(); }              // may be left out: throws what take() would throw, and takes nothing
+//       static std::string name(const Reply& reply) { return "reply"; }  // for messages
+//     };
+//
+// A wait_for_any() that another source ends, and a wait_for_all() that fails, take nothing.
+template <typename Source>
+struct WaitSource;
+
+template <typename R>
+struct WaitSource<mothreads::ThreadHandle<R>> {
+  static mothreads::Signal announced_by(const mothreads::ThreadHandle<R>& handle) { return handle.stopped(); }
+  static R take(mothreads::ThreadHandle<R>& handle) { return handle.join(); }
+  static void check(mothreads::ThreadHandle<R>& handle) {
+    if (const auto end = handle.end(); end && end->exception) std::rethrow_exception(end->exception);
+  }
+  static std::string name(const mothreads::ThreadHandle<R>& handle) { return "thread \"" + handle.name() + "\""; }
+};
+
 namespace internal {
 
 class SignalBranch final : public Branch {
@@ -54,12 +83,43 @@ class SignalBranch final : public Branch {
 };
 
 template <typename Source>
+concept Announced = requires { sizeof(WaitSource<Source>); };
+
+template <Announced Source>
+class AnnouncedBranch final : public Branch {
+ public:
+  using Result = decltype(WaitSource<Source>::take(std::declval<Source&>()));
+
+  explicit AnnouncedBranch(Source& source) : source_(source), signal_(WaitSource<Source>::announced_by(source)) {}
+
+  bool hold() override { return branch_.hold(); }
+  bool link(mothreads::internal::Wait& wait) override { return branch_.link(wait); }
+  void unlink() noexcept override { branch_.unlink(); }
+  bool has_won() const noexcept override { return branch_.has_won(); }
+  void throw_failure() override {
+    if constexpr (requires { WaitSource<Source>::check(source_); }) WaitSource<Source>::check(source_);
+  }
+  std::string name() const override { return WaitSource<Source>::name(source_); }
+  const void* source_of_one() const override { return &source_; }
+  Result take() { return WaitSource<Source>::take(source_); }
+
+ private:
+  Source& source_;
+  const mothreads::Signal signal_;
+  SignalBranch branch_{signal_};
+};
+
+template <typename Source>
 struct BranchFor {
   using Type = typename Source::Branch;
 };
 template <std::derived_from<mothreads::Signal> Source>
 struct BranchFor<Source> {
   using Type = SignalBranch;
+};
+template <Announced Source>
+struct BranchFor<Source> {
+  using Type = AnnouncedBranch<Source>;
 };
 template <typename Source>
 struct BranchFor<std::reference_wrapper<Source>> : BranchFor<Source> {};
@@ -82,7 +142,8 @@ Kept<typename B::Result> take_from(B& branch) {
 
 // What can be waited for, given without std::tie().
 template <typename T>
-concept OneSource = std::derived_from<std::remove_cvref_t<T>, mothreads::Signal> || requires { typename std::remove_cvref_t<T>::Branch; };
+concept OneSource = std::derived_from<std::remove_cvref_t<T>, mothreads::Signal> || Announced<std::remove_cvref_t<T>> ||
+                    requires { typename std::remove_cvref_t<T>::Branch; };
 template <typename... Sources>
 inline constexpr bool kAreTied = false;
 template <typename... Sources>
@@ -137,8 +198,8 @@ auto wait_for_all(Sources&& sources, const mothreads::Until& until = {}) {
 // Waits for the first, and gives its result, or throws what it throws. The others are left as they are: their values go to who waits
 // next. Several that are ready already count in their order. When the limit comes first throws Timedout.
 template <typename... Sources>
-auto wait_any(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
-  static_assert(sizeof...(Sources) > 0, "wait_any of nothing would never end");
+auto wait_for_any(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
+  static_assert(sizeof...(Sources) > 0, "wait_for_any of nothing would never end");
   using Result = std::variant<internal::Kept<typename internal::BranchOf<Sources>::Result>...>;
   return std::apply(
       [&](Sources&... source) {
@@ -161,8 +222,8 @@ auto wait_any(const std::tuple<Sources&...>& sources, const mothreads::Until& un
 
 // Sources without std::tie(), or in a tuple of copies: these say so.
 template <internal::OneSource One, typename... Others>
-void wait_any(One&&, Others&&...) {
-  static_assert(internal::kAreTied<One, Others...>, "name what is waited for in std::tie(): wait_any(std::tie(event, please_stop), limit)");
+void wait_for_any(One&&, Others&&...) {
+  static_assert(internal::kAreTied<One, Others...>, "name what is waited for in std::tie(): wait_for_any(std::tie(event, please_stop), limit)");
 }
 template <internal::OneSource One, typename... Others>
 void wait_for_all(One&&, Others&&...) {
@@ -170,7 +231,7 @@ void wait_for_all(One&&, Others&&...) {
 }
 template <typename... Sources>
   requires internal::NotTied<Sources...>
-void wait_any(const std::tuple<Sources...>&, const mothreads::Until& = {}) {
+void wait_for_any(const std::tuple<Sources...>&, const mothreads::Until& = {}) {
   static_assert(internal::kAreTied<Sources...>, "a tuple of copies is not what is waited for: use std::tie() instead of std::make_tuple()");
 }
 template <typename... Sources>
@@ -192,12 +253,12 @@ struct First<void> {
 
 // The same of a container's elements. Throws mothreads::Misuse when there are none.
 template <std::ranges::forward_range Sources>
-auto wait_any(Sources&& sources, const mothreads::Until& until = {}) {
+auto wait_for_any(Sources&& sources, const mothreads::Until& until = {}) {
   using B = internal::BranchOf<std::ranges::range_reference_t<Sources>>;
   std::deque<B> branches;
   std::vector<internal::Branch*> all;
   for (auto& source : sources) all.push_back(&branches.emplace_back(source));
-  if (all.empty()) throw mothreads::Misuse("wait_any of an empty container would never end: give it something to wait for");
+  if (all.empty()) throw mothreads::Misuse("wait_for_any of an empty container would never end: give it something to wait for");
   const std::size_t first = internal::await_first(all, internal::SchedulerCore::current().start(until));
   if constexpr (std::is_void_v<typename B::Result>) {
     branches[first].take();

@@ -12,6 +12,9 @@
 // \t, \x1b. Only in the text a newline stays one; the line behind it begins with "    | ", which no record does. A value of an extra with
 // spaces is quoted. Sinks get everything as it was logged.
 //
+// Name names one by one (`using mothreads::Signal;`), and write mothreads::log::info(): in a file with `using namespace mothreads;` a bare
+// log(2.0) may mean this namespace or the C library's function, and does not compile. std::log(2.0) always does.
+//
 // Thread safety: every function may be called from any thread or fiber.
 
 #include <cstdint>

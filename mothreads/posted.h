@@ -3,9 +3,18 @@
 // Whether a verb has handed something over: signal() of a queue, callback() of a scheduler. It may be ignored, which Ended may not.
 // What was refused is still the caller's, untouched.
 
+#include <cstdint>
+
 #include "mothreads/ended.h"
 
 namespace mothreads {
+
+// The option of a queue with a bound: what it does with one more value when it is full.
+enum class WhenFull : std::uint8_t {
+  block,        // the poster waits for room; a fiber lets others run meanwhile
+  refuse,       // the poster is told at once: `full`
+  drop_oldest,  // the first in the queue goes, and is counted
+};
 
 class Posted {
  public:

@@ -67,25 +67,25 @@ class Queue : private internal::QueueCore {
   ~Queue();
 
   // Appends; waits for room. The forms without a limit throw QueueClosed when the queue is closed; those with one say why they
-  // ended, and leave `value` untouched unless `ready`. A limit of zero does not wait.
-  template <typename U>
+  // ended, and leave `value` untouched unless `ready`. A limit of zero does not wait. The value may be written in braces.
+  template <typename U = T>
     requires std::convertible_to<U, T>
   void add(U&& value) {
     must_be_ready(insert(Place::back, std::forward<U>(value), Until()));
   }
-  template <typename U>
+  template <typename U = T>
     requires std::convertible_to<U, T>
   Ended add(U&& value, const Until& until) {
     return insert(Place::back, std::forward<U>(value), until);
   }
 
   // The same at the front.
-  template <typename U>
+  template <typename U = T>
     requires std::convertible_to<U, T>
   void push(U&& value) {
     must_be_ready(insert(Place::front, std::forward<U>(value), Until()));
   }
-  template <typename U>
+  template <typename U = T>
     requires std::convertible_to<U, T>
   Ended push(U&& value, const Until& until) {
     return insert(Place::front, std::forward<U>(value), until);
@@ -103,7 +103,7 @@ class Queue : private internal::QueueCore {
   void push_all(const std::vector<T>& values) { push_all(std::vector<T>(values)); }
 
   // Appends without regard to max and to close(); never waits.
-  template <typename U>
+  template <typename U = T>
     requires std::convertible_to<U, T>
   void force_add(U&& value) {
     static_cast<void>(insert(Place::forced, std::forward<U>(value), absl::ZeroDuration()));

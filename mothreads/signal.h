@@ -12,6 +12,7 @@
 
 #include <compare>
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <ostream>
@@ -46,6 +47,7 @@ class Signal {
  public:
   Signal() : state_(internal::SignalState::make()) {}
   explicit Signal(std::string_view name) : state_(internal::SignalState::make(name)) {}
+  explicit Signal(std::nullptr_t) = delete;  // no name is Signal()
 
   Signal(const Signal& other) noexcept : state_(other.state_) { state_->ref(); }
   Signal(Signal&& other) noexcept;  // leaves NEVER behind

@@ -16,20 +16,17 @@
 namespace mothreads {
 namespace {
 
-std::string list_failures(const std::vector<ThreadsFailed::Failure>& failures) {
-  std::string text = failures.size() == 1 ? "A thread failed" : fmt::format("{} threads failed", failures.size());
+std::string list_failures(const std::vector<EndRecord>& ends, const std::vector<Member>& late) {
+  const std::size_t count = ends.size() + late.size();
+  std::string text = count == 1 ? "A thread failed" : fmt::format("{} threads failed", count);
   const char* separator = ": ";
-  for (const auto& failure : failures) {
-    text += fmt::format("{}\"{}\": {}", separator, failure.thread, log::describe(failure.exception));
+  const auto add = [&](std::string_view name, std::string_view what) {
+    text += fmt::format("{}\"{}\": {}", separator, name, what);
     separator = "; ";
-  }
+  };
+  for (const EndRecord& end : ends) add(end.name, log::describe(end.exception));
+  for (const Member& member : late) add(member.name(), "has not ended in time");
   return text;
-}
-
-std::vector<ThreadsFailed::Failure> failures_of(const std::vector<EndRecord>& ends) {
-  std::vector<ThreadsFailed::Failure> failures;
-  for (const EndRecord& end : ends) failures.push_back({end.name, end.exception});
-  return failures;
 }
 
 void write_thread_name(const void* node, char* buffer, std::size_t size) {
@@ -52,10 +49,8 @@ internal::Node& current_node() {
 
 }  // namespace
 
-ThreadsFailed::ThreadsFailed(std::vector<Failure> failures, std::vector<EndRecord> ends)
-    : std::runtime_error(list_failures(failures)), failures_(std::move(failures)), ends_(std::move(ends)) {}
-
-ThreadsFailed::ThreadsFailed(const std::vector<EndRecord>& ends) : ThreadsFailed(failures_of(ends), ends) {}
+ThreadsFailed::ThreadsFailed(std::vector<EndRecord> ends, std::vector<Member> late)
+    : std::runtime_error(list_failures(ends, late)), ends_(std::move(ends)), late_(std::move(late)) {}
 
 Thread Thread::current() { return Thread(internal::Ref<internal::Node>(current_node())); }
 

@@ -53,21 +53,16 @@ using ThreadTimeout = Timedout;
 // Several threads were joined and some of them failed.
 class ThreadsFailed : public std::runtime_error {
  public:
-  struct Failure {
-    std::string thread;
-    std::exception_ptr exception;
-  };
-
-  // The message lists every failure.
-  ThreadsFailed(std::vector<Failure> failures, std::vector<EndRecord> ends);
-  explicit ThreadsFailed(const std::vector<EndRecord>& ends);
-  const std::vector<Failure>& failures() const { return failures_; }
-  // Of those among them that have ended, or are lost.
+  // The message lists them all.
+  explicit ThreadsFailed(std::vector<EndRecord> ends, std::vector<Member> late = {});
+  // Of those that failed or are lost, with what they threw.
   const std::vector<EndRecord>& ends() const { return ends_; }
+  // The others, of join_all(): they had not ended when its limit came.
+  const std::vector<Member>& late() const { return late_; }
 
  private:
-  std::vector<Failure> failures_;
   std::vector<EndRecord> ends_;
+  std::vector<Member> late_;
 };
 
 // A thread to look at, whoever owns it. A cheap handle; it does not keep the thread running. Thread-safe.
@@ -181,7 +176,8 @@ class [[nodiscard]] ThreadHandle {
 };
 
 // Joins every one of the handles, also when some fail or the limit comes, and gives the results in the order of the handles
-// (for void: nothing). The limit is one for all. Throws ThreadsFailed when any failed or did not end in time.
+// (for void: nothing). The limit is one for all. Throws ThreadsFailed when any failed or did not end in time;
+// the handles of the latter keep them.
 template <typename R>
 auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until = {});
 

@@ -162,7 +162,7 @@ Response accept_websocket(const Request& request, WebSocketHandler handler, cons
   return response;
 }
 
-WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target, const Until& until) {
+WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const WebSocketOptions& options, const Until& until) {
   const std::string key = internal::make_websocket_key();
   Call call{.target = std::string(target), .headers = options.headers};
   call.headers.set("Upgrade", "websocket");
@@ -189,7 +189,7 @@ WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std
 }
 
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const Until& until) {
-  return connect_websocket(WebSocketOptions{}, stream, host, target, until);
+  return connect_websocket(stream, host, target, WebSocketOptions{}, until);
 }
 
 }  // namespace cooperative::http

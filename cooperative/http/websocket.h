@@ -209,7 +209,7 @@ Response accept_websocket(const Request& request, WebSocketHandler handler, cons
 
 // A client's, on a connection that is there. Throws WebSocketRefused, BadReply for an answer that is none, and as Client does.
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const mothreads::Until& until = {});
-WebSocket connect_websocket(const WebSocketOptions& options, Stream& stream, std::string_view host, std::string_view target,
+WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const WebSocketOptions& options,
                             const mothreads::Until& until = {});
 
 }  // namespace cooperative::http

@@ -1,6 +1,6 @@
 #pragma once
 
-// One of several things that one wait waits for: wait_any() and wait_for_all(). On the waiter's stack. Every type that takes part has a
+// One of several things that one wait waits for: wait_for_any() and wait_for_all(). On the waiter's stack. Every type that takes part has a
 // nested class Branch derived from this one, with a type Result and a take() that gives the result, or throws.
 
 #include <cstddef>

@@ -51,9 +51,9 @@ class Readiness {
   // Waits for close() alone: for what the kernel tells nothing of, and somebody tries again and again.
   mothreads::Why wait_for_close(const char* verb, mothreads::Limit limit);
 
-  // Registers it for that side, and puts the waiter into the list, for wait_any(): inside Poller::begin_wait() and end_wait().
+  // Registers it for that side, and puts the waiter into the list, for wait_for_any(): inside Poller::begin_wait() and end_wait().
   void link(int descriptor, Side side, Waiter& waiter);
-  // For one that was not closed. Passes the turn on, when this one has it: what a wait_any() does then is its own affair.
+  // For one that was not closed. Passes the turn on, when this one has it: what a wait_for_any() does then is its own affair.
   void unlink(Side side, Waiter& waiter) noexcept;
 
   // Instead of a fiber, where a read has just found nothing: tells `watcher` of the next edge of reading, or of close(), once. One at a time. False

@@ -9,9 +9,9 @@ namespace cooperative {
 
 using mothreads::Until;
 
-Socket connect(const Address& to, const Until& until) { return connect(ConnectOptions{}, to, until); }
+Socket connect(const Address& to, const Until& until) { return connect(to, ConnectOptions{}, until); }
 
-Socket connect(const ConnectOptions& options, const Address& to, const Until& until) {
+Socket connect(const Address& to, const ConnectOptions& options, const Until& until) {
   Socket socket(to.family(), SOCK_STREAM);
   if (options.from) socket.bind(*options.from);
   socket.connect(to, until);
@@ -19,15 +19,15 @@ Socket connect(const ConnectOptions& options, const Address& to, const Until& un
   return socket;
 }
 
-Socket connect(std::string_view host, std::uint16_t port, const Until& until) { return connect(ConnectOptions{}, host, port, until); }
+Socket connect(std::string_view host, std::uint16_t port, const Until& until) { return connect(host, port, ConnectOptions{}, until); }
 
-Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
+Socket connect(std::string_view host, std::uint16_t port, const ConnectOptions& options, const Until& until) {
   const mothreads::Limit limit(until);
   const std::vector<Address> addresses =
-      resolve({.family = options.from ? options.from->family() : AF_UNSPEC, .servers = options.servers}, host, port, limit);
+      resolve(host, port, {.family = options.from ? options.from->family() : AF_UNSPEC, .servers = options.servers}, limit);
   for (std::size_t i = 0;; ++i) {
     try {
-      return connect(options, addresses[i], limit);
+      return connect(addresses[i], options, limit);
     } catch (const IoError&) {
       if (i + 1 == addresses.size()) throw;
     }

@@ -21,12 +21,12 @@ struct ConnectOptions {
 
 // A stream socket that is connected. Throws IoError, which names the address; Timedout.
 Socket connect(const Address& to, const mothreads::Until& until = {});
-Socket connect(const ConnectOptions& options, const Address& to, const mothreads::Until& until = {});
+Socket connect(const Address& to, const ConnectOptions& options, const mothreads::Until& until = {});
 
 // To the first of a host's addresses that answers, tried one after the other; one limit for all of it. Throws NotResolved, and what the
 // last attempt threw. cothread's and pycos' create_connection().
 Socket connect(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
-Socket connect(const ConnectOptions& options, std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+Socket connect(std::string_view host, std::uint16_t port, const ConnectOptions& options, const mothreads::Until& until = {});
 
 struct ListenOptions {
   int backlog = SOMAXCONN;   // connections that wait for accept(); the system may have a lower limit

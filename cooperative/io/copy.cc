@@ -108,9 +108,9 @@ class Copying {
 
 }  // namespace
 
-Copied copy(Stream& from, Stream& to, const Until& until) { return copy({}, from, to, until); }
+Copied copy(Stream& from, Stream& to, const Until& until) { return copy(from, to, {}, until); }
 
-Copied copy(const CopyOptions& options, Stream& from, Stream& to, const Until& until) {
+Copied copy(Stream& from, Stream& to, const CopyOptions& options, const Until& until) {
   return Copying(from, to, options.max).run(Limit(until));
 }
 

@@ -27,6 +27,6 @@ struct Copied {
 // Neither is closed, and nobody else should read or write there meanwhile. Nothing is lost when a limit ends it, or the fiber is cancelled:
 // what was read has been written, or is put down as read ahead. Throws IoError.
 Copied copy(Stream& from, Stream& to, const mothreads::Until& until = {});
-Copied copy(const CopyOptions& options, Stream& from, Stream& to, const mothreads::Until& until = {});
+Copied copy(Stream& from, Stream& to, const CopyOptions& options, const mothreads::Until& until = {});
 
 }  // namespace cooperative

@@ -112,7 +112,7 @@ class Descriptor {
   std::unique_ptr<internal::Readiness> readiness_;
 };
 
-// For wait_any(): co::wait_any(std::tie(readable, please_stop)). They borrow the descriptor.
+// For wait_for_any(): co::wait_for_any(std::tie(readable, please_stop)). They borrow the descriptor.
 class Readable {
  public:
   explicit Readable(Descriptor& descriptor) : descriptor_(&descriptor) {}

@@ -339,7 +339,7 @@ void File::end_writing(Limit) { writes_ = false; }
 
 std::string read_file(const std::string& path, std::size_t max, const Until& until) {
   const Limit limit(until);
-  File file = File::open(path, {}, limit);
+  File file = File::open(path, limit);
   // The size of the file is only where to begin: it may grow, and files of the kernel's say nothing.
   const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
   std::string text;
@@ -356,7 +356,7 @@ std::string read_file(const std::string& path, std::size_t max, const Until& unt
   }
 }
 
-void write_file_atomically(const std::string& path, std::string_view data, const Until& until) { write_file_atomically({}, path, data, until); }
+void write_file_atomically(const std::string& path, std::string_view data, const Until& until) { write_file_atomically(path, data, {}, until); }
 
 namespace {
 
@@ -405,7 +405,7 @@ mode_t mask_of_process() {
 
 }  // namespace
 
-void write_file_atomically(const WriteFileOptions& options, const std::string& path, std::string_view data, const Until& until) {
+void write_file_atomically(const std::string& path, std::string_view data, const WriteFileOptions& options, const Until& until) {
   internal::check_c_string(path, quoted(path), "write it");
   FileCall call;
   const auto act = [&] {

@@ -56,7 +56,8 @@ class File final : public Stream {
  public:
   File() = default;  // closed
   // Throws IoError, which names the path; Timedout; mothreads::Misuse for options that contradict each other.
-  static File open(const std::string& path, const FileOptions& options = {}, const mothreads::Until& until = {});
+  static File open(const std::string& path, const mothreads::Until& until = {}) { return open(path, FileOptions{}, until); }
+  static File open(const std::string& path, const FileOptions& options, const mothreads::Until& until = {});
   // To write to, made or emptied.
   static File create(const std::string& path, const mothreads::Until& until = {}) {
     return open(path, {.read = false, .write = true, .create = true, .truncate = true}, until);
@@ -134,7 +135,7 @@ struct WriteFileOptions {
 // A file of that path has the old content or the new one, for whoever looks, whatever happens. Written beside it, in the same folder, and put
 // in its place. Throws IoError, and Timedout; then nothing has changed, unless it was only the folder that could not be synced.
 void write_file_atomically(const std::string& path, std::string_view data, const mothreads::Until& until = {});
-void write_file_atomically(const WriteFileOptions& options, const std::string& path, std::string_view data, const mothreads::Until& until = {});
+void write_file_atomically(const std::string& path, std::string_view data, const WriteFileOptions& options, const mothreads::Until& until = {});
 
 // From where the one stands to where the other stands, `max` bytes or all to the end, without a way through this process' memory where the
 // file systems can do it. Gives how many. Throws IoError, Timedout: both stand behind what was copied.

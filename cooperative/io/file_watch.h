@@ -73,7 +73,7 @@ class [[nodiscard]] FileWatch {
   using Next = mothreads::Result<FileChange>;
   // Throws Closed when it is closed meanwhile.
   Next next(const mothreads::Until& until = {});
-  // For wait_any(): co::wait_any(std::tie(watch, please_stop)). next(absl::ZeroDuration()) then takes the change; there may be none after all.
+  // For wait_for_any(): co::wait_for_any(std::tie(watch, please_stop)). next(absl::ZeroDuration()) then takes the change; there may be none after all.
   class Branch;
 
   // Fibers that wait end by Closed.

@@ -25,9 +25,9 @@ std::size_t length_in(std::string_view header) {
 
 }  // namespace
 
-void send_msg(Stream& stream, std::string_view message, const Until& until) { send_msg({}, stream, message, until); }
+void send_msg(Stream& stream, std::string_view message, const Until& until) { send_msg(stream, message, {}, until); }
 
-void send_msg(const FrameOptions& options, Stream& stream, std::string_view message, const Until& until) {
+void send_msg(Stream& stream, std::string_view message, const FrameOptions& options, const Until& until) {
   if (message.size() > options.max_message || message.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw TooLong(fmt::format("{}: a message of {} bytes may not be sent, at most {}", stream.name(), message.size(), options.max_message));
   }
@@ -38,9 +38,9 @@ void send_msg(const FrameOptions& options, Stream& stream, std::string_view mess
   stream.write_all(pieces, until);
 }
 
-Text recv_msg(Stream& stream, const Until& until) { return recv_msg({}, stream, until); }
+Text recv_msg(Stream& stream, const Until& until) { return recv_msg(stream, {}, until); }
 
-Text recv_msg(const FrameOptions& options, Stream& stream, const Until& until) {
+Text recv_msg(Stream& stream, const FrameOptions& options, const Until& until) {
   const auto is_whole = [&](std::string_view come) {
     if (come.size() < kHeader) return false;
     const std::size_t length = length_in(come);

@@ -35,11 +35,11 @@ class CutOff : public std::runtime_error {
 // All of it, or WriteTimedout. Throws TooLong, and sends nothing, when it is longer than may be, or than its length can say. Several that
 // send on one stream must not do so at a time.
 void send_msg(Stream& stream, std::string_view message, const mothreads::Until& until = {});
-void send_msg(const FrameOptions& options, Stream& stream, std::string_view message, const mothreads::Until& until = {});
+void send_msg(Stream& stream, std::string_view message, const FrameOptions& options, const mothreads::Until& until = {});
 
 // The next. `ready` with an empty text is an empty message, `closed` the end between two messages; `timed_out` and `stopped` leave what has
 // come where it is, for the next call. Throws CutOff when the end came inside a message, TooLong when one is said to be longer than may be.
 Text recv_msg(Stream& stream, const mothreads::Until& until = {});
-Text recv_msg(const FrameOptions& options, Stream& stream, const mothreads::Until& until = {});
+Text recv_msg(Stream& stream, const FrameOptions& options, const mothreads::Until& until = {});
 
 }  // namespace cooperative

@@ -42,7 +42,7 @@ class [[nodiscard]] OsSignal {
 
   int number() const { return number_; }
   std::string name() const;
-  // Readable when one was delivered, for wait_any(); wait() then takes it.
+  // Readable when one was delivered, for wait_for_any(); wait() then takes it.
   Descriptor& descriptor() { return descriptor_; }
 
  private:

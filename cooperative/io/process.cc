@@ -28,6 +28,7 @@
 #include "cooperative/io/internal/children.h"
 #include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/printable.h"
@@ -149,7 +150,7 @@ std::vector<std::string> environment_of(const std::string& program, const Proces
       if (end != std::string_view::npos && end > 0) all.emplace(text.substr(0, end), text.substr(end + 1));
     }
   }
-  for (const auto& [name, value] : options.also) all[name] = value;
+  for (const auto& [name, value] : options.extra_environment) all[name] = value;
   std::vector<std::string> entries;
   for (const auto& [name, value] : all) {
     if (name.empty() || name.find('=') != std::string::npos) {

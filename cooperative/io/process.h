@@ -93,7 +93,7 @@ struct ProcessOptions {
   Redirect output = {};
   Redirect errors = {};
   std::optional<Environment> environment = std::nullopt;  // all that it has; nothing for this process' own
-  Environment also = {};                                  // and these
+  Environment extra_environment = {};                     // and these
   std::string directory = {};                             // where it begins; empty for this process' own
   // What it starts gets its signals, too, and is killed when it ends: a fiber watches for that, until the thread is told to stop, or not at all
   // where who starts the process has been told to stop already; wait(), end() and stop() see it at any time. Ctrl-C is not for them.
@@ -149,7 +149,7 @@ class [[nodiscard]] Process {
   bool owns() const { return state_ != nullptr; }
   pid_t pid() const;
   std::string name() const;  // process "sort" (pid 123)
-  // Readable when it has ended, for wait_any().
+  // Readable when it has ended, for wait_for_any().
   Descriptor& descriptor();
 
  private:

@@ -146,9 +146,9 @@ void step(ares_channel channel, mothreads::Limit limit) {
 
 }  // namespace
 
-std::vector<Address> resolve(std::string_view host, std::uint16_t port, const Until& until) { return resolve({}, host, port, until); }
+std::vector<Address> resolve(std::string_view host, std::uint16_t port, const Until& until) { return resolve(host, port, {}, until); }
 
-std::vector<Address> resolve(const ResolveOptions& options, std::string_view host, std::uint16_t port, const Until& until) {
+std::vector<Address> resolve(std::string_view host, std::uint16_t port, const ResolveOptions& options, const Until& until) {
   if (const std::optional<Address> numeric = Address::parse(host, port)) {
     if (options.family != AF_UNSPEC && options.family != numeric->family()) {
       throw NotResolved(fmt::format("\"{}\" is an address of another family than was asked for", host));

@@ -33,6 +33,6 @@ struct ResolveOptions {
 // In the order in which to try them (RFC 6724), at least one. A numeric address is its own, at once. Throws NotResolved, Timedout;
 // std::invalid_argument for a server that has no IP address.
 std::vector<Address> resolve(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
-std::vector<Address> resolve(const ResolveOptions& options, std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
+std::vector<Address> resolve(std::string_view host, std::uint16_t port, const ResolveOptions& options, const mothreads::Until& until = {});
 
 }  // namespace cooperative

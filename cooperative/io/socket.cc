@@ -277,7 +277,7 @@ Received Socket::receive_ahead(Ahead& ahead, Limit limit) {
   return {got, Why::ready};
 }
 
-Received Socket::recv(std::span<std::byte> into, const Until& until, int flags) {
+Received Socket::recv(std::span<std::byte> into, int flags, const Until& until) {
   return recv_flagged(into, start(until), flags);
 }
 
@@ -341,7 +341,7 @@ Received Socket::recv_vector(std::span<const std::span<std::byte>> into, const U
   return {received, is_end(received) ? Why::closed : Why::ready};
 }
 
-Sent Socket::send(std::string_view data, const Until& until, int flags) { return send_flagged(data, start(until), flags); }
+Sent Socket::send(std::string_view data, int flags, const Until& until) { return send_flagged(data, start(until), flags); }
 
 Sent Socket::send_flagged(std::string_view data, Limit limit, int flags) {
   const auto [size, why] =

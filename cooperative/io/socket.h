@@ -108,11 +108,13 @@ class Socket final : public Stream {
 
   // At least one byte, of a stream; `closed` at its end. The next datagram, of others; empty records with nothing but the end behind
   // them are that end. `flags` are the system's: MSG_PEEK, MSG_OOB and so on.
-  Received recv(std::span<std::byte> into, const mothreads::Until& until = {}, int flags = 0);
+  Received recv(std::span<std::byte> into, const mothreads::Until& until = {}) { return recv(into, 0, until); }
+  Received recv(std::span<std::byte> into, int flags, const mothreads::Until& until = {});
   // The same into several places, one after the other.
   Received recv_vector(std::span<const std::span<std::byte>> into, const mothreads::Until& until = {});
   // As much as goes at once.
-  Sent send(std::string_view data, const mothreads::Until& until = {}, int flags = 0);
+  Sent send(std::string_view data, const mothreads::Until& until = {}) { return send(data, 0, until); }
+  Sent send(std::string_view data, int flags, const mothreads::Until& until = {});
   // All; the same as write_all().
   void send_all(std::string_view data, const mothreads::Until& until = {}) { write_all(data, until); }
   // Without a copy, where the system can: sendfile(2).

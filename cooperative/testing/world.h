@@ -85,7 +85,7 @@ struct WorldOptions {
   bool shrink = false;
 
   // Other threads may run also inside of what posts to a scheduler (callback() and callback_result(), also of a CallbackQueue,
-  // SignalCallback::post()), and right after it, as they may where they are real. Not for code that posts while it holds a std::mutex,
+  // HandlerCallback::post()), and right after it, as they may where they are real. Not for code that posts while it holds a std::mutex,
   // for which others would block all, nor for handlers of signals.
   bool interrupt_posts = false;
 };

@@ -22,7 +22,7 @@ namespace {
 
 class Poller {
  public:
-  explicit Poller(absl::Duration period) : timer_(period, [this] { ++attempts_; }, {.repeat = co::Repeat::at_fixed_rate}) {}
+  explicit Poller(absl::Duration period) : timer_(period, [this] { ++attempts_; }, {.repeat = co::TimerRepeat::at_fixed_rate}) {}
   int attempts() const { return attempts_; }
 
  private:

@@ -33,6 +33,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/http/client.h"
 #include "cooperative/http/events.h"
 #include "cooperative/http/message.h"
@@ -46,7 +47,6 @@
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
@@ -246,7 +246,7 @@ void timers() {
   // [timer]
   int samples = 0;
   Signal enough("enough samples");
-  co::Timer timer(absl::Milliseconds(1), [&] { if (++samples == 3) enough.go(); }, {.repeat = co::Repeat::at_fixed_rate});
+  co::Timer timer(absl::Milliseconds(1), [&] { if (++samples == 3) enough.go(); }, {.repeat = co::TimerRepeat::at_fixed_rate});
   enough.wait();                                      // the thread's other fibers go on; the timer ends with its scope
   // [/timer]
   check(samples == 3, "three samples");
@@ -289,7 +289,7 @@ void executors() {
   if (const Posted posted = window.post([&] { shown.push_back("hello"); }); !posted) log::warning("{}", to_string(posted.why()));
   // [/executor]
   load.join();
-  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  co::Scheduler::current().callback_result([] {}, co::RunIn::callbacks);
   check(shown == std::vector<std::string>{"a cat"}, "a then() function on a scheduler");
   for (auto& event : events) event();
   std::sort(shown.begin(), shown.end());
@@ -326,7 +326,7 @@ void threads_of_other_libraries() {
     for (int frame = 0; frame < 3; ++frame) on_frame(frame, &camera);
   });
   driver.join();
-  co::Scheduler::current().callback_result(co::RunIn::callbacks, [] {});
+  co::Scheduler::current().callback_result([] {}, co::RunIn::callbacks);
   check(camera.dropped == 1 && camera.redrawn == 3, "frames of a foreign thread");
   std::thread solver(worker_of_another_library);
   solved.wait();
@@ -375,7 +375,7 @@ void several() {
   co::FiberGroup probes({.name = "probes", .fail_fast = true});   // leaving the scope stops its members and waits for them
   probes.spawn("near", [&] { near.signal(measure(1)); });
   probes.spawn("far", [&] { co::sleep(absl::Milliseconds(20)); far.signal(measure(2)); });
-  const auto first = co::wait_any(std::tie(near, far), absl::Seconds(2));   // a std::variant; the other keeps its value
+  const auto first = co::wait_for_any(std::tie(near, far), absl::Seconds(2));   // a std::variant; the other keeps its value
   probes.join();
   // [/several]
   check(width * height == 12 && first.index() == 0 && std::get<0>(first) == 1 && far, "the near one came first");
@@ -396,7 +396,7 @@ void calls_of_other_kinds() {
     static_cast<void>(updates.callback([&shown] { shown.push_back("an update"); }));
   });
 
-  co::SignalCallback reload(here, [&reloads] { ++reloads; });   // made beforehand: a signal handler may post it
+  co::HandlerCallback reload(here, [&reloads] { ++reloads; });   // made beforehand: a signal handler may post it
   reload.post();
 
   co::BlockingPool files("files", {.threads = 2});              // threads for calls that block: only the fiber that calls waits

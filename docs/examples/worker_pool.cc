@@ -9,7 +9,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
 
-using namespace mothreads;
+using mothreads::MainThread, mothreads::Queue, mothreads::Signal, mothreads::Thread, mothreads::ThreadGroup;
 
 int main() {
   return MainThread::run([](Signal please_stop) {           // SIGINT and SIGTERM make please_stop go

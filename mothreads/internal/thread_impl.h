@@ -69,27 +69,38 @@ void ThreadHandle<R>::stop_and_wait() {
 template <typename R>
 auto join_all(std::vector<ThreadHandle<R>>& handles, const Until& until) {
   for (const ThreadHandle<R>& handle : handles) static_cast<void>(handle.name());  // Misuse, before anything is joined
-  std::vector<ThreadsFailed::Failure> failures;
   std::vector<EndRecord> ends;
   const Limit limit(until);  // one for all: a duration must not start anew for each
+  std::vector<Member> late;
   const auto join_one = [&](ThreadHandle<R>& handle) { return handle.join(limit); };
+  const auto note_end = [&](const Thread& thread) {
+    EndRecord end = thread.end().value();
+    if (!end.exception) end.exception = std::current_exception();  // of moving its result
+    ends.push_back(std::move(end));
+  };
   const auto attempt = [&](ThreadHandle<R>& handle, auto&& use) {
     const Thread thread = handle.thread();
     try {
       use();
+    } catch (const EndedEarly&) {
+      if (handle.owns()) {
+        late.push_back(thread);
+      } else {
+        note_end(thread);
+      }
     } catch (...) {
-      failures.push_back({thread.name(), std::current_exception()});
-      if (std::optional<EndRecord> end = thread.end()) ends.push_back(*std::move(end));
+      if (handle.owns()) throw;  // the calling fiber is unwound
+      note_end(thread);
     }
   };
   if constexpr (std::is_void_v<R>) {
     for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { join_one(handle); });
-    if (!failures.empty()) throw ThreadsFailed(std::move(failures), std::move(ends));
+    if (!ends.empty() || !late.empty()) throw ThreadsFailed(std::move(ends), std::move(late));
   } else {
     std::vector<R> results;
     results.reserve(handles.size());
     for (ThreadHandle<R>& handle : handles) attempt(handle, [&] { results.push_back(join_one(handle)); });
-    if (!failures.empty()) throw ThreadsFailed(std::move(failures), std::move(ends));
+    if (!ends.empty() || !late.empty()) throw ThreadsFailed(std::move(ends), std::move(late));
     return results;
   }
 }

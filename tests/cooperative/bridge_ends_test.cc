@@ -14,8 +14,8 @@
 #include "cooperative/callback_queue.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
@@ -138,11 +138,11 @@ class Counted {
   std::atomic<int>* count_;
 };
 
-TEST(BridgeEndsTest, ASignalCallbackThatWasPostedLeavesNoFunctionBehind) {
+TEST(BridgeEndsTest, AHandlerCallbackThatWasPostedLeavesNoFunctionBehind) {
   BusyHost host([](const Signal& please_stop) { please_stop.wait(); });
   std::atomic<int> functions{0};
   {
-    const SignalCallback callback(host.scheduler(), Counted(functions));
+    const HandlerCallback callback(host.scheduler(), Counted(functions));
     EXPECT_TRUE(callback.post());
     EXPECT_EQ(functions, 1);
   }

@@ -60,10 +60,10 @@ TEST(CallbackQueueTest, RunsThemInOrderOnTheSchedulersThread) {
     std::vector<int> order;
     std::string where;
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(queue.callback([&order, i] { order.push_back(i); }));
-    EXPECT_TRUE(queue.callback_result(RunIn::callbacks, [&] {
+    EXPECT_TRUE(queue.callback_result([&] {
       where = Thread::current().name();
       return true;
-    }));
+    }, RunIn::callbacks));
     EXPECT_THAT(order, ElementsAre(0, 1, 2));
     EXPECT_EQ(where, "host");
   }
@@ -312,9 +312,9 @@ class CallbackQueueResultTest : public ::testing::Test {
 TEST_F(CallbackQueueResultTest, GivesTheValueOrThrowsWhatItThrew) {
   CallbackQueue queue(scheduler());
   EXPECT_EQ(queue.callback_result([] { return std::make_unique<int>(5); }).operator*(), 5);
-  EXPECT_EQ(queue.callback_result(RunIn::callbacks, [] { return 6; }), 6);
+  EXPECT_EQ(queue.callback_result([] { return 6; }, RunIn::callbacks), 6);
   EXPECT_THROW(queue.callback_result([] { throw std::out_of_range("too far"); }), std::out_of_range);
-  EXPECT_THROW(queue.callback_result(RunIn::callbacks, [] { throw std::out_of_range("too far"); }), std::out_of_range);
+  EXPECT_THROW(queue.callback_result([] { throw std::out_of_range("too far"); }, RunIn::callbacks), std::out_of_range);
 }
 
 TEST_F(CallbackQueueResultTest, InAFiberOfItsOwnItDoesNotKeepTheLaterOnesWaiting) {
@@ -338,19 +338,16 @@ TEST_F(CallbackQueueResultTest, AmongTheCallbacksItDoes) {
   Signal begun;
   CallbackQueue queue(scheduler());
   auto first = Thread::run("first", [&](Signal please_stop) {
-    EXPECT_THROW(queue.callback_result(
-                     RunIn::callbacks,
-                     [&] {
-                       begun.go();
-                       sleep(absl::InfiniteDuration());
-                     },
-                     please_stop),
-                 Stopped);
+    const auto endless = [&] {
+      begun.go();
+      sleep(absl::InfiniteDuration());
+    };
+    EXPECT_THROW(queue.callback_result(endless, RunIn::callbacks, please_stop), Stopped);
   });
   begun.wait();
-  EXPECT_THROW(queue.callback_result(RunIn::callbacks, [] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+  EXPECT_THROW(queue.callback_result([] { FAIL() << "it was withdrawn"; }, RunIn::callbacks, absl::ZeroDuration()), Timedout);
   first.stop().join();  // cancels it, and with it the fiber that runs them
-  EXPECT_EQ(queue.callback_result(RunIn::callbacks, [] { return 2; }), 2);
+  EXPECT_EQ(queue.callback_result([] { return 2; }, RunIn::callbacks), 2);
 }
 
 TEST_F(CallbackQueueResultTest, TheLimitIsForTheWaitForRoomToo) {
@@ -413,12 +410,11 @@ TEST(CallbackQueueResultHereTest, WaitsForItsTurnBehindWhatIsQueued) {
       yield();
       order.push_back("queued");
     });
-    EXPECT_EQ(queue.callback_result(run_in,
-                                    [&] {
-                                      order.push_back("asked");
-                                      return 5;
-                                    }),
-              5);
+    const auto asked = [&] {
+      order.push_back("asked");
+      return 5;
+    };
+    EXPECT_EQ(queue.callback_result(asked, run_in), 5);
     EXPECT_THAT(order, ElementsAre("queued", "asked"));
   }
 }
@@ -426,19 +422,16 @@ TEST(CallbackQueueResultHereTest, WaitsForItsTurnBehindWhatIsQueued) {
 TEST(CallbackQueueResultHereTest, KeepsItsLimit) {
   for (const RunIn run_in : {RunIn::own_fiber, RunIn::callbacks}) {
     HeldQueue held({.max = 1});
-    EXPECT_THROW(held->callback_result(run_in, [] { FAIL() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+    EXPECT_THROW(held->callback_result([] { FAIL() << "it was withdrawn"; }, run_in, absl::ZeroDuration()), Timedout);
     held.let_go();
     yield_until_idle();
     Event<> never;
     Signal enough;
-    EXPECT_THROW(held->callback_result(
-                     run_in,
-                     [&] {
-                       enough.go();
-                       never.wait();
-                     },
-                     enough),
-                 Stopped);
+    const auto endless = [&] {
+      enough.go();
+      never.wait();
+    };
+    EXPECT_THROW(held->callback_result(endless, run_in, enough), Stopped);
   }
 }
 

@@ -50,7 +50,7 @@ using ::testing::IsEmpty;
 using Order = std::vector<std::string>;
 
 // What was posted to this scheduler before has run.
-void run_callbacks() { Scheduler::current().callback_result(RunIn::callbacks, [] {}); }
+void run_callbacks() { Scheduler::current().callback_result([] {}, RunIn::callbacks); }
 
 // --- the scheduler -------------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ TEST(ExecutorTest, ASchedulerRunsWhatIsPostedAmongItsCallbacks) {
     where = Thread::current().name();
     order.push_back("posted");
   }));
-  host.scheduler().callback_result(RunIn::callbacks, [&] { order.push_back("after"); });
+  host.scheduler().callback_result([&] { order.push_back("after"); }, RunIn::callbacks);
   EXPECT_EQ(where, "host");
   EXPECT_THAT(order, ElementsAre("before", "posted", "after"));
   host.end();

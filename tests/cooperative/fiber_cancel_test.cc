@@ -139,6 +139,19 @@ TEST(FiberStopTest, TheHandleStopsAndWaits) {
   EXPECT_TRUE(stopped);
 }
 
+// join_all() took the cancellation for a failure of each thread, and went on to the next.
+TEST(FiberStopTest, OneThatJoinsThreadsIsUnwound) {
+  const auto until_stopped = [](const Signal& please_stop) { please_stop.wait(); };
+  std::vector<mothreads::ThreadHandle<void>> threads;
+  threads.push_back(Thread::run("first", until_stopped));
+  threads.push_back(Thread::run("second", until_stopped));
+  auto joiner = spawn("joiner", [&] { mothreads::join_all(threads); });
+  yield();
+  joiner.cancel();
+  EXPECT_THROW(joiner.join(), WasCancelled);
+  for (const auto& thread : threads) EXPECT_TRUE(thread.owns());
+}
+
 TEST(FiberStopTest, ADestructorInACancelledFiberMayWait) {
   Names order;
   auto outer = spawn("outer", [&] {
@@ -254,7 +267,10 @@ TEST(FiberStopTest, OneBelowTheOtherInALongChainAreStopped) {
   struct Chain {
     static void grow(int depth, int& begun) {
       ++begun;
-      if (depth == 0) return sleep(absl::InfiniteDuration());
+      if (depth == 0) {
+        sleep(absl::InfiniteDuration());
+        return;
+      }
       spawn("link", grow, depth - 1, std::ref(begun)).join();
     }
   };

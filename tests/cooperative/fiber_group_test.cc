@@ -119,9 +119,9 @@ TEST(FiberGroupTest, JoinThrowsWhatMembersThrewInTheOrderTheyDid) {
     FAIL() << "join() did not throw";
   } catch (const FibersFailed& failed) {
     EXPECT_STREQ(failed.what(), "2 fibers failed: \"bad\": connection refused; \"worse\": an exception of type int");
-    ASSERT_THAT(failed.failures(), SizeIs(2));
-    EXPECT_THROW(std::rethrow_exception(failed.failures()[0].exception), std::runtime_error);  // the original
-    EXPECT_THROW(std::rethrow_exception(failed.failures()[1].exception), int);
+    ASSERT_THAT(failed.ends(), SizeIs(2));
+    EXPECT_THROW(std::rethrow_exception(failed.ends()[0].exception), std::runtime_error);  // the original
+    EXPECT_THROW(std::rethrow_exception(failed.ends()[1].exception), int);
   }
   group.join();  // each failure is told once
   EXPECT_EQ(mothreads::unclaimed_failures(), 0);

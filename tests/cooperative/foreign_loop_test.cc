@@ -120,7 +120,7 @@ TEST_F(ForeignLoopTest, ATimerTicksWhileTheLoopPolls) {
   on_thread([&] {
     ForeignLoop loop;
     int ticks = 0;
-    Timer timer(absl::Seconds(1), [&] { ++ticks; }, {.repeat = Repeat::at_fixed_rate});
+    Timer timer(absl::Seconds(1), [&] { ++ticks; }, {.repeat = TimerRepeat::at_fixed_rate});
     loop.run_due();
     for (int i = 1; i <= 10; ++i) {
       clock.advance(absl::Seconds(1));
@@ -279,7 +279,7 @@ TEST_F(ForeignLoopTest, AnInnerLoopEndsBeforeTheOuterGoesOn) {
     ForeignLoop loop;
     std::vector<std::string> order;
     int ticks = 0;
-    Timer ticker(absl::Seconds(1), [&] { ++ticks; }, {.repeat = Repeat::at_fixed_rate});
+    Timer ticker(absl::Seconds(1), [&] { ++ticks; }, {.repeat = TimerRepeat::at_fixed_rate});
     auto dialog = spawn("dialog", [&] {
       order.push_back("inner begins");
       loop.run_due();

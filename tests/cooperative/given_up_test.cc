@@ -14,6 +14,7 @@
 #include "cooperative/in_parallel.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/thread.h"

@@ -16,6 +16,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/sleep.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/testing/virtual_clock.h"

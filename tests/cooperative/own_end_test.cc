@@ -80,7 +80,7 @@ std::vector<Act> acts() {
   return {
       {"joins", [](Scene& scene) { scene.result = scene.fiber.join(); }, 7},
       {"joins_with_a_limit_that_has_come", [](Scene& scene) { scene.result = scene.fiber.join(absl::ZeroDuration()); }, 7},
-      {"waits_for_it_among_others", [](Scene& scene) { scene.result = std::get<0>(wait_any(std::tie(scene.fiber))); }, 7},
+      {"waits_for_it_among_others", [](Scene& scene) { scene.result = std::get<0>(wait_for_any(std::tie(scene.fiber))); }, 7},
       {"releases", [](Scene& scene) { scene.fiber.release(); }},
       {"destroys", [](Scene& scene) { static_cast<void>(Fiber<int>(std::move(scene.fiber))); }},
       {"moves", [](Scene& scene) { scene.other = std::move(scene.fiber); }},

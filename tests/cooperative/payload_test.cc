@@ -17,6 +17,7 @@
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/thread.h"
 #include "tests/support/host.h"
 #include "tests/support/payloads.h"
@@ -39,16 +40,16 @@ void go_through_a_queue() {
   for (int i = 0; i < 40; ++i) EXPECT_TRUE(static_cast<bool>(queue.signal(P::make())));  // its memory grows
   EXPECT_TRUE(P::is_it(queue.wait()));
   EXPECT_TRUE(P::is_it(*queue.next()));
-  EXPECT_TRUE(P::is_it(std::get<0>(wait_any(std::tie(queue)))));
+  EXPECT_TRUE(P::is_it(std::get<0>(wait_for_any(std::tie(queue)))));
   EXPECT_TRUE(P::is_it(std::get<0>(wait_for_all(std::tie(queue)))));
   std::vector<std::reference_wrapper<Queue>> queues{queue, queue};
   EXPECT_TRUE(P::is_it(wait_for_all(queues).at(1)));
-  EXPECT_TRUE(P::is_it(wait_any(queues).value));
+  EXPECT_TRUE(P::is_it(wait_for_any(queues).value));
   Queue empty;
   EXPECT_THROW(wait_for_all(std::tie(queue, empty), absl::ZeroDuration()), Timedout);  // gives it back
   EXPECT_EQ(queue.size(), 33U);
   auto waiter = spawn("waiter", [&]() -> T { return empty.wait(); });
-  auto waiter_of_any = spawn("waiter of any", [&]() -> T { return std::get<0>(wait_any(std::tie(empty))); });
+  auto waiter_of_any = spawn("waiter of any", [&]() -> T { return std::get<0>(wait_for_any(std::tie(empty))); });
   yield();
   queue.close();
   int looped = 0;
@@ -74,7 +75,7 @@ TYPED_TEST(PayloadTest, GoesThroughAnEvent) {
   event.signal(P::make());
   EXPECT_TRUE(P::is_it(waiter.join()));
   event.signal(P::make());
-  EXPECT_TRUE(P::is_it(std::get<0>(wait_any(std::tie(event)))));
+  EXPECT_TRUE(P::is_it(std::get<0>(wait_for_any(std::tie(event)))));
   event.signal(P::make());
   Event<> never;
   EXPECT_THROW(wait_for_all(std::tie(event, never), absl::ZeroDuration()), Timedout);
@@ -98,7 +99,7 @@ TYPED_TEST(PayloadTest, IsTheResultOfFibersAndOfThreads) {
   auto with_argument = spawn("argument", [](TypeParam value) { return value; }, P::make());
   EXPECT_TRUE(P::is_it(with_argument.join()));
   auto any = spawn("any", [] { return P::make(); });
-  EXPECT_TRUE(P::is_it(std::get<0>(wait_any(std::tie(any)))));
+  EXPECT_TRUE(P::is_it(std::get<0>(wait_for_any(std::tie(any)))));
   auto thread = mothreads::Thread::run("thread", [](mothreads::Signal) { return P::make(); });
   EXPECT_TRUE(P::is_it(thread.join()));
   auto [first, second] = in_parallel([] { return P::make(); }, [] { return P::make(); });
@@ -110,7 +111,7 @@ TYPED_TEST(PayloadTest, IsTheResultOfCalls) {
   using P = Payload<TypeParam>;
   testing::Host host;
   EXPECT_TRUE(P::is_it(host.scheduler().callback_result([] { return P::make(); })));
-  EXPECT_TRUE(P::is_it(host.scheduler().callback_result(RunIn::callbacks, [] { return P::make(); })));
+  EXPECT_TRUE(P::is_it(host.scheduler().callback_result([] { return P::make(); }, RunIn::callbacks)));
   {
     CallbackQueue queue(host.scheduler());
     EXPECT_TRUE(P::is_it(queue.callback_result([] { return P::make(); })));

@@ -326,25 +326,21 @@ TEST(CallbackResultTest, AmongTheCallbacksItKeepsTheOrderAndItsLimitOnItsOwnThre
     yield();
     order.push_back(1);
   });
-  EXPECT_EQ(here.callback_result(RunIn::callbacks,
-                                 [&] {
-                                   order.push_back(2);
-                                   return 5;
-                                 }),
-            5);
+  const auto second = [&] {
+    order.push_back(2);
+    return 5;
+  };
+  EXPECT_EQ(here.callback_result(second, RunIn::callbacks), 5);
   EXPECT_THAT(order, ElementsAre(1, 2));
   Signal never;
   Signal enough;
-  EXPECT_THROW(here.callback_result(
-                   RunIn::callbacks,
-                   [&] {
-                     enough.go();
-                     never.wait();
-                   },
-                   enough),
-               Stopped);
+  const auto endless = [&] {
+    enough.go();
+    never.wait();
+  };
+  EXPECT_THROW(here.callback_result(endless, RunIn::callbacks, enough), Stopped);
   here.callback([&] { never.wait(); });
-  EXPECT_THROW(here.callback_result(RunIn::callbacks, [&] { ADD_FAILURE() << "it was withdrawn"; }, absl::ZeroDuration()), Timedout);
+  EXPECT_THROW(here.callback_result([&] { ADD_FAILURE() << "it was withdrawn"; }, RunIn::callbacks, absl::ZeroDuration()), Timedout);
   never.go();
   yield_until_idle();
 }
@@ -355,7 +351,7 @@ TEST(CallbackResultTest, AmongTheCallbacksItIsMisuseInACallback) {
   int result = 0;
   here.callback([&] {
     try {
-      here.callback_result(RunIn::callbacks, [] {});
+      here.callback_result([] {}, RunIn::callbacks);
     } catch (const mothreads::Misuse& misuse) {
       what = misuse.what();
     }

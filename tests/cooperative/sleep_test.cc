@@ -13,6 +13,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "mothreads/clock.h"
+#include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
@@ -27,6 +28,7 @@ using mothreads::Signal;
 using mothreads::Thread;
 using mothreads::Until;
 using mothreads::UseClock;
+using mothreads::Why;
 using mothreads::testing::on_clock;
 using mothreads::testing::VirtualClock;
 using ::testing::ElementsAre;
@@ -110,6 +112,30 @@ TEST(SleepTest, ASignalIsALimitToo) {
   yield();
   signal.go();
   sleeper.join();
+}
+
+TEST(SleepTest, SaysWhatEndedIt) {
+  const auto say = [] {
+    Signal gone;
+    gone.go();
+    EXPECT_EQ(sleep(absl::ZeroDuration()), Why::timed_out);
+    EXPECT_EQ(sleep(gone), Why::stopped);
+    EXPECT_EQ(sleep(gone | absl::Hours(1)), Why::stopped);
+    EXPECT_EQ(sleep_until(absl::InfinitePast()), Why::timed_out);
+    EXPECT_EQ(yield_until_idle(), Why::ready);
+  };
+  Thread::run("without fibers", [&](Signal) { say(); }).join();
+  VirtualClock clock;
+  on_clock(clock, [&] {
+    Signal stop;
+    auto stopped = spawn("stopped", [&] { EXPECT_EQ(sleep(stop | absl::Seconds(2)), Why::stopped); });
+    auto timed = spawn("timed", [&] { EXPECT_EQ(sleep(stop | absl::Seconds(1)), Why::timed_out); });
+    say();
+    pass_time(clock, 1);
+    timed.join();
+    stop.go();
+    stopped.join();
+  });
 }
 
 TEST(SleepTest, WithoutFibersItBlocksTheThread) {

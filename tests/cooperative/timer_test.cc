@@ -101,7 +101,7 @@ TEST_F(TimerTest, OneThatIsNotForReuseSaysSoAfterItHasGone) {
 
 TEST_F(TimerTest, RepeatsUntilItIsCancelled) {
   on_clock([&] {
-    Timer timer(absl::Milliseconds(100), [&] { note(); }, {.repeat = Repeat::after_each_call});
+    Timer timer(absl::Milliseconds(100), [&] { note(); }, {.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(350));
     timer.cancel();
     pass(absl::Milliseconds(300));
@@ -115,7 +115,7 @@ TEST_F(TimerTest, AfterEachCallCountsFromItsEnd) {
     const Timer timer(absl::Milliseconds(20), [&] {
       note();
       sleep(absl::Milliseconds(30));
-    }, {.repeat = Repeat::after_each_call});
+    }, {.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(160));  // the last call ends at 150
   });
   EXPECT_THAT(calls, ElementsAre(20, 70, 120));
@@ -127,7 +127,7 @@ TEST_F(TimerTest, AtFixedRateDoesNotDriftAndLeavesOutWhatPassed) {
     const Timer timer(absl::Milliseconds(20), [&] {
       note();
       if (++call == 2) sleep(absl::Milliseconds(50));
-    }, {.repeat = Repeat::at_fixed_rate});
+    }, {.repeat = TimerRepeat::at_fixed_rate});
     pass(absl::Milliseconds(130));
   });
   EXPECT_THAT(calls, ElementsAre(20, 40, 100, 120));
@@ -140,7 +140,7 @@ TEST_F(TimerTest, AnExceptionIsLoggedAndTheTimerLivesOn) {
     const Timer timer(absl::Milliseconds(20), [&] {
       note();
       throw std::runtime_error("spilled");
-    }, {.repeat = Repeat::after_each_call});
+    }, {.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(50));
   });
   EXPECT_THAT(calls, ElementsAre(20, 40));
@@ -188,8 +188,8 @@ TEST_F(TimerTest, AResetInItsCallCountsInsteadOfTheRepetition) {
     std::unique_ptr<Timer> timer;
     timer = std::make_unique<Timer>(absl::Milliseconds(20), [&] {
       note();
-      timer->reset(absl::Milliseconds(50), Repeat::no);
-    }, TimerOptions{.repeat = Repeat::after_each_call, .reuse = true});
+      timer->reset(absl::Milliseconds(50), TimerRepeat::no);
+    }, TimerOptions{.repeat = TimerRepeat::after_each_call, .reuse = true});
     pass(absl::Milliseconds(130));
     timer->cancel();
   });
@@ -218,7 +218,7 @@ TEST_F(TimerTest, ItMayDestroyItself) {
     timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
       timer.reset();
       note();
-    }, TimerOptions{.repeat = Repeat::after_each_call});
+    }, TimerOptions{.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(100));
   });
   EXPECT_THAT(calls, ElementsAre(10));
@@ -263,9 +263,9 @@ TEST_F(TimerTest, ADurationThatIsGivenInACallCountsFromTheCallsEnd) {
     std::unique_ptr<Timer> timer;
     timer = std::make_unique<Timer>(absl::Milliseconds(10), [&] {
       note();
-      if (calls.size() == 1) timer->reset(absl::Milliseconds(30), Repeat::no);
+      if (calls.size() == 1) timer->reset(absl::Milliseconds(30), TimerRepeat::no);
       sleep(absl::Milliseconds(100));
-    }, TimerOptions{.repeat = Repeat::after_each_call});
+    }, TimerOptions{.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(300));
   });
   EXPECT_THAT(calls, ElementsAre(10, 140));
@@ -287,13 +287,13 @@ TEST_F(TimerTest, AnInstantThatIsGivenInACallIsThatInstant) {
 // cothread: reset() is for timers that were made with retrigger, too.
 TEST_F(TimerTest, OneThatWasMadeToRepeatCanAlwaysBeReset) {
   on_clock([&] {
-    Timer timer(absl::Milliseconds(10), [&] { note(); }, {.repeat = Repeat::after_each_call});
+    Timer timer(absl::Milliseconds(10), [&] { note(); }, {.repeat = TimerRepeat::after_each_call});
     pass(absl::Milliseconds(10));
-    timer.reset(absl::Milliseconds(10), Repeat::no);
+    timer.reset(absl::Milliseconds(10), TimerRepeat::no);
     pass(absl::Milliseconds(50));
     timer.reset(absl::Milliseconds(10));
     pass(absl::Milliseconds(50));
-    timer.reset(absl::Milliseconds(10), Repeat::at_fixed_rate);
+    timer.reset(absl::Milliseconds(10), TimerRepeat::at_fixed_rate);
     pass(absl::Milliseconds(20));
   });
   EXPECT_THAT(calls, ElementsAre(10, 20, 70, 120, 130));
@@ -315,8 +315,8 @@ TEST_F(TimerTest, TakesEveryFormOfTime) {
     never.reset(start + std::chrono::milliseconds(60));
     pass(absl::Milliseconds(100));
     static_assert(!std::is_convertible_v<int, TimerTime>);
-    EXPECT_THROW(static_cast<void>(Timer(start, [] {}, {.repeat = Repeat::at_fixed_rate})), Misuse);
-    EXPECT_THROW(again.reset(start, Repeat::after_each_call), Misuse);
+    EXPECT_THROW(static_cast<void>(Timer(start, [] {}, {.repeat = TimerRepeat::at_fixed_rate})), Misuse);
+    EXPECT_THROW(again.reset(start, TimerRepeat::after_each_call), Misuse);
   });
   EXPECT_THAT(calls, ElementsAre(10, 10, 10, 20, 30, 40, 50, 60));
 }
@@ -327,7 +327,7 @@ TEST_F(TimerTest, ItsTimeIsThatOfTheClockOfWhoMadeIt) {
     const mothreads::UseClock use(clock);
     start = clock.now();
     Timer once(absl::Milliseconds(100), [&] { note(); });
-    Timer each(absl::Milliseconds(70), [&] { note(); }, {.repeat = Repeat::at_fixed_rate});
+    Timer each(absl::Milliseconds(70), [&] { note(); }, {.repeat = TimerRepeat::at_fixed_rate});
     Timer dropped(absl::Milliseconds(50), [&] { note(); });
     Timer put_off(absl::Milliseconds(50), [&] { note(); });
     pass(absl::Milliseconds(40));
@@ -349,7 +349,7 @@ TEST_F(TimerTest, ACallIsStoppedWithWhoMadeTheTimer) {
           ~Note() { is_set = true; }
         } note{unwound};
         sleep(absl::InfiniteDuration());
-      }, TimerOptions{.repeat = Repeat::after_each_call});
+      }, TimerOptions{.repeat = TimerRepeat::after_each_call});
       sleep(absl::InfiniteDuration());
     });
     pass(absl::Milliseconds(20));
@@ -447,7 +447,7 @@ TEST_F(TimerTest, WhoResetsItLeavesNoLogExtrasWithIt) {
     Timer timer(absl::InfiniteDuration(), [] { mothreads::log::warning("called"); }, {.reuse = true});
     {
       const mothreads::log::Extra extra("port", "7");
-      timer.reset(absl::Milliseconds(10), Repeat::after_each_call);
+      timer.reset(absl::Milliseconds(10), TimerRepeat::after_each_call);
     }
     pass(absl::Milliseconds(10));
   });
@@ -508,7 +508,7 @@ TEST_F(TimerTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
     };
     constexpr const char* kRefusal = "a Timer was used on another thread than its own";
     EXPECT_THAT(refused([&] { timer.reset(absl::Milliseconds(50)); }), HasSubstr(kRefusal));
-    EXPECT_THAT(refused([&] { timer.reset(absl::Milliseconds(50), Repeat::at_fixed_rate); }), HasSubstr(kRefusal));
+    EXPECT_THAT(refused([&] { timer.reset(absl::Milliseconds(50), TimerRepeat::at_fixed_rate); }), HasSubstr(kRefusal));
     EXPECT_THAT(refused([&] { timer.cancel(); }), HasSubstr(kRefusal));
     pass(absl::Milliseconds(100));
   });
@@ -526,7 +526,7 @@ TEST(TimerDeathTest, DestroyedOnAnotherThreadIsFatal) {
 }
 
 TEST_F(TimerTest, WhatWouldNeverRestIsMisuse) {
-  EXPECT_THROW(static_cast<void>(Timer(absl::ZeroDuration(), [] {}, {.repeat = Repeat::at_fixed_rate})), Misuse);
+  EXPECT_THROW(static_cast<void>(Timer(absl::ZeroDuration(), [] {}, {.repeat = TimerRepeat::at_fixed_rate})), Misuse);
   EXPECT_THROW(static_cast<void>(Timer(absl::Seconds(1), nullptr)), Misuse);
 }
 

@@ -83,10 +83,10 @@ TEST(WaitForAllRefusesTest, OneOfManyTwice) {
   EXPECT_THAT(wait_for_all(all), SizeIs(100));
 }
 
-// wait_any takes from one only.
+// wait_for_any takes from one only.
 TEST(WaitForAllRefusesTest, ButWaitAnyDoesNot) {
   auto answer = spawn("answer", [] { return 42; });
-  EXPECT_EQ(std::get<0>(wait_any(std::tie(answer, answer))), 42);
+  EXPECT_EQ(std::get<0>(wait_for_any(std::tie(answer, answer))), 42);
 }
 
 TEST(WaitForAllRefusesTest, AnotherThreadsSourceBeforeItTakesAnything) {

@@ -266,7 +266,7 @@ TEST(WaitForAllTest, WhatWouldWaitForItselfIsMisuse) {
   EXPECT_TRUE(event);
 }
 
-// --- wait_any ------------------------------------------------------------------------------------------------------------------------
+// --- wait_for_any ------------------------------------------------------------------------------------------------------------------------
 
 TEST(WaitAnyTest, SaysWhichCameFirst) {
   Event<int> event;
@@ -290,7 +290,7 @@ TEST(WaitAnyTest, SaysWhichCameFirst) {
       yield();
       causes[i]();
     });
-    EXPECT_EQ(wait_any(std::tie(event, queue, from_threads, pulse, signal, fiber)), expected[i]) << i;
+    EXPECT_EQ(wait_for_any(std::tie(event, queue, from_threads, pulse, signal, fiber)), expected[i]) << i;
     other.join();
   }
 }
@@ -299,7 +299,7 @@ TEST(WaitAnyTest, ATimeIsOneOfThem) {
   on_virtual_time([](VirtualClock& clock) {
     Event<int> event;
     const Till till(absl::Seconds(1));
-    auto waiter = spawn("waiter", [&] { return wait_any(std::tie(event, till)).index(); });
+    auto waiter = spawn("waiter", [&] { return wait_for_any(std::tie(event, till)).index(); });
     yield_until_idle();
     EXPECT_TRUE(waiter.is_alive());
     clock.advance(absl::Seconds(1));
@@ -315,15 +315,15 @@ TEST(WaitAnyTest, TakesAContainer) {
       return i * 10;
     }));
   }
-  const First<int> first = wait_any(fibers);
+  const First<int> first = wait_for_any(fibers);
   EXPECT_EQ(first.index, 1u);
   EXPECT_EQ(first.value, 10);
   EXPECT_FALSE(fibers[1].owns());
 
   const std::vector<Signal> signals{Signal(), DONE, DONE};
-  EXPECT_EQ(wait_any(signals).index, 1u);
+  EXPECT_EQ(wait_for_any(signals).index, 1u);
   const std::vector<Signal> none;
-  EXPECT_THAT(what_of<Misuse>([&] { static_cast<void>(wait_any(none)); }), HasSubstr("wait_any of an empty container"));
+  EXPECT_THAT(what_of<Misuse>([&] { static_cast<void>(wait_for_any(none)); }), HasSubstr("wait_for_any of an empty container"));
 }
 
 TEST(WaitAnyTest, OfThoseThatAreReadyTheFirstInTheOrderAndWithoutWaiting) {
@@ -334,7 +334,7 @@ TEST(WaitAnyTest, OfThoseThatAreReadyTheFirstInTheOrderAndWithoutWaiting) {
   Event<int> b;
   b.signal(2);
   a.signal(1);
-  EXPECT_EQ(wait_any(std::tie(nothing, a, b), DONE), (std::variant<int, int, int>(std::in_place_index<1>, 1)));
+  EXPECT_EQ(wait_for_any(std::tie(nothing, a, b), DONE), (std::variant<int, int, int>(std::in_place_index<1>, 1)));
   EXPECT_EQ(b.wait(), 2);
   EXPECT_FALSE(other_ran);
   other.join();
@@ -353,7 +353,7 @@ TEST(WaitAnyTest, OfThoseSignalledMeanwhileTheEarliest) {
     c.reset();
     d.reset();
     std::optional<std::size_t> won;
-    auto waiter = spawn("waiter", [&] { won = wait_any(std::tie(a, b, c, d)).index(); });
+    auto waiter = spawn("waiter", [&] { won = wait_for_any(std::tie(a, b, c, d)).index(); });
     yield();
     causes[first]();
     for (const auto& cause : causes) cause();
@@ -370,7 +370,7 @@ TEST(WaitAnyTest, TheLosersKeepTheirValues) {
   ThreadedEventQueue<int> from_threads;
   Signal signal;
   auto fiber = spawn("fiber", [] { return 7; });
-  auto waiter = spawn("waiter", [&] { return wait_any(std::tie(signal, event, queue, from_threads, fiber)).index(); });
+  auto waiter = spawn("waiter", [&] { return wait_for_any(std::tie(signal, event, queue, from_threads, fiber)).index(); });
   auto other = spawn("other", [&] {
     signal.go();
     event.signal(1);
@@ -387,7 +387,7 @@ TEST(WaitAnyTest, TheLosersKeepTheirValues) {
 TEST(WaitAnyTest, WhatItDoesNotTakeGoesToTheNextInLine) {
   Event<int> first;
   Event<int> second;
-  auto any = spawn("any", [&] { return wait_any(std::tie(first, second)).index(); });
+  auto any = spawn("any", [&] { return wait_for_any(std::tie(first, second)).index(); });
   auto behind = spawn("behind", [&] { return second.wait(); });
   yield();
   first.signal(1);
@@ -400,7 +400,7 @@ TEST(WaitAnyTest, ItHasItsPlaceInLine) {
   Event<int> event;
   Pulse pulse;
   auto before = spawn("before", [&] { return event.wait(); });
-  auto any = spawn("any", [&] { return std::get<1>(wait_any(std::tie(pulse, event))); });
+  auto any = spawn("any", [&] { return std::get<1>(wait_for_any(std::tie(pulse, event))); });
   auto behind = spawn("behind", [&] { return event.wait(); });
   yield();
   for (int i = 1; i <= 3; ++i) event.signal(i);
@@ -418,7 +418,7 @@ TEST(WaitAnyTest, LeavesNothingBehindHoweverItEnds) {
   auto fiber = spawn("fiber", [&] { return gate.wait(); });
   {
     Pulse pulse;  // its end is fatal while somebody waits
-    const auto wait = [&](const auto&... limit) { wait_any(std::tie(event, queue, from_threads, signal, pulse, fiber), limit...); };
+    const auto wait = [&](const auto&... limit) { wait_for_any(std::tie(event, queue, from_threads, signal, pulse, fiber), limit...); };
     EXPECT_EQ(what_of<Timedout>([&] { wait(absl::ZeroDuration()); }), "Timed out waiting for the first of several");
     EXPECT_EQ(what_of<Stopped>([&] { wait(DONE); }), "Stopped waiting for the first of several");
     auto cancelled = spawn("cancelled", [&] { wait(); });
@@ -441,18 +441,18 @@ TEST(WaitAnyTest, ThrowsWhatTheFirstThrows) {
   Event<int> event;
   auto bad = spawn("bad", []() -> int { throw std::out_of_range("bad"); });
   auto sleeper = spawn("sleeper", [] { sleep(absl::Hours(1)); });
-  EXPECT_EQ(what_of<std::out_of_range>([&] { wait_any(std::tie(event, sleeper, bad)); }), "bad");
+  EXPECT_EQ(what_of<std::out_of_range>([&] { wait_for_any(std::tie(event, sleeper, bad)); }), "bad");
   EXPECT_TRUE(sleeper.owns());
   EventQueue<int> queue;
   auto closer = spawn("closer", [&] { queue.close(); });
-  EXPECT_THROW(wait_any(std::tie(event, queue)), Closed);
+  EXPECT_THROW(wait_for_any(std::tie(event, queue)), Closed);
   closer.join();
 }
 
 TEST(WaitAnyTest, AnotherThreadIsRefusedBeforeAnythingChanges) {
   Event<int> event;
   Signal signal;
-  auto other = Thread::run("other", [&](Signal) { return what_of<Misuse>([&] { wait_any(std::tie(signal, event)); }); });
+  auto other = Thread::run("other", [&](Signal) { return what_of<Misuse>([&] { wait_for_any(std::tie(signal, event)); }); });
   EXPECT_THAT(other.join(), HasSubstr("an Event was used on another thread"));
 }
 
@@ -463,7 +463,7 @@ TEST(WaitAnyTest, AThreadMayEndIt) {
     Event<int> event;
     auto one = Thread::run("one", [&](Signal) { signal.go(); });
     auto two = Thread::run("two", [&](Signal) { queue.signal(i); });
-    const auto first = wait_any(std::tie(event, signal, queue));
+    const auto first = wait_for_any(std::tie(event, signal, queue));
     if (first.index() == 1) {
       EXPECT_TRUE(signal);
       EXPECT_EQ(queue.wait(), i);
@@ -486,9 +486,9 @@ TEST(WaitAnyTest, AllocatesNothing) {
       event.signal(i);
     }
   });
-  wait_any(std::tie(queue, event, signal), absl::Hours(1));
+  wait_for_any(std::tie(queue, event, signal), absl::Hours(1));
   const auto before = mothreads::testing::allocations_here();
-  wait_any(std::tie(queue, event, signal), absl::Hours(1));
+  wait_for_any(std::tie(queue, event, signal), absl::Hours(1));
   wait_for_all(std::tie(event), signal | absl::Hours(1));
   EXPECT_EQ(mothreads::testing::allocations_here() - before, 0u);
   other.join();

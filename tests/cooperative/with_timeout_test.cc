@@ -17,6 +17,7 @@
 #include "cooperative/in_parallel.h"
 #include "cooperative/rlock.h"
 #include "cooperative/sleep.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"

@@ -239,7 +239,7 @@ void stream(std::string_view input) {
       switch (choice >> 2 & 3) {
         case 0: return stream.read_line();
         case 1: return stream.read_until("aab");
-        case 2: return recv_msg({.max_message = 40}, stream);
+        case 2: return recv_msg(stream, {.max_message = 40});
         default: return stream.read_exact(7);
       }
     };

@@ -107,9 +107,11 @@ TEST_F(EndRecordTest, JoinAllHasTheRecordsOfThoseThatEnded) {
     join_all(handles, absl::ZeroDuration());
     FAIL();
   } catch (const ThreadsFailed& failed) {
-    EXPECT_THAT(failed.failures(), SizeIs(2));
     ASSERT_THAT(failed.ends(), SizeIs(1));
     EXPECT_EQ(failed.ends()[0].name, "bad");
+    ASSERT_THAT(failed.late(), SizeIs(1));
+    EXPECT_EQ(failed.late()[0].name(), "late");
+    EXPECT_STREQ(failed.what(), "2 threads failed: \"bad\": no disk; \"late\": has not ended in time");
   }
 }
 

@@ -158,7 +158,7 @@ class MustNotCompileTest(unittest.TestCase):
                 'int x = 0; co::FiberGroup g("g"); g.spawn("name", counts',
             )
         ]
-        for verb in ("wait_any", "wait_for_all"):
+        for verb in ("wait_for_any", "wait_for_all"):
             two = f"co::Event<int> e; Signal s; co::{verb}"
             cases += [
                 (two + "(std::tie(e, s), absl::Seconds(1));", two + "(e, s, absl::Seconds(1));", untied.format(verb)),
@@ -174,6 +174,9 @@ class MustNotCompileTest(unittest.TestCase):
             for no_point in ("absl::Seconds(1)", "std::chrono::seconds(1)", "Signal()", "5")
         ]
         self.check_each(cases)
+
+    def test_a_signal_of_a_null_pointer(self):
+        self.check('Signal s("name");', "Signal s(nullptr);", "deleted")
 
     def test_owners_and_results_that_are_gone_at_once(self):
         owners = (

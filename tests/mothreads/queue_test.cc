@@ -41,6 +41,22 @@ TEST(QueueTest, GivesItemsInTheOrderTheyWereAdded) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(QueueTest, TakesAValueInBraces) {
+  struct Job {
+    int number;
+    std::string name;
+  };
+  Queue<Job> queue("jobs");
+  queue.add({2, "second"});
+  EXPECT_TRUE(queue.add({3, "third"}, absl::ZeroDuration()));
+  queue.push({1, "first"});
+  EXPECT_TRUE(queue.push({0, "front"}, absl::ZeroDuration()));
+  queue.force_add({4, "last"});
+  std::vector<std::string> names;
+  for (const Job& job : queue.pop_all()) names.push_back(job.name);
+  EXPECT_THAT(names, ElementsAre("front", "first", "second", "third", "last"));
+}
+
 TEST(QueueTest, KeepsTheOrderWhileItGoesRoundAndGrows) {
   Queue<int> queue("numbers", {.max = 1000});
   int added = 0;

@@ -81,7 +81,7 @@ TEST_F(ThreadGroupTest, JoinThrowsWhatMembersThrew) {
     FAIL() << "join() did not throw";
   } catch (const ThreadsFailed& failed) {
     Names names;
-    for (const auto& failure : failed.failures()) names.push_back(failure.thread);
+    for (const EndRecord& end : failed.ends()) names.push_back(end.name);
     EXPECT_THAT(names, UnorderedElementsAre("bad", "worse"));
     EXPECT_THAT(failed.what(), HasSubstr("2 threads failed: "));
     EXPECT_THAT(failed.what(), HasSubstr("\"bad\": connection refused"));

@@ -30,9 +30,11 @@ class Chance : public mothreads::testing::Chance {
   void rest() {
     switch (below(6)) {
       case 0:
-        return sleep(moment());
+        sleep(moment());
+        return;
       case 1:
-        return yield_until_idle(moment());
+        yield_until_idle(moment());
+        return;
       case 2:
         return static_cast<void>(mothreads::Till(moment()).wait());
       default:

@@ -314,7 +314,7 @@ TEST_F(FiberStressTest, TimersAreSetAndCancelledAsTheyGo) {
                 if (slow) sleep(absl::Microseconds(100));
                 --inside;
               },
-              TimerOptions{.repeat = its.one_in(2) ? Repeat::at_fixed_rate : Repeat::no, .reuse = true}));
+              TimerOptions{.repeat = its.one_in(2) ? TimerRepeat::at_fixed_rate : TimerRepeat::no, .reuse = true}));
         }
         for (int turn = 0; turn < 200; ++turn) {
           its.rest();

@@ -138,7 +138,7 @@ TEST_F(InterruptedCallsTest, Messages) {
 TEST_F(InterruptedCallsTest, Files) {
   interrupted([this](Chance& chance) {
     const std::string text = pattern(100'000 + chance.below(1'000'000), 3);
-    write_file_atomically({.sync = false}, folder_.path("from"), text);
+    write_file_atomically(folder_.path("from"), text, {.sync = false});
     folder_.make_cold("from");
     EXPECT_EQ(read_file(folder_.path("from"), 2'000'000), text);
     File from = File::open(folder_.path("from"));

@@ -56,7 +56,7 @@ std::span<std::byte> room_of(T& memory) {
 // What one receive gives, of so many bytes at most.
 inline std::string take(Socket& socket, std::size_t most, const mothreads::Until& until = {}, int flags = 0) {
   std::string text(most, '\0');
-  text.resize(socket.recv(room_of(text), until, flags).size());
+  text.resize(socket.recv(room_of(text), flags, until).size());
   return text;
 }
 

@@ -21,7 +21,7 @@ const co::FrameOptions kFrames{.max_message = kMaxMessage};
 }  // namespace
 
 void Room::serve(co::Stream& client, const Signal& please_stop) {
-  const co::Text name = co::recv_msg({.max_message = kMaxName}, client, please_stop | kHelloLimit);
+  const co::Text name = co::recv_msg(client, {.max_message = kMaxName}, please_stop | kHelloLimit);
   if (!name || name->empty()) return;
   mothreads::log::Extra extra("member", *name);
 

@@ -27,7 +27,7 @@ void tick(const Settings& settings, const mothreads::Signal& please_stop) {
   int ticks = 0;
   const auto greeting = cooperative::spawn("greeting", [] { mothreads::log::info("ticker: runs"); });
   {
-    const cooperative::Timer timer(absl::Milliseconds(10), [&ticks] { ++ticks; }, {.repeat = cooperative::Repeat::at_fixed_rate});
+    const cooperative::Timer timer(absl::Milliseconds(10), [&ticks] { ++ticks; }, {.repeat = cooperative::TimerRepeat::at_fixed_rate});
     please_stop.wait();
   }
   mothreads::log::info("ticker: stops after {} ticks", ticks);

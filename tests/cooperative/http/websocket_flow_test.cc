@@ -90,7 +90,7 @@ TEST_F(WebSocketFlowTest, TwoThatWriteAndPingGoOn) {
     auto server = spawn("server", [&, socket = std::move(there)]() mutable {
       serve_http_connection(socket, [&](Request& request) { return accept_websocket(request, talk, options); });
     });
-    WebSocket socket = connect_websocket(options, here, "a", "/");
+    WebSocket socket = connect_websocket(here, "a", "/", options);
     talk(socket);
     socket.close();
     EXPECT_GT(socket.pongs(), 0u);

@@ -87,7 +87,7 @@ struct Guest {
   Guest(Hub& hub, mothreads::testing::VirtualClock& clock, const http::WebSocketOptions& options = {}, http::ServeOptions serve_options = {})
       : site(http::serve_http(Address::loopback(0), hub.handler(options), std::move(serve_options))),
         stream(connect(site.address())),
-        client(http::connect_websocket({.max_message = 10'000'000}, stream, "here", "/")) {
+        client(http::connect_websocket(stream, "here", "/", {.max_message = 10'000'000})) {
     EXPECT_EQ(echo(client, "first"), "first");
     pass(clock, kSoon);
   }

@@ -119,7 +119,7 @@ void with_server(const Handler& handler, const WebSocketOptions& options, F&& cl
     auto [here, there] = Socket::pair();
     auto server = spawn("server", [&, socket = std::move(there)]() mutable { serve_http_connection(socket, handler); });
     {
-      WebSocket socket = connect_websocket(options, here, "a", "/chat");
+      WebSocket socket = connect_websocket(here, "a", "/chat", options);
       client(socket, clock);
     }
     here.close();

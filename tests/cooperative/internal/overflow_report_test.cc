@@ -25,6 +25,7 @@
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/timer.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/support/sanitized.h"

@@ -49,7 +49,7 @@ TEST_F(ConnectTest, ListensAndConnectsInOneCallEach) {
 TEST_F(ConnectTest, WhatItIsToldItDoes) {
   on_thread([] {
     Socket listener = listen(Address::loopback(0));
-    Socket client = connect({.from = Address("127.0.0.2", 0), .no_delay = false}, listener.local_address());
+    Socket client = connect(listener.local_address(), {.from = Address("127.0.0.2", 0), .no_delay = false});
     EXPECT_EQ(listener.accept().peer_address(), client.local_address());
     EXPECT_EQ(client.local_address().ip(), "127.0.0.2");
     EXPECT_EQ(client.option(IPPROTO_TCP, TCP_NODELAY), 0);
@@ -78,7 +78,7 @@ TEST_F(ConnectTest, ByNameTriesOneAddressAfterTheOther) {
     EXPECT_EQ(listener.accept().peer_address(), client.local_address());
     Socket by_number = connect("127.0.0.1", listener.local_address().port());
     EXPECT_EQ(by_number.peer_address(), listener.local_address());
-    Socket from = connect({.from = Address("127.0.0.3", 0)}, "localhost", listener.local_address().port());
+    Socket from = connect("localhost", listener.local_address().port(), {.from = Address("127.0.0.3", 0)});
     EXPECT_EQ(from.local_address().ip(), "127.0.0.3");
   });
 }
@@ -92,11 +92,11 @@ TEST_F(ConnectTest, ByNameTheSecondAddressIsTriedWhereNobodyListensAtTheFirst) {
     names.put("first.test", {"127.0.0.2", "127.0.0.1"});
     names.put("last.test", {"127.0.0.1", "127.0.0.2"});
     for (const char* const host : {"first.test", "last.test"}) {
-      Socket client = connect({.servers = {names.address()}}, host, port);
+      Socket client = connect(host, port, {.servers = {names.address()}});
       EXPECT_EQ(client.peer_address(), listener.local_address());
     }
     names.put("nobody.test", {"127.0.0.2", "127.0.0.3"});
-    EXPECT_THROW(connect({.servers = {names.address()}}, "nobody.test", port), IoError);
+    EXPECT_THROW(connect("nobody.test", port, {.servers = {names.address()}}), IoError);
   });
 }
 
@@ -111,7 +111,7 @@ TEST_F(ConnectTest, ByNameOneLimitIsForAllOfIt) {
     Socket fills = connect(Address::loopback(port));
     names.put("full.test", {"127.0.0.1"});
     names.take_time(absl::Seconds(2));
-    auto client = spawn("client", [&] { connect({.from = Address("127.0.0.1", 0), .servers = {names.address()}}, "full.test", port, absl::Seconds(5)); });
+    auto client = spawn("client", [&] { connect("full.test", port, {.from = Address("127.0.0.1", 0), .servers = {names.address()}}, absl::Seconds(5)); });
     yield_until_idle();
     clock.advance(absl::Seconds(2));  // for the name
     yield_until_idle();

@@ -76,7 +76,7 @@ TEST_P(CopyTest, WhatWasReadAheadGoesFirstAndNoMoreThanWasAskedFor) {
   from.writer().write_all("line\n123");
   EXPECT_EQ(*from.reader().read_line(), "line");
   from.writer().write_all("456789");
-  const Copied copied = copy({.max = 7}, from.reader(), to.writer());
+  const Copied copied = copy(from.reader(), to.writer(), {.max = 7});
   EXPECT_EQ(copied.size, 7u);
   EXPECT_EQ(copied.why, Why::ready);
   EXPECT_EQ(*to.reader().read_exact(7), "1234567");

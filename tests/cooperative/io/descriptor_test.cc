@@ -142,7 +142,7 @@ TEST_F(DescriptorTest, AFileIsAlwaysReady) {
     EXPECT_TRUE(file.wait_readable());
     EXPECT_TRUE(file.wait_writable());
     Readable readable(file);
-    EXPECT_EQ(wait_any(std::tie(readable)).index(), 0u);
+    EXPECT_EQ(wait_for_any(std::tie(readable)).index(), 0u);
   });
 }
 
@@ -189,7 +189,7 @@ TEST_F(DescriptorTest, MayBeDestroyedAsSoonAsItIsClosed) {
     waiters.push_back(spawn("woken", [&] { return pipe->out.wait_readable().why(); }));
     waiters.push_back(spawn("timed out", [&] { return pipe->out.wait_readable(absl::Seconds(1)).why(); }));
     waiters.push_back(spawn("waiting", [&] { return pipe->out.wait_readable().why(); }));
-    auto any = spawn("any", [&] { return wait_any(std::tie(readable)).index(); });
+    auto any = spawn("any", [&] { return wait_for_any(std::tie(readable)).index(); });
     Event<> event;
     auto closer = spawn("closer", [&] {
       event.wait();  // first in its round
@@ -268,7 +268,7 @@ TEST_F(DescriptorTest, AnotherThreadIsRefusedWhileItBelongsToAScheduler) {
       EXPECT_THROW(pipe.out.close(), Misuse);
       EXPECT_THROW(static_cast<void>(pipe.out.release()), Misuse);
       Readable readable(pipe.out);
-      EXPECT_THROW(wait_any(std::tie(readable)), Misuse);
+      EXPECT_THROW(wait_for_any(std::tie(readable)), Misuse);
     }).join();
     EXPECT_TRUE(pipe.out.is_open());
   });
@@ -283,7 +283,7 @@ TEST_F(DescriptorTest, IsRefusedInAWorld) {
   world.run([&] {
     EXPECT_THROW(static_cast<void>(pipe.out.wait_readable()), Misuse);
     Readable readable(pipe.out);
-    EXPECT_THROW(wait_any(std::tie(readable)), Misuse);
+    EXPECT_THROW(wait_for_any(std::tie(readable)), Misuse);
   });
 }
 
@@ -306,17 +306,17 @@ TEST_F(DescriptorTest, WaitAnyTakesItWithOthers) {
     Event<int> event;
     Readable readable(pipe.out);
     Writable writable(pipe.in);
-    EXPECT_EQ(wait_any(std::tie(readable, event, writable)).index(), 2u);
-    auto any = spawn("any", [&] { return wait_any(std::tie(readable, event)).index(); });
+    EXPECT_EQ(wait_for_any(std::tie(readable, event, writable)).index(), 2u);
+    auto any = spawn("any", [&] { return wait_for_any(std::tie(readable, event)).index(); });
     yield_until_idle();
     event.signal(1);
     EXPECT_EQ(any.join(), 1u);
-    auto again = spawn("again", [&] { return wait_any(std::tie(readable, event)).index(); });
+    auto again = spawn("again", [&] { return wait_for_any(std::tie(readable, event)).index(); });
     yield_until_idle();
     pipe.put();
     EXPECT_EQ(again.join(), 0u);
     wait_for_all(std::tie(readable, writable));
-    EXPECT_THAT(what_of<Timedout>([&] { pipe.get(); wait_any(std::tie(readable), absl::ZeroDuration()); }), HasSubstr("descriptor"));
+    EXPECT_THAT(what_of<Timedout>([&] { pipe.get(); wait_for_any(std::tie(readable), absl::ZeroDuration()); }), HasSubstr("descriptor"));
   });
 }
 

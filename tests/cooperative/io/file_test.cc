@@ -74,7 +74,7 @@ class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithP
     for (char& byte : text) byte = static_cast<char>(random());
     return text;
   }
-  void write(std::string_view text, const std::string& name = "file") { write_file_atomically({.sync = false}, path(name), text); }
+  void write(std::string_view text, const std::string& name = "file") { write_file_atomically(path(name), text, {.sync = false}); }
   void make_cold() { folder_.make_cold("file"); }
 
   mothreads::testing::ScratchFolder folder_;
@@ -265,7 +265,7 @@ TEST_P(FileTest, OthersRunWhileADiskIsRead) {
         yield();
       }
     });
-    File file = File::open(path());
+    File file = File::open(path(), absl::Seconds(5));
     const int before = turns;
     std::string text(100'000, ' ');
     EXPECT_EQ(file.read_at(bytes_of(text), 0).size(), text.size());
@@ -556,7 +556,7 @@ TEST_P(FileTest, AtTheEndOfItsThreadAFiberStillWrites) {
 TEST_P(FileTest, TheSameInATestWorld) {
   cooperative::testing::World world({.seed = 3});
   world.run([this] {
-    write_file_atomically({.sync = false}, path(), "text\n");
+    write_file_atomically(path(), "text\n", {.sync = false});
     EXPECT_EQ(*File::open(path()).read_line(), "text");
   });
 }
@@ -575,9 +575,9 @@ TEST_P(FileTest, AWholeFileHasALimit) {
 
 TEST_P(FileTest, AFileIsReplacedAsAWhole) {
   on_host([this] {
-    write_file_atomically({.permissions = 0600}, path(), "old");
+    write_file_atomically(path(), "old", {.permissions = 0600});
     File reader = File::open(path());
-    write_file_atomically({.permissions = 0640}, path(), "new content");
+    write_file_atomically(path(), "new content", {.permissions = 0640});
     EXPECT_EQ(*reader.read_all(100), "old") << "who has it open has what it was";
     EXPECT_EQ(read_file(path(), 100), "new content");
     struct stat status {};

@@ -97,7 +97,7 @@ TEST_F(FileWatchTest, WhatHappensInAFolder) {
 TEST_F(FileWatchTest, ItIsOneOfSeveralThings) {
   FileWatch watch(folder_, Changed::created);
   const Signal other;
-  auto waiter = spawn("waiter", [&] { return wait_any(std::tie(other, watch)).index(); });
+  auto waiter = spawn("waiter", [&] { return wait_for_any(std::tie(other, watch)).index(); });
   yield();
   EXPECT_TRUE(waiter.is_alive());
   write("a");
@@ -105,17 +105,17 @@ TEST_F(FileWatchTest, ItIsOneOfSeveralThings) {
   EXPECT_EQ(waiter.join(), 1u);
   EXPECT_EQ(watch.next(absl::ZeroDuration())->path, path("a"));
   // What has been read from the system already counts, too.
-  EXPECT_EQ(wait_any(std::tie(other, watch)).index(), 1u);
+  EXPECT_EQ(wait_for_any(std::tie(other, watch)).index(), 1u);
   EXPECT_EQ(watch.next(absl::ZeroDuration())->path, path("b"));
   EXPECT_EQ(watch.next(absl::ZeroDuration()).why(), Why::timed_out);
   EXPECT_THROW(static_cast<void>(watch.next(absl::ZeroDuration()).value()), Timedout);
-  auto second = spawn("second", [&] { return wait_any(std::tie(other, watch)).index(); });
+  auto second = spawn("second", [&] { return wait_for_any(std::tie(other, watch)).index(); });
   yield();
   EXPECT_TRUE(second.is_alive());
   other.go();
   EXPECT_EQ(second.join(), 0u);
   watch.remove(folder_);
-  EXPECT_EQ(wait_any(std::tie(watch)).index(), 0u) << "nothing more can come";
+  EXPECT_EQ(wait_for_any(std::tie(watch)).index(), 0u) << "nothing more can come";
 }
 
 TEST_F(FileWatchTest, TheTwoSidesOfAMoveBelongTogether) {

@@ -126,11 +126,11 @@ TEST_F(FramedTest, AMessageMayBeAsLongAsIsSaidAndNoLonger) {
     Socket& here = ends.first;
     Socket& there = ends.second;
     const FrameOptions options{.max_message = 5};
-    send_msg(options, there, "12345");
-    EXPECT_EQ(*recv_msg(options, here), "12345");
-    EXPECT_THAT(what_of<TooLong>([&] { send_msg(options, there, "123456"); }), HasSubstr("6 bytes"));
+    send_msg(there, "12345", options);
+    EXPECT_EQ(*recv_msg(here, options), "12345");
+    EXPECT_THAT(what_of<TooLong>([&] { send_msg(there, "123456", options); }), HasSubstr("6 bytes"));
     send_msg(there, "123456");
-    EXPECT_THAT(what_of<TooLong>([&] { static_cast<void>(recv_msg(options, here)); }), HasSubstr("6 bytes"));
+    EXPECT_THAT(what_of<TooLong>([&] { static_cast<void>(recv_msg(here, options)); }), HasSubstr("6 bytes"));
     EXPECT_EQ(*recv_msg(here), "123456");  // nothing was lost
     // By default, too: nobody makes us keep 4 GiB.
     there.write_all("\xff\xff\xff\xff");

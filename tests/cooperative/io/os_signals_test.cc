@@ -124,7 +124,7 @@ TEST_F(OsSignalTest, ItIsOneOfSeveralThings) {
   Readable signalled(usr1.descriptor());
   Readable readable(reader.descriptor());
   raise(SIGUSR1);
-  EXPECT_EQ(wait_any(std::tie(readable, signalled)).index(), 1u);
+  EXPECT_EQ(wait_for_any(std::tie(readable, signalled)).index(), 1u);
   EXPECT_TRUE(usr1.wait(absl::ZeroDuration()));
 }
 

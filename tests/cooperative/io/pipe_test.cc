@@ -184,7 +184,7 @@ TEST_F(PipeTest, TwoCanBeWaitedForAtOnce) {
   auto [other, others_writer] = make_pipe();
   Readable first(reader_.descriptor());
   Readable second(other.descriptor());
-  auto waiter = spawn("waiter", [&] { return wait_any(std::tie(first, second)).index(); });
+  auto waiter = spawn("waiter", [&] { return wait_for_any(std::tie(first, second)).index(); });
   yield();
   others_writer.write_all("x");
   EXPECT_EQ(waiter.join(), 1u);

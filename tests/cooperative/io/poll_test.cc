@@ -441,7 +441,7 @@ TEST_F(PollTest, UrgentDataIsExceptional) {
     auto ends = testing::tcp_pair();
     Socket& here = ends.first;
     Socket& there = ends.second;
-    static_cast<void>(there.send("!", {}, MSG_OOB));
+    static_cast<void>(there.send("!", MSG_OOB));
     const std::array<int, 1> asked{here.native()};
     EXPECT_THAT(select({}, {}, asked).exceptional, ElementsAre(here.native()));
   });

@@ -20,11 +20,11 @@
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
-#include "cooperative/in_parallel.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
@@ -136,7 +136,7 @@ TEST_F(ProcessTest, ItsEndIsOneOfSeveralThings) {
   Process second({"cat"}, {.input = Redirect::pipe()});
   second.input().close();
   Readable ends[]{Readable(first.descriptor()), Readable(second.descriptor())};
-  EXPECT_EQ(wait_any(std::tie(ends[0], ends[1])).index(), 1u);
+  EXPECT_EQ(wait_for_any(std::tie(ends[0], ends[1])).index(), 1u);
   EXPECT_TRUE(second.wait(absl::ZeroDuration()));
 }
 
@@ -159,12 +159,12 @@ TEST_F(ProcessTest, ItGetsThisProcessEnvironmentAndMore) {
   ASSERT_EQ(setenv("PROCESS_TEST_OURS", "kept", 1), 0);
   ASSERT_EQ(setenv("PROCESS_TEST_ANOTHER", "old", 1), 0);
   EXPECT_EQ(output_of({"sh", "-c", "echo $PROCESS_TEST_OURS $PROCESS_TEST_ANOTHER $PROCESS_TEST_NEW"},
-                      {.also = {{"PROCESS_TEST_ANOTHER", "replaced"}, {"PROCESS_TEST_NEW", "new"}}}),
+                      {.extra_environment = {{"PROCESS_TEST_ANOTHER", "replaced"}, {"PROCESS_TEST_NEW", "new"}}}),
             "kept replaced new\n");
 }
 
 TEST_F(ProcessTest, ItGetsAnEnvironmentOfItsOwn) {
-  EXPECT_EQ(output_of({"env"}, {.environment = Environment{{"A", "1"}}, .also = {{"B", "x=y"}}}), "A=1\nB=x=y\n");
+  EXPECT_EQ(output_of({"env"}, {.environment = Environment{{"A", "1"}}, .extra_environment = {{"B", "x=y"}}}), "A=1\nB=x=y\n");
 }
 
 TEST_F(ProcessTest, ItBeginsInADirectory) { EXPECT_EQ(output_of({"pwd"}, {.directory = "/usr"}), "/usr\n"); }
@@ -262,12 +262,12 @@ TEST_F(ProcessTest, MisuseIsRefusedBeforeAnythingIsStarted) {
   const std::pair<std::function<Process()>, const char*> zeros[]{
       {[&] { return Process({"echo", bad}); }, "program \"echo\" was given \"a\\x00b\" as an argument, with a zero byte"},
       {[&] { return Process({bad}); }, "program \"a\\x00b\" was given \"a\\x00b\" as an argument"},
-      {[&] { return Process({"true"}, {.also = {{"NAME", bad}}}); }, "program \"true\" was given \"NAME=a\\x00b\" as a variable"},
+      {[&] { return Process({"true"}, {.extra_environment = {{"NAME", bad}}}); }, "program \"true\" was given \"NAME=a\\x00b\" as a variable"},
       {[&] { return Process({"true"}, {.environment = Environment{{bad, "x"}}}); }, "program \"true\" was given \"a\\x00b=x\" as a variable"},
       {[&] { return Process({"true"}, {.directory = std::string("/\0tmp", 5)}); }, "was given \"/\\x00tmp\" as the directory to begin in"},
   };
   for (const auto& [start, why] : zeros) EXPECT_THAT(what_of<Misuse>([&start = start] { static_cast<void>(start()); }), HasSubstr(why));
-  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.also = {{"A=B", "x"}}})); }), HasSubstr("\"A=B\" cannot be the name"));
+  EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.extra_environment = {{"A=B", "x"}}})); }), HasSubstr("\"A=B\" cannot be the name"));
   EXPECT_THAT(what_of<Misuse>([] { static_cast<void>(Process({"true"}, {.output = Redirect::to_output()})); }), HasSubstr("only a process' errors"));
   EXPECT_THAT(what_of<Misuse>([] { Redirect::take(Pipe()); }), HasSubstr("a closed pipe"));
 }

@@ -47,7 +47,7 @@ TEST_F(ResolveTest, ANumericAddressIsItsOwn) {
   on_thread([] {
     EXPECT_THAT(texts_of(resolve("127.0.0.1", 80)), ElementsAre("127.0.0.1:80"));
     EXPECT_THAT(texts_of(resolve("[::1]", 80)), ElementsAre("[::1]:80"));
-    EXPECT_THAT(what_of<NotResolved>([] { resolve({.family = AF_INET6}, "127.0.0.1", 80); }), HasSubstr("\"127.0.0.1\""));
+    EXPECT_THAT(what_of<NotResolved>([] { resolve("127.0.0.1", 80, {.family = AF_INET6}); }), HasSubstr("\"127.0.0.1\""));
   });
 }
 
@@ -57,17 +57,17 @@ TEST_F(ResolveTest, LocalhostIsThisMachine) {
     NameServer server;
     for (const char* const name : {"localhost", "localhost.", "LocalHost", "app.localhost", "b.app.LOCALHOST."}) {
       server.put(name, {"192.0.2.1", "2001:db8::1"});
-      EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, name, 80)), ElementsAre("127.0.0.1:80")) << name;
-      EXPECT_THAT(texts_of(resolve({.family = AF_INET6, .servers = {server.address()}}, name, 80)), ElementsAre("[::1]:80")) << name;
-      EXPECT_THAT(texts_of(resolve({.servers = {server.address()}}, name, 80)),
+      EXPECT_THAT(texts_of(resolve(name, 80, {.family = AF_INET, .servers = {server.address()}})), ElementsAre("127.0.0.1:80")) << name;
+      EXPECT_THAT(texts_of(resolve(name, 80, {.family = AF_INET6, .servers = {server.address()}})), ElementsAre("[::1]:80")) << name;
+      EXPECT_THAT(texts_of(resolve(name, 80, {.servers = {server.address()}})),
                   AllOf(Contains("127.0.0.1:80"), Each(AnyOf("127.0.0.1:80", "[::1]:80"))))
           << name;
     }
     EXPECT_EQ(server.asked(), 0);
     server.put("notlocalhost", {"192.0.2.3"});
     server.put("localhost.test", {"192.0.2.4"});
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "notlocalhost", 80)), ElementsAre("192.0.2.3:80"));
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "localhost.test", 80)), ElementsAre("192.0.2.4:80"));
+    EXPECT_THAT(texts_of(resolve("notlocalhost", 80, {.family = AF_INET, .servers = {server.address()}})), ElementsAre("192.0.2.3:80"));
+    EXPECT_THAT(texts_of(resolve("localhost.test", 80, {.family = AF_INET, .servers = {server.address()}})), ElementsAre("192.0.2.4:80"));
   });
 }
 
@@ -94,7 +94,7 @@ TEST_F(ResolveTest, WhatIsNeitherANameNorAnAddressIsRefusedAndNobodyIsAsked) {
     for (const auto& [given, why] : all) {
       const auto& text = given;
       EXPECT_EQ(Address::parse(text, 80), std::nullopt);
-      EXPECT_THAT(what_of<NotResolved>([&] { resolve({.servers = {server.address()}}, text, 80); }), HasSubstr(why)) << text;
+      EXPECT_THAT(what_of<NotResolved>([&] { resolve(text, 80, {.servers = {server.address()}}); }), HasSubstr(why)) << text;
     }
     EXPECT_EQ(server.asked(), 0);
   });
@@ -105,9 +105,9 @@ TEST_F(ResolveTest, AsksTheServersThatItIsGiven) {
     NameServer server;
     server.put("host.test", {"192.0.2.1", "192.0.2.2", "2001:db8::1"});
     const ResolveOptions all{.servers = {server.address()}};
-    EXPECT_THAT(texts_of(resolve(all, "host.test", 80)), UnorderedElementsAre("192.0.2.1:80", "192.0.2.2:80", "[2001:db8::1]:80"));
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET6, .servers = {server.address()}}, "host.test", 80)), ElementsAre("[2001:db8::1]:80"));
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "host.test.", 80)),
+    EXPECT_THAT(texts_of(resolve("host.test", 80, all)), UnorderedElementsAre("192.0.2.1:80", "192.0.2.2:80", "[2001:db8::1]:80"));
+    EXPECT_THAT(texts_of(resolve("host.test", 80, {.family = AF_INET6, .servers = {server.address()}})), ElementsAre("[2001:db8::1]:80"));
+    EXPECT_THAT(texts_of(resolve("host.test.", 80, {.family = AF_INET, .servers = {server.address()}})),
                 UnorderedElementsAre("192.0.2.1:80", "192.0.2.2:80"));
   });
 }
@@ -117,11 +117,11 @@ TEST_F(ResolveTest, ANameThatHasNoAddressIsNamed) {
     NameServer server;
     server.put("six.test", {"2001:db8::1"});
     const ResolveOptions options{.servers = {server.address()}};
-    EXPECT_THAT(what_of<NotResolved>([&] { resolve(options, "nobody.test.", 80); }), HasSubstr("\"nobody.test.\" has no known address"));
-    EXPECT_THAT(what_of<NotResolved>([&] { resolve({.family = AF_INET, .servers = {server.address()}}, "six.test.", 80); }), HasSubstr("six.test"));
-    EXPECT_THROW(resolve(options, "", 80), NotResolved);
-    EXPECT_THROW(resolve(options, std::string(300, 'x'), 80), NotResolved);
-    EXPECT_THROW(resolve({.servers = {Address::abstract("x")}}, "host.test", 80), std::invalid_argument);
+    EXPECT_THAT(what_of<NotResolved>([&] { resolve("nobody.test.", 80, options); }), HasSubstr("\"nobody.test.\" has no known address"));
+    EXPECT_THAT(what_of<NotResolved>([&] { resolve("six.test.", 80, {.family = AF_INET, .servers = {server.address()}}); }), HasSubstr("six.test"));
+    EXPECT_THROW(resolve("", 80, options), NotResolved);
+    EXPECT_THROW(resolve(std::string(300, 'x'), 80, options), NotResolved);
+    EXPECT_THROW(resolve("host.test", 80, {.servers = {Address::abstract("x")}}), std::invalid_argument);
   });
 }
 
@@ -130,7 +130,7 @@ TEST_F(ResolveTest, ANumberIsAName) {
   on_thread([] {
     NameServer server;
     server.put("123", {"192.0.2.7"});
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {server.address()}}, "123", 80)), ElementsAre("192.0.2.7:80"));
+    EXPECT_THAT(texts_of(resolve("123", 80, {.family = AF_INET, .servers = {server.address()}})), ElementsAre("192.0.2.7:80"));
     EXPECT_GT(server.asked(), 0);
   });
 }
@@ -143,7 +143,7 @@ TEST_F(ResolveTest, TheSecondServerIsAskedWhenTheFirstIsNoneAtAll) {
     gone.close();
     NameServer server;
     server.put("host.test", {"192.0.2.1"});
-    EXPECT_THAT(texts_of(resolve({.family = AF_INET, .servers = {nobody, server.address()}}, "host.test", 80)), ElementsAre("192.0.2.1:80"));
+    EXPECT_THAT(texts_of(resolve("host.test", 80, {.family = AF_INET, .servers = {nobody, server.address()}})), ElementsAre("192.0.2.1:80"));
   });
 }
 
@@ -153,7 +153,9 @@ TEST_F(ResolveTest, OthersRunWhileItIsAsked) {
     for (int i = 0; i < 20; ++i) server.put("host" + std::to_string(i) + ".test", {"192.0.2." + std::to_string(i)});
     std::vector<Fiber<std::vector<Address>>> lookups;
     for (int i = 0; i < 20; ++i) {
-      lookups.push_back(spawn("lookup", [&, i] { return resolve({.family = AF_INET, .servers = {server.address()}}, "host" + std::to_string(i) + ".test", 1); }));
+      lookups.push_back(spawn("lookup", [&, i] {
+        return resolve("host" + std::to_string(i) + ".test", 1, {.family = AF_INET, .servers = {server.address()}});
+      }));
     }
     for (int i = 0; i < 20; ++i) EXPECT_THAT(texts_of(lookups[i].join()), ElementsAre("192.0.2." + std::to_string(i) + ":1"));
   });
@@ -164,18 +166,18 @@ TEST_F(ResolveTest, ALookupThatNobodyAnswersEndsByItsLimits) {
     NameServer server;
     server.be_silent();
     const ResolveOptions options{.servers = {server.address()}};
-    EXPECT_THAT(what_of<Timedout>([&] { resolve(options, "host.test", 1, absl::ZeroDuration()); }), HasSubstr("\"host.test\""));
-    auto timed = spawn("timed", [&] { resolve(options, "host.test", 1, absl::Milliseconds(1)); });
+    EXPECT_THAT(what_of<Timedout>([&] { resolve("host.test", 1, options, absl::ZeroDuration()); }), HasSubstr("\"host.test\""));
+    auto timed = spawn("timed", [&] { resolve("host.test", 1, options, absl::Milliseconds(1)); });
     yield_until_idle();
     EXPECT_GT(server.asked(), 0);
     clock.advance(absl::Milliseconds(1));
     EXPECT_THROW(timed.join(), Timedout);
     const Signal stop;
-    auto stopped = spawn("stopped", [&] { resolve(options, "host.test", 1, stop); });
+    auto stopped = spawn("stopped", [&] { resolve("host.test", 1, options, stop); });
     yield_until_idle();
     stop.go();
     EXPECT_THROW(stopped.join(), Stopped);
-    auto cancelled = spawn("cancelled", [&] { resolve(options, "host.test", 1); });
+    auto cancelled = spawn("cancelled", [&] { resolve("host.test", 1, options); });
     yield_until_idle();
     cancelled.cancel();
     EXPECT_THROW(cancelled.join(), WasCancelled);

@@ -178,7 +178,7 @@ TEST_F(SocketTest, ALookTakesNothing) {
     Socket& there = ends.second;
     there.write_all("abc");
     std::array<char, 9> into{};
-    EXPECT_EQ(here.recv(room_of(into), {}, MSG_PEEK).size(), 3u);
+    EXPECT_EQ(here.recv(room_of(into), MSG_PEEK).size(), 3u);
     EXPECT_EQ(here.readable_bytes(), 3u);
     EXPECT_EQ(take(here, 9), "abc");
   });
@@ -238,7 +238,7 @@ TEST_F(SocketTest, AShortReadThatStoppedAtUrgentDataIsTriedAgain) {
     Socket& there = ends.second;
     EXPECT_EQ(take(here, 1, absl::ZeroDuration()), "");
     there.write_all("before");
-    static_cast<void>(there.send("!", {}, MSG_OOB));
+    static_cast<void>(there.send("!", MSG_OOB));
     there.write_all("behind");
     EXPECT_EQ(take(here, 100), "before");
     EXPECT_EQ(take(here, 1, {}, MSG_OOB), "!");
@@ -252,7 +252,7 @@ TEST_F(SocketTest, WhoWaitsForWhatIsBesideTheDataKeepsNobodyFromIt) {
     Socket& here = ends.first;
     Socket& there = ends.second;
     std::array<char, 100> into;
-    const auto errors = [&](const mothreads::Until& until = {}) { return here.recv(room_of(into), until, MSG_ERRQUEUE).why(); };
+    const auto errors = [&](const mothreads::Until& until = {}) { return here.recv(room_of(into), MSG_ERRQUEUE, until).why(); };
     there.write_all("plain");
     EXPECT_EQ(errors(absl::ZeroDuration()), Why::timed_out);
     EXPECT_EQ(take(here, 100), "plain");
@@ -273,8 +273,8 @@ TEST_F(SocketTest, WhatIsBesideTheDataEndsWithIt) {
     Socket& here = ends.first;
     Socket& there = ends.second;
     std::array<char, 9> into;
-    EXPECT_EQ(error_of([&] { static_cast<void>(here.recv(room_of(into), {}, MSG_OOB)); }), std::errc::invalid_argument);
-    auto beside = spawn("beside", [&] { return here.recv(room_of(into), {}, MSG_ERRQUEUE).why(); });
+    EXPECT_EQ(error_of([&] { static_cast<void>(here.recv(room_of(into), MSG_OOB)); }), std::errc::invalid_argument);
+    auto beside = spawn("beside", [&] { return here.recv(room_of(into), MSG_ERRQUEUE).why(); });
     yield_until_idle();
     here.shut_down(Half::both);
     there.close();
@@ -282,7 +282,7 @@ TEST_F(SocketTest, WhatIsBesideTheDataEndsWithIt) {
     auto ends_of_reset = tcp_pair();
     Socket& reset = ends_of_reset.first;
     Socket& other = ends_of_reset.second;
-    auto of_reset = spawn("of reset", [&] { static_cast<void>(reset.recv(room_of(into), {}, MSG_ERRQUEUE)); });
+    auto of_reset = spawn("of reset", [&] { static_cast<void>(reset.recv(room_of(into), MSG_ERRQUEUE)); });
     yield_until_idle();
     other.set_linger(absl::ZeroDuration());
     other.close();

@@ -117,7 +117,7 @@ const Verb kVerbs[] = {
      }},
     {"WaitAny", with<Event<int>>([](auto& event) {
        event.signal(1);
-       static_cast<void>(wait_any(std::tie(event, DONE)));
+       static_cast<void>(wait_for_any(std::tie(event, DONE)));
      })},
     {"WaitForAll", with<Event<int>>([](auto& event) {
        event.signal(1);

@@ -9,8 +9,8 @@
 #include "absl/time/time.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
-#include "cooperative/in_parallel.h"
 #include "cooperative/sleep.h"
+#include "cooperative/with_timeout.h"
 
 namespace co = cooperative;
 

@@ -64,16 +64,14 @@ void call_and_leave(World& world, std::deque<Frame>& frames, Bridge& bridge) {
   const RunIn run_in = chance(world, 5) ? RunIn::own_fiber : RunIn::callbacks;
   const bool throws = chance(world, 3);
   try {
-    bridge.callback_result(
-        run_in,
-        [&] {
-          const UsesFrame here(frame);
-          wander(world);
-          if (chance(world, 4)) sleep(some_time(world));
-          if (throws) throw UsesFrame(frame);
-          return UsesFrame(frame);
-        },
-        some_limit(world));
+    const auto function = [&] {
+      const UsesFrame here(frame);
+      wander(world);
+      if (chance(world, 4)) sleep(some_time(world));
+      if (throws) throw UsesFrame(frame);
+      return UsesFrame(frame);
+    };
+    bridge.callback_result(function, run_in, some_limit(world));
     EXPECT_FALSE(throws);
   } catch (const UsesFrame&) {
     EXPECT_TRUE(throws);
@@ -229,7 +227,7 @@ TEST(CallbackResultSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
       Host server;
       expect_that_later_callbacks_are_not_cancelled(
           world, server.scheduler(), [&](auto function) { EXPECT_TRUE(server.scheduler().callback(function)); },
-          [&](auto function, absl::Duration limit) { server.scheduler().callback_result(RunIn::callbacks, function, limit); });
+          [&](auto function, absl::Duration limit) { server.scheduler().callback_result(function, RunIn::callbacks, limit); });
     });
   }, kInterrupted);
 }
@@ -241,7 +239,7 @@ TEST(CallbackQueueSeedsTest, WhoGivesUpOnOneOfTheCallbacksCancelsNoOther) {
       CallbackQueue queue(server.scheduler());
       expect_that_later_callbacks_are_not_cancelled(
           world, server.scheduler(), [&](auto function) { EXPECT_TRUE(queue.callback(function)); },
-          [&](auto function, absl::Duration limit) { queue.callback_result(RunIn::callbacks, function, limit); });
+          [&](auto function, absl::Duration limit) { queue.callback_result(function, RunIn::callbacks, limit); });
     });
   }, kInterrupted);
 }

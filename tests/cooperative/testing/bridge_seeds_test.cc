@@ -14,8 +14,8 @@
 #include "absl/time/time.h"
 #include "cooperative/callback_queue.h"
 #include "cooperative/fiber.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "mothreads/signal.h"
@@ -221,16 +221,16 @@ TEST(CallbackQueueSeedsTest, ACallbackMayDestroyItsQueueAndTheHandlesOfItsPoster
       kInterrupted);
 }
 
-TEST(SignalCallbackSeedsTest, PostsMayBeInterrupted) {
+TEST(HandlerCallbackSeedsTest, PostsMayBeInterrupted) {
   expect_that_posts_may_be_interrupted([](const Scheduler& scheduler, bool& ran, bool& ran_at_once) {
-    SignalCallback callback(scheduler, [&] { ran = true; });
+    HandlerCallback callback(scheduler, [&] { ran = true; });
     EXPECT_TRUE(callback.post());
     ran_at_once = ran;
     scheduler.callback_result([] {});
   });
 }
 
-TEST(SignalCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
+TEST(HandlerCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
   for_many_seeds([](World& world) {
     world.run([&] {
       Host server;
@@ -238,7 +238,7 @@ TEST(SignalCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
       int seen = 0;
       int inside = 0;
       {
-        SignalCallback callback(server.scheduler(), [&] {
+        HandlerCallback callback(server.scheduler(), [&] {
           EXPECT_EQ(++inside, 1);
           const int now = asked;
           wander(world);
@@ -263,13 +263,13 @@ TEST(SignalCallbackSeedsTest, ItRunsAfterEachPostAndNeverTwiceAtATime) {
   }, kInterrupted);
 }
 
-TEST(SignalCallbackSeedsTest, ItsEndAndItsSchedulersLeaveNothingToRun) {
+TEST(HandlerCallbackSeedsTest, ItsEndAndItsSchedulersLeaveNothingToRun) {
   const LogLines lines;
   for_many_seeds([](World& world) {
     world.run([&] {
       Host server;
       Fate fate;
-      std::optional<SignalCallback> callback(std::in_place, server.scheduler(), [&world, given = Given(fate)]() mutable {
+      std::optional<HandlerCallback> callback(std::in_place, server.scheduler(), [&world, given = Given(fate)]() mutable {
         given.run();
         wander(world);
         given.run();

@@ -235,8 +235,8 @@ TEST(FibersSeedsTest, TimersGoWhenTheyShould) {
       std::int64_t once_at = -1;
       int cancelled_ran = 0;
       {
-        Timer slow(absl::Milliseconds(5), [&] { sleep(absl::Milliseconds(7)); }, {.repeat = Repeat::after_each_call});
-        Timer ticker(absl::Milliseconds(10), [&] { ticks.push_back(milliseconds()); }, {.repeat = Repeat::at_fixed_rate});
+        Timer slow(absl::Milliseconds(5), [&] { sleep(absl::Milliseconds(7)); }, {.repeat = TimerRepeat::after_each_call});
+        Timer ticker(absl::Milliseconds(10), [&] { ticks.push_back(milliseconds()); }, {.repeat = TimerRepeat::at_fixed_rate});
         Timer once(absl::Milliseconds(25), [&] { once_at = milliseconds(); });
         Timer cancelled(absl::Milliseconds(25), [&] { ++cancelled_ran; });
         for (int i = 0; i < 4; ++i) wander(world);

@@ -19,6 +19,7 @@
 #include "cooperative/testing/world.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/wait_for.h"
+#include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/testing/wander.h"
@@ -89,7 +90,7 @@ TEST(WaitsSeedsTest, WaitAnyTakesFromOneSourceAlone) {
         fibers.push_back(spawn("taker", [&] {
           while (!enough) {
             try {
-              const auto first = wait_any(std::tie(sources.queue, sources.events, enough),
+              const auto first = wait_for_any(std::tie(sources.queue, sources.events, enough),
                                           chance(world, 5) ? some_time(world) : absl::InfiniteDuration());
               if (first.index() == 0) sources.note(std::get<0>(first));
               if (first.index() == 1) sources.note(std::get<1>(first));
@@ -190,7 +191,7 @@ TEST(WaitsSeedsTest, AGroupEndsWithAllOfItsMembers) {
             group.join(chance(world, 5) ? some_time(world) : absl::InfiniteDuration());
             joined = true;
           } catch (const FibersFailed& failed) {
-            reported += failed.failures().size();
+            reported += failed.ends().size();
           } catch (const Timedout&) {
           }
         }

@@ -15,8 +15,8 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "cooperative/threaded_event_queue.h"
@@ -112,7 +112,7 @@ TEST(WorldDeathTest, ADeadlockNamesWhatEveryFiberWaitsOn) {
             while (true) static_cast<void>(updates.callback([] {}));
           });
           auto popper = spawn("popper", [&] { static_cast<void>(numbers.pop()); });
-          auto asker = spawn("asker", [&] { scheduler->callback_result(RunIn::callbacks, [&] { saved.wait(); }); });
+          auto asker = spawn("asker", [&] { scheduler->callback_result([&] { saved.wait(); }, RunIn::callbacks); });
           server.join();
         });
       },
@@ -199,13 +199,13 @@ TEST(WorldDeathTest, AThreadFromOutsideThatWakesOneInsideIsRefused) {
       "World seed 42: a thread from outside woke one of the world's");
 }
 
-TEST(WorldDeathTest, ASignalCallbackIsNotPostedFromOutside) {
+TEST(WorldDeathTest, AHandlerCallbackIsNotPostedFromOutside) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
         World world({.seed = 42});
         world.run([] {
-          SignalCallback callback(Scheduler::current(), [] {});
+          HandlerCallback callback(Scheduler::current(), [] {});
           std::thread([&] { callback.post(); }).join();
         });
       },

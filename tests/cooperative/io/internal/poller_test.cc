@@ -21,11 +21,11 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/poll.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
@@ -262,7 +262,7 @@ TEST_F(PollerTest, APostWakesItFromItsSleep) {
   host.join();
 }
 
-std::atomic<const SignalCallback*> of_handler{nullptr};
+std::atomic<const HandlerCallback*> of_handler{nullptr};
 std::atomic<int> handled{0};
 
 TEST_F(PollerTest, ASignalHandlerOfItsOwnThreadWakesIt) {
@@ -270,7 +270,7 @@ TEST_F(PollerTest, ASignalHandlerOfItsOwnThreadWakesIt) {
   pthread_t thread{};
   struct sigaction action {}, before {};
   action.sa_handler = [](int) {
-    if (const SignalCallback* callback = of_handler.load()) callback->post();
+    if (const HandlerCallback* callback = of_handler.load()) callback->post();
     ++handled;
   };
   sigaction(SIGUSR1, &action, &before);
@@ -278,7 +278,7 @@ TEST_F(PollerTest, ASignalHandlerOfItsOwnThreadWakesIt) {
     auto ends = Socket::pair();
     Socket& here = ends.first;
     Event<> called;
-    const SignalCallback callback(Scheduler::current(), [&] { called.signal(); });
+    const HandlerCallback callback(Scheduler::current(), [&] { called.signal(); });
     of_handler = &callback;
     thread = pthread_self();
     auto reader = spawn("reader", [&] { take(here, 1); });

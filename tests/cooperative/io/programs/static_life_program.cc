@@ -20,6 +20,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/file.h"
 #include "cooperative/io/file_watch.h"
@@ -31,7 +32,6 @@
 #include "cooperative/pulse.h"
 #include "cooperative/rlock.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "cooperative/sleep.h"
 #include "cooperative/threaded_event_queue.h"
 #include "cooperative/timer.h"
@@ -76,7 +76,7 @@ struct Statics {
   co::Fiber<void> failed = co::spawn("failed fiber", [] {});
   co::Scheduler scheduler = co::Scheduler::current();
   co::CallbackQueue callbacks{scheduler, {.name = "static callbacks"}};
-  co::SignalCallback callback{scheduler, [] {}};
+  co::HandlerCallback callback{scheduler, [] {}};
   co::BlockingPool pool{"static pool"};
   co::ForeignLoop loop;
 

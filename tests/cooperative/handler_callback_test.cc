@@ -1,4 +1,4 @@
-#include "cooperative/signal_callback.h"
+#include "cooperative/handler_callback.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -36,12 +36,12 @@ using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
 // What the handler of SIGUSR1 posts.
-std::atomic<const SignalCallback*> of_handler{nullptr};
+std::atomic<const HandlerCallback*> of_handler{nullptr};
 std::atomic<std::uint64_t> allocations_of_handler{0};
 
 class Handler {
  public:
-  explicit Handler(const SignalCallback& callback) {
+  explicit Handler(const HandlerCallback& callback) {
     of_handler = &callback;
     struct sigaction action {};
     action.sa_handler = [](int) {
@@ -59,9 +59,9 @@ class Handler {
   struct sigaction before_ {};
 };
 
-TEST(SignalCallbackTest, RunsOnceForAllThatWereRaisedBeforeItRan) {
+TEST(HandlerCallbackTest, RunsOnceForAllThatWereRaisedBeforeItRan) {
   int ran = 0;
-  const SignalCallback callback(Scheduler::current(), [&] { ++ran; });
+  const HandlerCallback callback(Scheduler::current(), [&] { ++ran; });
   const Handler handler(callback);
   for (int i = 0; i < 5; ++i) raise(SIGUSR1);
   EXPECT_EQ(ran, 0);
@@ -73,8 +73,8 @@ TEST(SignalCallbackTest, RunsOnceForAllThatWereRaisedBeforeItRan) {
   EXPECT_EQ(allocations_of_handler, 0u);
 }
 
-TEST(SignalCallbackTest, ASignalThatInterruptsTheSleepOfItsOwnSchedulerWakesIt) {
-  std::optional<SignalCallback> callback;
+TEST(HandlerCallbackTest, ASignalThatInterruptsTheSleepOfItsOwnSchedulerWakesIt) {
+  std::optional<HandlerCallback> callback;
   Signal ready;
   std::atomic<int> ran{0};
   pthread_t its_thread{};
@@ -97,10 +97,10 @@ TEST(SignalCallbackTest, ASignalThatInterruptsTheSleepOfItsOwnSchedulerWakesIt) 
 }
 
 // Whatever the thread is about when the signal comes: also posting to the same scheduler, or running what was posted.
-TEST(SignalCallbackTest, NoPostIsLostWhileTheThreadPostsAndRunsOthers) {
+TEST(HandlerCallbackTest, NoPostIsLostWhileTheThreadPostsAndRunsOthers) {
   std::atomic<int> ran{0};
   const Scheduler here = Scheduler::current();
-  const SignalCallback callback(here, [&] { ++ran; });
+  const HandlerCallback callback(here, [&] { ++ran; });
   const Handler handler(callback);
   const pthread_t its_thread = pthread_self();
   std::atomic<bool> ended{false};
@@ -120,10 +120,10 @@ TEST(SignalCallbackTest, NoPostIsLostWhileTheThreadPostsAndRunsOthers) {
   EXPECT_EQ(ran, 300);
 }
 
-TEST(SignalCallbackTest, PostedWhileItRunsItRunsAgain) {
+TEST(HandlerCallbackTest, PostedWhileItRunsItRunsAgain) {
   int ran = 0;
   Event<> go_on;
-  const SignalCallback callback(Scheduler::current(), [&] {
+  const HandlerCallback callback(Scheduler::current(), [&] {
     ++ran;
     go_on.wait();
   });
@@ -141,10 +141,10 @@ TEST(SignalCallbackTest, PostedWhileItRunsItRunsAgain) {
   EXPECT_EQ(ran, 2);
 }
 
-TEST(SignalCallbackTest, RunsInOrderWithTheOtherCallbacks) {
+TEST(HandlerCallbackTest, RunsInOrderWithTheOtherCallbacks) {
   std::vector<int> order;
   const Scheduler here = Scheduler::current();
-  const SignalCallback callback(here, [&] { order.push_back(2); });
+  const HandlerCallback callback(here, [&] { order.push_back(2); });
   here.callback([&] { order.push_back(1); });
   EXPECT_TRUE(callback.post());
   here.callback([&] { order.push_back(3); });
@@ -152,9 +152,9 @@ TEST(SignalCallbackTest, RunsInOrderWithTheOtherCallbacks) {
   EXPECT_THAT(order, ElementsAre(1, 2, 3));
 }
 
-TEST(SignalCallbackTest, AfterItsEndItDoesNotRun) {
+TEST(HandlerCallbackTest, AfterItsEndItDoesNotRun) {
   const auto kept = std::make_shared<int>(1);
-  std::optional<SignalCallback> callback;
+  std::optional<HandlerCallback> callback;
   callback.emplace(Scheduler::current(), [kept] { FAIL() << "its handle has gone"; });
   EXPECT_TRUE(callback->post());
   callback.reset();
@@ -162,10 +162,10 @@ TEST(SignalCallbackTest, AfterItsEndItDoesNotRun) {
   EXPECT_EQ(kept.use_count(), 1);
 }
 
-TEST(SignalCallbackTest, ItsEndWaitsForWhatRunsButFromInside) {
+TEST(HandlerCallbackTest, ItsEndWaitsForWhatRunsButFromInside) {
   Event<> go_on;
   bool ended = false;
-  std::optional<SignalCallback> callback;
+  std::optional<HandlerCallback> callback;
   callback.emplace(Scheduler::current(), [&] {
     go_on.wait();
     ended = true;
@@ -185,16 +185,16 @@ TEST(SignalCallbackTest, ItsEndWaitsForWhatRunsButFromInside) {
   EXPECT_FALSE(callback.has_value());
 }
 
-TEST(SignalCallbackTest, WhatItThrowsIsLogged) {
+TEST(HandlerCallbackTest, WhatItThrowsIsLogged) {
   LogLines lines;
-  const SignalCallback callback(Scheduler::current(), [] { throw std::runtime_error("spilled"); });
+  const HandlerCallback callback(Scheduler::current(), [] { throw std::runtime_error("spilled"); });
   EXPECT_TRUE(callback.post());
   yield_until_idle();
   EXPECT_THAT(lines.with("spilled"), SizeIs(1));
 }
 
-TEST(SignalCallbackTest, AnEndedSchedulerTakesNone) {
-  std::optional<SignalCallback> callback;
+TEST(HandlerCallbackTest, AnEndedSchedulerTakesNone) {
+  std::optional<HandlerCallback> callback;
   Thread::run("host", [&](Signal) {
     callback.emplace(Scheduler::current(), [] { FAIL() << "it ended before"; });
     EXPECT_TRUE(callback->post());
@@ -203,16 +203,16 @@ TEST(SignalCallbackTest, AnEndedSchedulerTakesNone) {
   EXPECT_FALSE(callback->post());
 }
 
-TEST(SignalCallbackTest, LeavesErrnoAsItIs) {
-  const SignalCallback callback(Scheduler::current(), [] {});
+TEST(HandlerCallbackTest, LeavesErrnoAsItIs) {
+  const HandlerCallback callback(Scheduler::current(), [] {});
   errno = ERANGE;
   EXPECT_TRUE(callback.post());
   EXPECT_EQ(errno, ERANGE);
   yield_until_idle();
 }
 
-TEST(SignalCallbackTest, AnEmptyFunctionIsMisuse) {
-  EXPECT_THROW(static_cast<void>(SignalCallback(Scheduler::current(), absl::AnyInvocable<void()>())), mothreads::Misuse);
+TEST(HandlerCallbackTest, AnEmptyFunctionIsMisuse) {
+  EXPECT_THROW(static_cast<void>(HandlerCallback(Scheduler::current(), absl::AnyInvocable<void()>())), mothreads::Misuse);
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 
 #include "cooperative/fiber.h"
 #include "cooperative/foreign_loop.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
-#include "cooperative/signal_callback.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "tests/support/sanitized.h"
@@ -29,12 +29,12 @@ using mothreads::Thread;
 using mothreads::testing::kSanitized;
 
 // What the handler of SIGUSR1 posts.
-std::atomic<const SignalCallback*> of_handler{nullptr};
+std::atomic<const HandlerCallback*> of_handler{nullptr};
 std::atomic<int> handled{0};
 
 class Handler {
  public:
-  explicit Handler(const SignalCallback& callback) {
+  explicit Handler(const HandlerCallback& callback) {
     of_handler = &callback;
     handled = 0;
     struct sigaction action {};
@@ -63,11 +63,11 @@ void block_in_poll(int descriptor) {
   while (::poll(&watched, 1, -1) != 1) EXPECT_EQ(errno, EINTR);
 }
 
-TEST(SignalCallbackPollTest, AHandlerBeforeThePollMakesItReadable) {
+TEST(HandlerCallbackPollTest, AHandlerBeforeThePollMakesItReadable) {
   Thread::run("host", [](Signal) {
     ForeignLoop loop;
     int ran = 0;
-    const SignalCallback callback(Scheduler::current(), [&] { ++ran; });
+    const HandlerCallback callback(Scheduler::current(), [&] { ++ran; });
     const Handler handler(callback);
     for (int round = 1; round <= 10; ++round) {
       EXPECT_EQ(loop.run_due(), std::nullopt);
@@ -81,13 +81,13 @@ TEST(SignalCallbackPollTest, AHandlerBeforeThePollMakesItReadable) {
   }).join();
 }
 
-TEST(SignalCallbackPollTest, AHandlerThatInterruptsThePollEndsIt) {
+TEST(HandlerCallbackPollTest, AHandlerThatInterruptsThePollEndsIt) {
   Signal may_poll;
   pthread_t thread{};
   auto host = Thread::run("host", [&](Signal) {
     ForeignLoop loop;
     int ran = 0;
-    const SignalCallback callback(Scheduler::current(), [&] { ++ran; });
+    const HandlerCallback callback(Scheduler::current(), [&] { ++ran; });
     const Handler handler(callback);
     loop.run_due();
     thread = pthread_self();
@@ -102,17 +102,17 @@ TEST(SignalCallbackPollTest, AHandlerThatInterruptsThePollEndsIt) {
 }
 
 // The handler may find a thread anywhere, also inside a ring of the bell that another post asked for.
-TEST(SignalCallbackPollTest, NoneIsLostWhereHandlersInterruptThreadsThatPost) {
+TEST(HandlerCallbackPollTest, NoneIsLostWhereHandlersInterruptThreadsThatPost) {
   constexpr int kSignals = kSanitized ? 300 : 1'000;
   std::optional<Scheduler> there;
   Signal is_there;
   Signal enough;
   std::atomic<int> posted{0};
-  std::atomic<int> runs{0};  // of the SignalCallback
+  std::atomic<int> runs{0};  // of the HandlerCallback
   std::atomic<int> ran{0};
   auto host = Thread::run("host", [&](Signal) {
     ForeignLoop loop;
-    const SignalCallback callback(Scheduler::current(), [&] { ++runs; });
+    const HandlerCallback callback(Scheduler::current(), [&] { ++runs; });
     const Handler handler(callback);
     there.emplace(Scheduler::current());
     is_there.go();

@@ -1,4 +1,4 @@
-#include "cooperative/signal_callback.h"
+#include "cooperative/handler_callback.h"
 
 #include <atomic>
 #include <cerrno>
@@ -19,7 +19,7 @@ namespace cooperative {
 using internal::Call;
 
 // Kept by the handle, and by the mailbox while it is posted.
-class SignalCallback::State final : public Call {
+class HandlerCallback::State final : public Call {
  public:
   State(internal::SchedulerCore& core, const std::shared_ptr<internal::Mailbox>& mailbox, absl::AnyInvocable<void()> function)
       : Call(kKind), core_(core), mailbox_(mailbox), function_(std::move(function)) {}
@@ -87,13 +87,13 @@ class SignalCallback::State final : public Call {
   std::atomic<int> keepers_{1};
 };
 
-SignalCallback::SignalCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function)
+HandlerCallback::HandlerCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function)
     : state_(function ? new State(*scheduler.core_, scheduler.mailbox_, std::move(function)) : nullptr) {
-  if (state_ == nullptr) throw mothreads::Misuse("a SignalCallback was given an empty function: give it one that can be called");
+  if (state_ == nullptr) throw mothreads::Misuse("a HandlerCallback was given an empty function: give it one that can be called");
 }
 
-SignalCallback::~SignalCallback() { state_->close(); }
+HandlerCallback::~HandlerCallback() { state_->close(); }
 
-bool SignalCallback::post() const noexcept { return state_->post(); }
+bool HandlerCallback::post() const noexcept { return state_->post(); }
 
 }  // namespace cooperative

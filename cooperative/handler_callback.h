@@ -2,7 +2,7 @@
 
 // A callback of a scheduler that a signal handler may post.
 //
-//     co::SignalCallback reload(here, [] { read_configuration(); });
+//     co::HandlerCallback reload(here, [] { read_configuration(); });
 //     the_reload = &reload;                                    // void on_hangup(int) { the_reload->post(); }
 //
 // Everything is made beforehand: post() allocates nothing and takes no lock. Posted again before it has run it runs once, after all of
@@ -18,13 +18,13 @@
 
 namespace cooperative {
 
-class [[nodiscard]] SignalCallback {
+class [[nodiscard]] HandlerCallback {
  public:
   // Throws mothreads::Misuse when the function is empty.
-  [[nodiscard]] SignalCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function);
-  ~SignalCallback();
-  SignalCallback(const SignalCallback&) = delete;
-  SignalCallback& operator=(const SignalCallback&) = delete;
+  [[nodiscard]] HandlerCallback(const Scheduler& scheduler, absl::AnyInvocable<void()> function);
+  ~HandlerCallback();
+  HandlerCallback(const HandlerCallback&) = delete;
+  HandlerCallback& operator=(const HandlerCallback&) = delete;
 
   // False when the scheduler has ended. Leaves errno as it is.
   bool post() const noexcept;
