@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "cooperative/internal/branch.h"
+#include "cooperative/internal/scheduler_core.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"

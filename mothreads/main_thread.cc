@@ -56,8 +56,8 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
       new internal::MainNode("main", Signal("please_stop for main"), Clock::current())));
   const auto node = mains.back();
   node->attach_to(root);
-  node->set_context(&context);
-  root.set_context(nullptr);
+  node->context().set(&context);
+  root.context().set(nullptr);
   context.node = node.get();
   internal::set_main_node(node.get());
 
@@ -77,9 +77,9 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
   if (node->is_left_behind()) return end_run_in_child(code);
   node->end_children();
   internal::end_signal_thread();
-  node->set_context(nullptr);
+  node->context().set(nullptr);
   node->mark_stopped();
-  root.set_context(&context);
+  root.context().set(&context);
   context.node = &root;
   internal::set_main_node(nullptr);
   internal::Drain::instance().set_time(absl::ZeroDuration());

@@ -34,14 +34,14 @@ RegisterThread::RegisterThread(std::string_view name) {
   node_->attach_to(internal::main_node());
   before_ = std::exchange(context.node, node_.get());
   name_before_ = std::exchange(context.name, node_->name().c_str());
-  node_->set_context(&context);
+  node_->context().set(&context);
 }
 
 RegisterThread::~RegisterThread() {
   if (node_->is_left_behind()) return;  // in a child of fork(), where the thread is the main thread
   internal::Context& context = internal::Context::current();
   node_->end_children();
-  node_->set_context(nullptr);
+  node_->context().set(nullptr);
   context.node = before_;
   context.name = name_before_;
   node_->mark_stopped();

@@ -146,7 +146,7 @@ void become_root(SchedulerCore& core) noexcept {
   mothreads::internal::Node& main = *context.node;  // the child's: the tree has had its turn
   context.node = &main;
   context.name = main.name().c_str();
-  main.set_context(&context);
+  main.context().set(&context);
   rooms.callbacks.make_anew(main.name());
   rooms.node = nullptr;  // the parent's
   core.add_node();

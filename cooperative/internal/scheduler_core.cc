@@ -46,7 +46,7 @@ void SchedulerCore::begin(Conductor* conductor) {
   io_waits_ = 0;
   std::construct_at(&life_, *this, context, conductor);
   has_life_ = true;
-  stamp(clock().now().time_since_epoch().count());
+  wait_stamp = life_.timers.stamp();
   absl::Cleanup undo = [this] { end_life(); };
   is_watched = conductor != nullptr && conductor->watches();
   if (is_watched) {
@@ -254,7 +254,7 @@ void SchedulerCore::give_turn(Unwinds unwinds) {
   if (!inbox_.is_empty()) inbox_.take_into(queue.ready());
   if (life_.callbacks.has_calls()) life_.callbacks.take();
   if ((!life_.timers.is_empty() || io_waits_ != 0) && life_.timers.look_is_due(queue.has_ready() || queue.has_yielded())) look();
-  if (rounds_to_stamp_ <= 0) stamp(clock().now().time_since_epoch().count());
+  if (life_.timers.lacks_stamp()) wait_stamp = life_.timers.stamp();
   life_.just_polled = false;
   queue.let_in_yielded();
   if (!queue.has_ready() && !life_.until_idle.is_empty()) {
@@ -277,7 +277,7 @@ void SchedulerCore::look() noexcept {
   const RunQueue& queue = life_.queue;
   Timers& timers = life_.timers;
   const std::int64_t now = timers.begin_look();
-  if (!timers.is_empty()) stamp(now);
+  if (!timers.is_empty()) wait_stamp = timers.stamp(now);
   if (io_waits_ != 0 && !life_.just_polled) {
     // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
     const bool will_sleep = !queue.has_ready() && !queue.has_yielded() && life_.until_idle.is_empty() &&
@@ -287,17 +287,10 @@ void SchedulerCore::look() noexcept {
   timers.fire_due(now);
 }
 
-// A wait that begins has begun at the last look at the clock, as others see it: a look at each wait would cost as much as the wait.
-void SchedulerCore::stamp(std::int64_t now) noexcept {
-  constexpr std::int32_t kRoundsPerStamp = 256;
-  rounds_to_stamp_ = kRoundsPerStamp;
-  wait_stamp = static_cast<std::uint64_t>(now / Context::kStampUnit);
-}
-
 // --- sleeping ----------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::sleep() noexcept {
-  rounds_to_stamp_ = 0;  // who goes on after it has another time
+  life_.timers.outlive_stamp();
   life_.stacks.give_back_ended();
   if (life_.stacks.tidy()) return;  // it took a while: look again
   const mothreads::Clock& clock = this->clock();

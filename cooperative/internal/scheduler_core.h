@@ -232,7 +232,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   void unwind_if_due();
   void gather() noexcept;
   void look() noexcept;
-  void stamp(std::int64_t now) noexcept;
   void sleep() noexcept;
   void sleep_in_poller(const std::optional<mothreads::Instant>& deadline) noexcept;
 
@@ -243,7 +242,6 @@ class SchedulerCore final : public mothreads::internal::Host {
     SchedulerLife life_;  // from begin() to end_life()
   };
   std::size_t io_waits_ = 0;  // so many fibers wait for a descriptor
-  std::int32_t rounds_to_stamp_ = 0;  // so many to the next stamp(), if nothing else looks at the clock before
   bool has_life_ = false;
   std::atomic<std::uint64_t> number_of_life_{0};  // relaxed: others only compare it with one that they had from its thread
   BlockPool blocks_;
@@ -259,7 +257,7 @@ inline Runnable* SchedulerCore::next_at_once() noexcept {
   if (!life_.timers.is_empty() || io_waits_ != 0) {
     if (!life_.timers.skips_question()) return nullptr;
   }
-  if (--rounds_to_stamp_ <= 0) [[unlikely]] return nullptr;
+  if (life_.timers.counts_to_stamp()) [[unlikely]] return nullptr;
   return life_.queue.begin_round_at_once();
 }
 

@@ -8,6 +8,7 @@
 #include "cooperative/internal/near_clock.h"
 #include "cooperative/internal/pacing.h"
 #include "mothreads/clock.h"
+#include "mothreads/contexts/context.h"
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
@@ -75,6 +76,19 @@ class Timers {
   // When a look may find something; nothing while there is no timer.
   std::optional<mothreads::Instant> next_wake() noexcept;
 
+  // --- when waits begin, as others see it: at the last look at the clock, since a look at each wait would cost as much as the wait -------
+
+  // Once for each round: whether a new stamp is due for those waits that begin from now on.
+  bool counts_to_stamp() noexcept { return --rounds_to_stamp_ <= 0; }
+  bool lacks_stamp() const noexcept { return rounds_to_stamp_ <= 0; }
+  void outlive_stamp() noexcept { rounds_to_stamp_ = 0; }
+  // At that time, in nanoseconds of the clock; and now.
+  std::uint64_t stamp(std::int64_t now) noexcept {
+    rounds_to_stamp_ = kRoundsPerStamp;
+    return static_cast<std::uint64_t>(now / mothreads::internal::Context::kStampUnit);
+  }
+  std::uint64_t stamp() noexcept { return stamp(nanoseconds()); }
+
   // --- when the scheduler looks -------------------------------------------------------------------------------------------
 
   bool skips_question() noexcept { return pacing_.skips_question(); }
@@ -93,7 +107,10 @@ class Timers {
  private:
   std::int64_t nanoseconds() const noexcept { return clock_->now().time_since_epoch().count(); }
 
+  static constexpr std::int32_t kRoundsPerStamp = 256;  // where nothing else looks at the clock
+
   Pacing pacing_;
+  std::int32_t rounds_to_stamp_ = 0;
   mothreads::internal::TimerWheel wheel_;
   mothreads::Clock* clock_;
   NearClock near_clock_;

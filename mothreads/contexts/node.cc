@@ -307,7 +307,7 @@ void Node::publish_end(How how, const std::exception_ptr& exception) {
 std::optional<WaitReport> Node::waits_on() const {
   std::optional<WaitReport> report;
   if (is_left_behind()) return report;
-  with_context([&](const Context& context) { report = context.waits_on(); });
+  context_.with([&](const Context& context) { report = context.waits_on(); });
   return report;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "mothreads/contexts/context_slot.h"
 #include "mothreads/contexts/ending.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/hosted_context.h"
@@ -41,7 +42,6 @@ class WhenStuck;
 
 namespace mothreads::internal {
 
-class Context;
 class StopWalk;
 
 // Of one stop: how many threads were told, and how many of those have stopped.
@@ -125,17 +125,8 @@ class Node : public StopWatch, public TreeMember {
     return false;
   }
 
-  // The context that runs it now, for reports: valid during the call of `f`. Nothing when there is none.
-  template <typename F>
-  void with_context(F&& f) const {
-    TinyLock lock(context_mutex_);
-    if (context_ != nullptr) f(*context_);
-  }
-  void set_context(Context* context) {
-    if (is_left_behind()) return;  // somebody else may have been at the mutex
-    TinyLock lock(context_mutex_);
-    context_ = context;
-  }
+  ContextSlot& context() noexcept { return context_; }
+  const ContextSlot& context() const noexcept { return context_; }
 
   // Whether it belongs to the thread above it, as its scheduler does, and is no child that the thread made.
   virtual bool is_part_of_parent() const { return false; }
@@ -231,8 +222,7 @@ class Node : public StopWatch, public TreeMember {
 
   LeftOver left_over_;
 
-  mutable TinyMutex context_mutex_;
-  Context* context_ ABSL_GUARDED_BY(context_mutex_) = nullptr;
+  ContextSlot context_;
 };
 
 // Where what the current context makes belongs: its own place, the next above for one that has ended, and runs functions of its end, or the

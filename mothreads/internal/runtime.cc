@@ -107,7 +107,7 @@ void go_on_in_child() noexcept {
   if (here == nullptr || here->simulation() != nullptr) return;
   here->node = &node;
   here->name = node.name().c_str();
-  node.set_context(here);
+  node.context().set(here);
 }
 
 }  // namespace
@@ -204,12 +204,12 @@ void adopted(ThreadContext& context) {
   } else {
     context.node = new AlienNode(context.name, context.must_not_block);
   }
-  context.node->set_context(&context);
+  context.node->context().set(&context);
 }
 
 void ended(ThreadContext& context) {
   const auto node = Ref<Node>::adopt(context.node);
-  node->set_context(nullptr);
+  node->context().set(nullptr);
   node->mark_stopped();
 }
 

@@ -57,7 +57,7 @@ void add_hosted(std::string& text, const HostedContext& context, int depth, bool
 void add_own_part(std::string& text, const Node& node, const HostedContexts* hosted, const std::string& indent, bool with_stacks) {
   std::optional<WaitReport> waits_on;
   std::uint64_t os_thread_id = 0;
-  node.with_context([&](Context& context) {
+  node.context().with([&](Context& context) {
     waits_on = context.waits_on();
     if (const auto* thread = dynamic_cast<const ThreadContext*>(&context)) os_thread_id = thread->os_thread_id();
   });

@@ -94,7 +94,7 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   } else {
     pthread_setname_np(pthread_self(), kernel_name(node->name()).data());
   }
-  node->set_context(&context);
+  node->context().set(&context);
   try {
     node->call();
   } catch (abi::__forced_unwind&) {
@@ -120,7 +120,7 @@ void ThreadNode::end_in_child() {
 
 void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
   node->finish_function();
-  node->set_context(nullptr);
+  node->context().set(nullptr);
   // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
   context.node = &main_node();
   context.name = "ended thread";
