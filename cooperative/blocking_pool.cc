@@ -13,6 +13,7 @@
 #include "cooperative/internal/home.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/linked_list.h"
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
@@ -72,6 +73,7 @@ class BlockingPoolState {
 
  private:
   using Phase = BlockingCall::Phase;
+  using Calls = mothreads::internal::LinkedList<BlockingCall, &BlockingCall::previous_, &BlockingCall::next_>;
 
   struct Idle : WaitNode {
     using WaitNode::WaitNode;
@@ -108,8 +110,7 @@ class BlockingPoolState {
   const mothreads::internal::Born born_;
   mutable TinyMutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  BlockingCall* first_ ABSL_GUARDED_BY(mutex_) = nullptr;  // those that wait for a thread
-  BlockingCall* last_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Calls calls_ ABSL_GUARDED_BY(mutex_);  // those that wait for a thread
   std::size_t waiting_count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t threads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t looking_ ABSL_GUARDED_BY(mutex_) = 0;  // of the threads: neither at a call nor idle
@@ -118,16 +119,12 @@ class BlockingPoolState {
 };
 
 void BlockingPoolState::append(BlockingCall& call) {
-  call.previous_ = last_;
-  (last_ == nullptr ? first_ : last_->next_) = &call;
-  last_ = &call;
+  calls_.push_back(call);
   ++waiting_count_;
 }
 
 void BlockingPoolState::remove(BlockingCall& call) {
-  (call.previous_ == nullptr ? first_ : call.previous_->next_) = call.next_;
-  (call.next_ == nullptr ? last_ : call.next_->previous_) = call.previous_;
-  call.previous_ = call.next_ = nullptr;
+  calls_.take_out(call);
   --waiting_count_;
 }
 
@@ -142,10 +139,10 @@ WaitNode* BlockingPoolState::place_caller() {
 }
 
 BlockingCall* BlockingPoolState::take_all(Phase phase) {
-  last_ = nullptr;
   waiting_count_ = 0;
-  for (BlockingCall* call = first_; call != nullptr; call = call->next_) call->phase_ = phase;
-  return std::exchange(first_, nullptr);
+  BlockingCall* const all = calls_.take_all();
+  for (BlockingCall* call = all; call != nullptr; call = call->next_) call->phase_ = phase;
+  return all;
 }
 
 void BlockingPoolState::end_all(BlockingCall* call) {
@@ -231,7 +228,7 @@ BlockingCall* BlockingPoolState::next(const Signal& please_stop) {
   BlockingCall* call = nullptr;
   {
     const TinyLock lock(mutex_);
-    call = first_;
+    call = calls_.first();
     if (call == nullptr) {
       if (closed_) return nullptr;
       --looking_;

@@ -27,7 +27,7 @@ class Executor {
   // One of a user's loop: `function` is given each function, and has its loop call that once. It may be called by several threads at
   // a time, and must not block. It returns nothing, or whether the loop has taken the function: a bool (false counts as `closed`) or a
   // Posted. What it throws leaves post(). What it refuses it must not call. Each post allocates once. The name is for messages.
-  // What a function throws that was posted goes to the loop, as from every function that the loop calls.
+  // Exceptions of posted functions go to the loop, as from every function that the loop calls.
   template <std::invocable<absl::AnyInvocable<void()>> F>
   static Executor of(std::string_view name, F function);
   template <std::invocable<absl::AnyInvocable<void()>> F>

@@ -7,7 +7,7 @@
 //       static_cast<Camera*>(context)->frames.add(copy_of(frame), absl::ZeroDuration());
 //     }                                          // log lines are of "camera driver", reports of the stop list "camera driver (foreign)"
 //
-// It is for callbacks that such a thread makes again and again. A RegisterThread is for a thread that the stop is to wait for.
+// A ForeignThread is for callbacks that such a thread makes again and again. A RegisterThread is for a thread that the stop is to wait for.
 //
 //                        unknown                 ForeignThread           RegisterThread
 //     name               "Unknown Thread 4711"   its own                 its own

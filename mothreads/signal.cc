@@ -4,7 +4,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/wait.h"
-
+#include "mothreads/internal/combination.h"
 #include "mothreads/until.h"
 
 namespace mothreads {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What happens when a member of the shutdown tree has not stopped by its deadline.
+// The choice of what happens when a member of the shutdown tree has not stopped by its deadline.
 //
 //     ThreadGroup plugins("plugins", {.stop_limit = absl::Seconds(5), .when_stuck = WhenStuck::mark_lost});
 //

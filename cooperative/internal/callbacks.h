@@ -1,7 +1,7 @@
 #pragma once
 
-// What other threads have posted to a scheduler, and the fibers that run it: one for users' callbacks, one after the other, and one for the
-// library's own errands, which wait for nothing. For one life of a scheduler, on its thread; how they are posted is in posting.h.
+// The calls that other threads have posted to a scheduler, and the fibers that run them: one for users' callbacks, one after the other, and one
+// for the library's own errands, which wait for nothing. For one life of a scheduler, on its thread; how they are posted is in posting.h.
 
 #include <cstddef>
 #include <memory>

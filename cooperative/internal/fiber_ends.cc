@@ -68,11 +68,11 @@ FiberBlock* next_above(FiberBlock* fiber) noexcept {
   return nullptr;
 }
 
-// Who gets it when it is released; null for the root.
+// The fiber that gets this one when it is released; null for the root.
 FiberBlock* heir_of(const FiberBlock& fiber) noexcept {
   FiberBlock* heir = fiber.parent;
   if (fiber.stays_with_parent) return heir;
-  // What it uses outlives the group that it was made in, if it was, else the scheduler.
+  // All that the fiber uses outlives the group that it was made in, if it was made in one, else the scheduler.
   while (heir != nullptr && heir->group == nullptr) heir = heir->parent;
   return heir;
 }
@@ -92,7 +92,7 @@ void tell_if_late(FiberBlock& fiber) {
   const FiberBlock* parent = fiber.parent;
   const bool is_late = parent == nullptr ? fiber.core->rooms().ending
                                          : parent->state == FiberBlock::State::ending || (parent->group != nullptr && parent->told_to_stop);
-  // Who has a deadline was about to be told by a stop that does not find it any more.
+  // A fiber with a deadline was about to be told by a stop that does not find it any more.
   const bool is_lost = fiber.stop_deadline != FiberBlock::kNoDeadline && !fiber.told_to_stop && fiber.state != FiberBlock::State::ending;
   if (is_late || is_lost) fiber.core->stopping().stop(fiber);
 }

@@ -22,7 +22,7 @@ std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;
 
 // The fiber itself, or the next above it that is not at its end; null for the root.
 FiberBlock* next_above(FiberBlock* fiber) noexcept;
-// Who gets the fiber when it is released; null for the root.
+// The fiber that gets this one when it is released; null for the root.
 FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
 void hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept;
 // To stop, when those below its parent have been told before it came.

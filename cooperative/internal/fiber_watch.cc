@@ -14,7 +14,7 @@ using mothreads::internal::Ref;
 
 namespace {
 
-// Who ends the process where the fiber does not end: the thread that runs the scheduler.
+// The thread that runs the scheduler: its node ends the process where the fiber does not end.
 Ref<Node> thread_of(SchedulerNode& node) {
   Ref<Node> parent = node.parent();
   return parent ? parent : Ref<Node>(node);

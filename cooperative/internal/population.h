@@ -35,7 +35,7 @@ class Population {
   void begin_finishing() noexcept { ++finishing_; }
   void end_finishing() noexcept { --finishing_; }
 
-  // Who waits for is_zero().
+  // The fibers that wait for is_zero().
   mothreads::internal::WaitList& waiters() noexcept { return waiters_; }
 
   // In the child of a fork().

@@ -279,7 +279,7 @@ void SchedulerCore::look() noexcept {
   const std::int64_t now = timers.begin_look();
   if (!timers.is_empty()) wait_stamp = timers.stamp(now);
   if (io_waits_ != 0 && !life_.just_polled) {
-    // What is ready comes before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
+    // Ready descriptors come before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
     const bool will_sleep = !queue.has_ready() && !queue.has_yielded() && life_.until_idle.is_empty() &&
                             (timers.is_empty() || timers.first_time() > now);
     if (!will_sleep) life_.poller->poll(absl::ZeroDuration());

@@ -86,7 +86,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // On its own thread, by its own stack: stops all fibers, waits for them, and takes the scheduler away; but from a thread that it carries to
   // the end, who calls leave_thread().
   void end();
-  // That life is over, for its thread; then the core may serve another.
+  // Ends this life of the core for its thread; then the core may serve another.
   void leave_thread() noexcept;
   void retire();
   // In the child of a fork(): its thread is not there.
@@ -203,7 +203,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   // Made when first asked for. Throws std::system_error when the process has no more descriptors, mothreads::Misuse in a test world.
   Poller& poller() { return life_.poller != nullptr ? *life_.poller : make_poller(); }
   Poller* poller_or_null() const noexcept { return life_.poller.get(); }
-  // What others ring while its thread waits for descriptors, here or in somebody else's loop.
+  // Other threads ring the bell while this one waits for descriptors, here or in somebody else's loop.
   int hang_bell() { return inbox_.bell().hang(); }
   void take_down_bell() noexcept { inbox_.bell().take_down(); }
   void still_bell() noexcept { inbox_.bell().set(false); }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What serves the calls of a scheduler's fibers that block, for io/: made there when first needed, ended with the scheduler after all fibers.
+// A scheduler's servants of calls that block its fibers, for io/: made there when first needed, ended with the scheduler after all fibers.
 
 #include <array>
 #include <cstddef>

@@ -95,7 +95,7 @@ class Timers {
   bool look_is_due(bool has_ready) noexcept { return pacing_.look_is_due(has_ready, *clock_, near_clock_); }
   // A look begins: gives the time, when a timer wants to know it.
   std::int64_t begin_look() noexcept;
-  // It ends with the timers that are due at that time, in the order of their times.
+  // Fires the timers that are due at that time, in the order of their times.
   void fire_due(std::int64_t now) noexcept;
 
   // In the child of a fork(): what was set is the parent's.

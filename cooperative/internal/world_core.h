@@ -43,7 +43,7 @@
 
 namespace cooperative::internal {
 
-// Who is told that a run cannot go on, before the program ends; it need not come back.
+// The object that is told when a run cannot go on, before the program ends; the call need not come back.
 class WorldWarden {
  public:
   virtual void run_fails(WorldEnd end, std::string_view what) noexcept = 0;

@@ -60,7 +60,7 @@ WorldOrder::Answer WorldOrder::choose(const Place& place, std::span<const WorldI
   return {.to = to, .is_forced = to != without};
 }
 
-// Who runs goes on, but for ever. Then the timers, if they are due, and the next in the ring of threads; last who called run().
+// The thread that runs goes on, but not for ever. Then come the timers, if they are due, and the next in the ring of threads; last who called run().
 WorldId WorldOrder::unforced(const Place& place, std::span<const WorldId> able) const {
   const bool loops = place.only_yields || in_a_row_ > kMostInARow;
   if (!loops && holds(able, place.who)) return place.who;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Who goes on, at each place of a test world where it is asked: by chance, by priorities that change, or as a list says. It knows numbers and
-// no threads, so that the same answers always follow from the same questions.
+// The choice of the thread that goes on, at each place of a test world: by chance, by priorities that change, or as a list says. WorldOrder
+// knows numbers and no threads, so that the same answers always follow from the same questions.
 //
 // At each place there is one answer that needs no reason: who runs goes on, and where that one cannot, the next in a ring. Every other answer
 // is a switch that was forced, and is noted. A run follows from its seed and its forced switches; to leave some of them out is to ask what

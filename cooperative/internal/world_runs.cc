@@ -36,7 +36,7 @@ bool take_turn(int socket) noexcept {
   return retried([&] { return recv(socket, &turn, 1, 0); }) == 1;
 }
 
-// What a run prints is not for who waits for its result.
+// The output of a run is not for the one who waits for its result.
 void be_silent() noexcept {
   const int nowhere = open("/dev/null", O_WRONLY);
   dup2(nowhere, STDOUT_FILENO);

@@ -34,7 +34,7 @@ class WorldRuns {
   WorldRuns(const WorldRuns&) = delete;
   WorldRuns& operator=(const WorldRuns&) = delete;
 
-  // What the run has left behind; until the next one.
+  // The trace of the run; valid until the next one.
   const WorldTrace& run(const WorldRequest& request, std::span<const WorldSwitch> switches);
   // The status of its process, as waitpid() gives it.
   int status() const noexcept;

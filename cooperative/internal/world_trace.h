@@ -1,6 +1,6 @@
 #pragma once
 
-// What a run of a test world leaves behind for whoever wants to repeat it: its forced switches, and how it ended. In memory without pointers,
+// The trace of a run of a test world, for whoever wants to repeat it: its forced switches, and how it ended. In memory without pointers,
 // so that another process can look at it.
 
 #include <algorithm>

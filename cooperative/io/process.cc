@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <span>
@@ -24,9 +22,9 @@
 #include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/children.h"
 #include "cooperative/internal/page_memory.h"
+#include "cooperative/io/internal/program.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/with_timeout.h"
 #include "mothreads/clock.h"
@@ -83,98 +81,6 @@ ssize_t reap(int pidfd, std::optional<ProcessEnd>& end, pid_t group = 0) {
 
 [[noreturn]] void throw_early(const std::string& name, Why why) {
   mothreads::throw_ended_early(why, name, fmt::format("{}: {} before it had ended", name, why == Why::stopped ? "stopped" : "timed out"));
-}
-
-// --- what posix_spawn() is given ---------------------------------------------------------------------------------------------
-
-class Actions {
- public:
-  Actions() { check(posix_spawn_file_actions_init(&actions_)); }
-  ~Actions() { posix_spawn_file_actions_destroy(&actions_); }
-  Actions(const Actions&) = delete;
-  Actions& operator=(const Actions&) = delete;
-
-  void duplicate(int from, int to) { check(posix_spawn_file_actions_adddup2(&actions_, from, to)); }
-  void change_directory(const std::string& directory) { check(posix_spawn_file_actions_addchdir_np(&actions_, directory.c_str())); }
-  void close_from(int first) { check(posix_spawn_file_actions_addclosefrom_np(&actions_, first)); }
-  const posix_spawn_file_actions_t* native() const { return &actions_; }
-
- private:
-  static void check(int error) {
-    if (error != 0) throw IoError(error, "a process", "say what it is to begin with");
-  }
-  posix_spawn_file_actions_t actions_;
-};
-
-class Attributes {
- public:
-  explicit Attributes(bool own_group) {
-    if (const int error = posix_spawnattr_init(&attributes_); error != 0) throw IoError(error, "a process", "say what it is to begin with");
-    sigset_t signals;
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&attributes_, &signals);
-    std::memset(&signals, 0xff, sizeof signals);  // sigfillset() leaves out two of glibc's own, and those it would make the process ignore
-    // A signal that nohup, or a shell in the background, has had this program ignore is not for its children either.
-    for (const int number : {SIGHUP, SIGINT, SIGQUIT}) {
-      struct sigaction now {};
-      if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) sigdelset(&signals, number);
-    }
-    posix_spawnattr_setsigdefault(&attributes_, &signals);
-    posix_spawnattr_setpgroup(&attributes_, 0);
-    const int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (own_group ? POSIX_SPAWN_SETPGROUP : 0);
-    posix_spawnattr_setflags(&attributes_, static_cast<short>(flags));
-  }
-  ~Attributes() { posix_spawnattr_destroy(&attributes_); }
-  Attributes(const Attributes&) = delete;
-  Attributes& operator=(const Attributes&) = delete;
-  const posix_spawnattr_t* native() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_;
-};
-
-void check_text(const std::string& program, const char* what, const std::string& text) {
-  if (!internal::has_zero(text)) return;
-  throw Misuse(fmt::format("program \"{}\" was given \"{}\" as {}, with a zero byte in it, which would end it there: leave it out",
-                           printable(program), printable(text), what));
-}
-
-std::vector<std::string> environment_of(const std::string& program, const ProcessOptions& options) {
-  Environment all;
-  if (options.environment) {
-    all = *options.environment;
-  } else {
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-      const std::string_view text(*entry);
-      const std::size_t end = text.find('=');
-      if (end != std::string_view::npos && end > 0) all.emplace(text.substr(0, end), text.substr(end + 1));
-    }
-  }
-  for (const auto& [name, value] : options.extra_environment) all[name] = value;
-  std::vector<std::string> entries;
-  for (const auto& [name, value] : all) {
-    if (name.empty() || name.find('=') != std::string::npos) {
-      throw Misuse(fmt::format("\"{}\" cannot be the name of a variable of a process' environment: it is empty or has a '=' in it", printable(name)));
-    }
-    entries.push_back(fmt::format("{}={}", name, value));
-    check_text(program, "a variable", entries.back());
-  }
-  return entries;
-}
-
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-void check_reaping() {
-  struct sigaction now {};
-  sigaction(SIGCHLD, nullptr, &now);
-  if (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT) != 0) {
-    throw Misuse("SIGCHLD is ignored in this process, so that nobody can learn how a child has ended: set it to SIG_DFL before starting one");
-  }
 }
 
 }  // namespace
@@ -329,41 +235,24 @@ int Process::open_stream(Redirect& redirect, int number, State& state, std::vect
 }
 
 Process::Process(std::vector<std::string> command, ProcessOptions options) {
-  if (command.empty()) throw Misuse("a process needs a command: the program and its arguments");
-  for (const std::string& argument : command) check_text(command.front(), "an argument", argument);
-  check_text(command.front(), "the directory to begin in", options.directory);
   if (options.input.kind_ == Redirect::Kind::to_output || options.output.kind_ == Redirect::Kind::to_output) {
     throw Misuse("only a process' errors can go where its output goes: give the others a stream of their own");
   }
-  check_reaping();
+  internal::Program program(std::move(command), options);
   static_cast<void>(SchedulerCore::current().poller());  // refuses a test world before anything is made
-  std::vector<std::string> environment = environment_of(command.front(), options);
 
   auto state = std::make_unique<State>();
-  state->program = command.front();
+  state->program = program.name();
   state->own_group = options.own_group;
   state->grace = options.grace;
   state->max_output = options.max_output;
-  Actions actions;
   std::vector<Descriptor> childs;
   Redirect* const redirects[]{&options.input, &options.output, &options.errors};
   for (int number = 0; number < 3; ++number) {
-    if (const int source = open_stream(*redirects[number], number, *state, childs); source >= 0) actions.duplicate(source, number);
+    if (const int source = open_stream(*redirects[number], number, *state, childs); source >= 0) program.give_stream(source, number);
   }
-  if (options.errors.kind_ == Redirect::Kind::to_output) actions.duplicate(STDOUT_FILENO, STDERR_FILENO);
-  if (!options.directory.empty()) actions.change_directory(options.directory);
-  actions.close_from(STDERR_FILENO + 1);
-  const Attributes attributes(options.own_group);
-
-  const std::vector<char*> arguments = pointers_to(command);
-  const std::vector<char*> variables = pointers_to(environment);
-  const int error = posix_spawnp(&state->pid, arguments.front(), actions.native(), attributes.native(), arguments.data(), variables.data());
-  if (error != 0) {
-    if (!options.directory.empty() && access(options.directory.c_str(), X_OK) != 0) {
-      throw IoError(errno, fmt::format("program \"{}\"", state->program), fmt::format("start it in \"{}\"", options.directory));
-    }
-    throw IoError(error, fmt::format("program \"{}\"", state->program), "start it");
-  }
+  if (options.errors.kind_ == Redirect::Kind::to_output) program.give_stream(STDOUT_FILENO, STDERR_FILENO);
+  state->pid = program.start();
   const int pidfd = open_pidfd(state->pid);
   if (pidfd < 0) {
     const int why = errno;

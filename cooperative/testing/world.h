@@ -63,7 +63,7 @@ enum class SwitchAt : std::uint8_t {
                     // of a thread; not for code that does such a thing while it holds a std::mutex, for which others would block all
 };
 
-// Who does.
+// The thread that goes on.
 enum class Order : std::uint8_t {
   uniform,           // by chance; how often a thread just goes on depends on the seed
   priority_changes,  // the one with the highest priority, which the seed gives; at `depth` - 1 places it loses that (PCT, Burckhardt et al. 2010)
@@ -129,7 +129,7 @@ class World {
     absl::AnyInvocable<void()> function;
   };
   class Plan;
-  // What the thread "main" has as its stop, and what at() has planned for it.
+  // The stop of the thread "main", and the calls that at() has planned for it.
   const mothreads::Signal& please_stop() const;
   std::unique_ptr<Plan, void (*)(Plan*)> carry_out_plan();
 

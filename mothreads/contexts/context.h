@@ -50,7 +50,7 @@ using LogExtras = std::vector<std::pair<std::string, std::string>>;
 // Writes at most `size` bytes, terminated, and allocates nothing.
 using WriteName = void (*)(const void* object, char* buffer, std::size_t size);
 
-// What a context waits on, for reports.
+// The reason of a context's wait, for reports.
 struct WaitDescription {
   const char* verb;  // a literal
   const void* object;

@@ -31,7 +31,7 @@ constinit ForkPart part{.rank = ForkPart::Rank::tree, .in_child = forget_all};
 
 // --- who is stuck --------------------------------------------------------------------------------------------------------------
 
-struct Place {
+struct Candidate {
   Ref<Node> node;
   std::size_t above = 0;  // its index
   bool is_running = false;
@@ -43,19 +43,19 @@ bool is_running(const Node& node) {
 }
 
 // Each before those below it.
-std::vector<Place> all_below(Node& top) {
-  std::vector<Place> places{{.node = Ref<Node>(top), .above = 0, .is_running = is_running(top)}};
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const Ref<Node> node = places[i].node;
+std::vector<Candidate> all_below(Node& top) {
+  std::vector<Candidate> candidates{{.node = Ref<Node>(top), .above = 0, .is_running = is_running(top)}};
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Ref<Node> node = candidates[i].node;
     for (Ref<Node>& child : node->children()) {
       const bool runs = is_running(*child);
-      places.push_back({.node = std::move(child), .above = i, .is_running = runs});
+      candidates.push_back({.node = std::move(child), .above = i, .is_running = runs});
     }
   }
-  for (std::size_t i = places.size(); i-- > 1;) {
-    if (places[i].is_running || places[i].has_running_below) places[places[i].above].has_running_below = true;
+  for (std::size_t i = candidates.size(); i-- > 1;) {
+    if (candidates[i].is_running || candidates[i].has_running_below) candidates[candidates[i].above].has_running_below = true;
   }
-  return places;
+  return candidates;
 }
 
 struct Choice {
@@ -71,14 +71,14 @@ Ref<Node> chooser_of(Ref<Node> node) {
 
 std::vector<Choice> find_stuck(Node& top) {
   std::vector<Choice> choices;
-  for (Place& place : all_below(top)) {
+  for (Candidate& candidate : all_below(top)) {
     // A member whose turn to stop has not come has not been told.
-    if (!place.is_running || place.has_running_below || !place.node->was_told_to_stop()) continue;
-    Ref<Node> chooser = chooser_of(place.node);
+    if (!candidate.is_running || candidate.has_running_below || !candidate.node->was_told_to_stop()) continue;
+    Ref<Node> chooser = chooser_of(candidate.node);
     if (!chooser || chooser->when_stuck()->ends_process()) continue;
     auto same = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) { return choice.chooser.get() == chooser.get(); });
     if (same == choices.end()) same = choices.insert(choices.end(), Choice{.chooser = std::move(chooser), .stuck = {}});
-    same->stuck.push_back(std::move(place.node));
+    same->stuck.push_back(std::move(candidate.node));
   }
   return choices;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the main thread is in the shutdown tree: the parent of what it starts, and of threads that the library does not know. Of the program,
+// The main thread's place in the shutdown tree: the parent of what it starts, and of threads that the library does not know. Of the program,
 // or of a simulation, which has one of its own.
 
 #include <memory>

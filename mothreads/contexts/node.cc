@@ -55,14 +55,7 @@ void Node::attach_to(Node& parent) {
     }
     ref();
     depth_ = parent.depth_ + 1;
-    if (Node* newest = parent.newest_child_) {
-      older_ = newest;
-      newer_ = newest->newer_;
-      newest->newer_ = newer_->older_ = this;
-    } else {
-      older_ = newer_ = this;
-    }
-    parent.newest_child_ = this;
+    parent.children_.push_front(*this);
     told = parent.told_ || parent.ending_;
     deadline = parent.deadline_;
     watcher = parent.watched_ ? Ref<Node>(parent) : parent.watcher_;
@@ -85,14 +78,7 @@ void Node::detach() {
   if (parent == nullptr) return;
   {
     TinyLock lock(parent->mutex_);
-    if (older_ == this) {
-      parent->newest_child_ = nullptr;
-    } else {
-      older_->newer_ = newer_;
-      newer_->older_ = older_;
-      if (parent->newest_child_ == this) parent->newest_child_ = older_;
-    }
-    older_ = newer_ = nullptr;
+    parent->children_.take_out(*this);
   }
   parent->unref();
   unref();
@@ -121,12 +107,7 @@ std::vector<Ref<Node>> Node::children() const {
   std::vector<Ref<Node>> children;
   if (is_left_behind()) return children;
   TinyLock lock(mutex_);
-  if (Node* child = newest_child_) {
-    do {
-      children.emplace_back(*child);
-      child = child->older_;
-    } while (child != newest_child_);
-  }
+  for (Node* child = children_.first(); child != nullptr; child = children_.after(*child)) children.emplace_back(*child);
   return children;
 }
 
@@ -139,11 +120,8 @@ bool Node::takes_no_more() const {
 Ref<Node> Node::newest_running_child() const {
   if (is_left_behind()) return {};
   TinyLock lock(mutex_);
-  if (Node* child = newest_child_) {
-    do {
-      if (!child->stopped_ && !child->own_end_.is_lost()) return Ref<Node>(*child);
-      child = child->older_;
-    } while (child != newest_child_);
+  for (Node* child = children_.first(); child != nullptr; child = children_.after(*child)) {
+    if (!child->stopped_ && !child->own_end_.is_lost()) return Ref<Node>(*child);
   }
   return {};
 }
@@ -227,12 +205,9 @@ bool Node::has_ended() const noexcept {
 }
 
 bool Node::has_running_child() const noexcept {
-  const Node* child = newest_child_;
-  if (child == nullptr) return false;
-  do {
+  for (const Node* child = children_.first(); child != nullptr; child = children_.after(*child)) {
     if (!child->stopped_ && !child->own_end_.is_lost()) return true;
-    child = child->older_;
-  } while (child != newest_child_);
+  }
   return false;
 }
 
@@ -272,7 +247,7 @@ void Node::end_children() {
     {
       TinyLock lock(mutex_);
       ending_ = true;  // one of those that we wait for may add another, and wait for it
-      ended = ended_ = newest_child_ == nullptr;
+      ended = ended_ = children_.is_empty();
     }
     if (!ended) stop_children();
   }

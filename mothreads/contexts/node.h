@@ -24,6 +24,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/hosted_context.h"
 #include "mothreads/contexts/left_over.h"
+#include "mothreads/contexts/linked_list.h"
 #include "mothreads/contexts/ref.h"
 #include "mothreads/contexts/stop_watch.h"
 #include "mothreads/contexts/tiny_mutex.h"
@@ -97,7 +98,7 @@ class Node : public StopWatch, public TreeMember {
 
   // --- a missed deadline, where one above has chosen that it is not the end of the process (when_stuck.h) ---------------------------
 
-  // What the node has chosen for itself and those below; null when that is another's choice.
+  // The node's choice for itself and those below; null when a node above has chosen.
   virtual const WhenStuck* when_stuck() const { return nullptr; }
   const Ending& ending() const { return own_end_; }
   // Gives its record to the first who marks it lost, unless it has ended. Who waits for it goes on when that one has told it so.
@@ -211,10 +212,11 @@ class Node : public StopWatch, public TreeMember {
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // tells its children to stop, and those that are added
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 
-  // Guarded by the parent's mutex: its children, a counted reference each, are a circular list through these.
+  // Guarded by the parent's mutex.
   Node* older_ = nullptr;
   Node* newer_ = nullptr;
-  Node* newest_child_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // The newest first; a counted reference each.
+  LinkedList<Node, &Node::newer_, &Node::older_> children_ ABSL_GUARDED_BY(mutex_);
 
   std::uint32_t depth_ = 0;  // so many are above it; fixed when it joins the tree
   std::atomic<std::uint64_t> counted_told_{0};

@@ -74,7 +74,7 @@ bool StopWalk::enter(Node& node, const StopOrder& order) {
 
 void StopWalk::go_on() {
   while (!way_.empty()) {
-    Place& at = way_.back();
+    Level& at = way_.back();
     if (at.next < at.below.size()) {
       const Ref<Node> child = std::move(at.below[at.next++]);
       const StopOrder order = at.order;  // the way may move as it grows
@@ -86,15 +86,15 @@ void StopWalk::go_on() {
       at.below = at.node->next_to_tell();
       if (!at.below.empty()) continue;
     }
-    Place done = std::move(at);
+    Level done = std::move(at);
     way_.pop_back();
     leave(std::move(done));
   }
 }
 
-void StopWalk::leave(Place place) {
-  if (!place.is_meant) return;
-  Node& node = *place.node;
+void StopWalk::leave(Level level) {
+  if (!level.is_meant) return;
+  Node& node = *level.node;
   node.please_stop_.go();
   TinyLock lock(node.mutex_);
   node.all_told_ = true;

@@ -44,7 +44,7 @@ class StopWalk {
 
  private:
   // One on the way down.
-  struct Place {
+  struct Level {
     Ref<Node> node;
     bool is_meant;  // to be told itself
     StopOrder order;
@@ -54,9 +54,9 @@ class StopWalk {
 
   bool enter(Node& node, const StopOrder& order);
   void go_on();
-  static void leave(Place place);
+  static void leave(Level level);
 
-  std::vector<Place> way_;
+  std::vector<Level> way_;
 };
 
 }  // namespace mothreads::internal

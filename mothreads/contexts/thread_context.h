@@ -26,7 +26,7 @@ class ThreadContext final : public Context {
   // It is that of a simulated thread, which no signal reaches.
   void set_simulated() noexcept { os_thread_id_.store(0, std::memory_order_relaxed); }
 
-  // It is that of a thread that the library did not make, and `node` is where such a thread is.
+  // From now on the context is that of a thread that the library did not make, and `node` is the place of such a thread.
   void set_alien() noexcept { node_of_alien_ = node; }
   // Of one for which that was called: whether nothing has given the thread another place.
   bool is_unknown() const noexcept { return node == node_of_alien_; }

@@ -44,11 +44,11 @@ std::int64_t TimerWheel::next_wake() const noexcept {
   if (slot < 0) return kNever;
   // Exact while few timers share the slot, so that an idle program is not woken just to move a timer down a level.
   constexpr int kLookAt = 16;
-  const TimerNode* head = slots_[static_cast<std::size_t>(slot)];
-  std::int64_t first = head->when;
-  const TimerNode* node = head->next;
-  for (int i = 0; node != head && i < kLookAt; ++i, node = node->next) first = std::min(first, node->when);
-  if (node == head || slot < kSlots) return first;
+  const Slot& timers = slots_[static_cast<std::size_t>(slot)];
+  std::int64_t first = kNever;
+  const TimerNode* node = timers.first();
+  for (int i = 0; node != nullptr && i <= kLookAt; ++i, node = timers.after(*node)) first = std::min(first, node->when);
+  if (node == nullptr || slot < kSlots) return first;
   return static_cast<std::int64_t>(start_of(slot) << kTickBits);
 }
 
@@ -60,17 +60,15 @@ std::int64_t TimerWheel::earliest() const noexcept {
 std::int64_t TimerWheel::first_time() const noexcept {
   const int slot = first_slot();
   if (slot < 0) return kNever;
-  const TimerNode* head = slots_[static_cast<std::size_t>(slot)];
-  std::int64_t first = head->when;
-  for (const TimerNode* node = head->next; node != head; node = node->next) first = std::min(first, node->when);
+  const Slot& timers = slots_[static_cast<std::size_t>(slot)];
+  std::int64_t first = kNever;
+  for (const TimerNode* node = timers.first(); node != nullptr; node = timers.after(*node)) first = std::min(first, node->when);
   return first;
 }
 
 TimerNode* TimerWheel::take_slot(int slot) noexcept {
-  TimerNode* head = slots_[static_cast<std::size_t>(slot)];
-  slots_[static_cast<std::size_t>(slot)] = nullptr;
+  TimerNode* const head = slots_[static_cast<std::size_t>(slot)].take_all();  // a plain chain from here on
   occupied_[static_cast<std::size_t>(slot / kSlots)] &= ~(std::uint64_t{1} << (slot % kSlots));
-  head->previous->next = nullptr;  // a plain chain from here on
   return head;
 }
 

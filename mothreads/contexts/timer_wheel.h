@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "mothreads/contexts/linked_list.h"
+
 namespace mothreads::internal {
 
 struct TimerNode;
@@ -79,14 +81,10 @@ class TimerWheel {
   // Calls `f` for every timer, in no order; `f` may remove the one it is called with.
   template <typename F>
   void for_each(F&& f) {
-    for (TimerNode* head : slots_) {
-      if (head == nullptr) continue;
-      TimerNode* last = head->previous;
-      for (TimerNode* node = head;;) {
-        TimerNode* next = node->next;
-        const bool is_last = node == last;
+    for (const Slot& slot : slots_) {
+      for (TimerNode* node = slot.first(); node != nullptr;) {
+        TimerNode* const next = slot.after(*node);
         f(*node);
-        if (is_last) break;
         node = next;
       }
     }
@@ -96,6 +94,8 @@ class TimerWheel {
   void expire(std::int64_t now, ExpiredTimers& expired) noexcept;
 
  private:
+  using Slot = LinkedList<TimerNode, &TimerNode::previous, &TimerNode::next>;
+
   static constexpr unsigned int kDigitBits = 6;
   static constexpr int kSlots = 1 << kDigitBits;
   static constexpr int kLevels = 9;  // 10 + 9 × 6 bits: every time that fits 63 bits
@@ -114,7 +114,7 @@ class TimerWheel {
   std::uint64_t tick_;
   std::size_t size_ = 0;
   std::array<std::uint64_t, kLevels> occupied_{};
-  std::array<TimerNode*, kLevels * kSlots> slots_{};
+  std::array<Slot, kLevels * kSlots> slots_{};
 };
 
 // Inlined into waits that have a limit.
@@ -127,29 +127,13 @@ inline void TimerWheel::link(TimerNode& node) noexcept {
   const unsigned int digit = static_cast<unsigned int>(tick >> (level * kDigitBits)) & (kSlots - 1);
   const unsigned int slot = level * kSlots + digit;
   node.slot = static_cast<std::uint16_t>(slot);
-  TimerNode*& head = slots_[slot];
-  if (head == nullptr) {
-    head = node.previous = node.next = &node;
-    occupied_[level] |= std::uint64_t{1} << digit;
-  } else {
-    node.next = head;
-    node.previous = head->previous;
-    node.previous->next = &node;
-    head->previous = &node;
-  }
+  Slot& its = slots_[slot];
+  if (its.is_empty()) occupied_[level] |= std::uint64_t{1} << digit;
+  its.push_back(node);
 }
 
 inline void TimerWheel::unlink(TimerNode& node) noexcept {
-  TimerNode*& head = slots_[node.slot];
-  if (node.next == &node) {
-    head = nullptr;
-    occupied_[node.slot / kSlots] &= ~(std::uint64_t{1} << (node.slot % kSlots));
-  } else {
-    node.previous->next = node.next;
-    node.next->previous = node.previous;
-    if (head == &node) head = node.next;
-  }
-  node.previous = node.next = nullptr;
+  if (slots_[node.slot].take_out(node)) occupied_[node.slot / kSlots] &= ~(std::uint64_t{1} << (node.slot % kSlots));
   --size_;
 }
 

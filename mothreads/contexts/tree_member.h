@@ -1,7 +1,7 @@
 #pragma once
 
-// What a Member (mothreads/member.h) refers to: anything in the shutdown tree. Threads and groups are Nodes; a fiber has an object of its own
-// for this, made when somebody asks for it.
+// The object that a Member (mothreads/member.h) refers to: anything in the shutdown tree. Threads and groups are Nodes; a fiber has an object of its
+// own for this, made when somebody asks for it.
 
 #include <cstdint>
 #include <optional>

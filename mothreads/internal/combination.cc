@@ -1,4 +1,4 @@
-// "Any of" and "all of": what hangs on the lists of its inputs.
+#include "mothreads/internal/combination.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -7,7 +7,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/spin.h"
-#include "mothreads/internal/signal_state.h"
 
 namespace mothreads::internal {
 

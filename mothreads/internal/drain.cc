@@ -42,9 +42,7 @@ void Drain::go_on_in_child() noexcept { new (this) Drain; }
 
 void Drain::add(Hold& hold) noexcept {
   TinyLock lock(mutex_);
-  hold.older = newest_;
-  (newest_ == nullptr ? oldest_ : newest_->newer) = &hold;
-  newest_ = &hold;
+  list_.push_back(hold);
   ++holds_;
 }
 
@@ -52,8 +50,7 @@ void Drain::remove(Hold& hold) {
   if (hold.born.is_left_behind()) return;
   {
     TinyLock lock(mutex_);
-    (hold.older == nullptr ? oldest_ : hold.older->newer) = hold.newer;
-    (hold.newer == nullptr ? newest_ : hold.newer->older) = hold.older;
+    list_.take_out(hold);
   }
   release();
 }
@@ -128,7 +125,7 @@ std::string Drain::names() const {
   constexpr std::size_t kMostNamed = 20;
   std::size_t count = 0;
   std::string text;
-  for (const Hold* hold = oldest_; hold != nullptr; hold = hold->newer) {
+  for (const Hold* hold = list_.first(); hold != nullptr; hold = list_.after(*hold)) {
     if (++count > kMostNamed) continue;
     text += fmt::format("{}{}", count == 1 ? "" : ", ", hold->name);
   }

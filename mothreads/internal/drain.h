@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "mothreads/contexts/fork.h"
+#include "mothreads/contexts/linked_list.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
 namespace mothreads::internal {
@@ -31,7 +32,7 @@ class Drain {
  public:
   // The process's.
   static Drain& instance();
-  // That of the main node in force.
+  // The drain of the main node in force.
   static Drain& here();
 
   Drain() = default;
@@ -60,8 +61,7 @@ class Drain {
   std::string names() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable TinyMutex mutex_;
-  Hold* oldest_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  Hold* newest_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  LinkedList<Hold, &Hold::older, &Hold::newer> list_ ABSL_GUARDED_BY(mutex_);
   std::size_t holds_ ABSL_GUARDED_BY(mutex_) = 0;  // and one more while a drain is being announced
   const MainNode* draining_ ABSL_GUARDED_BY(mutex_) = nullptr;  // compared only
   absl::Duration time_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();

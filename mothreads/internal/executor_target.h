@@ -1,6 +1,6 @@
 #pragma once
 
-// What the copies of an Executor share.
+// The target that the copies of an Executor share.
 
 #include <atomic>
 #include <cstdint>

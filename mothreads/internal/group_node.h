@@ -32,7 +32,7 @@ class GroupNode final : public Node {
   bool is_only_its_children() const override { return true; }
   const WhenStuck* when_stuck() const override { return when_stuck_ ? &*when_stuck_ : nullptr; }
   void tell_chooser(const StopReport& report) override;
-  // What the function of the choice uses may be the group's owner's: it waits for a call that is under way.
+  // Waits for a call of the choice's function that is under way, which may use what the group's owner has.
   void await_telling() const;
 
  private:

@@ -10,6 +10,7 @@
 
 #include "mothreads/contexts/printable.h"
 #include "mothreads/internal/aftermath.h"
+#include "mothreads/internal/combination.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::internal {
@@ -86,8 +87,8 @@ void SignalState::release_sources(Dying& dying) noexcept {
     Relay* relay = nullptr;
     {
       TinyLock lock(mutex_);
-      if (relays_ == nullptr) return;
-      relay = relays_;
+      relay = relays_.first();
+      if (relay == nullptr) return;
       unlink_relay(*relay);
     }
     SignalState* output = relay->output;
@@ -202,11 +203,11 @@ bool SignalState::fire(std::uint32_t flags, Relay**& end, Fired& fired, Context*
     TinyLock lock(mutex_);
     if (is_gone()) return false;
     fired.has_functions = callbacks_ != nullptr;
-    fired.held = fired.has_functions || relays_ != nullptr;
+    fired.held = fired.has_functions || !relays_.is_empty();
     if (fired.held) ref();
     word_.store(kGone | flags, std::memory_order_release);  // pairs with is_gone()
     claimed = waiters_.take_claimed();
-    while (Relay* relay = relays_) {
+    while (Relay* relay = relays_.first()) {
       const bool owned = relay->input_owns_output;
       unlink_relay(*relay);
       if (!owned && !relay->output->ref_unless_dying()) continue;
@@ -245,28 +246,14 @@ std::uint32_t SignalState::link_relay(Relay& relay) {
   const std::uint32_t word = word_.load(std::memory_order_acquire);
   if ((word & kGone) != 0) return word;
   relay.linked = true;
-  if (relays_ == nullptr) {
-    relays_ = relay.previous = relay.next = &relay;
-  } else {
-    relay.next = relays_;
-    relay.previous = relays_->previous;
-    relay.previous->next = &relay;
-    relays_->previous = &relay;
-  }
+  relays_.push_back(relay);
   return 0;
 }
 
 void SignalState::unlink_relay(Relay& relay) {
-  if (relay.next == &relay) {
-    relays_ = nullptr;
-  } else {
-    relay.previous->next = relay.next;
-    relay.next->previous = relay.previous;
-    if (relays_ == &relay) relays_ = relay.next;
-  }
+  relays_.take_out(relay);
   relay.linked = false;
   relay.input_owns_output = false;
-  relay.previous = relay.next = nullptr;
 }
 
 }  // namespace mothreads::internal

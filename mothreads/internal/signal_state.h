@@ -11,7 +11,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/kept_name.h"
+#include "mothreads/contexts/linked_list.h"
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
@@ -208,7 +208,7 @@ class SignalState {
 
   void keep() noexcept;
   bool is_kept_for_nothing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return turned_ && !is_gone() && callbacks_ == nullptr && relays_ == nullptr;
+    return turned_ && !is_gone() && callbacks_ == nullptr && relays_.is_empty();
   }
   bool turn(Relay*& kept) noexcept;
   void set_turned() noexcept;
@@ -255,7 +255,7 @@ class SignalState {
   bool turned_ ABSL_GUARDED_BY(mutex_) = false;  // and is done: its sources own it, no longer it them; it may be turned back
 
   WaitList waiters_ ABSL_GUARDED_BY(mutex_);
-  Relay* relays_ ABSL_GUARDED_BY(mutex_) = nullptr;  // circular
+  LinkedList<Relay, &Relay::previous, &Relay::next> relays_ ABSL_GUARDED_BY(mutex_);
   Callback* callbacks_ ABSL_GUARDED_BY(mutex_) = nullptr;
   Callback* last_callback_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
@@ -275,35 +275,6 @@ struct ConstantSignals {
   static Room<SignalState> done;
   static Room<SignalState> expired;
   static Room<SignalState> never;
-};
-
-// "Any of" or "all of" some inputs.
-class Combination final : public SignalState {
- public:
-  static SignalState* any_of(std::span<SignalState* const> inputs) { return make(inputs, /*all=*/false); }
-  static SignalState* all_of(std::span<SignalState* const> inputs) { return make(inputs, /*all=*/true); }
-
- private:
-  friend class SignalState;
-
-  static SignalState* make(std::span<SignalState* const> inputs, bool all);
-  Combination(std::size_t inputs, bool all)
-      : SignalState(Revivable::yes), inputs_(inputs), remaining_(all ? inputs : 1), all_(all) {}
-  static void operator delete(void* memory) noexcept;
-
-  Relay* relays() noexcept { return reinterpret_cast<Relay*>(this + 1); }
-  const Relay* relays() const noexcept { return reinterpret_cast<const Relay*>(this + 1); }
-
-  void write_name(char* buffer, std::size_t size, int depth) const override ABSL_NO_THREAD_SAFETY_ANALYSIS;
-  void release_sources(Dying& dying) noexcept override;
-  void leave_sources() noexcept override;
-  void keep_no_more() noexcept override;
-  void keep_for_then(Relay*& kept) noexcept override;
-  bool input_went() noexcept override;
-
-  const std::size_t inputs_;
-  std::atomic<std::size_t> remaining_;
-  const bool all_;
 };
 
 }  // namespace mothreads::internal

@@ -24,7 +24,7 @@
 
 namespace mothreads::internal {
 
-// What the executor is given. Destroyed without having been called, it destroys the function.
+// The function that the executor is given. Destroyed without having been called, a Delivery destroys the function.
 class Delivery {
  public:
   // Takes over a reference to the callback, and to its state.
@@ -46,7 +46,8 @@ class Delivery {
   Callback* posted_;
 };
 
-// What go() calls. Destroyed without having been called, it destroys the function: that cannot run any more, or was taken back.
+// The function that go() calls. Destroyed without having been called, a Poster destroys the user's function, which cannot run any more, or was
+// taken back.
 class Poster {
  public:
   // Takes over a reference to the callback.

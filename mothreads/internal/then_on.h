@@ -1,6 +1,6 @@
 #pragma once
 
-// What a then() function on an executor does with what it throws.
+// The exceptions of a then() function on an executor.
 
 #include <exception>
 

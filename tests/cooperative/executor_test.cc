@@ -49,7 +49,7 @@ using ::testing::IsEmpty;
 
 using Order = std::vector<std::string>;
 
-// What was posted to this scheduler before has run.
+// Returns when all that was posted to this scheduler before has run.
 void run_callbacks() { Scheduler::current().callback_result([] {}, RunIn::callbacks); }
 
 // --- the scheduler -------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ TEST(ExecutorTest, OneThatEndsBeforeTheFunctionsTurnDestroysItAndSaysSo) {
   EXPECT_THAT(lines.take_texts(), ElementsAre(HasSubstr("1 callback")));
 }
 
-// Who ends runs nothing of whoever wants to hear of it.
+// A thread that ends runs no function of those who want to hear of its end.
 TEST(ExecutorTest, AnEndIsHeardOfOnAnotherThread) {
   const Executor here = Scheduler::current();
   std::vector<std::thread::id> ran_in;
@@ -273,7 +273,7 @@ TEST(ExecutorTest, RemoveThenAgainstGo) {
   EXPECT_GT(runs, 20);
 }
 
-// It runs once, or the executor has said that it is closed, or has dropped it: nothing hangs, nothing is left.
+// The function runs once, or the executor has said that it is closed, or has dropped it: nothing hangs, nothing is left.
 TEST(ExecutorTest, GoAgainstTheEndOfTheScheduler) {
   int lost = 0;
   int runs = 0;

@@ -20,7 +20,7 @@ namespace cooperative {
 
 namespace internal {
 
-// What a World is made for.
+// The task that a World is made for.
 struct WorldSetup {
   std::optional<std::span<const WorldSwitch>> replay = std::nullopt;
   WorldTrace* trace = nullptr;
@@ -34,7 +34,7 @@ struct WorldSetup {
 
 namespace testing {
 
-// What the environment asks for.
+// The seeds that the environment asks for.
 struct WorldSeeds {
   explicit WorldSeeds(std::size_t count);  // throws mothreads::Misuse for what it cannot read
   std::uint64_t first = 1;
@@ -48,7 +48,7 @@ class WorldSearch {
 
   // A run in a process of its own; what it has left behind is there until the next.
   const internal::WorldTrace& run(std::uint64_t seed, const internal::WorldSwitches* replay);
-  // What to say of a run that has failed, by its trace; makes it short before, if the options say so.
+  // Tells of a run that has failed, by its trace, which it makes short before, if the options say so.
   WorldFailure explain(std::uint64_t seed, const internal::WorldTrace& failed);
   // For a run in the caller's process.
   internal::WorldTrace& trace_here() noexcept { return runs_.trace_here(); }

@@ -31,7 +31,7 @@ void add() {
 
 }  // namespace
 
-// Who stops this thread stops the numberer, which closes the queue: no please_stop is needed here.
+// A stop of this thread stops the numberer, which closes the queue: no please_stop is needed here.
 const Plugin kAdder{.name = "adder", .run = [](Settings, mothreads::Signal) { add(); }};
 
 }  // namespace plugins

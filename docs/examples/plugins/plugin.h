@@ -1,6 +1,6 @@
 #pragma once
 
-// What the host and its plugins know of each other.
+// The contract of the host and its plugins.
 
 #include <string>
 

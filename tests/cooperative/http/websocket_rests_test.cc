@@ -298,7 +298,7 @@ TEST_F(WebSocketRestsTest, RulesHoldAfterARest) {
   });
 }
 
-// What comes behind the close of 1001 is given to on_message; the limit is the same as for a fiber that reads.
+// Messages that come behind the close of 1001 are given to on_message; the limit is the same as for a fiber that reads.
 TEST_F(WebSocketRestsTest, ADrainGoesAwayAndTakesWhatStillComes) {
   LogLines log;
   on_virtual_time([](VirtualClock& clock) {

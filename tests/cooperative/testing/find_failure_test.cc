@@ -1,4 +1,4 @@
-// That a World which switches at every operation finds classic faults, repeats them, and makes them short. The table of
+// A World that switches at every operation finds classic faults, repeats them, and makes them short. The table of
 // docs/deterministic_tests.md is what the first test prints.
 
 #include "cooperative/testing/find_failure.h"

@@ -1,4 +1,4 @@
-// What for_each_seed() says of a failure when it is to shrink it.
+// The report of for_each_seed() on a failure that it is to shrink.
 
 #include <unistd.h>
 

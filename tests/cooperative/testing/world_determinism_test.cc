@@ -37,7 +37,7 @@ constexpr int kWorkers = 3;
 constexpr int kFibers = 3;
 constexpr int kRounds = 3;
 
-// What the fibers of all threads share.
+// The objects that the fibers of all threads share.
 struct Shared {
   Lock lock{"sum"};
   Queue<int> numbers{"numbers", {.max = 2}};

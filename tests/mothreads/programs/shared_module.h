@@ -1,6 +1,6 @@
 #pragma once
 
-// What shared_program and a module of it know of each other.
+// The contract of shared_program and its modules.
 
 #include <optional>
 
