@@ -28,7 +28,7 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
   Member member{.name = *name, .client = client};
   auto writer = co::spawn("writer to " + member.name, [&member](const Signal&) {  // it ends when its queue is closed
     try {
-      while (const auto line = member.lines.next()) co::send_msg(kFrames, member.client, **line);
+      while (const auto line = member.lines.next()) co::send_msg(member.client, **line, kFrames);
     } catch (const co::IoError&) {
       // Whoever reads from the same client learns of it, too.
     } catch (const co::Closed&) {
@@ -51,7 +51,7 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
 
 void Room::listen_to(Member& member, const Signal& please_stop) {
   try {
-    while (const co::Text text = co::recv_msg(kFrames, member.client, please_stop)) {
+    while (const co::Text text = co::recv_msg(member.client, kFrames, please_stop)) {
       say(fmt::format("{}: {}", member.name, *text), &member);
     }
   } catch (const co::Closed&) {
