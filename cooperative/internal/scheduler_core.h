@@ -212,9 +212,6 @@ class SchedulerCore final : public mothreads::internal::Host {
   using ServiceOf = internal::ServiceOf;
   std::unique_ptr<Service>& service(ServiceOf which) noexcept { return life_.services.of(which); }
 
-  // From where a limit, or a timer, of so many nanoseconds counts; and such a timer: see Timers.
-  mothreads::Instant now_for(std::int64_t nanoseconds) noexcept { return life_.timers.now_for(nanoseconds); }
-  void add_near_timer(mothreads::internal::TimerNode& timer, std::int64_t when) noexcept { life_.timers.add_near(timer, when); }
   bool has_io_waits() const noexcept { return io_waits_ != 0; }
   void cancel(FiberBlock& fiber) { Stopping::cancel(fiber); }
   std::int64_t deadline_in_force() const noexcept { return life_.stopping.deadline_in_force(); }

@@ -24,7 +24,13 @@ const TimerOps TimeLimit::kOps{
 
 Limit Timers::start(const Until& until, const mothreads::Clock& of_context) noexcept {
   if (!until.counts_from_now()) return Limit(until, Instant());
-  return Limit(until, &of_context == clock_ ? now_for(absl::ToInt64Nanoseconds(until.duration())) : of_context.now());
+  if (&of_context != clock_) return Limit(until, of_context.now());
+  const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(until.duration());
+  const Instant now = now_for(nanoseconds);
+  // The usual limit is nothing but a duration, and converts it once.
+  std::int64_t when = 0;
+  if (!until.only_duration() || __builtin_add_overflow(now.time_since_epoch().count(), nanoseconds, &when)) [[unlikely]] return Limit(until, now);
+  return Limit().sooner(Instant(std::chrono::nanoseconds(when)));
 }
 
 bool Timers::set_limit(RoomForLimit& room, WaitNode& node, Limit limit, const mothreads::Clock* of_context) noexcept {

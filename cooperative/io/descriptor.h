@@ -72,9 +72,14 @@ class Descriptor {
   // IoError, and Closed.
   template <typename Attempt>
   std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, mothreads::Limit limit, Attempt&& attempt) {
+    return until_done(side, doing, limit.is_now(), [limit] { return limit; }, attempt);
+  }
+  // The same for a verb of one step: its limit starts when it has to wait.
+  template <typename Start, typename Attempt>
+  std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, bool waits_for_nothing, Start&& start, Attempt&& attempt) {
     begin(doing);
     // Nobody overtakes those who wait. Who waits for nothing tries once, whatever the kernel has said so far.
-    if ((readiness_->may_be_ready(side) || limit.is_now()) && !readiness_->has_waiters(side)) {
+    if ((readiness_->may_be_ready(side) || waits_for_nothing) && !readiness_->has_waiters(side)) {
       while (true) {
         if (const ssize_t done = attempt(); done >= 0) {
           readiness_->pass_on(side);
@@ -85,7 +90,7 @@ class Descriptor {
       }
       readiness_->clear(side);
     }
-    return wait_until_done(side, doing, limit, attempt);
+    return wait_until_done(side, doing, start(), attempt);
   }
   // What every operation does first.
   void begin(const Doing& doing) const {

@@ -278,13 +278,14 @@ Received Socket::receive_ahead(Ahead& ahead, Limit limit) {
 }
 
 Received Socket::recv(std::span<std::byte> into, int flags, const Until& until) {
-  return recv_flagged(into, start(until), flags);
+  if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) return recv_beside(into, start(until), flags);
+  return recv_flagged(into, until, flags);
 }
 
-Received Socket::recv_flagged(std::span<std::byte> into, Limit limit, int flags) {
+template <typename Limited>
+Received Socket::recv_flagged(std::span<std::byte> into, const Limited& limit, int flags) {
   check_open("receive");
   if (into.empty() && is_stream()) return {0, Why::ready};
-  if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) return recv_beside(into, limit, flags);
   const auto [size, why] =
       until_done(Side::read, "receive", limit, [&] { return ::recv(native(), into.data(), into.size(), flags | MSG_DONTWAIT); });
   if (size < 0) return {0, why};
@@ -296,6 +297,7 @@ Received Socket::recv_flagged(std::span<std::byte> into, Limit limit, int flags)
 // For data that is not read in the order of the rest: its absence says nothing about the rest, whose edges are not for this.
 Received Socket::recv_beside(std::span<std::byte> into, Limit limit, int flags) {
   begin("receive");
+  if (into.empty() && is_stream()) return {0, Why::ready};
   Ready found{};
   while (true) {
     const ssize_t size = ::recv(native(), into.data(), into.size(), flags | MSG_DONTWAIT);
@@ -334,16 +336,17 @@ Received Socket::recv_vector(std::span<const std::span<std::byte>> into, const U
   msghdr message{};
   message.msg_iov = places.data();
   message.msg_iovlen = places.size();
-  const auto [size, why] = until_done(Side::read, "receive", start(until), [&] { return ::recvmsg(native(), &message, MSG_DONTWAIT); });
+  const auto [size, why] = until_done(Side::read, "receive", until, [&] { return ::recvmsg(native(), &message, MSG_DONTWAIT); });
   if (size < 0) return {0, why};
   const auto received = static_cast<std::size_t>(size);
   if (kind_ == Kind::tcp && size > 0 && received < room) descriptor_.readiness().clear_after_short_read();
   return {received, is_end(received) ? Why::closed : Why::ready};
 }
 
-Sent Socket::send(std::string_view data, int flags, const Until& until) { return send_flagged(data, start(until), flags); }
+Sent Socket::send(std::string_view data, int flags, const Until& until) { return send_flagged(data, until, flags); }
 
-Sent Socket::send_flagged(std::string_view data, Limit limit, int flags) {
+template <typename Limited>
+Sent Socket::send_flagged(std::string_view data, const Limited& limit, int flags) {
   const auto [size, why] =
       until_done(Side::write, "send", limit, [&] { return ::send(native(), data.data(), data.size(), flags | MSG_NOSIGNAL | MSG_DONTWAIT); });
   if (size < 0) return {0, why};

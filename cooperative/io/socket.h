@@ -194,9 +194,14 @@ class Socket final : public Stream {
   // Does `attempt`, a call of the system, until that does not say that it would block. Gives what it gave, or -1 with why it ended.
   template <typename Attempt>
   std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, mothreads::Limit limit, Attempt&& attempt);
-  Received recv_flagged(std::span<std::byte> into, mothreads::Limit limit, int flags);
+  // The same, where this is the only step of a verb.
+  template <typename Attempt>
+  std::pair<ssize_t, mothreads::Why> until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until, Attempt&& attempt);
+  template <typename Limited>  // a Limit, or an Until where it is all of a verb
+  Received recv_flagged(std::span<std::byte> into, const Limited& limit, int flags);
   Received recv_beside(std::span<std::byte> into, mothreads::Limit limit, int flags);
-  Sent send_flagged(std::string_view data, mothreads::Limit limit, int flags);
+  template <typename Limited>
+  Sent send_flagged(std::string_view data, const Limited& limit, int flags);
   bool is_end(std::size_t size) const;
   void begin(const char* verb) const;
   std::size_t recv_into(msghdr& message, const char* verb, const mothreads::Until& until, int flags);

@@ -37,7 +37,7 @@ Datagram Socket::recv_from(std::span<std::byte> into, const Until& until) {
 // Or throws when the limit comes first.
 std::size_t Socket::recv_into(msghdr& message, const char* verb, const Until& until, int flags) {
   const std::size_t control_room = message.msg_controllen;
-  const auto [size, why] = until_done(Side::read, verb, start(until), [&] {
+  const auto [size, why] = until_done(Side::read, verb, until, [&] {
     message.msg_namelen = sizeof(sockaddr_storage);
     message.msg_controllen = control_room;
     return ::recvmsg(native(), &message, flags | MSG_DONTWAIT);

@@ -43,7 +43,8 @@ class ServingConnections::Connection final : SessionOwner, ReadinessWatcher, Tim
     SchedulerCore& core = SchedulerCore::current();
     core_ = &core;
     const std::int64_t duration = absl::ToInt64Nanoseconds(rest.limit);
-    core.add_near_timer(*this, core.now_for(duration).time_since_epoch().count() + duration);
+    Timers& timers = core.rooms().timers;
+    timers.add_near(*this, timers.now_for(duration).time_since_epoch().count() + duration);
     return true;
   }
   void stop_waiting() noexcept {

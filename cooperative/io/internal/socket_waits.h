@@ -55,4 +55,11 @@ std::pair<ssize_t, mothreads::Why> Socket::until_done(Descriptor::Side side, con
   return descriptor_.until_done(side, {"a socket", its_name, verb}, limit, attempt);
 }
 
+template <typename Attempt>
+std::pair<ssize_t, mothreads::Why> Socket::until_done(Descriptor::Side side, const char* verb, const mothreads::Until& until, Attempt&& attempt) {
+  if (!until.counts_from_now()) return until_done(side, verb, start(until), attempt);
+  const auto its_name = [this] { return name(); };
+  return descriptor_.until_done(side, {"a socket", its_name, verb}, /*waits_for_nothing=*/false, [&] { return start(until); }, attempt);
+}
+
 }  // namespace cooperative
