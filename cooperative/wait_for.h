@@ -26,7 +26,6 @@
 #include <vector>
 
 #include "cooperative/internal/branch.h"
-#include "cooperative/internal/scheduler_core.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
@@ -170,7 +169,7 @@ auto wait_for_all(const std::tuple<Sources&...>& sources, const mothreads::Until
         return std::apply(
             [&](auto&... branch) {
               const std::array<internal::Branch*, sizeof...(Sources)> all{&branch...};
-              internal::await_all(all, internal::SchedulerCore::current().start(until));
+              internal::await_all(all, until);
               return std::tuple<internal::Kept<typename internal::BranchOf<Sources>::Result>...>{internal::take_from(branch)...};
             },
             branches);
@@ -187,7 +186,7 @@ auto wait_for_all(Sources&& sources, const mothreads::Until& until = {}) {
   std::deque<B> branches;
   std::vector<internal::Branch*> all;
   for (auto& source : sources) all.push_back(&branches.emplace_back(source));
-  internal::await_all(all, internal::SchedulerCore::current().start(until));
+  internal::await_all(all, until);
   if constexpr (!std::is_void_v<typename B::Result>) {
     std::vector<typename B::Result> results;
     results.reserve(branches.size());
@@ -208,7 +207,7 @@ auto wait_for_any(const std::tuple<Sources&...>& sources, const mothreads::Until
         return std::apply(
             [&](auto&... branch) {
               const std::array<internal::Branch*, sizeof...(Sources)> all{&branch...};
-              const std::size_t first = internal::await_first(all, internal::SchedulerCore::current().start(until));
+              const std::size_t first = internal::await_first(all, until);
               return [&]<std::size_t... I>(std::index_sequence<I...>) {
                 using Take = Result (*)(decltype(branches)&);
                 static constexpr Take kTakes[]{
@@ -260,7 +259,7 @@ auto wait_for_any(Sources&& sources, const mothreads::Until& until = {}) {
   std::vector<internal::Branch*> all;
   for (auto& source : sources) all.push_back(&branches.emplace_back(source));
   if (all.empty()) throw mothreads::Misuse("wait_for_any of an empty container would never end: give it something to wait for");
-  const std::size_t first = internal::await_first(all, internal::SchedulerCore::current().start(until));
+  const std::size_t first = internal::await_first(all, until);
   if constexpr (std::is_void_v<typename B::Result>) {
     branches[first].take();
     return First<void>{first};

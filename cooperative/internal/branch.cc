@@ -17,6 +17,7 @@
 namespace cooperative::internal {
 
 using mothreads::Limit;
+using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::Wait;
 
@@ -58,8 +59,6 @@ void put_back(Branch& branch) noexcept {
   }
 }
 
-}  // namespace
-
 std::size_t await_first(std::span<Branch* const> branches, Limit limit) {
   SchedulerCore::current().spend_act();
   while (true) {
@@ -81,7 +80,14 @@ std::size_t await_first(std::span<Branch* const> branches, Limit limit) {
   }
 }
 
-void await_all(std::span<Branch* const> branches, Limit limit) {
+}  // namespace
+
+std::size_t await_first(std::span<Branch* const> branches, const Until& until) {
+  return await_first(branches, SchedulerCore::current().start(until));
+}
+
+void await_all(std::span<Branch* const> branches, const Until& until) {
+  const Limit limit = SchedulerCore::current().start(until);
   refuse_one_twice(branches);
   std::size_t held = 0;
   try {

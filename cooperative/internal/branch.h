@@ -44,10 +44,10 @@ class Branch {
 
 // Waits until one of them holds something: the first in their order if several have it already. When the limit comes first throws
 // Timedout, and nobody holds anything.
-std::size_t await_first(std::span<Branch* const> branches, mothreads::Limit limit);
+std::size_t await_first(std::span<Branch* const> branches, const mothreads::Until& until);
 
 // Waits until all hold something, one after the other. When one fails, or the limit comes first, what the others hold is given back,
 // and that is thrown. Throws Misuse when two would take the same.
-void await_all(std::span<Branch* const> branches, mothreads::Limit limit);
+void await_all(std::span<Branch* const> branches, const mothreads::Until& until);
 
 }  // namespace cooperative::internal
