@@ -231,5 +231,28 @@ TEST(FiberLookTest, WhatIsSeenBelongsTogetherWhileFibersComeAndGo) {
   host.join();
 }
 
+// Cores serve one thread after the other: a handle of an ended scheduler never shows fibers of the next.
+TEST(FiberLookTest, WhoLooksSeesNoFiberOfALaterScheduler) {
+  constexpr int kRounds = 100;
+  Queue<Scheduler> schedulers("schedulers");
+  auto looker = Thread::run("looker", [&](Signal) {
+    std::string own = "0";
+    while (const auto scheduler = schedulers.pop()) {
+      for (int i = 0; i < 20; ++i) scheduler->look([&](const FiberLook& fiber) { EXPECT_EQ(fiber.name, own); });
+      own = std::to_string(std::stoi(own) + 1);
+    }
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    Thread::run("host", [&](Signal) {
+      const std::string name = std::to_string(i);
+      std::vector<Fiber<void>> fibers;
+      for (int k = 0; k < 5; ++k) fibers.push_back(spawn(name, [] { yield(); }));
+      schedulers.add(Scheduler::current());
+    }).join();
+  }
+  schedulers.close();
+  looker.join();
+}
+
 }  // namespace
 }  // namespace cooperative
