@@ -36,8 +36,8 @@ std::optional<Instant> Until::at_steady(absl::Duration since_epoch) {
   return Instant(std::chrono::nanoseconds(absl::ToInt64Nanoseconds(since_epoch)));
 }
 
-void Until::include(const internal::LimitSignals& signals) {
-  for (const internal::LimitSignal& signal : signals) signals_.push_back(signal);
+void Until::include(const internal::LimitSignals& more) {
+  for (const internal::LimitSignal& signal : more) signals_.push_back(signal);
 }
 
 void Until::include(const Until& other) {

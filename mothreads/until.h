@@ -111,7 +111,7 @@ class Until {
     if (limit.signals_ != nullptr) [[unlikely]] include(*limit.signals_);
     is_limited_ = is_limited_ || !limit.is_never();
   }
-  void include(const internal::LimitSignals& signals);
+  void include(const internal::LimitSignals& more);
 
   void include(const std::optional<Instant>& instant) {
     if (instant) include(*instant);
