@@ -245,7 +245,7 @@ TEST(FiberStopTest, OneThatWasReleasedLateIsStoppedWithTheOthers) {
 }
 
 TEST(FiberStopTest, ManyAreStoppedWithTheirThread) {
-  constexpr int kFibers = mothreads::testing::kSanitized ? 10'000 : 100'000;
+  constexpr int kFibers = mothreads::testing::kSanitized ? 5'000 : 100'000;
   int stopped = 0;
   Thread::run("host", [&](Signal) {
     for (int i = 0; i < kFibers; ++i) {
