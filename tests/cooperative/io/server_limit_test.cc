@@ -1,8 +1,8 @@
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -17,12 +17,14 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "tests/cooperative/io/line_server.h"
+#include "tests/support/descriptor_limit.h"
 
 namespace cooperative {
 namespace {
 
 using mothreads::Why;
 using testing::ask;
+using testing::DescriptorLimit;
 using testing::echo_lines;
 using testing::kAnywhere;
 using testing::ServerTest;
@@ -166,16 +168,13 @@ TEST_F(ServerTest, WithoutDescriptorsItWaitsForAConnectionToEndAndGoesOn) {
     Socket first = connect(server.address());
     EXPECT_EQ(ask(first, "first"), "first");
     Socket second = Socket::tcp();  // the client's, which has its own already
-    rlimit before{};
-    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-    const rlimit none{.rlim_cur = static_cast<rlim_t>(second.native()) + 1, .rlim_max = before.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    std::optional<DescriptorLimit> limit(static_cast<rlim_t>(second.native()) + 1);
     second.connect(server.address());  // by the system, which has not asked the server
     second.write_all("second\n");
     while (log.with("echo cannot take connections for now").empty()) yield();
     first.close();  // its end, and the server's of it, are two descriptors
     const Text answer = second.read_line();
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    limit.reset();
     EXPECT_EQ(*answer, "second");
     EXPECT_EQ(log.with("echo cannot take connections for now").size(), 1U);
   });
@@ -188,13 +187,10 @@ TEST_F(ServerTest, WithoutDescriptorsItTriesAgainAfterAPauseAndEachShortageIsSai
     yield_until_idle(absl::ZeroDuration());
     for (std::size_t shortage = 1; shortage <= 2; ++shortage) {
       Socket client = Socket::tcp();
-      rlimit before{};
-      ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-      const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
-      ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+      std::optional<DescriptorLimit> none(rlim_t{0});
       client.connect(server.address());  // by the system, which has not asked the server
       while (log.with("echo cannot take connections for now").size() < shortage) yield();
-      ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+      none.reset();
       yield_until_idle(absl::ZeroDuration());
       EXPECT_EQ(server.statistics().connections, 0U);
       clock.advance(kAcceptPause);

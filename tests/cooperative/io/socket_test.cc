@@ -1,7 +1,6 @@
 #include "cooperative/io/socket.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 
 #include <array>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/sleep.h"
+#include "tests/support/descriptor_limit.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
 
@@ -25,6 +25,7 @@ namespace {
 
 using mothreads::Why;
 using mothreads::testing::what_of;
+using testing::DescriptorLimit;
 using testing::error_of;
 using testing::room_of;
 using testing::take;
@@ -238,13 +239,10 @@ TEST_F(SocketTest, WithoutDescriptorsAcceptSaysSoAndTheConnectionWaits) {
     Socket listener = listen(Address::loopback(0));
     Socket client = connect(listener.local_address());
     auto first = spawn("first", [&] { listener.accept(); });
-    rlimit limit{};
-    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    std::optional<DescriptorLimit> none(rlim_t{0});
     const std::error_code refused = error_of([&] { listener.accept(); });
     const std::error_code of_waiter = error_of([&] { first.join(); });
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    none.reset();
     EXPECT_EQ(refused, std::errc::too_many_files_open);
     EXPECT_EQ(of_waiter, std::errc::too_many_files_open);
     EXPECT_EQ(listener.accept().peer_address(), client.local_address());

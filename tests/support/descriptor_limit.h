@@ -1,0 +1,34 @@
+#pragma once
+
+// So few descriptors may this process have, in its scope.
+
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include <gtest/gtest.h>
+
+#include "cooperative/io/io_error.h"
+
+namespace cooperative::testing {
+
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t count) {
+    // UndefinedBehaviorSanitizer looks at the type of an object by a pipe, for which there will be no descriptor, and remembers what it has
+    // seen: so it looks at an error of this kind before.
+    EXPECT_EQ(IoError(EMFILE, "a test", "look at its error").code(), std::errc::too_many_files_open);
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const rlimit limit{.rlim_cur = count, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+  ~DescriptorLimit() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace cooperative::testing
