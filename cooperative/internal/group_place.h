@@ -17,7 +17,8 @@
 
 namespace cooperative::internal {
 
-inline constexpr const char* kGroupKind = "is a FiberGroup";  // in the place of a wait: Context::tell_kind()
+// In the place of a wait: Context::tell_kind(). An array, so that it has one address in the whole program.
+inline constexpr char kGroupKind[] = "is a FiberGroup";
 
 struct GroupPlace : std::enable_shared_from_this<GroupPlace> {
   explicit GroupPlace(const std::string& its_name) : name(its_name), please_stop("please_stop for " + its_name) {}

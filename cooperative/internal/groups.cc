@@ -84,6 +84,7 @@ void close_group(GroupPlace& its) noexcept {
   if (block.watch != nullptr) Stopping::end_watch(block);
   const mothreads::Signal stopped = block.stopped;
   const bool is_told = block.has_stopped_signal;
+  block.set_life(0);
   recycle(block);
   if (is_told) stopped.state().go();
 }
