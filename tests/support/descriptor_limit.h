@@ -22,6 +22,7 @@ class DescriptorLimit {
       throw IoError(EMFILE, "a test", "look at its error");
     } catch (const IoError& error) {
       EXPECT_EQ(error.code(), std::errc::too_many_files_open);
+      EXPECT_STRNE(error.what(), "");
     }
     EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
     const rlimit limit{.rlim_cur = count, .rlim_max = before_.rlim_max};
