@@ -4,7 +4,7 @@
 //
 //     auto page = co::with_timeout(absl::Seconds(3), [] { return fetch("c"); });
 //
-// It runs in the caller itself, on the caller's stack and with the caller's locks, and may use by reference what the caller has: the limit
+// The function runs in the caller itself, on the caller's stack and with the caller's locks, and may use by reference what the caller has: the limit
 // unwinds the caller as far as to the call.
 //
 // When not to use it: for a single wait, which takes its limit itself.

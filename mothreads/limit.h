@@ -6,7 +6,7 @@
 //       const Limit limit(until);                      // its durations count from here
 //       ... wait.park(limit);                          // any number of waits
 //
-// It is a time of the caller's clock, and the Signals of the Until, which it borrows: so it is two words, copied freely, and must not
+// A Limit is a time of the caller's clock, and the Signals of the Until, which it borrows: so it is two words, copied freely, and must not
 // outlive that Until. Users meet it where they implement a Stream. It can be given to any verb that takes an Until: it stays what it is.
 
 #include <algorithm>
@@ -30,22 +30,22 @@ class Limit {
   Limit() = default;  // never comes
   // By the clock of the calling context, which is asked only where there is a duration.
   explicit Limit(const Until& until ABSL_ATTRIBUTE_LIFETIME_BOUND);
-  // The same for who knows the time.
+  // For a caller that knows the time.
   Limit(const Until& until ABSL_ATTRIBUTE_LIFETIME_BOUND, Instant now);
 
   // One of zero.
   static Limit now() noexcept { return Limit().sooner(kNow); }
 
   bool is_never() const noexcept { return when_ == kNever && signals_ == nullptr; }
-  // It was a duration of zero: the caller takes what is there. That waits for nothing, and ends no call of several steps.
+  // Whether the Until was a duration of zero: the caller takes what is there. That waits for nothing, and ends no call of several steps.
   bool is_now() const noexcept { return when_ == kNow && signals_ == nullptr; }
 
   // Whether it has come; then why.
   std::optional<Why> has_come() const;
-  // The same between the steps of a call.
+  // has_come() between the steps of a call.
   std::optional<Why> ends_steps() const { return is_never() || is_now() ? std::nullopt : has_come(); }
 
-  // The same, or that time, whichever comes first.
+  // This limit, or that time, whichever comes first.
   Limit sooner(Instant time) const noexcept {
     Limit both = *this;
     both.when_ = std::min(when_, time);

@@ -50,7 +50,7 @@ class Member {
     return *this;
   }
 
-  // What it waits on at the moment; none where it runs, or is ready to. Nothing is asked of it: neither is it stopped, nor does a system call of its
+  // The wait of the member at the moment; none where it runs, or is ready to. Nothing is asked of the member: neither is it stopped, nor does a system call of its
   // thread end because of this. A group waits on nothing.
   std::optional<WaitReport> waits_on() const { return get().waits_on(); }
 

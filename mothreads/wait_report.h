@@ -1,6 +1,6 @@
 #pragma once
 
-// What a member of the shutdown tree waits on, as a report says it.
+// The wait of a member of the shutdown tree, as a report says it.
 
 #include <optional>
 #include <string>

@@ -25,7 +25,7 @@ using mothreads::Ended;
 using mothreads::Limit;
 using mothreads::Why;
 
-// What the caller and the scheduler's thread share; the function and its result are the caller's.
+// The state that the caller and the scheduler's thread share; the function and its result are the caller's.
 struct AwaitedCall::State {
   enum class Phase : std::uint8_t { waiting, begun, withdrawn, closed, ended };
 
@@ -115,7 +115,7 @@ class AwaitedCallTurn {
   bool has_begun_ = false;
 };
 
-// What is posted. Dropped before its turn, it says so to the caller.
+// The posted call. One that is dropped before its turn says so to the caller.
 struct AwaitedCallBox {
   using State = AwaitedCall::State;
   using Phase = State::Phase;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What fibers do, seen from any thread: nothing is asked of their scheduler, which does not even know. Each block is read between two looks at the
+// Fibers and their waits, seen from any thread: nothing is asked of their scheduler, which does not even know. Each block is read between two looks at the
 // number that says whose it is, and each wait between two looks at its context's word.
 
 #include <cstdint>
@@ -19,7 +19,7 @@ using SeeFiber = absl::FunctionRef<void(const FiberLook& fiber)>;
 // when that life is over.
 void look_at_fibers(const SchedulerCore& core, std::uint64_t life, SeeFiber see);
 
-// The same with the fiber of that number alone, which the block was.
+// Calls `see` with that one fiber, if the block is still the one of that number.
 void look_at_fiber(const FiberBlock& block, std::uint64_t id, SeeFiber see);
 
 }  // namespace cooperative::internal

@@ -1,6 +1,6 @@
 #pragma once
 
-// What is known of one descriptor that the library owns, and who waits for it: see poller.h.
+// The state of one descriptor that the library owns, and its waiters: see poller.h.
 
 #include <cstddef>
 #include <cstdint>

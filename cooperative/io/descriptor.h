@@ -74,7 +74,7 @@ class Descriptor {
   std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, mothreads::Limit limit, Attempt&& attempt) {
     return until_done(side, doing, limit.is_now(), [limit] { return limit; }, attempt);
   }
-  // The same for a verb of one step: its limit starts when it has to wait.
+  // until_done() for a verb of one step: its limit starts when the verb has to wait.
   template <typename Start, typename Attempt>
   std::pair<ssize_t, mothreads::Why> until_done(Side side, const Doing& doing, bool waits_for_nothing, Start&& start, Attempt&& attempt) {
     begin(doing);

@@ -143,7 +143,7 @@ void Socket::connect(const Address& address, const Until& until) {
       connecting_.reset();
       fail(error, verb.c_str());
     }
-    // Its backlog is full.
+    // The server's backlog is full.
     const Why why = retries.wait("waits to connect", limit);
     if (why == Why::closed) throw Closed("a socket", "a socket was closed while a fiber waited to " + verb);
     if (why != Why::ready) end_early(why, verb.c_str());

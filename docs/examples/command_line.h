@@ -1,6 +1,6 @@
 #pragma once
 
-// What the commands among the examples have in common: how they say what is wrong, and with which code they end.
+// The common part of the commands among the examples: how they say what is wrong, and with which code they end.
 
 #include <cstdlib>
 #include <exception>

@@ -58,7 +58,7 @@ struct WaitDescription {
   std::uint32_t kept_name = 0;  // the object's KeptName, where it has one: what threads may read that do not know whether it is still there
 };
 
-// The same of a wait that only code of its host ends, with no more than others may read.
+// A description of a wait that only code of its host ends: no more than other threads may read.
 struct HostedWait {
   constexpr HostedWait(const char* its_verb, std::uint32_t its_kept_name = 0) : verb(its_verb), kept_name(its_kept_name) {}
   const char* verb;
@@ -84,7 +84,7 @@ struct HostTurn {
   std::uint64_t wait_stamp = 0;  // when a wait that begins now did so: in Context::kStampUnit of the host's clock, by its last look there
 };
 
-// What another thread sees of a context on a host.
+// A context on a host, as another thread sees it.
 struct ContextLook {
   bool waits = false;           // else it runs, or is ready to run
   const char* verb = nullptr;   // of the wait; null for one that has not begun
@@ -256,7 +256,7 @@ class Context {
   // What stands in for the operating system under it; null where nothing does. Only the context itself asks.
   Simulation* simulation() const noexcept;
 
-  // What one with a host does, for any thread, without a step on its own. Calls `read` with that, which may look at more that belongs to it;
+  // Shows any thread a context on a host, without a step on its own. Calls `read`, which may look at more that belongs to the context;
   // false when it has changed meanwhile, and nothing counts.
   template <typename Read>
   bool look(Read&& read) const {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A name that any thread may read while its owner comes to its end: the memory of names is recycled, never freed. Who reads takes the number
+// A name that any thread may read while its owner comes to its end: the memory of names is recycled, never freed. A reader takes the number
 // first, then the bytes, and then asks whether the owner was still the same all the time; only then does the copy count.
 //
 // Thread safety: number() and read() may be called from any thread at any time, with any number that an owner has ever had. Copies of a name
@@ -39,7 +39,7 @@ class KeptName {
   // 0 for none. acquire pairs with the assignment.
   std::uint32_t number() const noexcept { return number_.load(std::memory_order_acquire); }
 
-  // What is there now. Empty for 0.
+  // Copies the name that has the number now. Empty for 0.
   static void read(std::uint32_t number, Copy& copy) noexcept;
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 
-// Who waits on what: nodes of waits, in lists that whatever can be waited on has. See wait.h.
+// Nodes of waits, and the lists of them that each object has on which contexts wait. See wait.h.
 
 #include <cstdint>
 #include <utility>

@@ -1,4 +1,4 @@
-// What it costs to look at 100,000 parked fibers from another thread, against reading 128 bytes for each; and the longest time that the
+// The cost of a look at 100,000 parked fibers from another thread, against reading 128 bytes for each; and the longest time that the
 // scheduler with these fibers does not run meanwhile.
 
 #include <benchmark/benchmark.h>

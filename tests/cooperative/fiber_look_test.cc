@@ -47,7 +47,7 @@ using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-// What each fiber waits for: its name, and the wait with the name of what it waits on.
+// The name of each fiber, and its wait with the name of the object.
 std::map<std::string, std::string> waits_of(const Scheduler& scheduler) {
   std::map<std::string, std::string> found;
   scheduler.look([&](const FiberLook& fiber) {

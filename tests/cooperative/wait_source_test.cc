@@ -1,4 +1,4 @@
-// What takes part in wait_for_any() and wait_for_all() by WaitSource: threads, and types of users.
+// Types that take part in wait_for_any() and wait_for_all() by WaitSource: threads, and types of users.
 
 #include <stdexcept>
 #include <string>

@@ -38,7 +38,7 @@ class ReadAhead {
   // At least so much room behind what is there, to be filled by the caller, who then says how much it was.
   std::span<char> room(std::size_t size);
   void filled(std::size_t size) { end_ += static_cast<std::uint32_t>(size); }
-  // What there is already.
+  // The room that there is already.
   std::span<char> spare_room() { return {bytes_.get() + end_, capacity_ - end_}; }
   void drop(std::size_t size) {
     ++drops_;
