@@ -55,8 +55,6 @@ struct Plugin {
 
 class WhenStuckTest : public testing::NothingLeft {
  protected:
-  static void SetUpTestSuite() { testing::open_symbol_files(); }
-
   ThreadGroupOptions losing(absl::Duration limit = absl::Seconds(5)) { return {.stop_limit = limit, .when_stuck = WhenStuck::mark_lost}; }
 
   // Of a lost one: `stopped` is the last that it does of its own.

@@ -7,10 +7,13 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
-#include "absl/debugging/symbolize.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/thread_node.h"
@@ -37,6 +40,17 @@ bool await(Condition condition) {
   return true;
 }
 
+// The program, its shared libraries, and what else the process has mapped: proc(5).
+std::set<std::string> mapped_files() {
+  std::set<std::string> files;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const std::size_t path = line.find('/');
+    if (path != std::string::npos) files.insert(line.substr(path));
+  }
+  return files;
+}
+
 }  // namespace
 
 std::size_t count_threads() {
@@ -49,21 +63,22 @@ std::size_t count_threads() {
   return count;
 }
 
-std::size_t count_descriptors() {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& descriptor : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
-  return count;
+std::vector<std::string> open_descriptors() {
+  const std::set<std::string> mapped = mapped_files();
+  std::map<int, std::string> open;
+  for (const auto& descriptor : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code closed;  // meanwhile, by another thread
+    const std::string what = std::filesystem::read_symlink(descriptor.path(), closed);
+    if (!closed && mapped.count(what) == 0) open.emplace(std::stoi(descriptor.path().filename()), what);
+  }
+  std::vector<std::string> names;
+  for (auto& [number, name] : open) names.push_back(std::move(name));
+  return names;
 }
 
 bool await_thread_count(std::size_t count) {
   // The kernel wakes who joins a thread shortly before it takes the thread off its list.
   return await([&] { return count_threads() == count; });
-}
-
-void open_symbol_files() {
-  char name[64];
-  static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&take_unclaimed_failures), name, sizeof name));
-  static_cast<void>(absl::Symbolize(reinterpret_cast<const void*>(&::syscall), name, sizeof name));
 }
 
 int take_unclaimed_failures() { return internal::take_unclaimed_failures(); }
@@ -79,7 +94,7 @@ void NothingLeft::SetUp() {
   threads_ = threads;
   ASSERT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the first test " << threads_;
   log::flush();  // who writes a line may look into the system's file of time zones
-  descriptors_ = count_descriptors();
+  descriptors_ = open_descriptors();
   children_ = internal::main_node().children().size();  // a scheduler, where the tests run on a fiber
 }
 
@@ -89,7 +104,7 @@ void NothingLeft::TearDown() {
   internal::main_node().left_over().reap();
   EXPECT_TRUE(await_thread_count(threads_)) << "OS threads: " << count_threads() << ", at the start " << threads_;
   log::flush();
-  EXPECT_EQ(count_descriptors(), descriptors_);
+  EXPECT_EQ(open_descriptors(), descriptors_);
   const auto children = internal::main_node().children();
   for (std::size_t i = 0; i + children_ < children.size(); ++i) ADD_FAILURE() << "left in the tree: " << children[i]->name();
   EXPECT_EQ(internal::take_unclaimed_failures(), 0) << "threads failed and nobody joined them";

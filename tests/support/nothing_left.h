@@ -3,6 +3,8 @@
 // A fixture for tests that start threads: what a test made is gone when it ends.
 
 #include <cstddef>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -18,20 +20,19 @@ class NothingLeft : public ::testing::Test {
 
  private:
   std::size_t threads_ = 0;
-  std::size_t descriptors_ = 0;
+  std::vector<std::string> descriptors_;
   std::size_t children_ = 0;
 };
 
 // The OS threads of the process, without the library's own. A thread that has been joined may show for a moment longer.
 std::size_t count_threads();
-std::size_t count_descriptors();
+
+// What each open descriptor refers to, in the order of their numbers. Files that the process has mapped are left out: a report with stacks
+// leaves the program and the shared libraries open that it took names from.
+std::vector<std::string> open_descriptors();
 
 // Blocks until there are so many; false when that takes longer than any correct program needs.
 bool await_thread_count(std::size_t count);
-
-// Names an address of the program and of the C library, as a report with stacks does: their files with the symbols are open from then on, which
-// is no test's doing.
-void open_symbol_files();
 
 // How many threads failed without anyone to learn of it, since the last call. A test that makes such failures must ask.
 int take_unclaimed_failures();
