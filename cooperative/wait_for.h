@@ -1,7 +1,7 @@
 #pragma once
 
-// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers, ThreadHandles and Signals, among them Tills, in any
-// mix; with io/: descriptors (Readable, Writable), with them the ends of Processes and OsSignals, and FileWatches; and whatever WaitSource is
+// Waiting for several things at once: Events, Pulses, EventQueues, ThreadedEventQueues, Fibers, ThreadHandles, mothreads::Queues and Signals, among
+// them Tills, in any mix; with io/: descriptors (Readable, Writable), with them the ends of Processes and OsSignals, and FileWatches; and whatever WaitSource is
 // specialised for.
 //
 //     auto [value, line] = co::wait_for_all(std::tie(event, reader), absl::Seconds(5));
@@ -31,6 +31,11 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
+
+namespace mothreads {
+template <typename T>
+class Queue;
+}
 
 namespace cooperative {
 
@@ -109,6 +114,26 @@ class AnnouncedBranch final : public Branch {
   SignalBranch branch_{signal_};
 };
 
+// Of a mothreads::Queue, which must outlive the wait. It says that the queue is closed by Closed.
+template <typename T>
+class QueueBranch final : public Branch {
+ public:
+  using Result = T;
+  static constexpr bool kGivesNothingBack = true;  // others may have popped, and filled the queue, meanwhile
+
+  explicit QueueBranch(mothreads::Queue<T>& queue) : pop_(queue) {}
+
+  bool hold() override { return pop_.try_pop(); }
+  bool link(mothreads::internal::Wait& wait) override { return pop_.link(wait); }
+  void unlink() noexcept override { pop_.unlink(); }
+  bool has_won() const noexcept override { return pop_.has_won(); }
+  std::string name() const override { return "queue \"" + std::string(pop_.name()) + "\""; }
+  T take() { return std::move(pop_.result()).value(); }
+
+ private:
+  typename mothreads::Queue<T>::OneOfSeveral pop_;
+};
+
 template <typename Source>
 struct BranchFor {
   using Type = typename Source::Branch;
@@ -120,6 +145,10 @@ struct BranchFor<Source> {
 template <Announced Source>
 struct BranchFor<Source> {
   using Type = AnnouncedBranch<Source>;
+};
+template <typename T>
+struct BranchFor<mothreads::Queue<T>> {
+  using Type = QueueBranch<T>;
 };
 template <typename Source>
 struct BranchFor<std::reference_wrapper<Source>> : BranchFor<Source> {};
@@ -142,15 +171,25 @@ Kept<typename B::Result> take_from(B& branch) {
 
 // What can be waited for, given without std::tie().
 template <typename T>
+inline constexpr bool kIsQueue = false;
+template <typename T>
+inline constexpr bool kIsQueue<mothreads::Queue<T>> = true;
+template <typename T>
 concept OneSource = std::derived_from<std::remove_cvref_t<T>, mothreads::Signal> || Announced<std::remove_cvref_t<T>> ||
-                    requires { typename std::remove_cvref_t<T>::Branch; };
+                    kIsQueue<std::remove_cvref_t<T>> || requires { typename std::remove_cvref_t<T>::Branch; };
 template <typename... Sources>
 inline constexpr bool kAreTied = false;
 template <typename... Sources>
 concept NotTied = !(std::is_lvalue_reference_v<Sources> && ...);
 
+// What wait_for_all() can wait for: it holds what came while it awaits the others, and gives it back when one of them fails.
 template <typename B>
-inline constexpr bool kRemembers = !requires { B::kForgets; };
+constexpr void check_for_all() {
+  static_assert(!requires { B::kForgets; },
+                "a Pulse remembers nothing, so what it said while another was awaited would be missed: wait for an Event");
+  static_assert(!requires { B::kGivesNothingBack; },
+                "a mothreads::Queue takes nothing back to its front while others use it: pop() after wait_for_all(), or pop in in_parallel()");
+}
 
 }  // namespace internal
 
@@ -161,8 +200,7 @@ inline constexpr bool kRemembers = !requires { B::kForgets; };
 // of another thread, are found before anything is taken.
 template <typename... Sources>
 auto wait_for_all(const std::tuple<Sources&...>& sources, const mothreads::Until& until = {}) {
-  static_assert((internal::kRemembers<internal::BranchOf<Sources>> && ...),
-                "a Pulse remembers nothing, so what it said while another was awaited would be missed: wait for an Event");
+  (internal::check_for_all<internal::BranchOf<Sources>>(), ...);
   return std::apply(
       [&](Sources&... source) {
         std::tuple<internal::BranchOf<Sources>...> branches(source...);
@@ -181,8 +219,7 @@ auto wait_for_all(const std::tuple<Sources&...>& sources, const mothreads::Until
 template <std::ranges::forward_range Sources>
 auto wait_for_all(Sources&& sources, const mothreads::Until& until = {}) {
   using B = internal::BranchOf<std::ranges::range_reference_t<Sources>>;
-  static_assert(internal::kRemembers<B>,
-                "a Pulse remembers nothing, so what it said while another was awaited would be missed: wait for an Event");
+  internal::check_for_all<B>();
   std::deque<B> branches;
   std::vector<internal::Branch*> all;
   for (auto& source : sources) all.push_back(&branches.emplace_back(source));

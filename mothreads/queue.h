@@ -140,6 +140,8 @@ class Queue : private internal::QueueCore {
   std::default_sentinel_t end() const { return {}; }
   Range until(Signal signal) { return Range(this, std::move(signal)); }
 
+  class OneOfSeveral;  // for wait_for_any() (cooperative/wait_for.h)
+
  private:
   // What an item is made of, without an exception.
   struct Source {

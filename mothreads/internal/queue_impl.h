@@ -309,6 +309,56 @@ void Queue<T>::settle(internal::Claimed& woken) noexcept {
   }
 }
 
+// A pop that is one of several things that one wait waits for. The queue must outlive it.
+template <typename T>
+class Queue<T>::OneOfSeveral {
+ public:
+  explicit OneOfSeveral(Queue& queue) : queue_(queue), result_(Why::closed, queue.name_) { node_.into = &result_; }
+  OneOfSeveral(const OneOfSeveral&) = delete;
+  OneOfSeveral& operator=(const OneOfSeveral&) = delete;
+
+  // Takes an item, or that the queue is closed and empty; false when there is neither.
+  bool try_pop();
+  // Lets an item, and close(), end the wait. False when there is something already.
+  bool link(internal::Wait& wait);
+  void unlink() noexcept {
+    Both both(queue_);
+    queue_.consumers_.remove(node_);
+  }
+  // Once it is unlinked: whether it is this that ended the wait.
+  bool has_won() const noexcept { return node_.has_won(); }
+
+  std::string_view name() const { return queue_.name(); }
+  Result<T>& result() noexcept { return result_; }
+
+ private:
+  Queue& queue_;
+  Result<T> result_;
+  Consumer node_;
+};
+
+template <typename T>
+bool Queue<T>::OneOfSeveral::try_pop() {
+  internal::Context::watch(internal::Step::before, "pops from Queue", queue_.core(), write_queue_name);
+  const Quick quick = queue_.try_pop_quickly(result_);
+  if (quick != Quick::ask_both) return quick == Quick::done;
+  Afterwards afterwards;
+  Both both(queue_);
+  return queue_.try_pop_locked(result_, afterwards);
+}
+
+template <typename T>
+bool Queue<T>::OneOfSeveral::link(internal::Wait& wait) {
+  wait.context().open_wait();
+  node_.arm(wait, Why::ready);
+  Afterwards afterwards;
+  Both both(queue_);
+  queue_.settle(afterwards.woken);
+  if (queue_.positions_in_use() > 0 || queue_.is_closed()) return false;
+  queue_.consumers_.push_back(node_);
+  return true;
+}
+
 // --- the rest ------------------------------------------------------------------------------------------------------------
 
 template <typename T>
