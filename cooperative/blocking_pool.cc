@@ -370,7 +370,7 @@ void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
                                         "library, which nothing may block; let it start a thread, or post a callback", name()));
   }
   // One of its threads, or a fiber there.
-  if (mothreads::internal::Context::current().node->parent().get() == &group_.node()) {
+  if (mothreads::internal::Context::current().node->parent().get() == &group_.node(mothreads::internal::kAccess)) {
     throw mothreads::Misuse(fmt::format("a function of the pool \"{}\" calls the pool again, and could wait for its own thread: use another "
                                         "pool", name()));
   }

@@ -333,7 +333,7 @@ CallbackQueue::~CallbackQueue() { state_->close(); }
 
 Posted CallbackQueue::post(Call& call, const Until& until) { return state_->post(call, &until); }
 
-CallbackQueue::operator mothreads::Executor() const { return mothreads::Executor(new Target(state_)); }
+CallbackQueue::operator mothreads::Executor() const { return mothreads::Executor(new Target(state_), mothreads::internal::kAccess); }
 
 void CallbackQueue::check_not_inside() const {
   if (!state_->is_inside()) return;

@@ -53,9 +53,9 @@ Signal please_stop_of(FiberBlock& fiber) {
   return fiber.please_stop;
 }
 
-mothreads::Member member_of(FiberBlock& fiber) { return mothreads::Member(FiberMember::of(fiber)); }
+mothreads::Member member_of(FiberBlock& fiber) { return mothreads::Member(FiberMember::of(fiber), mothreads::internal::kAccess); }
 
-ParentRef parent_of_member(const mothreads::Member& member) { return member.is_empty() ? ParentRef() : fiber_parent_of(member.get()); }
+ParentRef parent_of_member(const mothreads::Member& member) { return member.is_empty() ? ParentRef() : fiber_parent_of(member.get(mothreads::internal::kAccess)); }
 
 FiberBlock& new_fiber(const Order& order) {
   if (order.name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");

@@ -43,6 +43,7 @@
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/end_record.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -60,8 +61,8 @@ class FiberParent {
   FiberParent(const M& member) : FiberParent(internal::parent_of_member(member)) {}
 
   // For the library.
-  explicit FiberParent(const internal::ParentRef& ref) : ref_(ref) {}
-  const internal::ParentRef& ref() const { return ref_; }
+  FiberParent(const internal::ParentRef& ref, mothreads::internal::Access) : ref_(ref) {}
+  const internal::ParentRef& ref(mothreads::internal::Access) const { return ref_; }
 
  private:
   internal::ParentRef ref_;
@@ -138,7 +139,7 @@ class [[nodiscard]] Fiber {
   class Branch;  // for wait_for_any() and wait_for_all()
 
   // For the library: takes over a fiber that has been started.
-  explicit Fiber(internal::FiberBlock& fiber) : block_(&fiber) {}
+  Fiber(internal::FiberBlock& fiber, mothreads::internal::Access) : block_(&fiber) {}
 
  private:
   friend class FiberParent;
@@ -170,7 +171,7 @@ auto spawn(const FiberOptions& options, F&& function, Args&&... args) {
   return internal::spawn({.name = options.name,
                           .please_stop = options.please_stop ? &*options.please_stop : nullptr,
                           .stack_size = options.stack_size,
-                          .parent = options.parent.ref(),
+                          .parent = options.parent.ref(mothreads::internal::kAccess),
                           .starts_at_once = options.start == Start::at_once},
                          std::forward<F>(function), std::forward<Args>(args)...);
 }

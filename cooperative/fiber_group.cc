@@ -49,7 +49,7 @@ FiberGroup::FiberGroup(const FiberGroupOptions& options) : place_(std::make_shar
   place_->fail_fast = options.fail_fast;
   place_->stop_limit = options.stop_limit;
   SchedulerCore& core = SchedulerCore::current();
-  const internal::ParentRef& parent = options.parent.ref();
+  const internal::ParentRef& parent = options.parent.ref(mothreads::internal::kAccess);
   if (parent.block != nullptr) internal::check_parent("FiberGroup", options.name, core, parent);
   internal::open_group(core, *place_, parent);
 }
@@ -114,14 +114,14 @@ SchedulerCore* FiberGroup::core() const {
   return place_->core;
 }
 
-FiberGroup::operator mothreads::Member() const { return mothreads::Member(internal::FiberMember::of(*parent().ref().block)); }
+FiberGroup::operator mothreads::Member() const { return mothreads::Member(internal::FiberMember::of(*parent().ref(mothreads::internal::kAccess).block), mothreads::internal::kAccess); }
 
 FiberParent FiberGroup::parent() const {
   if (core() == nullptr) {
     throw Misuse(fmt::format("FiberGroup \"{}\" takes no more members, because the fiber that made it has ended: make the group in one "
                              "that still runs", name()));
   }
-  return FiberParent({place_->block, place_->block->id});
+  return FiberParent({place_->block, place_->block->id}, mothreads::internal::kAccess);
 }
 
 }  // namespace cooperative

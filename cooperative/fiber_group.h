@@ -67,7 +67,7 @@ class [[nodiscard]] FiberGroup {
   // As co::spawn. Throws mothreads::Misuse when the fiber that made the group has ended.
   template <typename F, typename... Args>
   void spawn(std::string_view name, F&& function, Args&&... args) {
-    internal::spawn({.name = name, .parent = parent().ref()}, std::forward<F>(function), std::forward<Args>(args)...).release();
+    internal::spawn({.name = name, .parent = parent().ref(mothreads::internal::kAccess)}, std::forward<F>(function), std::forward<Args>(args)...).release();
   }
   // In this group, whatever parent the options name.
   template <typename F, typename... Args>

@@ -81,7 +81,7 @@ auto in_parallel(const ParallelOptions& options, F&&... functions) {
           internal::spawn({.name = name,
                            .stack_size = options.stack_size,
                            .stack_option = internal::FiberBlock::StackOption::of_parallel,
-                           .parent = FiberParent(group).ref()},
+                           .parent = FiberParent(group).ref(mothreads::internal::kAccess)},
                           std::ref(its_part))
               .release();
         };

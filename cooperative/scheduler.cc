@@ -51,7 +51,7 @@ void Scheduler::refuse_empty_function() {
   throw mothreads::Misuse("Scheduler::callback was given an empty function: give it one that can be called");
 }
 
-Scheduler::operator mothreads::Executor() const { return mothreads::Executor(new SchedulerTarget(*core_, mailbox_)); }
+Scheduler::operator mothreads::Executor() const { return mothreads::Executor(new SchedulerTarget(*core_, mailbox_), mothreads::internal::kAccess); }
 
 bool Scheduler::is_current() const {
   const internal::SchedulerCore* here = internal::SchedulerCore::current_or_null();

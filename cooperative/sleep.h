@@ -9,13 +9,14 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/ended.h"
+#include "mothreads/instant.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
 namespace internal {
 
 template <typename T>
-inline constexpr bool kIsPoint = std::is_same_v<T, absl::Time>;
+inline constexpr bool kIsPoint = std::is_same_v<T, absl::Time> || std::is_same_v<T, mothreads::Instant>;
 template <typename AnyClock, typename Duration>
 inline constexpr bool kIsPoint<std::chrono::time_point<AnyClock, Duration>> = true;
 

@@ -233,7 +233,7 @@ class ThreadedEventQueue {
   }
 
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
-  const bool is_watched_ = mothreads::Signal::watches_new();
+  const bool is_watched_ = mothreads::internal::SignalState::watches_new();
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   const mothreads::internal::Born born_;
   mothreads::internal::RingQueue<T> values_ ABSL_GUARDED_BY(mutex_);

@@ -75,9 +75,9 @@ class SignalBranch final : public Branch {
   bool link(mothreads::internal::Wait& wait) override {
     wait.context().open_wait();
     node_.arm(wait, mothreads::Why::ready);
-    return signal_.state().link(node_);
+    return signal_.state(mothreads::internal::kAccess).link(node_);
   }
-  void unlink() noexcept override { signal_.state().unlink(node_); }
+  void unlink() noexcept override { signal_.state(mothreads::internal::kAccess).unlink(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
   std::string name() const override { return "signal \"" + signal_.name() + "\""; }
   void take() {}
@@ -121,7 +121,7 @@ class QueueBranch final : public Branch {
   using Result = T;
   static constexpr bool kGivesNothingBack = true;  // others may have popped, and filled the queue, meanwhile
 
-  explicit QueueBranch(mothreads::Queue<T>& queue) : pop_(queue) {}
+  explicit QueueBranch(mothreads::Queue<T>& queue) : pop_(queue, mothreads::internal::kAccess) {}
 
   bool hold() override { return pop_.try_pop(); }
   bool link(mothreads::internal::Wait& wait) override { return pop_.link(wait); }

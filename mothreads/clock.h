@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/access.h"
 
 namespace mothreads {
 
@@ -31,12 +32,13 @@ class Clock {
   // The clock of the calling thread or fiber.
   static Clock& current();
 
-  // For the library: where waits and Tills on this clock are kept, and whether its time passes by itself, so that the kernel
-  // can time a wait.
-  internal::TimerQueue& timers() noexcept { return *timers_; }
-  // The timers of stop deadlines: on the steady clock they have a thread of their own, which no user's function can hold up.
-  internal::TimerQueue& watch_timers() noexcept { return *watch_timers_; }
+  // Whether its time passes by itself, so that the kernel can time a wait.
   bool is_real() const noexcept { return is_real_; }
+
+  // For the library: where waits and Tills on this clock are kept.
+  internal::TimerQueue& timers(internal::Access) noexcept { return *timers_; }
+  // The timers of stop deadlines: on the steady clock they have a thread of their own, which no user's function can hold up.
+  internal::TimerQueue& watch_timers(internal::Access) noexcept { return *watch_timers_; }
 
  protected:
   Clock(internal::TimerQueue& timers, internal::TimerQueue& watch_timers, bool is_real)

@@ -49,7 +49,7 @@ Posted Executor::post(absl::AnyInvocable<void()>&& function) const {
 std::string Executor::name() const { return target_ != nullptr ? target_->name() : "an Executor that was moved away"; }
 
 Executor Executor::of_loop(std::string_view name, internal::GiveToLoop give) {
-  return Executor(new LoopTarget(name, std::move(give)));
+  return Executor(new LoopTarget(name, std::move(give)), internal::kAccess);
 }
 
 void Executor::refuse_empty(std::string_view name) {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/internal/executor_target.h"
 #include "mothreads/posted.h"
 
@@ -57,7 +58,7 @@ class Executor {
   }
 
   // For the library: takes over the reference that a target is born with.
-  explicit Executor(const internal::ExecutorTarget* target) noexcept : target_(target) {}
+  Executor(const internal::ExecutorTarget* target, internal::Access) noexcept : target_(target) {}
 
  private:
   static Executor of_loop(std::string_view name, internal::GiveToLoop give);

@@ -1,11 +1,54 @@
 #pragma once
 
-// A point of the steady clock: what every deadline of the library is made of.
+// A point of the steady clock: what every deadline of the library is made of. It is a std::chrono::time_point, to which an absl::Duration may be
+// added, too:
+//
+//     const Instant deadline = Clock::current().now() + absl::Seconds(5);
+//     const std::chrono::nanoseconds left = deadline - Clock::current().now();
 
 #include <chrono>
+#include <concepts>
+#include <cstdint>
+
+#include "absl/time/time.h"
 
 namespace mothreads {
 
-using Instant = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+class Instant : public std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds> {
+ public:
+  using Point = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+
+  constexpr Instant() = default;
+  constexpr explicit Instant(duration since_epoch) : Point(since_epoch) {}
+  constexpr Instant(Point point) : Point(point) {}  // NOLINT: it is one
+  static constexpr Instant min() noexcept { return Point::min(); }
+  static constexpr Instant max() noexcept { return Point::max(); }
+
+  // What lies beyond min() or max() is that.
+  friend Instant operator+(Instant instant, absl::Duration duration) {
+    const std::int64_t more = absl::ToInt64Nanoseconds(duration);
+    std::int64_t sum = 0;
+    if (__builtin_add_overflow(instant.time_since_epoch().count(), more, &sum)) return more > 0 ? max() : min();
+    return Instant(std::chrono::nanoseconds(sum));
+  }
+  friend Instant operator+(absl::Duration duration, Instant instant) { return instant + duration; }
+  friend Instant operator-(Instant instant, absl::Duration duration) { return instant + -duration; }
+  Instant& operator+=(absl::Duration duration) { return *this = *this + duration; }
+  Instant& operator-=(absl::Duration duration) { return *this = *this - duration; }
+
+  // As a time_point's.
+  template <typename Rep, typename Period>
+    requires std::convertible_to<std::chrono::duration<Rep, Period>, duration>
+  friend constexpr Instant operator+(Instant instant, std::chrono::duration<Rep, Period> more) {
+    return static_cast<const Point&>(instant) + duration(more);
+  }
+  template <typename Rep, typename Period>
+    requires std::convertible_to<std::chrono::duration<Rep, Period>, duration>
+  friend constexpr Instant operator-(Instant instant, std::chrono::duration<Rep, Period> less) {
+    return static_cast<const Point&>(instant) - duration(less);
+  }
+  using Point::operator+=;
+  using Point::operator-=;
+};
 
 }  // namespace mothreads

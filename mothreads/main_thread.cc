@@ -97,7 +97,7 @@ void MainThread::take_signals() {
   if (!internal::main_node().parent()) internal::begin_signal_thread();  // that of run() has the root above it
 }
 int MainThread::stop_signal() { return internal::stop_signal(); }
-Thread MainThread::thread() { return Thread(internal::Ref<internal::Node>(internal::main_node())); }
+Thread MainThread::thread() { return Thread(internal::Ref<internal::Node>(internal::main_node()), internal::kAccess); }
 
 void wait_for_shutdown_signal(const ShutdownOptions& options) {
   internal::MainNode& main = internal::main_node();
@@ -111,7 +111,7 @@ void wait_for_shutdown_signal(const ShutdownOptions& options) {
   if (options.please_stop) {
     theirs = options.please_stop->then([] { internal::request_main_stop(); });
     main.please_stop().then([signal = *options.please_stop] {
-      if (!signal.state().is_owned()) signal.go();  // the end of a thread, say, is for nobody else to tell
+      if (!signal.state(internal::kAccess).is_owned()) signal.go();  // the end of a thread, say, is for nobody else to tell
     });
   }
   if (options.wait_forever) {

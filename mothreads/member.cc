@@ -7,12 +7,12 @@ namespace mothreads {
 std::optional<Member> Member::parent() const {
   internal::Ref<internal::TreeMember> above = get().above();
   if (!above) return std::nullopt;
-  return Member(std::move(above));
+  return Member(std::move(above), internal::kAccess);
 }
 
 std::vector<Member> Member::children() const {
   std::vector<Member> children;
-  for (internal::Ref<internal::TreeMember>& child : get().below()) children.emplace_back(std::move(child));
+  for (internal::Ref<internal::TreeMember>& child : get().below()) children.emplace_back(std::move(child), internal::kAccess);
   return children;
 }
 

@@ -21,6 +21,7 @@
 #include "mothreads/contexts/ref.h"
 #include "mothreads/contexts/tree_member.h"
 #include "mothreads/end_record.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/signal.h"
 #include "mothreads/wait_report.h"
 
@@ -66,13 +67,14 @@ class Member {
   friend bool operator==(const Member& a, const Member& b) { return a.member_.get() == b.member_.get(); }
 
   // For the library.
-  explicit Member(internal::Ref<internal::TreeMember> member) : member_(std::move(member)) {}
+  Member(internal::Ref<internal::TreeMember> member, internal::Access) : member_(std::move(member)) {}
+  internal::TreeMember& get(internal::Access) const { return get(); }
+
+ private:
   internal::TreeMember& get() const {
     if (!member_) refuse_empty();
     return *member_;
   }
-
- private:
   [[noreturn]] static void refuse_empty();
 
   internal::Ref<internal::TreeMember> member_;

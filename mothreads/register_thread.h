@@ -25,7 +25,7 @@ class [[nodiscard]] RegisterThread {
   RegisterThread(const RegisterThread&) = delete;
   RegisterThread& operator=(const RegisterThread&) = delete;
 
-  Thread thread() const { return Thread(node_); }
+  Thread thread() const { return Thread(node_, internal::kAccess); }
   const Signal& please_stop() const { return node_->please_stop(); }
 
  private:

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "mothreads/ended.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/internal/shared_name.h"
 
 namespace mothreads {
@@ -107,7 +108,7 @@ class [[nodiscard("it has the value, or says why there is none")]] Result {
   }
 
   // For the library: `object` without an allocation.
-  Result(Why why, const internal::SharedName& object) noexcept : object_(object), why_(why) {}
+  Result(Why why, const internal::SharedName& object, internal::Access) noexcept : object_(object), why_(why) {}
 
  private:
   void end() noexcept {

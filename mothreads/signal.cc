@@ -9,8 +9,8 @@
 
 namespace mothreads {
 
-constinit const Signal DONE{&internal::ConstantSignals::done.value};
-constinit const Signal NEVER{&internal::ConstantSignals::never.value};
+constinit const Signal DONE{&internal::ConstantSignals::done.value, internal::kAccess};
+constinit const Signal NEVER{&internal::ConstantSignals::never.value, internal::kAccess};
 
 namespace {
 
@@ -62,12 +62,12 @@ Signal operator|(const Signal& a, const Signal& b) {
     if (*one) return one->state_->as_limit() == Why::timed_out ? *one : DONE;
   }
   internal::SignalState* const inputs[] = {a.state_, b.state_};
-  return Signal(internal::Combination::any_of(inputs));
+  return Signal(internal::Combination::any_of(inputs), internal::kAccess);
 }
 
 Signal operator&(const Signal& a, const Signal& b) {
   internal::SignalState* const inputs[] = {a.state_, b.state_};
-  return Signal(internal::Combination::all_of(inputs));
+  return Signal(internal::Combination::all_of(inputs), internal::kAccess);
 }
 
 Signal Signal::any_of(std::span<const Signal> signals) {
@@ -77,14 +77,14 @@ Signal Signal::any_of(std::span<const Signal> signals) {
     if (signal) return signal;
     inputs.push_back(signal.state_);
   }
-  return Signal(internal::Combination::any_of(inputs));
+  return Signal(internal::Combination::any_of(inputs), internal::kAccess);
 }
 
 Signal Signal::all_of(std::span<const Signal> signals) {
   if (signals.empty()) return DONE;
   std::vector<internal::SignalState*> inputs;
   for (const Signal& signal : signals) inputs.push_back(signal.state_);
-  return Signal(internal::Combination::all_of(inputs));
+  return Signal(internal::Combination::all_of(inputs), internal::kAccess);
 }
 
 std::ostream& operator<<(std::ostream& out, const Signal& signal) {

@@ -23,6 +23,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/internal/signal_state.h"
 #include "mothreads/internal/then_on.h"
 
@@ -142,14 +143,9 @@ class Signal {
   static Signal all_of(std::span<const Signal> inputs);
 
   // For the library.
-  internal::SignalState& state() const noexcept { return *state_; }
-
-  // The same: for test worlds that want to hear of each test of a Signal, and of each go(). See SignalState::kWatched.
-  static void watch_new(bool on) noexcept { internal::SignalState::watch_new(on); }
-  static bool watches_new() noexcept { return internal::SignalState::watches_new(); }
-
+  internal::SignalState& state(internal::Access) const noexcept { return *state_; }
   // Takes over a reference.
-  explicit constexpr Signal(internal::SignalState* state) noexcept : state_(state) {}
+  constexpr Signal(internal::SignalState* state, internal::Access) noexcept : state_(state) {}
 
  private:
   internal::SignalState* state_;

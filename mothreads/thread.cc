@@ -52,18 +52,18 @@ internal::Node& current_node() {
 ThreadsFailed::ThreadsFailed(std::vector<EndRecord> ends, std::vector<Member> late)
     : std::runtime_error(list_failures(ends, late)), ends_(std::move(ends)), late_(std::move(late)) {}
 
-Thread Thread::current() { return Thread(internal::Ref<internal::Node>(current_node())); }
+Thread Thread::current() { return Thread(internal::Ref<internal::Node>(current_node()), internal::kAccess); }
 
 std::optional<Thread> Thread::parent() const {
   internal::Ref<internal::Node> parent = node_->parent();
   if (!parent) return std::nullopt;
-  return Thread(std::move(parent));
+  return Thread(std::move(parent), internal::kAccess);
 }
 
 std::vector<Thread> Thread::children() const {
   std::vector<Thread> children;
   for (internal::Ref<internal::Node>& child : node_->children()) {
-    if (!child->is_part_of_parent()) children.emplace_back(std::move(child));
+    if (!child->is_part_of_parent()) children.emplace_back(std::move(child), internal::kAccess);
   }
   std::reverse(children.begin(), children.end());
   return children;
@@ -71,7 +71,7 @@ std::vector<Thread> Thread::children() const {
 
 std::vector<Member> lost_members() {
   std::vector<Member> members;
-  for (internal::Ref<internal::TreeMember>& member : internal::lost_in_process()) members.emplace_back(std::move(member));
+  for (internal::Ref<internal::TreeMember>& member : internal::lost_in_process()) members.emplace_back(std::move(member), internal::kAccess);
   return members;
 }
 
@@ -92,7 +92,7 @@ void start_thread(ThreadNode& thread, const ThreadOptions& options) {
     static_cast<void>(current_node());
     thread.start(*parent_for_new(), options.stack_size);
   } else {
-    const Ref<Node> parent = options.parent.get().home_of_threads();
+    const Ref<Node> parent = options.parent.get(kAccess).home_of_threads();
     thread.start(parent->takes_children() ? *parent : main_node(), options.stack_size);
   }
   Context::watch(Step::comes, "starts Thread", &thread, write_thread_name);

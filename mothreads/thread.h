@@ -35,6 +35,7 @@
 
 #include "mothreads/end_record.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/internal/thread_state.h"
 #include "mothreads/member.h"
 #include "mothreads/misuse.h"
@@ -93,7 +94,7 @@ class Thread {
 
   // How it ended; none while it runs.
   std::optional<EndRecord> end() const { return node_->end(); }
-  operator Member() const { return Member(node_); }
+  operator Member() const { return Member(node_, internal::kAccess); }
 
   std::optional<Thread> parent() const;   // none for the main thread, and once it has left the tree
   std::vector<Thread> children() const;  // in the order they were made
@@ -101,8 +102,8 @@ class Thread {
   friend bool operator==(const Thread& a, const Thread& b) { return a.node_.get() == b.node_.get(); }
 
   // For the library.
-  explicit Thread(internal::Ref<internal::Node> node) : node_(std::move(node)) {}
-  internal::Node& node() const { return *node_; }
+  Thread(internal::Ref<internal::Node> node, internal::Access) : node_(std::move(node)) {}
+  internal::Node& node(internal::Access) const { return *node_; }
 
  private:
   internal::Ref<internal::Node> node_;
@@ -159,11 +160,11 @@ class [[nodiscard]] ThreadHandle {
   bool is_alive() const { return owns() && !stopped(); }
   std::optional<EndRecord> end() const { return state().end(); }  // none while it runs
   bool owns() const { return static_cast<bool>(state_); }
-  operator Member() const { return Member(internal::Ref<internal::ThreadState<R>>(state())); }
-  Thread thread() const { return Thread(internal::Ref<internal::Node>(internal::Ref<internal::ThreadState<R>>(state_))); }
+  operator Member() const { return Member(internal::Ref<internal::ThreadState<R>>(state()), internal::kAccess); }
+  Thread thread() const { return Thread(internal::Ref<internal::Node>(internal::Ref<internal::ThreadState<R>>(state_)), internal::kAccess); }
 
   // For the library: takes over a started thread.
-  explicit ThreadHandle(internal::Ref<internal::ThreadState<R>> state) : state_(std::move(state)) {}
+  ThreadHandle(internal::Ref<internal::ThreadState<R>> state, internal::Access) : state_(std::move(state)) {}
 
  private:
   internal::ThreadState<R>& state() const {

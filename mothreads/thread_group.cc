@@ -35,7 +35,7 @@ void GroupNode::tell_chooser(const StopReport& report) {
     TinyLock lock(telling_mutex_);
     telling_ = told;
   }
-  when_stuck_->tell(report);
+  when_stuck_->tell(report, kAccess);
   told.go();
 }
 
@@ -125,7 +125,7 @@ ThreadGroup::ThreadGroup(const ThreadGroupOptions& options)
     : node_(internal::Ref<internal::GroupNode>::adopt(new internal::GroupNode(options, Clock::current()))) {
   if (options.name.empty()) throw Misuse("a ThreadGroup needs a name: give one that says what its members do");
   if (!options.parent.is_empty()) {
-    node_->attach_to(*options.parent.get().home_of_threads());
+    node_->attach_to(*options.parent.get(internal::kAccess).home_of_threads());
     return;
   }
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.

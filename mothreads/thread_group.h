@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/internal/group_node.h"
 #include "mothreads/thread.h"
 #include "mothreads/when_stuck.h"
@@ -60,11 +61,11 @@ class [[nodiscard]] ThreadGroup {
     return *this;
   }
   const Signal& please_stop() const { return node_->please_stop(); }
-  operator Member() const { return Member(node_); }
+  operator Member() const { return Member(node_, internal::kAccess); }
 
   const std::string& name() const { return node_->name(); }
-  const internal::GroupNode& node() const { return *node_; }  // for the library
-  std::vector<Thread> members() const { return Thread(internal::Ref<internal::Node>(*node_)).children(); }  // still running
+  const internal::GroupNode& node(internal::Access) const { return *node_; }  // for the library
+  std::vector<Thread> members() const { return Thread(node_, internal::kAccess).children(); }  // still running
 
  private:
   internal::Ref<internal::GroupNode> node_;
@@ -81,7 +82,7 @@ Thread ThreadGroup::run(ThreadOptions options, F&& function, Args&&... args) {
   auto state = internal::make_thread(options, std::forward<F>(function), std::forward<Args>(args)...);
   state->release();
   internal::start_thread(*state, options);
-  return Thread(internal::Ref<internal::Node>(std::move(state)));
+  return Thread(internal::Ref<internal::Node>(std::move(state)), internal::kAccess);
 }
 
 }  // namespace mothreads

@@ -20,7 +20,7 @@ constinit std::atomic<bool> tills_ended{false};
 class TillState final : public SignalState, private TimerNode {
  public:
   static SignalState* make(Clock& clock, std::int64_t when) {
-    auto* state = new TillState(clock.timers());
+    auto* state = new TillState(clock.timers(internal::kAccess));
     try {
       state->timers_.add(*state, when);
     } catch (...) {
@@ -115,10 +115,10 @@ internal::SignalState* make_till(absl::Duration duration) {
 
 }  // namespace
 
-bool Till::went_early() const noexcept { return static_cast<bool>(*this) && state().as_limit() != Why::timed_out; }
+bool Till::went_early() const noexcept { return static_cast<bool>(*this) && state(internal::kAccess).as_limit() != Why::timed_out; }
 
-Till::Till(absl::Duration duration) : Signal(make_till(duration)) {}
+Till::Till(absl::Duration duration) : Signal(make_till(duration), internal::kAccess) {}
 Till::Till(absl::Time time) : Till(time - Clock::current().wall_now()) {}
-Till::Till(Instant instant) : Signal(make_till(Clock::current(), Clock::current().now(), instant)) {}
+Till::Till(Instant instant) : Signal(make_till(Clock::current(), Clock::current().now(), instant), internal::kAccess) {}
 
 }  // namespace mothreads

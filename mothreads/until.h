@@ -98,11 +98,11 @@ class Until {
     is_limited_ = true;
   }
   void include(const Signal& signal) {
-    signals_.emplace_back(signal.state());
+    signals_.emplace_back(signal.state(internal::kAccess));
     is_limited_ = true;
   }
   void include(const Signal&& signal) {
-    signals_.emplace_back(internal::OwnedSignal{signal.state()});
+    signals_.emplace_back(internal::OwnedSignal{signal.state(internal::kAccess)});
     is_limited_ = true;
   }
   void include(const Until& other);

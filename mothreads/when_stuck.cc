@@ -6,7 +6,7 @@
 
 namespace mothreads {
 
-void WhenStuck::tell(const StopReport& report) const {
+void WhenStuck::tell(const StopReport& report, internal::Access) const {
   if (function_ == nullptr) return;
   try {
     (*function_)(report);

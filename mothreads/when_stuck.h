@@ -23,6 +23,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "mothreads/end_record.h"
+#include "mothreads/internal/access.h"
 
 namespace mothreads {
 
@@ -61,7 +62,7 @@ class WhenStuck {
       : choice_(mark_lost), function_(std::make_shared<Function>(std::forward<F>(function))) {}
 
   bool ends_process() const { return choice_ == end_process; }
-  void tell(const StopReport& report) const;  // for the library
+  void tell(const StopReport& report, internal::Access) const;  // for the library
 
  private:
   using Function = absl::AnyInvocable<void(const StopReport&)>;

@@ -114,7 +114,7 @@ class SiteSession final : public cooperative::internal::Session {
       is_asked_soon_ = false;
       limit -= kSoon;
     }
-    Descriptor* const source = ends_ || limit <= kSoon || !connection.may_rest() ? nullptr : stream_->begin_rest();
+    Descriptor* const source = ends_ || limit <= kSoon || !connection.may_rest() ? nullptr : stream_->begin_rest(mothreads::internal::kAccess);
     if (source == nullptr) {
       why = connection.await_more(limit);
       return std::nullopt;
@@ -205,7 +205,7 @@ class Site::Serving {
   Signal stopped_;
 };
 
-Site::Site(std::unique_ptr<Serving> serving) : serving_(std::move(serving)) {}
+Site::Site(std::unique_ptr<Serving> serving, mothreads::internal::Access) : serving_(std::move(serving)) {}
 Site::Site(Site&&) noexcept = default;
 Site& Site::operator=(Site&&) noexcept = default;
 Site::~Site() = default;
@@ -222,7 +222,7 @@ namespace {
 
 Site serve_at(std::vector<Socket> listeners, Handler handler, ServeOptions options) {
   if (!handler) throw mothreads::Misuse(fmt::format("{} has no handler", options.name));
-  return Site(std::make_unique<Site::Serving>(std::move(listeners), std::make_shared<const Shared>(std::move(handler), std::move(options))));
+  return Site(std::make_unique<Site::Serving>(std::move(listeners), std::make_shared<const Shared>(std::move(handler), std::move(options))), mothreads::internal::kAccess);
 }
 
 }  // namespace

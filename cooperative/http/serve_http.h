@@ -30,6 +30,7 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -70,7 +71,7 @@ class [[nodiscard]] Site {
 
   // For the library.
   class Serving;
-  explicit Site(std::unique_ptr<Serving> serving);
+  Site(std::unique_ptr<Serving> serving, mothreads::internal::Access);
 
  private:
   std::unique_ptr<Serving> serving_;

@@ -22,7 +22,7 @@ namespace cooperative::http {
 using internal::WebSocketFrames;
 using mothreads::Until;
 
-WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames) : frames_(std::move(frames)) {}
+WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames, mothreads::internal::Access) : frames_(std::move(frames)) {}
 WebSocket::WebSocket(WebSocket&&) noexcept = default;
 WebSocket& WebSocket::operator=(WebSocket&&) noexcept = default;
 WebSocket::~WebSocket() = default;
@@ -32,11 +32,11 @@ void WebSocket::write_text(std::string_view text, const Until& until) { frames_-
 void WebSocket::write_binary(std::string_view data, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::binary, data, until); }
 WebSocketWriter WebSocket::begin_text(const Until& until) {
   frames_->begin_message(WebSocketFrames::Opcode::text, until);
-  return {*frames_, /*is_text=*/true};
+  return {*frames_, /*is_text=*/true, mothreads::internal::kAccess};
 }
 WebSocketWriter WebSocket::begin_binary(const Until& until) {
   frames_->begin_message(WebSocketFrames::Opcode::binary, until);
-  return {*frames_, /*is_text=*/false};
+  return {*frames_, /*is_text=*/false, mothreads::internal::kAccess};
 }
 void WebSocket::ping(std::string_view payload, const Until& until) { frames_->ping(payload, until); }
 std::uint64_t WebSocket::pongs() const { return frames_->pongs(); }
@@ -48,7 +48,7 @@ const std::string& WebSocket::protocol() const { return frames_->protocol(); }
 
 FiberParent WebSocket::fibers() { return frames_->fibers(); }
 
-WebSocketWriter::WebSocketWriter(WebSocketFrames& frames, bool is_text) : frames_(&frames), is_text_(is_text) { frames.is_written_by(this); }
+WebSocketWriter::WebSocketWriter(WebSocketFrames& frames, bool is_text, mothreads::internal::Access) : frames_(&frames), is_text_(is_text) { frames.is_written_by(this); }
 
 WebSocketWriter::WebSocketWriter(WebSocketWriter&& other) noexcept
     : frames_(std::exchange(other.frames_, nullptr)), is_lost_(other.is_lost_), is_text_(other.is_text_), check_(other.check_) {
@@ -83,7 +83,7 @@ namespace {
 void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebSocketOptions& options, const std::string& protocol) {
   auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
   const WebSocketFrames& state = *frames;
-  WebSocket socket(std::move(frames));
+  WebSocket socket(std::move(frames), mothreads::internal::kAccess);
   internal::WebSocketOutcome outcome(state);
   outcome.of([&] { run(socket); });
   // The handler may have looked at the same Signal.
@@ -185,7 +185,7 @@ WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_v
   if (!protocol.empty() && std::find(options.protocols.begin(), options.protocols.end(), protocol) == options.protocols.end()) {
     refuse("speaks a protocol that was not offered");
   }
-  return WebSocket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::client, options, protocol));
+  return WebSocket(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::client, options, protocol), mothreads::internal::kAccess);
 }
 
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const Until& until) {

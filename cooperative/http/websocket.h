@@ -35,6 +35,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/http/internal/utf8.h"
 #include "cooperative/http/message.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/result.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
@@ -111,9 +112,9 @@ class [[nodiscard]] WebSocketWriter {
   void end(const mothreads::Until& until = {});
 
   // For the library.
-  WebSocketWriter(internal::WebSocketFrames& frames, bool is_text);
+  WebSocketWriter(internal::WebSocketFrames& frames, bool is_text, mothreads::internal::Access);
   // Its WebSocket, a WebSocketHandler's, ends: from here on it throws Closed.
-  void lose() noexcept {
+  void lose(mothreads::internal::Access) noexcept {
     frames_ = nullptr;
     is_lost_ = true;
   }
@@ -168,8 +169,8 @@ class WebSocket {
   const std::string& protocol() const;  // that both speak; empty for none
 
   // For the library.
-  explicit WebSocket(std::unique_ptr<internal::WebSocketFrames> frames);
-  internal::WebSocketFrames& frames() { return *frames_; }
+  WebSocket(std::unique_ptr<internal::WebSocketFrames> frames, mothreads::internal::Access);
+  internal::WebSocketFrames& frames(mothreads::internal::Access) { return *frames_; }
 
  private:
   std::unique_ptr<internal::WebSocketFrames> frames_;

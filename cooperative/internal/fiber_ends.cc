@@ -28,7 +28,7 @@ void tell_of_end(FiberBlock& fiber, const ParentRef& parent, const std::shared_p
   fiber.core->rooms().population.begin_finishing();
   if (fiber.has_stopped_signal) {
     const Signal stopped = fiber.stopped;
-    stopped.state().go();
+    stopped.state(mothreads::internal::kAccess).go();
   }
   if (fiber.is_root) [[unlikely]] end_forked_fiber();  // one of the functions has called fork()
   if (group != nullptr) member_ended(*group, failed);
@@ -134,7 +134,8 @@ Signal stopped_signal(FiberBlock& fiber) {
   if (fiber.has_stopped_signal) return fiber.stopped;
   if (fiber.state == FiberBlock::State::ended) return mothreads::DONE;
   fiber.stopped = Signal(mothreads::internal::SignalState::make_owned("stopped of " + fiber.own_name,
-                                                                      "call stop() to ask for the end, or let it end"));
+                                                                      "call stop() to ask for the end, or let it end"),
+                          mothreads::internal::kAccess);
   fiber.has_stopped_signal = true;
   return fiber.stopped;
 }

@@ -148,7 +148,7 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
     } else {
       start(fiber);
     }
-    return Fiber<R>(fiber);
+    return Fiber<R>(fiber, mothreads::internal::kAccess);
   };
   if constexpr (takes_stop) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;

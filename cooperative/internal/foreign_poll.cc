@@ -111,7 +111,7 @@ std::optional<Instant> ForeignPoll::arm() {
   if (when <= core_->clock().now()) return say_more();
   alarm_.emplace(core_->inbox());
   try {
-    core_->rooms().timers.clock().timers().add(*alarm_, first);
+    core_->rooms().timers.clock().timers(mothreads::internal::kAccess).add(*alarm_, first);
   } catch (...) {
     alarm_.reset();
     throw;
@@ -121,7 +121,7 @@ std::optional<Instant> ForeignPoll::arm() {
 
 void ForeignPoll::disarm() noexcept {
   if (alarm_) {
-    if (!core_->rooms().timers.clock().timers().cancel(*alarm_)) alarm_->await();
+    if (!core_->rooms().timers.clock().timers(mothreads::internal::kAccess).cancel(*alarm_)) alarm_->await();
     alarm_.reset();
   }
   core_->inbox().end_sleep(Inbox::Sleep::in_poll);

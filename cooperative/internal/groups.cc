@@ -86,7 +86,7 @@ void close_group(GroupPlace& its) noexcept {
   const bool is_told = block.has_stopped_signal;
   block.set_life(0);
   recycle(block);
-  if (is_told) stopped.state().go();
+  if (is_told) stopped.state(mothreads::internal::kAccess).go();
 }
 
 void take_place(FiberBlock& fiber, FiberBlock* parent) noexcept {

@@ -307,9 +307,9 @@ void SchedulerCore::sleep() noexcept {
     } else {
       // The wheel's first time exactly: a look too early would find nothing, and this time does not pass by itself.
       Alarm alarm(inbox_);
-      life_.timers.clock().timers().add(alarm, life_.timers.first_time());
+      life_.timers.clock().timers(mothreads::internal::kAccess).add(alarm, life_.timers.first_time());
       inbox_.await(std::nullopt);
-      if (!life_.timers.clock().timers().cancel(alarm)) alarm.await();
+      if (!life_.timers.clock().timers(mothreads::internal::kAccess).cancel(alarm)) alarm.await();
     }
   }
   inbox_.end_sleep(Inbox::Sleep::on_futex);
@@ -326,9 +326,9 @@ void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noex
       life_.poller->poll(absl::FromChrono(*deadline - clock().now()));
     } else {
       Alarm alarm(inbox_);
-      life_.timers.clock().timers().add(alarm, life_.timers.first_time());
+      life_.timers.clock().timers(mothreads::internal::kAccess).add(alarm, life_.timers.first_time());
       life_.poller->poll(std::nullopt);
-      if (!life_.timers.clock().timers().cancel(alarm)) alarm.await();
+      if (!life_.timers.clock().timers(mothreads::internal::kAccess).cancel(alarm)) alarm.await();
     }
     life_.just_polled = true;
   }

@@ -45,7 +45,7 @@ WorldCore::WorldCore(const Options& options)
       timers_context_(ThreadContext::acquire()),
       timers_node_(Ref<WorldTimersNode>::adopt(new WorldTimersNode(clock_))),
       timers_(timers_context_) {
-  if (options_.every_operation) mothreads::Signal::watch_new(true);
+  if (options_.every_operation) mothreads::internal::SignalState::watch_new(true);
   timers_context_.set_simulated();
   timers_context_.clock = &clock_;
   timers_context_.node = timers_node_.get();
@@ -59,7 +59,7 @@ WorldCore::~WorldCore() {
   if (clock_.pending() != 0) {
     fatal_misuse(fmt::format("World seed {}: it was destroyed while somebody waits for its time: what waits in a world ends with run()", seed()));
   }
-  if (options_.every_operation) mothreads::Signal::watch_new(false);
+  if (options_.every_operation) mothreads::internal::SignalState::watch_new(false);
   note_end();
   if (timers_stack_ != nullptr) stacks_.give_back(*timers_stack_);
   give_back_ended();
@@ -210,8 +210,8 @@ void WorldCore::resume(Context&) noexcept {
   caller_is_ready_ = true;  // the timers never wait
 }
 
-void WorldCore::add_timer(TimerNode& timer, std::int64_t when) noexcept { clock_.timers().add(timer, when); }
-void WorldCore::cancel_timer(TimerNode& timer) noexcept { clock_.timers().cancel(timer); }
+void WorldCore::add_timer(TimerNode& timer, std::int64_t when) noexcept { clock_.timers(mothreads::internal::kAccess).add(timer, when); }
+void WorldCore::cancel_timer(TimerNode& timer) noexcept { clock_.timers(mothreads::internal::kAccess).cancel(timer); }
 
 // Only a fiber is ever unwound: one that called run() with its cancellation before it.
 void WorldCore::unwind(Context& context) {

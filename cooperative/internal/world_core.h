@@ -100,7 +100,7 @@ class WorldCore final : public mothreads::internal::Host, public mothreads::inte
   void watch(mothreads::internal::Step step, const mothreads::internal::WaitDescription& what) noexcept override;
 
   mothreads::internal::MainNode& main() noexcept override { return *root_; }
-  mothreads::internal::TimerQueue& timers() noexcept override { return clock_.timers(); }
+  mothreads::internal::TimerQueue& timers() noexcept override { return clock_.timers(mothreads::internal::kAccess); }
   void check_parent(const mothreads::internal::Node& parent, std::string_view name) const override;
   void start_thread(std::string_view name, void* (*function)(void*), void* argument, std::size_t stack_size) override;
   void begin_thread(mothreads::internal::Context& context) override;

@@ -92,7 +92,7 @@ Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptio
 
 }  // namespace internal
 
-Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber) : serving_(std::move(serving)), fiber_(std::move(fiber)) {}
+Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber, mothreads::internal::Access) : serving_(std::move(serving)), fiber_(std::move(fiber)) {}
 
 const Address& Server::address() const { return serving_->address(); }
 ServerStatistics Server::statistics() const { return serving_->statistics(); }

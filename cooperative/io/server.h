@@ -45,6 +45,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/socket.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
@@ -101,7 +102,7 @@ class [[nodiscard]] Server {
 
   // For the library.
   class Serving;
-  Server(std::shared_ptr<Serving> serving, Fiber<void> fiber);
+  Server(std::shared_ptr<Serving> serving, Fiber<void> fiber, mothreads::internal::Access);
 
  private:
   void leave_in_child() noexcept;

@@ -37,6 +37,7 @@
 #include "cooperative/io/internal/read_ahead.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 
@@ -133,7 +134,7 @@ class Stream {
 
   // For the library, before a wait without a fiber: gives back the memory of empty buffers. Gives the descriptor that becomes readable once there is more
   // to read here, as far as a read has just found nothing; null where only another read can tell, or something must be written first.
-  Descriptor* begin_rest() {
+  Descriptor* begin_rest(mothreads::internal::Access) {
     ahead_.release();
     later_.release();
     return source();

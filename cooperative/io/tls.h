@@ -34,6 +34,7 @@
 #include "absl/time/time.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/until.h"
 
 namespace cooperative {
@@ -128,7 +129,7 @@ class TlsContext {
   static TlsContext server(const TlsServerSettings& settings);
 
   struct Parts;
-  const Parts& parts() const { return *parts_; }  // for the library
+  const Parts& parts(mothreads::internal::Access) const { return *parts_; }  // for the library
 
  private:
   explicit TlsContext(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}

@@ -68,10 +68,10 @@ class TlsStream::Session {
   bool is_open() const { return !is_closed_ && below_.is_open(); }
   Descriptor* source() const {
     const bool has_input = taken_ < arrived_.size() || SSL_has_pending(ssl()) != 0 || !below_.buffered().empty();
-    return is_closed_ || failure_ || has_unsent() || has_input ? nullptr : below_.begin_rest();
+    return is_closed_ || failure_ || has_unsent() || has_input ? nullptr : below_.begin_rest(mothreads::internal::kAccess);
   }
   SSL* ssl() const { return ssl_.get(); }
-  const TlsContext::Parts& parts() const { return context_.parts(); }
+  const TlsContext::Parts& parts() const { return context_.parts(mothreads::internal::kAccess); }
   std::string name() const;
 
  private:
@@ -497,9 +497,9 @@ namespace {
 
 // As certificates have it: without the dot that ends it, without brackets around an address.
 std::string plain_host(const TlsContext& context, std::string_view host) {
-  if (context.parts().is_server) throw Misuse("a TLS stream cannot connect with a server's context: make one by TlsContext::client()");
+  if (context.parts(mothreads::internal::kAccess).is_server) throw Misuse("a TLS stream cannot connect with a server's context: make one by TlsContext::client()");
   if (host.ends_with('.')) host.remove_suffix(1);
-  if (host.empty() && context.parts().verifies) {
+  if (host.empty() && context.parts(mothreads::internal::kAccess).verifies) {
     throw Misuse("a TLS client must know whom to expect: give connect() the host's name, or numeric address");
   }
   if (host.find('\0') != std::string_view::npos) {
@@ -513,7 +513,7 @@ std::string plain_host(const TlsContext& context, std::string_view host) {
 }
 
 void check_server(const TlsContext& context) {
-  if (!context.parts().is_server) throw Misuse("a TLS stream cannot accept with a client's context: make one by TlsContext::server()");
+  if (!context.parts(mothreads::internal::kAccess).is_server) throw Misuse("a TLS stream cannot accept with a client's context: make one by TlsContext::server()");
 }
 
 }  // namespace

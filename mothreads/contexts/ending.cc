@@ -6,7 +6,7 @@ namespace mothreads::internal {
 
 void Ending::begin(Instant now, bool may_be_lost, std::string_view name) {
   began_ = now;
-  if (may_be_lost) lost_.emplace(SignalState::make_owned("loss of " + std::string(name), "call stop() to ask for the end"));
+  if (may_be_lost) lost_.emplace(SignalState::make_owned("loss of " + std::string(name), "call stop() to ask for the end"), kAccess);
 }
 
 bool Ending::note_loss(const EndRecord& record) {

@@ -31,7 +31,7 @@ class Ending {
   // False when it has ended, or is lost.
   bool note_loss(const EndRecord& record);
   bool was_noted_lost() const;
-  void tell_of_loss() const { lost_->state().go(); }
+  void tell_of_loss() const { lost_->state(kAccess).go(); }
 
   void publish(const EndRecord& record);
   // Of its end, and of no loss.

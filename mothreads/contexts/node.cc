@@ -26,7 +26,7 @@ Node::Node(std::string_view name, Signal please_stop, Clock& clock)
       id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       name_(name),
       please_stop_(std::move(please_stop)),
-      stopped_(SignalState::make_owned("stopped of " + name_, "call stop() to ask for the end, or let it end")) {}
+      stopped_(SignalState::make_owned("stopped of " + name_, "call stop() to ask for the end, or let it end"), kAccess) {}
 
 Node::~Node() = default;
 
@@ -313,7 +313,7 @@ void Node::mark_stopped() {
     forget_lost(*this);
     log::warning("{} \"{}\", which was marked lost, has ended", to_string(kind()), name_);
   }
-  stopped_.state().go();  // go() itself is refused to everybody
+  stopped_.state(kAccess).go();  // go() itself is refused to everybody
   if (is_left_behind()) return;  // a function of it has called fork()
   if (was_lost) forget_lost(*this);  // who marked it may have come to that just now
   bool watched = false;

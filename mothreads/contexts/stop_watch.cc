@@ -12,7 +12,7 @@ namespace mothreads::internal {
 void StopWatch::watch_until(Instant deadline) noexcept {
   ref();  // for the timer
   try {
-    clock_.watch_timers().add(*this, deadline.time_since_epoch().count());
+    clock_.watch_timers(kAccess).add(*this, deadline.time_since_epoch().count());
     if (has_ended()) end_watch();
   } catch (const std::exception& refused) {
     log::error("the stop of \"{}\" has no deadline, because the timer for it cannot be had: {}", watched_name(), refused.what());
@@ -21,7 +21,7 @@ void StopWatch::watch_until(Instant deadline) noexcept {
 }
 
 void StopWatch::end_watch() noexcept {
-  if (clock_.watch_timers().cancel(*this)) unref();
+  if (clock_.watch_timers(kAccess).cancel(*this)) unref();
 }
 
 void StopWatch::fire(TimerNode& timer) {

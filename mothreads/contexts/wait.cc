@@ -189,7 +189,7 @@ std::optional<Why> Wait::park_on_thread(const std::optional<Instant>& wake, bool
     return context_.outcome();
   }
   WaitTimer timer(pauses ? kPause : WaitTimer::kOps, context_, generation_);
-  TimerQueue& timers = context_.clock->timers();
+  TimerQueue& timers = context_.clock->timers(kAccess);
   timers.add(timer, wake->time_since_epoch().count());
   absl::Cleanup leave = [&] { timers.cancel(timer); };
   if (!context_.await_finish(std::nullopt, what_, may_spin_)) return std::nullopt;
@@ -210,7 +210,7 @@ std::optional<Why> Wait::park_on_host(const std::optional<Instant>& wake, bool p
   // Another clock than the host's: whoever makes its time pass does so on a thread of its own.
   context_.open_wait();
   WaitTimer elsewhere(only_pauses ? kPause : WaitTimer::kOps, context_, generation_);
-  TimerQueue& timers = context_.clock->timers();
+  TimerQueue& timers = context_.clock->timers(kAccess);
   timers.add(elsewhere, wake->time_since_epoch().count());
   const bool is_over = context_.await_finish_on_host(what_);
   timers.cancel(elsewhere);

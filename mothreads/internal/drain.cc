@@ -95,7 +95,7 @@ void Drain::begin() {
     // It goes early at the stop, and finds that the drain has ended.
     Till(time).then([this, &main] { time_is_over(main); });
   }
-  main.draining().state().go();
+  main.draining().state(kAccess).go();
 }
 
 void Drain::stop_begins(const MainNode& main) {

@@ -120,10 +120,10 @@ const Signal& QueueCore::made(Signal& signal, const char* what, const char* reme
     Both both(*this);
     if (signal != NEVER) return signal;
   }
-  const Signal fresh(SignalState::make_owned(fmt::format(fmt::runtime(what), name()), remedy));  // not under the mutexes: it allocates
+  const Signal fresh(SignalState::make_owned(fmt::format(fmt::runtime(what), name()), remedy), kAccess);  // not under the mutexes: it allocates
   Both both(*this);
   if (signal != NEVER) return signal;
-  if ((this->*has_gone)()) fresh.state().go();  // nobody has it yet
+  if ((this->*has_gone)()) fresh.state(kAccess).go();  // nobody has it yet
   signal = fresh;
   return signal;
 }

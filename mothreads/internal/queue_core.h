@@ -79,7 +79,7 @@ class QueueCore {
     ~Afterwards() { run(); }
     void run() {
       woken.finish_all();
-      std::exchange(drained, NEVER).state().go();  // go() itself is refused to everybody
+      std::exchange(drained, NEVER).state(kAccess).go();  // go() itself is refused to everybody
     }
     Claimed woken;
     Signal drained = NEVER;

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/internal/access.h"
 #include "mothreads/queue.h"
 
 namespace mothreads {
@@ -172,7 +173,7 @@ bool Queue<T>::try_pop_locked(Result<T>& result, Afterwards& afterwards) noexcep
     settle(afterwards.woken);
     afterwards.drained = drained_now();
   } else if (is_closed()) {
-    result = Result<T>(Why::closed, name_);
+    result = Result<T>(Why::closed, name_, internal::kAccess);
   }
   shrink_if_sparse();
   return has_item || is_closed();
@@ -187,7 +188,7 @@ void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
   }
   afterwards.run();
   if (const auto why = until.has_come()) {
-    result = Result<T>(*why, name_);
+    result = Result<T>(*why, name_, internal::kAccess);
     return;
   }
 
@@ -210,7 +211,7 @@ void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
   };
   const Why why = wait.park(Limit(until));
   was_woken = why == Why::ready || why == Why::closed;
-  if (why != Why::ready) result = Result<T>(why, name);
+  if (why != Why::ready) result = Result<T>(why, name, internal::kAccess);
 }
 
 template <typename T>
@@ -313,7 +314,7 @@ void Queue<T>::settle(internal::Claimed& woken) noexcept {
 template <typename T>
 class Queue<T>::OneOfSeveral {
  public:
-  explicit OneOfSeveral(Queue& queue) : queue_(queue), result_(Why::closed, queue.name_) { node_.into = &result_; }
+  OneOfSeveral(Queue& queue, internal::Access) : queue_(queue), result_(Why::closed, queue.name_, internal::kAccess) { node_.into = &result_; }
   OneOfSeveral(const OneOfSeveral&) = delete;
   OneOfSeveral& operator=(const OneOfSeveral&) = delete;
 
@@ -430,7 +431,7 @@ void Queue<T>::close() {
   }
   producers.finish_all(Why::closed);
   consumers.finish_all(Why::closed);
-  closed.state().go();
+  closed.state(internal::kAccess).go();
   if (is_watched) internal::Context::watch(internal::Step::after);
 }
 

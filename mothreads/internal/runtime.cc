@@ -113,11 +113,11 @@ void go_on_in_child() noexcept {
 }  // namespace
 
 MainNode::MainNode(std::string_view name, Signal please_stop, Clock& clock)
-    : Node(name, std::move(please_stop), clock), draining_(SignalState::make_owned("draining", "call MainThread::drain()")) {}
+    : Node(name, std::move(please_stop), clock), draining_(SignalState::make_owned("draining", "call MainThread::drain()"), kAccess) {}
 
 MainNode::MainNode(std::string_view name, Signal please_stop, Clock& clock, absl::Duration drain)
     : Node(name, std::move(please_stop), clock),
-      draining_(SignalState::make_owned("draining", "call MainThread::drain()")),
+      draining_(SignalState::make_owned("draining", "call MainThread::drain()"), kAccess),
       own_drain_(std::make_unique<Drain>()) {
   own_drain_->set_time(drain);
 }
@@ -135,7 +135,7 @@ bool MainNode::child_failed(const EndRecord& end) {
 
 void MainNode::begins_to_stop() {
   drain().stop_begins(*this);
-  draining_.state().go();
+  draining_.state(kAccess).go();
 }
 
 std::vector<EndRecord> MainNode::take_failures() {

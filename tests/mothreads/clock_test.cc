@@ -20,7 +20,7 @@ using testing::VirtualClock;
 TEST(ClockTest, IsTheSteadyOneByDefault) {
   EXPECT_EQ(&Clock::current(), &Clock::steady());
   EXPECT_TRUE(Clock::steady().is_real());
-  EXPECT_EQ(&Clock::steady().timers(), static_cast<internal::TimerQueue*>(&internal::steady_timers()));
+  EXPECT_EQ(&Clock::steady().timers(internal::kAccess), static_cast<internal::TimerQueue*>(&internal::steady_timers()));
   Thread::run("thread", [](Signal) { EXPECT_EQ(&Clock::current(), &Clock::steady()); }).join();
 }
 

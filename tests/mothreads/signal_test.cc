@@ -138,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(All, SignalWaitTest,
 // A context that waits for the signal, as far as the signal knows.
 struct PretendedWaiter {
   PretendedWaiter(std::string name, const Signal& signal, Order& order)
-      : context(ScriptedContext::make(name)), state(signal.state()) {
+      : context(ScriptedContext::make(name)), state(signal.state(internal::kAccess)) {
     context.on_resume = [name, &order] { order.push_back(name); };
     context.run([&] {
       internal::Wait wait({"waits for signal", nullptr, nullptr});

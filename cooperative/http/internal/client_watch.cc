@@ -21,7 +21,7 @@ constexpr std::size_t kMaxAhead = 64 * 1024;
 FiberParent ClientWatch::this_fiber() {
   const auto* const core = cooperative::internal::SchedulerCore::current_or_null();  // a thread without fibers needs none for this
   cooperative::internal::FiberBlock* const fiber = core == nullptr ? nullptr : core->running_fiber();
-  return fiber == nullptr ? FiberParent() : FiberParent(cooperative::internal::ParentRef{fiber, fiber->id});
+  return fiber == nullptr ? FiberParent() : FiberParent(cooperative::internal::ParentRef{fiber, fiber->id}, mothreads::internal::kAccess);
 }
 
 ClientWatch::~ClientWatch() {

@@ -20,8 +20,8 @@ using mothreads::Why;
 MessageProtocol::MessageProtocol(Stream& stream, WebSocketHandler&& handler, const WebSocketOptions& options, const std::string& protocol,
                                  const ProtocolOwner& owner, bool has_own_draining)
     : turns_{.owner = owner, .close_limit = options.close_limit},
-      socket_(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol, &turns_)),
-      frames_(socket_.frames()),
+      socket_(std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol, &turns_), mothreads::internal::kAccess),
+      frames_(socket_.frames(mothreads::internal::kAccess)),
       handler_(std::move(handler)),
       outcome_(frames_),
       idle_limit_(options.idle_limit),

@@ -366,7 +366,7 @@ void WebSocketFrames::begin_end_of_calls() noexcept {
 
 void WebSocketFrames::take_from_writer() noexcept {
   if (writer_ == nullptr) return;
-  writer_->lose();
+  writer_->lose(mothreads::internal::kAccess);
   end_message();
 }
 

@@ -63,7 +63,7 @@ class ServingConnections::Connection final : SessionOwner, ReadinessWatcher, Tim
   void end_rest() noexcept override {
     if (source_ != nullptr) serving_.rest_ends(self_, Why::ready);
   }
-  FiberParent parent() const override { return FiberParent(serving_.server_); }
+  FiberParent parent() const override { return FiberParent(serving_.server_, mothreads::internal::kAccess); }
 
   ServingConnections& serving_;
   const Place place_;
@@ -186,7 +186,7 @@ void ServingConnections::rest(Connections::iterator connection, const Session::R
   if (!keeper_ || !keeper_->is_alive()) {
     // Below the server, not in the group of the connections: it ends after them.
     keeper_ = cooperative::spawn(
-        {.name = options_.name + "'s connections that rest", .parent = FiberParent(server_), .start = Start::at_once},
+        {.name = options_.name + "'s connections that rest", .parent = FiberParent(server_, mothreads::internal::kAccess), .start = Start::at_once},
         [this](const Signal& please_stop) { keep(please_stop); });
     if (!keeper_->is_alive()) std::exchange(keeper_, std::nullopt)->join();  // throws why: there was no stack for it
   }

@@ -45,7 +45,7 @@ Server::Serving::Serving(Socket&& socket, const ServerOptions& options)
 
 Server Server::Serving::start(std::shared_ptr<Serving> serving) {
   Fiber<void> fiber = cooperative::spawn(serving->name(), [serving](const Signal& please_stop) { serving->run(please_stop); });
-  return Server(std::move(serving), std::move(fiber));
+  return Server(std::move(serving), std::move(fiber), mothreads::internal::kAccess);
 }
 
 ServerStatistics Server::Serving::statistics() const {

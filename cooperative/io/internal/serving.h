@@ -91,7 +91,7 @@ class Server::Serving {
       Fiber<void> fiber = internal::spawn({.name = name,
                                            .stack_size = options_.stack_size,
                                            .stack_option = internal::FiberBlock::StackOption::of_server,
-                                           .parent = FiberParent(*group_).ref(),
+                                           .parent = FiberParent(*group_).ref(mothreads::internal::kAccess),
                                            .starts_at_once = true},
                                           [this, serve = std::forward<Serve>(serve)](const mothreads::Signal& please_stop) mutable {
                                             serve.begins();
