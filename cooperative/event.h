@@ -2,7 +2,7 @@
 
 // Something that happens to one thread's fibers, with a value.
 //
-//     co::Event<double> ready;
+//     co::Event<double> ready("ready");                     // a name, for reports, may be left out
 //     auto reader = co::spawn("reader", [&] { return ready.wait(absl::Seconds(2)); });
 //     ready.signal(3.5);
 //
@@ -14,12 +14,14 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/label.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
@@ -36,12 +38,9 @@ class Event {
 
  public:
   // Throws mothreads::Misuse for a manual one of values that cannot be copied: it could not go to all.
-  explicit Event(Reset reset = Reset::automatic) : reset_(reset) {
-    if (reset == Reset::manual && !kCopies) {
-      throw mothreads::Misuse("an Event with Reset::manual gives its value to all who wait: its type must be one that can be copied");
-    }
-  }
-  ~Event() { internal::check_nobody_waits(waiters_, kName); }
+  explicit Event(Reset reset = Reset::automatic) : reset_(reset) { check_copies(); }
+  explicit Event(std::string_view name, Reset reset = Reset::automatic) : label_(kName, name), reset_(reset) { check_copies(); }
+  ~Event() { internal::check_nobody_waits(waiters_, kName, label_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
@@ -82,6 +81,13 @@ class Event {
 
  private:
   static constexpr const char* kName = "an Event";
+  static constexpr const char* kObject = "event";
+
+  void check_copies() const {
+    if (reset_ == Reset::manual && !kCopies) {
+      throw mothreads::Misuse("an Event with Reset::manual gives its value to all who wait: its type must be one that can be copied");
+    }
+  }
 
   struct OfValue {};
   struct OfException {};
@@ -127,8 +133,8 @@ class Event {
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
     Waiter waiter;
-    const mothreads::Why why = home_.core().wait(waiters_, waiter, "waits for an event", home_.core().start(until)...);
-    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended("event", why);
+    const mothreads::Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for event"), home_.core().start(until)...);
+    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended(label_, kObject, why);
     return give(*std::move(waiter.got));
   }
 
@@ -179,6 +185,7 @@ class Event {
   }
 
   internal::Home home_;
+  const internal::Label label_;
   const Reset reset_;
   std::optional<Held> held_;
   mothreads::internal::WaitList waiters_;
@@ -211,7 +218,7 @@ class Event<T>::Branch final : public internal::Branch {
     if (event_.reset_ == Reset::manual || event_.held_) return;
     event_.put(*std::move(waiter_.got));
   }
-  std::string name() const override { return "event"; }
+  std::string name() const override { return event_.label_.object(kObject); }
   T take() { return give(*std::move(waiter_.got)); }
 
  private:

@@ -7,12 +7,14 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/label.h"
 #include "mothreads/contexts/ring.h"
 #include "mothreads/ended.h"
 #include "mothreads/posted.h"
@@ -26,10 +28,11 @@ class EventQueue {
  public:
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
-  // So many values may wait in it. Those that a wait_for_all() gives back come to their places in front also when others have filled
+  // So many values may wait in it; a name is for reports. Those that a wait_for_all() gives back come to their places in front also when others have filled
   // the queue meanwhile: nothing is lost, and it is full until as many more have been taken.
   explicit EventQueue(std::size_t max_length = kUnlimited) : max_length_(max_length) {}
-  ~EventQueue() { internal::check_nobody_waits(waiters_, kName); }
+  explicit EventQueue(std::string_view name, std::size_t max_length = kUnlimited) : label_(kName, name), max_length_(max_length) {}
+  ~EventQueue() { internal::check_nobody_waits(waiters_, kName, label_); }
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
 
@@ -60,9 +63,9 @@ class EventQueue {
   mothreads::Result<T> next(const mothreads::Until& until = {}) {
     begin_wait();
     if (!values_.is_empty()) return mothreads::Result<T>(std::in_place, take_front());
-    if (closed_) return {mothreads::Why::closed, kObject};
+    if (closed_) return {mothreads::Why::closed, label_.object(kObject)};
     Waiter waiter;
-    if (const mothreads::Why why = wait_in(waiter, until); why != mothreads::Why::ready) return {why, kObject};
+    if (const mothreads::Why why = wait_in(waiter, until); why != mothreads::Why::ready) return {why, label_.object(kObject)};
     return mothreads::Result<T>(std::in_place, *std::move(waiter.got));
   }
 
@@ -178,7 +181,7 @@ class EventQueue {
   }
   template <typename... Limit>
   COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const Limit&... until) {
-    return home_.core().wait(waiters_, waiter, "waits for a value of an EventQueue", home_.core().start(until)...);
+    return home_.core().wait(waiters_, waiter, label_.waits("waits for a value of EventQueue"), home_.core().start(until)...);
   }
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
@@ -188,13 +191,14 @@ class EventQueue {
     return *std::move(waiter.got);
   }
 
-  [[noreturn]] static void throw_closed() { throw Closed(kObject, "the queue is closed, and empty"); }
-  [[noreturn]] static void throw_ended(mothreads::Why why) {
+  [[noreturn]] void throw_closed() const { throw Closed(label_.object(kObject), "the queue is closed, and empty"); }
+  [[noreturn]] void throw_ended(mothreads::Why why) const {
     if (why == mothreads::Why::closed) throw_closed();
-    internal::throw_wait_ended(kObject, why);
+    internal::throw_wait_ended(label_, kObject, why);
   }
 
   internal::Home home_;
+  const internal::Label label_;
   const std::size_t max_length_;
   bool closed_ = false;
   mothreads::internal::RingQueue<T> values_;
@@ -221,13 +225,13 @@ class EventQueue<T>::Branch final : public internal::Branch {
   void unlink() noexcept override { queue_.waiters_.remove(waiter_); }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw_closed();
+    if (!waiter_.got) queue_.throw_closed();
   }
   // Also into one that is full by now: see the constructor.
   void put_back() override {
     if (!queue_.hand_to_waiter(waiter_.got)) queue_.values_.push_front(*std::move(waiter_.got));
   }
-  std::string name() const override { return kObject; }
+  std::string name() const override { return queue_.label_.object(kObject); }
   T take() {
     throw_failure();
     return *std::move(waiter_.got);

@@ -58,7 +58,7 @@ class FiberParent {
   FiberParent(const Fiber<R>& fiber);
   // The member is a fiber or a FiberGroup of this thread; another throws mothreads::Misuse. An empty Member stands for the fiber that runs.
   template <std::same_as<mothreads::Member> M>
-  FiberParent(const M& member) : FiberParent(internal::parent_of_member(member)) {}
+  FiberParent(const M& member) : FiberParent(internal::parent_of_member(member), mothreads::internal::kAccess) {}
 
   // For the library.
   FiberParent(const internal::ParentRef& ref, mothreads::internal::Access) : ref_(ref) {}

@@ -14,7 +14,7 @@ namespace cooperative {
 struct FiberLook {
   std::uint64_t id;
   std::string_view name;  // 55 bytes of it at most
-  // Its wait, in the words of reports: "waits for an event". Empty for a fiber that runs, is ready to run, or has not begun.
+  // Its wait, in the words of reports: "waits for event". Empty for a fiber that runs, is ready to run, or has not begun.
   std::string_view wait;
   std::string_view object;  // the name of that, where it has one; likewise
   // When that wait began, by its scheduler's clock: to a millisecond, and not after it. A scheduler that looks at its clock for no other reason

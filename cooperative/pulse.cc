@@ -13,7 +13,8 @@ using mothreads::internal::WaitNode;
 void Pulse::wait(const mothreads::Until& until) {
   home_.check(kName);
   WaitNode node;
-  if (const Why why = home_.core().wait(waiters_, node, "waits for a pulse", home_.core().start(until)); why != Why::ready) internal::throw_wait_ended("pulse", why);
+  const Why why = home_.core().wait(waiters_, node, label_.waits("waits for pulse"), home_.core().start(until));
+  if (why != Why::ready) internal::throw_wait_ended(label_, "pulse", why);
 }
 
 void Pulse::signal() {

@@ -3,9 +3,11 @@
 // Wakes those who wait now; remembers nothing. Used on one scheduler's thread alone.
 
 #include <string>
+#include <string_view>
 
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/label.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
@@ -14,7 +16,8 @@ namespace cooperative {
 class Pulse {
  public:
   Pulse() = default;
-  ~Pulse() { internal::check_nobody_waits(waiters_, "a Pulse"); }
+  explicit Pulse(std::string_view name) : label_("a Pulse", name) {}  // for reports
+  ~Pulse() { internal::check_nobody_waits(waiters_, "a Pulse", label_); }
   Pulse(const Pulse&) = delete;
   Pulse& operator=(const Pulse&) = delete;
 
@@ -29,6 +32,7 @@ class Pulse {
 
  private:
   internal::Home home_;
+  const internal::Label label_;
   mothreads::internal::WaitList waiters_;
 };
 
@@ -47,7 +51,7 @@ class Pulse::Branch final : public internal::Branch {
   }
   void unlink() noexcept override { pulse_.waiters_.remove(node_); }
   bool has_won() const noexcept override { return node_.has_won(); }
-  std::string name() const override { return "pulse"; }
+  std::string name() const override { return pulse_.label_.object("pulse"); }
   void take() {}
 
  private:

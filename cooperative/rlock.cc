@@ -36,9 +36,10 @@ std::string_view RLock::holder() const {
 }
 
 RLock::~RLock() {
-  internal::check_nobody_waits(waiters_, kName);
+  internal::check_nobody_waits(waiters_, kName, label_);
   if (owner_ != nullptr && !born_.is_left_behind()) {
-    mothreads::internal::fatal_misuse(fmt::format("an RLock was destroyed while \"{}\" holds it: let it outlive who holds it", holder()));
+    mothreads::internal::fatal_misuse(
+        fmt::format("{} was destroyed while \"{}\" holds it: let it outlive who holds it", label_.object(kName), holder()));
   }
 }
 
@@ -62,11 +63,12 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
   Waiter waiter(me, id);
-  if (const Why why = home_.core().wait(waiters_, waiter, "waits for an RLock", home_.core().start(until)); why != Why::ready) internal::throw_wait_ended("RLock", why);
+  const Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for RLock"), home_.core().start(until));
+  if (why != Why::ready) internal::throw_wait_ended(label_, "RLock", why);
 }
 
 void RLock::refuse_release() const {
-  throw mothreads::Misuse(fmt::format("\"{}\" releases an RLock that {}: acquire it first", Context::current().name,
+  throw mothreads::Misuse(fmt::format("\"{}\" releases {} that {}: acquire it first", Context::current().name, label_.object(kName),
                                       owner_ == nullptr ? std::string("nobody holds") : fmt::format("\"{}\" holds", holder())));
 }
 

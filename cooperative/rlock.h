@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/label.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/fork.h"
 #include "mothreads/until.h"
@@ -17,6 +18,7 @@ namespace cooperative {
 class RLock {
  public:
   RLock() = default;
+  explicit RLock(std::string_view name) : label_("an RLock", name) {}  // for reports
   ~RLock();
   RLock(const RLock&) = delete;
   RLock& operator=(const RLock&) = delete;
@@ -50,6 +52,7 @@ class RLock {
   std::string_view holder() const;
 
   internal::Home home_;
+  const internal::Label label_;
   const mothreads::internal::Born born_;  // in a child of fork() the parent's holder may be left behind
   mothreads::internal::Context* owner_ = nullptr;
   std::uint64_t owner_id_ = 0;

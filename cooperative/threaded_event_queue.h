@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -21,6 +22,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/branch.h"
 #include "cooperative/internal/home.h"
+#include "cooperative/internal/label.h"
 #include "cooperative/internal/ready_descriptor.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/context.h"
@@ -44,12 +46,13 @@ class ThreadedEventQueue {
 
  public:
   ThreadedEventQueue() = default;
+  explicit ThreadedEventQueue(std::string_view name) : label_("a ThreadedEventQueue", name) {}  // for reports
   // Nobody may wait for it any more, or be about to leave a wait.
   ~ThreadedEventQueue() {
     if (born_.is_left_behind()) return;  // a thread of the parent may be inside, or wait
     mothreads::internal::TinyLock lock(mutex_);
     if (waiters_.is_empty()) return;
-    mothreads::internal::fatal_misuse("a ThreadedEventQueue was destroyed while somebody waits for it: let it outlive who waits");
+    mothreads::internal::fatal_misuse(label_.object("a ThreadedEventQueue") + " was destroyed while somebody waits for it: let it outlive who waits");
   }
   ThreadedEventQueue(const ThreadedEventQueue&) = delete;
   ThreadedEventQueue& operator=(const ThreadedEventQueue&) = delete;
@@ -70,16 +73,20 @@ class ThreadedEventQueue {
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   T wait(const mothreads::Until& until = {}) {
-    mothreads::Result<T> value = next(until);
+    const internal::Label label = label_;  // the queue may be gone behind the wait
+    mothreads::Result<T> value = mothreads::Why::closed;
+    take(value, until);
     if (value) return *std::move(value);
-    if (value.why() == mothreads::Why::closed) throw Closed(kObject, "the queue is closed, and empty");
-    internal::throw_wait_ended(kObject, value.why());
+    if (value.why() == mothreads::Why::closed) throw Closed(label.object(kObject), kClosed);
+    internal::throw_wait_ended(label, kObject, value.why());
   }
 
   // wait() for loops: the Result has no value when the queue is closed and empty, or the limit came first.
   mothreads::Result<T> next(const mothreads::Until& until = {}) {
-    mothreads::Result<T> value(mothreads::Why::closed, kObject);
+    const internal::Label label = label_;
+    mothreads::Result<T> value = mothreads::Why::closed;
     take(value, until);
+    if (!value) return {value.why(), label.object(kObject)};
     return value;
   }
 
@@ -144,6 +151,7 @@ class ThreadedEventQueue {
 
  private:
   static constexpr const char* kObject = "event queue";
+  static constexpr const char* kClosed = "the queue is closed, and empty";
   using Step = mothreads::internal::Step;
   static bool watch(Step step, const char* verb = nullptr) noexcept { return mothreads::internal::Context::watch(step, verb); }
 
@@ -206,7 +214,7 @@ class ThreadedEventQueue {
       if (core->is_watched) [[unlikely]] core->watch(Step::before, {"takes from a ThreadedEventQueue", nullptr, nullptr});
       if (is_ready()) core->give_turn(mothreads::internal::Host::Unwinds::yes);
     }
-    mothreads::internal::Wait wait({"waits for a value of a ThreadedEventQueue", nullptr, nullptr});
+    mothreads::internal::Wait wait(label_.waits_everywhere("waits for a value of ThreadedEventQueue"));
     Waiter waiter(wait, Why::ready);
     {
       mothreads::internal::TinyLock lock(mutex_);
@@ -214,7 +222,7 @@ class ThreadedEventQueue {
         take_front(into);
         return;
       }
-      if (closed_) return;  // as `into` says
+      if (closed_) return;  // `into` says so
       waiters_.push_back(waiter);
     }
     bool was_woken = false;
@@ -228,10 +236,11 @@ class ThreadedEventQueue {
     if (why == Why::ready) {
       into.emplace(*std::move(waiter.got));
     } else {
-      into = mothreads::Result<T>(why, kObject);
+      into = why;
     }
   }
 
+  const internal::Label label_;
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
   const bool is_watched_ = mothreads::internal::SignalState::watches_new();
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -268,7 +277,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
   }
   bool has_won() const noexcept override { return waiter_.has_won(); }
   void throw_failure() override {
-    if (!waiter_.got) throw Closed(kObject, "the queue is closed, and empty");
+    if (!waiter_.got) throw Closed(name(), kClosed);
   }
   void put_back() override {
     mothreads::internal::WaitNode* waiter = nullptr;
@@ -284,7 +293,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
     }
     if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
   }
-  std::string name() const override { return kObject; }
+  std::string name() const override { return queue_.label_.object(kObject); }
   T take() {
     throw_failure();
     return *std::move(waiter_.got);

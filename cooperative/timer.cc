@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "cooperative/errors.h"
 #include "cooperative/internal/fiber_life.h"
+#include "cooperative/internal/label.h"
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/instant.h"
@@ -115,7 +116,7 @@ constexpr TimerOps Timer::kOps{
 
 TimerTime::TimerTime(absl::Time time) : TimerTime(time - mothreads::Clock::current().wall_now()) {}
 
-Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
+Timer::Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
     : TimerNode(kOps),
       repeat_(options.repeat),
       reuse_(options.reuse || options.repeat != TimerRepeat::no),
@@ -123,9 +124,11 @@ Timer::Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOpt
   if (!function_) [[unlikely]] refuse_empty_function();
   if (options.repeat != TimerRepeat::no) check_period(time.nanoseconds_, time.is_instant_);
   const auto& maker = mothreads::internal::Context::current();
+  if (!name.empty()) extras().name = internal::checked_name("a Timer", name);
   if (maker.clock != &core().clock() || maker.log_extras || options.stack_size != 0) [[unlikely]] {
-    extras_ = std::make_unique<Extras>(
-        Extras{.clock = maker.clock, .log_extras = maker.log_extras, .stack_size = options.stack_size});
+    extras().clock = maker.clock;
+    extras().log_extras = maker.log_extras;
+    extras().stack_size = options.stack_size;
   }
   FiberBlock* fiber = core().parent_for_new();
   maker_ = fiber == nullptr ? internal::ParentRef{nullptr, core().stopping().stops()} : internal::ParentRef{fiber, fiber->id};
@@ -226,7 +229,7 @@ void Timer::start_call() noexcept { start(running(maker_), /*awaits_time=*/false
 void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
   if (core().node() == nullptr) return;  // its scheduler has ended
   was_reset_ = false;
-  FiberBlock& fiber = internal::make_helper(core(), "timer", parent);
+  FiberBlock& fiber = internal::make_helper(core(), extras_ == nullptr ? std::string_view("timer") : extras_->name, parent);
   if (extras_ == nullptr) {
     if (fiber.log_extras) fiber.log_extras = nullptr;
   } else {

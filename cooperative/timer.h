@@ -18,6 +18,8 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
@@ -66,7 +68,10 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
  public:
   // With absl::InfiniteDuration() it sleeps until reset(). A repeating one uses the same duration each time; it must be more than zero,
   // and no point in time, else throws mothreads::Misuse.
-  [[nodiscard]] Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
+  [[nodiscard]] Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {})
+      : Timer(std::string_view(), time, std::move(function), options) {}
+  // The name is that of the fiber in which the function runs, in reports.
+  [[nodiscard]] Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
   ~Timer() {
     if (!home_.is_here()) [[unlikely]] {
       go_late();
@@ -100,6 +105,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
     std::shared_ptr<const mothreads::internal::LogExtras> log_extras = nullptr;
     std::int64_t period = 0;  // nanoseconds; of one that repeats
     std::size_t stack_size = 0;
+    std::string name = "timer";
   };
   static const mothreads::internal::TimerOps kOps;
 

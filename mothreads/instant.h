@@ -25,16 +25,16 @@ class Instant : public std::chrono::time_point<std::chrono::steady_clock, std::c
   static constexpr Instant max() noexcept { return Point::max(); }
 
   // What lies beyond min() or max() is that.
-  friend Instant operator+(Instant instant, absl::Duration duration) {
-    const std::int64_t more = absl::ToInt64Nanoseconds(duration);
+  friend Instant operator+(Instant instant, absl::Duration more) {
+    const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(more);
     std::int64_t sum = 0;
-    if (__builtin_add_overflow(instant.time_since_epoch().count(), more, &sum)) return more > 0 ? max() : min();
+    if (__builtin_add_overflow(instant.time_since_epoch().count(), nanoseconds, &sum)) return nanoseconds > 0 ? max() : min();
     return Instant(std::chrono::nanoseconds(sum));
   }
-  friend Instant operator+(absl::Duration duration, Instant instant) { return instant + duration; }
-  friend Instant operator-(Instant instant, absl::Duration duration) { return instant + -duration; }
-  Instant& operator+=(absl::Duration duration) { return *this = *this + duration; }
-  Instant& operator-=(absl::Duration duration) { return *this = *this - duration; }
+  friend Instant operator+(absl::Duration more, Instant instant) { return instant + more; }
+  friend Instant operator-(Instant instant, absl::Duration less) { return instant + -less; }
+  Instant& operator+=(absl::Duration more) { return *this = *this + more; }
+  Instant& operator-=(absl::Duration less) { return *this = *this - less; }
 
   // As a time_point's.
   template <typename Rep, typename Period>

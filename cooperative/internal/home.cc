@@ -21,13 +21,15 @@ void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_v
                                fmt::format("{} waiting for {}{}", why == mothreads::Why::stopped ? "Stopped" : "Timed out", object, details));
 }
 
-void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept {
+void throw_wait_ended(const Label& label, const char* kind, mothreads::Why why) { throw_wait_ended(label.object(kind), why); }
+
+void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what, const Label& label) noexcept {
   bool has_waiter = false;
   for (const mothreads::internal::WaitNode* node = waiters.front(); node != nullptr && !has_waiter; node = waiters.after(*node)) {
     has_waiter = node->is_of_this_process();
   }
   if (!has_waiter) return;
-  mothreads::internal::fatal_misuse(fmt::format("{} was destroyed while a fiber waits for it: let it outlive who waits", what));
+  mothreads::internal::fatal_misuse(fmt::format("{} was destroyed while a fiber waits for it: let it outlive who waits", label.object(what)));
 }
 
 }  // namespace cooperative::internal

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "cooperative/internal/label.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/wait.h"
 #include "mothreads/until.h"
@@ -43,7 +44,10 @@ inline bool is_running(std::uint64_t id) {
 // "Timed out waiting for OBJECT", "Stopped waiting for OBJECT"; `details` follow.
 [[noreturn]] void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details = {});
 
+// The same for what has a name.
+[[noreturn]] void throw_wait_ended(const Label& label, const char* kind, mothreads::Why why);
+
 // Nothing may wait for what goes away.
-void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what) noexcept;
+void check_nobody_waits(const mothreads::internal::WaitList& waiters, const char* what, const Label& label) noexcept;
 
 }  // namespace cooperative::internal

@@ -35,7 +35,7 @@ auto make_thread(const ThreadOptions& options, F&& function, Args&&... args) {
 template <typename R>
 ThreadHandle<R> start(Ref<ThreadState<R>> state, const ThreadOptions& options) {
   start_thread(*state, options);
-  return ThreadHandle<R>(std::move(state));
+  return ThreadHandle<R>(std::move(state), kAccess);
 }
 
 }  // namespace internal

@@ -49,7 +49,7 @@ using Names = std::vector<std::string>;
 
 // Whether a report says so of that fiber.
 bool is_cancelled(const Thread& host, const std::string& name) {
-  for (const auto& child : host.node().children()) {
+  for (const auto& child : host.node(mothreads::internal::kAccess).children()) {
     if (!child->is_part_of_parent()) continue;
     const auto contexts = child->look_inside();
     return contexts && std::any_of(contexts->shown.begin(), contexts->shown.end(),

@@ -84,7 +84,7 @@ TEST(FiberLookTest, AnotherThreadSeesWhatFibersWaitFor) {
     EXPECT_THAT(Thread::run("looks", [&](Signal) { return waits_of(here); }).join(),
                 UnorderedElementsAre(Pair("signal", "waits for signal saved"), Pair("unnamed", "waits for signal"),
                                      Pair("either", "waits for signal"), Pair("queue", "pops from queue numbers"),
-                                     Pair("limited", "pops from queue numbers"), Pair("lock", "enters lock table"), Pair("event", "waits for an event"),
+                                     Pair("limited", "pops from queue numbers"), Pair("lock", "enters lock table"), Pair("event", "waits for event"),
                                      Pair("joins", "waits for the end of fiber signal"), Pair("joins all", "waits for the end of group group"),
                                      Pair("callback_result", "waits for signal stopped of looks")));
     saved.go();
@@ -103,7 +103,7 @@ TEST(FiberLookTest, OfAFiberThatHasGoneOnOrEndedNothingIsLeft) {
   });
   yield();
   const Scheduler here = Scheduler::current();
-  EXPECT_THAT(waits_of(here), ElementsAre(Pair("fiber", "waits for an event")));
+  EXPECT_THAT(waits_of(here), ElementsAre(Pair("fiber", "waits for event")));
   event.signal();
   EXPECT_THAT(waits_of(here), ElementsAre(Pair("fiber", "")));
   fiber.join();

@@ -70,7 +70,7 @@ using Names = std::vector<std::string>;
 
 // What a report says of the fibers of a thread; none when it has no scheduler, or none any more.
 std::optional<HostedContexts> look_inside(const Thread& host) {
-  for (const auto& child : host.node().children()) {
+  for (const auto& child : host.node(mothreads::internal::kAccess).children()) {
     if (child->is_part_of_parent()) return child->look_inside();
   }
   return std::nullopt;
@@ -603,7 +603,7 @@ TEST_F(FiberStoppingTest, AReportNamesWhatEachKindOfWaitIsFor) {
   };
   await(host.thread(), "a", waits("signal the end | other"));
   await(host.thread(), "b", waits("numbers"));
-  await(host.thread(), "c", waits("waits for an event"));
+  await(host.thread(), "c", waits("waits for event"));
   await(host.thread(), "d", waits("waits for the end of fiber a"));
   await(host.thread(), "e", waits("runs"));
   end.go();

@@ -264,12 +264,12 @@ TEST_F(DrainHoldTest, NobodyIsToldAndNoTillGoesBeforeTheStop) {
     MainThread::drain();
     EXPECT_FALSE(till);
     EXPECT_FALSE(child.please_stop());
-    EXPECT_FALSE(MainThread::thread().node().deadline().has_value());
+    EXPECT_FALSE(MainThread::thread().node(internal::kAccess).deadline().has_value());
     hold.reset();
     EXPECT_TRUE(till);
     EXPECT_TRUE(child.please_stop());
     EXPECT_TRUE(please_stop);
-    EXPECT_EQ(MainThread::thread().node().deadline(), clock.now() + absl::ToChronoNanoseconds(kDefaultStopDeadline));
+    EXPECT_EQ(MainThread::thread().node(internal::kAccess).deadline(), clock.now() + absl::ToChronoNanoseconds(kDefaultStopDeadline));
   });
 }
 

@@ -305,7 +305,7 @@ class FixedTarget final : public internal::ExecutorTarget {
 
 TEST(SignalThenOnTest, GoAllocatesNothing) {
   std::vector<absl::AnyInvocable<void()>> room;
-  const Executor executor(new FixedTarget(room));
+  const Executor executor(new FixedTarget(room), internal::kAccess);
   const Signal signal;
   int runs = 0;
   std::vector<ThenId> ids;  // of some: without one the function is posted as it is
@@ -413,7 +413,7 @@ TEST(SignalThenOnTest, AThreadThatEndsRunsNothingOfAFunctionOnAnExecutor) {
   const Signal may_end;
   auto thread = Thread::run("ends", [&](Signal) { may_end.wait(); });
   const Signal stopped = thread.stopped();
-  const Executor executor(new FixedTarget(room));
+  const Executor executor(new FixedTarget(room), internal::kAccess);
   const auto function = [&places] { return [watch = Watch(places)] { watch.places->seen.push_back(std::this_thread::get_id()); }; };
   stopped.then(executor, function());
   const ThenId id = stopped.then(executor, function());

@@ -136,7 +136,7 @@ TEST_F(StoppingTest, WhoComesLaterHasTheDeadlineOfThoseAboveTheGroup) {
     please_stop.wait();
     clock.advance(absl::Seconds(10));
     const Thread late = group.run("late", [&](Signal) { go_on.wait(); });
-    deadline = late.node().deadline().value();
+    deadline = late.node(internal::kAccess).deadline().value();
     go_on.go();
   });
   told.wait();

@@ -8,7 +8,7 @@ namespace mothreads::testing {
 
 std::optional<internal::WaitReport> sleeps_on(const Thread& thread) {
   std::optional<internal::WaitReport> report;
-  thread.node().context().with([&](internal::Context& context) { report = context.waits_on(); });
+  thread.node(internal::kAccess).context().with([&](internal::Context& context) { report = context.waits_on(); });
   return report;
 }
 

@@ -189,7 +189,7 @@ TEST(WebSocketReadingTest, ATextThatCannotBecomeUtf8IsRefusedBeforeItsEnd) {
 
 TEST(WebSocketReadingTest, AServerThatMasksIsRefused) {
   ScriptedStream stream(frame(0x81, "x"));
-  WebSocket socket(std::make_unique<internal::WebSocketFrames>(stream, internal::WebSocketFrames::Role::client, WebSocketOptions{}, ""));
+  WebSocket socket(std::make_unique<internal::WebSocketFrames>(stream, internal::WebSocketFrames::Role::client, WebSocketOptions{}, ""), mothreads::internal::kAccess);
   EXPECT_THROW(static_cast<void>(socket.read()), WebSocketError);
 }
 

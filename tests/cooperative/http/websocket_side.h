@@ -38,7 +38,7 @@ inline std::string frame(int first, const std::string& payload) {
 // A server's side on `stream`.
 inline http::WebSocket server_side(Stream& stream, const http::WebSocketOptions& options = {}) {
   return http::WebSocket(
-      std::make_unique<http::internal::WebSocketFrames>(stream, http::internal::WebSocketFrames::Role::server, options, ""));
+      std::make_unique<http::internal::WebSocketFrames>(stream, http::internal::WebSocketFrames::Role::server, options, ""), mothreads::internal::kAccess);
 }
 
 // A stream whose other side takes as much as the test says, and sends what the test says. Who finds no room, or nothing to read, waits.

@@ -56,7 +56,7 @@ class Storm {
  private:
   struct Side {
     explicit Side(WebSocketFrames::Role role)
-        : socket(std::make_unique<WebSocketFrames>(stream, role, WebSocketOptions{.max_message = kMost, .max_frame = 16}, "")) {}
+        : socket(std::make_unique<WebSocketFrames>(stream, role, WebSocketOptions{.max_message = kMost, .max_frame = 16}, ""), mothreads::internal::kAccess) {}
     NarrowStream stream;
     WebSocket socket;
     std::map<char, std::string> got;  // of each writer, the numbers of its messages

@@ -74,7 +74,7 @@ class EchoSession final : public Session {
       }
     }
     its_.before_rest();
-    return Rest{client_.begin_rest(), its_.limit};
+    return Rest{client_.begin_rest(mothreads::internal::kAccess), its_.limit};
   }
 
  private:

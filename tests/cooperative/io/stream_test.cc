@@ -48,7 +48,7 @@ using ::testing::Pair;
 // The steady clock, which counts who asks it.
 class CountingClock final : public mothreads::Clock {
  public:
-  CountingClock() : Clock(steady().timers(), steady().watch_timers(), /*is_real=*/false) {}
+  CountingClock() : Clock(steady().timers(mothreads::internal::kAccess), steady().watch_timers(mothreads::internal::kAccess), /*is_real=*/false) {}
   mothreads::Instant now() const noexcept override {
     ++looks;
     return steady().now();

@@ -250,7 +250,7 @@ class SaidSession final : public co::internal::Session {
       client_.write_all(line + "\n");
       if (line == "bye") return std::nullopt;
     }
-    return Rest{client_.begin_rest(), absl::Hours(1)};
+    return Rest{client_.begin_rest(mothreads::internal::kAccess), absl::Hours(1)};
   }
 
  private:

@@ -1,0 +1,32 @@
+#include "cooperative/internal/label.h"
+
+#include <cstdio>
+
+#include <fmt/core.h>
+
+#include "mothreads/contexts/printable.h"
+#include "mothreads/misuse.h"
+
+namespace cooperative::internal {
+
+using mothreads::internal::KeptName;
+
+std::string_view checked_name(const char* kind, std::string_view name) {
+  if (name.find('\0') == std::string_view::npos) return name;
+  throw mothreads::Misuse(fmt::format("\"{}\" cannot be the name of {}: it has a zero byte, which would end it in every report",
+                                      mothreads::internal::printable(name), kind));
+}
+
+std::string Label::object(const char* kind) const {
+  KeptName::Copy name;
+  KeptName::read(number(), name);
+  return name.size == 0 ? std::string(kind) : fmt::format("{} \"{}\"", kind, name.view());
+}
+
+void Label::write(const void* label, char* buffer, std::size_t size) {
+  KeptName::Copy name;
+  KeptName::read(static_cast<const Label*>(label)->number(), name);
+  std::snprintf(buffer, size, "%s", name.bytes);
+}
+
+}  // namespace cooperative::internal
