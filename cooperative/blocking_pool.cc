@@ -365,7 +365,7 @@ BlockingPool::~BlockingPool() { stop(); }
 
 void BlockingPool::perform(internal::BlockingCall& call, const Until& until) {
   // Before the call is known to anybody: it is on this stack.
-  if (mothreads::internal::Context::current().must_not_block) {
+  if (mothreads::internal::Context::current().care.must_not_block) {
     throw mothreads::Misuse(fmt::format("Deadlock detected: a function given to Signal::then() calls the pool \"{}\" on a thread of the "
                                         "library, which nothing may block; let it start a thread, or post a callback", name()));
   }

@@ -133,10 +133,12 @@ class Event {
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
     Waiter waiter;
-    const mothreads::Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for event"), home_.core().start(until)...);
-    if (why != mothreads::Why::ready) [[unlikely]] internal::throw_wait_ended(label_, kObject, why);
+    const mothreads::Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for event"), until...);
+    if (why != mothreads::Why::ready) [[unlikely]] throw_ended(why);
     return give(*std::move(waiter.got));
   }
+
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_ended(mothreads::Why why) const { internal::throw_wait_ended(label_, kObject, why); }
 
   // What makes a Held: a value, an exception, or another one.
   template <typename... What>

@@ -181,7 +181,7 @@ class EventQueue {
   }
   template <typename... Limit>
   COOPERATIVE_INLINED mothreads::Why wait_in(Waiter& waiter, const Limit&... until) {
-    return home_.core().wait(waiters_, waiter, label_.waits("waits for a value of EventQueue"), home_.core().start(until)...);
+    return home_.core().wait(waiters_, waiter, label_.waits("waits for a value of EventQueue"), until...);
   }
   template <typename... Limit>
   COOPERATIVE_INLINED T wait_for_next(const Limit&... until) {
@@ -191,8 +191,8 @@ class EventQueue {
     return *std::move(waiter.got);
   }
 
-  [[noreturn]] void throw_closed() const { throw Closed(label_.object(kObject), "the queue is closed, and empty"); }
-  [[noreturn]] void throw_ended(mothreads::Why why) const {
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_closed() const { throw Closed(label_.object(kObject), "the queue is closed, and empty"); }
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_ended(mothreads::Why why) const {
     if (why == mothreads::Why::closed) throw_closed();
     internal::throw_wait_ended(label_, kObject, why);
   }

@@ -18,7 +18,7 @@ struct FiberLook {
   std::string_view wait;
   std::string_view object;  // the name of that, where it has one; likewise
   // When that wait began, by its scheduler's clock: to a millisecond, and not after it. A scheduler that looks at its clock for no other reason
-  // does so every 256 rounds, so that a wait may seem to have begun as much earlier as these took. None where it does not wait.
+  // does so every 128 rounds, so that a wait may seem to have begun as much earlier as these took. None where it does not wait.
   std::optional<mothreads::Instant> since;
 };
 

@@ -13,7 +13,7 @@ using mothreads::internal::WaitNode;
 void Pulse::wait(const mothreads::Until& until) {
   home_.check(kName);
   WaitNode node;
-  const Why why = home_.core().wait(waiters_, node, label_.waits("waits for pulse"), home_.core().start(until));
+  const Why why = home_.core().wait(waiters_, node, label_.waits("waits for pulse"), until);
   if (why != Why::ready) internal::throw_wait_ended(label_, "pulse", why);
 }
 

@@ -63,7 +63,7 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
   Waiter waiter(me, id);
-  const Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for RLock"), home_.core().start(until));
+  const Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for RLock"), until);
   if (why != Why::ready) internal::throw_wait_ended(label_, "RLock", why);
 }
 

@@ -53,8 +53,8 @@ class Limit {
   }
 
   std::optional<Instant> time() const noexcept { return when_ == kNever ? std::nullopt : std::optional(when_); }
-  // Nothing where a Signal may come before, or where it has come already for want of a duration.
-  std::optional<Instant> only_later_time() const noexcept { return signals_ != nullptr || when_ == kNow ? std::nullopt : time(); }
+  // Whether it is nothing but a time: no Signal may come before, and it is none of zero, which has come already.
+  bool is_only_time() const noexcept { return signals_ == nullptr && when_ != kNow && when_ != kNever; }
 
  private:
   friend class Until;

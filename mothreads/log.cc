@@ -197,7 +197,7 @@ class Central {
 
   void wait_while_behind() {
     if (waiting_.load(std::memory_order_relaxed) < kMaxWaiting || drainer_is_me()) return;
-    if (const auto* context = internal::Context::current_or_null(); context != nullptr && context->must_not_block) return;
+    if (const auto* context = internal::Context::current_or_null(); context != nullptr && context->care.must_not_block) return;
     while (waiting_.load(std::memory_order_relaxed) >= kMaxWaiting / 2 && thread_runs_.load(std::memory_order_acquire)) {
       const std::uint32_t seen = batches_.load(std::memory_order_acquire);
       internal::futex_wait(&batches_, seen, std::chrono::steady_clock::now() + std::chrono::milliseconds(50));

@@ -20,7 +20,7 @@ class RegisteredNode final : public internal::Node {
 
 RegisterThread::RegisterThread(std::string_view name) {
   internal::Context& context = internal::Context::current();
-  if (context.must_not_block) {
+  if (context.care.must_not_block) {
     throw Misuse(fmt::format("RegisterThread on \"{}\", a thread of the library's own, which cannot wait for what is started in a scope: "
                              "let the then() function start a thread, which belongs to the main thread",
                              context.name));

@@ -36,7 +36,7 @@ void write_thread_name(const void* node, char* buffer, std::size_t size) {
 // The node of the calling context; warns about a thread that should have registered.
 internal::Node& current_node() {
   internal::Context& context = internal::Context::current();
-  if (context.node->takes_children() || context.must_not_block) return *context.node;
+  if (context.node->takes_children() || context.care.must_not_block) return *context.node;
   if (internal::ThreadContext* const thread = internal::ThreadContext::of(context); thread != nullptr && thread->foreign().is_in_scope()) {
     return *context.node;
   }

@@ -73,10 +73,8 @@ class Until {
   std::optional<Why> has_come() const;
 
   // Its duration, when that is all it is.
-  std::optional<absl::Duration> only_duration() const {
-    if (!signals_.empty() || instant_ != kNoInstant) return std::nullopt;
-    return duration_;
-  }
+  std::optional<absl::Duration> only_duration() const { return is_only_duration() ? std::optional(duration_) : std::nullopt; }
+  bool is_only_duration() const { return signals_.empty() && instant_ == kNoInstant; }
 
   // The shortest, infinite for none. Whether when it comes depends on when it starts.
   absl::Duration duration() const { return duration_; }

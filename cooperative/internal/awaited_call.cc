@@ -164,7 +164,7 @@ void await_call(const std::shared_ptr<AwaitedCall>& call, RunIn run_in, PostCall
                 SchedulerCore& core, Limit limit) {
   using Phase = AwaitedCall::State::Phase;
   check_caller(*mailbox, "Scheduler::callback_result()");
-  if (mothreads::internal::Context::current().must_not_block) {
+  if (mothreads::internal::Context::current().care.must_not_block) {
     throw mothreads::Misuse("Deadlock detected: a function given to Signal::then() called callback_result() on a thread of the library, "
                             "which nothing may block; let it post a callback, or start a thread");
   }

@@ -74,7 +74,7 @@ bool leave_interrupted(WaitList& list, WaitNode& node) noexcept {
   return true;
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what, Limit limit) {
+Why wait_with_care(WaitList& list, WaitNode& node, HostedWait what, Limit limit) {
   Wait wait({what.verb, nullptr, nullptr, what.kept_name}, Wait::Spin::no, Context::Reach::host);
   node.arm(wait, Why::ready);
   list.push_back(node);
@@ -82,6 +82,6 @@ Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what, Limit
   return wait.park(limit);
 }
 
-Why wait_with_care(WaitList& list, WaitNode& node, const HostedWait& what) { return wait_with_care(list, node, what, Limit()); }
+Why wait_with_care(WaitList& list, WaitNode& node, HostedWait what) { return wait_with_care(list, node, what, Limit()); }
 
 }  // namespace cooperative::internal

@@ -17,9 +17,9 @@ void prepare_unwinding(mothreads::internal::Context& context) noexcept;
 bool leave_interrupted(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node) noexcept;
 
 // SchedulerCore::wait() of a context that needs care, or with an unusual limit.
-mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const mothreads::internal::HostedWait& what,
+mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, mothreads::internal::HostedWait what,
                               mothreads::Limit limit);
 // Of a wait without a limit, which nothing has to be kept of.
-mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, const mothreads::internal::HostedWait& what);
+mothreads::Why wait_with_care(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node, mothreads::internal::HostedWait what);
 
 }  // namespace cooperative::internal

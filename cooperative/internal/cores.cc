@@ -65,11 +65,11 @@ SchedulerCore& Cores::make_for_this_thread() {
   thread_local AtThreadEnd at_end;
   static_cast<void>(at_end);
   Context& root = Context::current();
-  if (root.has_no_end) {
+  if (root.care.has_no_end) {
     throw mothreads::Misuse(fmt::format("\"{}\" cannot have fibers any more: its thread has ended, and nothing would end them; use them before "
                                         "the last destructor of the thread's", root.name));
   }
-  if (root.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
+  if (root.care.must_not_block) throw mothreads::Misuse("a then() function on a thread of the library cannot have fibers: let it start a thread, or post to a scheduler");
   if (root.node->takes_no_more() && !root.node->next_above()->takes_no_more()) {  // else all has ended: see add_node()
     throw mothreads::Misuse(fmt::format("thread \"{}\" has ended, and a function of its end cannot have fibers: let it start a thread, or "
                                         "post to a scheduler", root.name));

@@ -137,7 +137,7 @@ void become_root(SchedulerCore& core) noexcept {
     rooms.root->is_fiber = false;
     caller->is_root = true;
     caller->job = &kForkedJob;
-    caller->has_handle = caller->is_cancelled = caller->told_to_stop = caller->unwind_wanted = false;
+    caller->has_handle = caller->is_cancelled = caller->told_to_stop = caller->care.unwind_wanted = false;
     caller->left = nullptr;
     rooms.turns.give_acts(caller->runnable);
     core.begin_turn(caller->runnable);

@@ -46,7 +46,7 @@ void SchedulerCore::begin(Conductor* conductor) {
   io_waits_ = 0;
   std::construct_at(&life_, *this, context, conductor);
   has_life_ = true;
-  wait_stamp = life_.timers.stamp();
+  wait_stamp = life_.timers.stamp(life_.queue.rounds());
   absl::Cleanup undo = [this] { end_life(); };
   is_watched = conductor != nullptr && conductor->watches();
   if (is_watched) {
@@ -215,7 +215,7 @@ std::uint32_t SchedulerCore::set_max_selfish_acts(std::uint32_t operations) noex
 void SchedulerCore::end_turn(std::int32_t acts, Unwinds unwinds) {
   Runnable& me = running();
   Context& context = *me.context;
-  if (context.unwind_wanted && unwinds == Unwinds::yes) unwind_if_due();
+  if (context.care.unwind_wanted && unwinds == Unwinds::yes) unwind_if_due();
   // Where its acts are counted downwards from 0 there may be some left.
   if (me.acts == 0 && acts_left >= -life_.turns.most_of(me)) return;
   give_turn(unwinds);
@@ -235,7 +235,7 @@ void SchedulerCore::watch(mothreads::internal::Step step, const mothreads::inter
 
 void SchedulerCore::give_turn(Unwinds unwinds) {
   const FiberBlock* const fiber = running_fiber();
-  if (running().context->callbacks_running > 0 || (fiber != nullptr && fiber->state == FiberBlock::State::ended)) {
+  if (running().context->care.callbacks_running > 0 || (fiber != nullptr && fiber->state == FiberBlock::State::ended)) {
     begin_turn(running());  // others would see what go(), or its end, has half done
   } else if (unwinds == Unwinds::yes) {
     yield();
@@ -254,7 +254,7 @@ void SchedulerCore::give_turn(Unwinds unwinds) {
   if (!inbox_.is_empty()) inbox_.take_into(queue.ready());
   if (life_.callbacks.has_calls()) life_.callbacks.take();
   if ((!life_.timers.is_empty() || io_waits_ != 0) && life_.timers.look_is_due(queue.has_ready() || queue.has_yielded())) look();
-  if (life_.timers.lacks_stamp()) wait_stamp = life_.timers.stamp();
+  if (life_.timers.lacks_stamp(queue.rounds())) wait_stamp = life_.timers.stamp(queue.rounds());
   life_.just_polled = false;
   queue.let_in_yielded();
   if (!queue.has_ready() && !life_.until_idle.is_empty()) {
@@ -277,7 +277,7 @@ void SchedulerCore::look() noexcept {
   const RunQueue& queue = life_.queue;
   Timers& timers = life_.timers;
   const std::int64_t now = timers.begin_look();
-  if (!timers.is_empty()) wait_stamp = timers.stamp(now);
+  if (!timers.is_empty()) wait_stamp = timers.stamp(queue.rounds(), now);
   if (io_waits_ != 0 && !life_.just_polled) {
     // Ready descriptors come before the limits that are due. With nothing to do but to sleep the poller is asked there, once.
     const bool will_sleep = !queue.has_ready() && !queue.has_yielded() && life_.until_idle.is_empty() &&
@@ -290,7 +290,7 @@ void SchedulerCore::look() noexcept {
 // --- sleeping ----------------------------------------------------------------------------------------------------------------
 
 void SchedulerCore::sleep() noexcept {
-  life_.timers.outlive_stamp();
+  life_.timers.outlive_stamp(life_.queue.rounds());
   life_.stacks.give_back_ended();
   if (life_.stacks.tidy()) return;  // it took a while: look again
   const mothreads::Clock& clock = this->clock();

@@ -135,13 +135,14 @@ class SchedulerCore final : public mothreads::internal::Host {
 
   // The limit of a verb of the running context that begins now: see mothreads/limit.h.
   mothreads::Limit start(const mothreads::Until& until) noexcept { return life_.timers.start(until, *running().context->clock); }
+  static mothreads::Limit start(mothreads::Limit started) noexcept { return started; }
 
   // Waits in `list`, whose other users are its fibers alone, until one of them takes the node out and ends the wait, or the limit
-  // comes. `node` need not be armed. Without a Limit, where none is given: the compiler would keep one on the stack, and
-  // look at it after the switch.
-  template <std::same_as<mothreads::Limit>... Limit>
+  // comes: one that has started, or starts now. `node` need not be armed. Without a limit, where none is given: the compiler would keep one on
+  // the stack, and look at it after the switch.
+  template <typename... Limit>
   COOPERATIVE_INLINED mothreads::Why wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const mothreads::internal::HostedWait& what, Limit... limit);
+                                          mothreads::internal::HostedWait what, const Limit&... limit);
   // Ends the wait of a node that was claimed.
   void end_wait(mothreads::internal::WaitNode& node, mothreads::Why why) noexcept {
     mothreads::internal::Context& context = node.context();
@@ -253,8 +254,9 @@ inline Runnable* SchedulerCore::next_at_once() noexcept {
   if (!inbox_.is_empty() || life_.callbacks.may_have_calls()) return nullptr;
   if (!life_.timers.is_empty() || io_waits_ != 0) {
     if (!life_.timers.skips_question()) return nullptr;
+  } else if (Timers::may_lack_stamp(life_.queue.rounds())) [[unlikely]] {
+    return nullptr;
   }
-  if (life_.timers.counts_to_stamp()) [[unlikely]] return nullptr;
   return life_.queue.begin_round_at_once();
 }
 
@@ -270,16 +272,16 @@ inline void SchedulerCore::suspend_running() noexcept {
   }
 }
 
-template <std::same_as<mothreads::Limit>... Limit>
+template <typename... Limit>
 inline mothreads::Why SchedulerCore::wait(mothreads::internal::WaitList& list, mothreads::internal::WaitNode& node,
-                                          const mothreads::internal::HostedWait& what, Limit... limit) {
+                                          mothreads::internal::HostedWait what, const Limit&... limit) {
   mothreads::internal::Context& context = *running().context;
-  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, what, limit...);
+  if (context.needs_care()) [[unlikely]] return wait_with_care(list, node, what, start(limit)...);
   const bool is_limited = (!limit.is_never() || ...);
   RoomForLimit room;
   if constexpr (sizeof...(limit) > 0) {
     if (is_limited && !life_.timers.set_limit(room, node, limit..., context.clock)) [[unlikely]] {
-      return wait_with_care(list, node, what, limit...);
+      return wait_with_care(list, node, what, start(limit)...);
     }
   }
   node.arm(context, context.begin_sleep_on_host(what, wait_stamp), mothreads::Why::ready);

@@ -201,7 +201,7 @@ void Stopping::stop_children(FiberBlock& fiber) noexcept {
 
 void Stopping::cancel(FiberBlock& fiber) {
   if (fiber.state == FiberBlock::State::ended || std::exchange(fiber.is_cancelled, true)) return;
-  fiber.unwind_wanted = true;
+  fiber.care.unwind_wanted = true;
   fiber.core->interrupt(fiber);
 }
 

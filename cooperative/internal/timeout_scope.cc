@@ -40,7 +40,7 @@ TimeoutScope::TimeoutScope(const Until& until)
   const Limit limit = core_.start(until);
   if (const std::optional<Why> why = limit.has_come()) {
     come(*why);
-  } else if (const std::optional<Instant> time = limit.only_later_time(); time && context_.clock == &core_.clock()) {
+  } else if (const std::optional<Instant> time = limit.time(); limit.is_only_time() && context_.clock == &core_.clock()) {
     core_.add_timer(*this, time->time_since_epoch().count());
   } else {
     watch(limit);
@@ -66,7 +66,7 @@ void TimeoutScope::watch(Limit limit) {
 
 void TimeoutScope::come(Why why) noexcept {
   why_ = why;
-  has_come = context_.unwind_wanted = true;
+  has_come = context_.care.unwind_wanted = true;
   core_.interrupt(context_);
 }
 
@@ -82,7 +82,7 @@ void TimeoutScope::leave() noexcept {
   }
   bool wanted = context_.is_cancelled;
   for (const UnwindScope* scope = outer; scope != nullptr; scope = scope->outer) wanted |= scope->has_come;
-  if (std::exchange(context_.unwind_wanted, wanted) != wanted) core_.unwinding_changed(context_);
+  if (std::exchange(context_.care.unwind_wanted, wanted) != wanted) core_.unwinding_changed(context_);
 }
 
 void TimeoutScope::left_by_exception() {

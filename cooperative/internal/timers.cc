@@ -22,21 +22,30 @@ const TimerOps TimeLimit::kOps{
     .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
 };
 
-Limit Timers::start(const Until& until, const mothreads::Clock& of_context) noexcept {
-  if (!until.counts_from_now()) return Limit(until, Instant());
-  if (&of_context != clock_) return Limit(until, of_context.now());
+// Whether it is the usual one, nothing but a duration that is no short one, by this clock; then the time when it comes.
+inline bool Timers::start_usual(const Until& until, const mothreads::Clock* of_context, std::int64_t& when) noexcept {
+  if (!until.is_only_duration() || of_context != clock_) return false;
   const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(until.duration());
-  const Instant now = now_for(nanoseconds);
-  // The usual limit is nothing but a duration, and converts it once.
+  return nanoseconds >= Pacing::kSoon && !__builtin_add_overflow(not_before_now().time_since_epoch().count(), nanoseconds, &when);
+}
+
+Limit Timers::start(const Until& until, const mothreads::Clock& of_context) noexcept {
   std::int64_t when = 0;
-  if (!until.only_duration() || __builtin_add_overflow(now.time_since_epoch().count(), nanoseconds, &when)) [[unlikely]] return Limit(until, now);
-  return Limit().sooner(Instant(std::chrono::nanoseconds(when)));
+  if (start_usual(until, &of_context, when)) [[likely]] return Limit().sooner(Instant(std::chrono::nanoseconds(when)));
+  if (!until.counts_from_now()) return Limit(until, Instant());
+  return Limit(until, &of_context == clock_ ? now_for(absl::ToInt64Nanoseconds(until.duration())) : of_context.now());
+}
+
+bool Timers::set_limit(RoomForLimit& room, WaitNode& node, const Until& until, const mothreads::Clock* of_context) noexcept {
+  std::int64_t when = 0;
+  if (!start_usual(until, of_context, when)) [[unlikely]] return set_limit(room, node, start(until, *of_context), of_context);
+  wheel_.add(*new (&room.limit) TimeLimit(node), when);  // it does not come soon
+  return true;
 }
 
 bool Timers::set_limit(RoomForLimit& room, WaitNode& node, Limit limit, const mothreads::Clock* of_context) noexcept {
-  const std::optional<Instant> time = limit.only_later_time();
-  if (!time || of_context != clock_) return false;
-  add_near(*new (&room.limit) TimeLimit(node), time->time_since_epoch().count());
+  if (!limit.is_only_time() || of_context != clock_) return false;
+  add_near(*new (&room.limit) TimeLimit(node), limit.time()->time_since_epoch().count());
   return true;
 }
 

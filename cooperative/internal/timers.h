@@ -66,8 +66,10 @@ class Timers {
   }
   // The limit of a verb of a context with that clock that begins now.
   mothreads::Limit start(const mothreads::Until& until, const mothreads::Clock& of_context) noexcept;
-  // Of a wait by a context with that clock. False when the limit is another than the usual one: nothing was made.
+  // Of a wait by a context with that clock. False when the limit is another than the usual one: nothing was made. One that starts with the wait
+  // need not be made a Limit before.
   bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, mothreads::Limit limit, const mothreads::Clock* of_context) noexcept;
+  bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until, const mothreads::Clock* of_context) noexcept;
 
   bool is_empty() const noexcept { return wheel_.is_empty(); }
   // Exactly; TimerWheel::kNever when there is none.
@@ -78,16 +80,17 @@ class Timers {
 
   // --- when waits begin, as others see it: at the last look at the clock, since a look at each wait would cost as much as the wait -------
 
-  // Once for each round: whether a new stamp is due for those waits that begin from now on.
-  bool counts_to_stamp() noexcept { return --rounds_to_stamp_ <= 0; }
-  bool lacks_stamp() const noexcept { return rounds_to_stamp_ <= 0; }
-  void outlive_stamp() noexcept { rounds_to_stamp_ = 0; }
-  // At that time, in nanoseconds of the clock; and now.
-  std::uint64_t stamp(std::int64_t now) noexcept {
-    rounds_to_stamp_ = kRoundsPerStamp;
-    return static_cast<std::uint64_t>(now / mothreads::internal::Context::kStampUnit);
+  // Whether a new one is due in that round; and whether it may be, which a round asks that has nothing else to look after.
+  static constexpr std::uint64_t kRoundsPerStamp = 128;
+  static bool may_lack_stamp(std::uint64_t round) noexcept { return round % kRoundsPerStamp == 0; }
+  bool lacks_stamp(std::uint64_t round) const noexcept { return round - stamped_in_round_ >= kRoundsPerStamp; }
+  void outlive_stamp(std::uint64_t round) noexcept { stamped_in_round_ = round - kRoundsPerStamp; }
+  // Of that time, in nanoseconds of the clock; and of now.
+  std::uint64_t stamp(std::uint64_t round, std::int64_t now) noexcept {
+    stamped_in_round_ = round;
+    return mothreads::internal::Context::stamp_of(now);
   }
-  std::uint64_t stamp() noexcept { return stamp(nanoseconds()); }
+  std::uint64_t stamp(std::uint64_t round) noexcept { return stamp(round, nanoseconds()); }
 
   // --- when the scheduler looks -------------------------------------------------------------------------------------------
 
@@ -105,12 +108,11 @@ class Timers {
   }
 
  private:
+  inline bool start_usual(const mothreads::Until& until, const mothreads::Clock* of_context, std::int64_t& when) noexcept;
   std::int64_t nanoseconds() const noexcept { return clock_->now().time_since_epoch().count(); }
 
-  static constexpr std::int32_t kRoundsPerStamp = 256;  // where nothing else looks at the clock
-
   Pacing pacing_;
-  std::int32_t rounds_to_stamp_ = 0;
+  std::uint64_t stamped_in_round_ = 0;
   mothreads::internal::TimerWheel wheel_;
   mothreads::Clock* clock_;
   NearClock near_clock_;

@@ -31,7 +31,7 @@ class Turns {
   // For a fiber that is new.
   std::int32_t acts() const noexcept { return acts_; }
   // None for one that is looked at before each act: it is to be unwound, or has a figure of its own.
-  void give_acts(Runnable& to) const noexcept { to.acts = to.max_acts != 0 || to.context->unwind_wanted ? 0 : acts_; }
+  void give_acts(Runnable& to) const noexcept { to.acts = to.max_acts != 0 || to.context->care.unwind_wanted ? 0 : acts_; }
   // So many acts one turn has, whatever it was given.
   std::int32_t most_of(const Runnable& one) const noexcept { return acts_for(one.max_acts == 0 ? selfishness_ : one.max_acts); }
 

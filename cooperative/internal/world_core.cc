@@ -51,7 +51,7 @@ WorldCore::WorldCore(const Options& options)
   timers_context_.node = timers_node_.get();
   timers_context_.name = "timers";
   timers_context_.host = this;
-  timers_context_.must_not_block = true;
+  timers_context_.care.must_not_block = true;
 }
 
 WorldCore::~WorldCore() {
@@ -224,7 +224,7 @@ void WorldCore::enter() {
     throw Misuse(fmt::format("World::run was called inside a World (seed {}): start a thread there, instead", here_->seed()));
   }
   Context& context = Context::current();
-  if (context.must_not_block) {
+  if (context.care.must_not_block) {
     throw Misuse("World::run was called by a then() function on a thread of the library, which nothing may block: run it in a thread");
   }
   if (timers_stack_ == nullptr) {

@@ -10,7 +10,7 @@
 
 namespace mothreads::internal {
 
-static_assert(Context::kStampBits + KeptName::kNumberBits == 64);
+static_assert(Context::kNameBits == KeptName::kNumberBits);
 
 Context::Context() : clock(&Clock::steady()) {}
 
@@ -152,7 +152,7 @@ bool Context::write_wait_on_host(char* buffer, std::size_t size) const noexcept 
   if (waits_for_ != nullptr && waits_for_->write_name != nullptr) {
     buffer[used] = ' ';
     waits_for_->write_name(waits_for_->object, buffer + used + 1, size - used - 1);
-  } else if (const auto number = static_cast<std::uint32_t>(told_.load(std::memory_order_relaxed) >> kStampBits); number != 0) {
+  } else if (const auto number = static_cast<std::uint32_t>(told_.load(std::memory_order_relaxed)) & kNameMask; number != 0) {
     KeptName::Copy object;
     KeptName::read(number, object);
     std::snprintf(buffer + used, size - used, " %s", object.bytes);

@@ -17,6 +17,7 @@
 // Context objects are type-stable: they are recycled, never freed, so a waker may touch the word after the waiter left.
 
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -124,12 +125,13 @@ class Context {
 
   // Starts a wait that only code of its host ends, as one that sleeps already: the host must go on with another context at once.
   // `stamp` is the host's. Returns its generation.
-  std::uint64_t begin_sleep_on_host(const HostedWait& what, std::uint64_t stamp) noexcept {
-    const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+  std::uint64_t begin_sleep_on_host(HostedWait what, std::uint64_t stamp) noexcept {
+    constexpr std::uint64_t kFlags = (std::uint64_t{1} << kGenerationShift) - 1;
+    const std::uint64_t word = (word_.load(std::memory_order_relaxed) | kFlags) + 1 + (kSleeping | kOnHost);  // of the next generation
     tell(what.verb, stamp, what.kept_name);
-    word_.store(generation << kGenerationShift | kSleeping | kOnHost, std::memory_order_release);  // pairs with look()
+    word_.store(word, std::memory_order_release);  // pairs with look()
     reach_ = Reach::host;
-    return generation;
+    return word >> kGenerationShift;
   }
 
   // From now on any thread may end it. Called before the first node of the wait is linked where other threads look.
@@ -197,7 +199,7 @@ class Context {
   void await_claimed() noexcept;
 
   // Whether a wait is to unwind it now: not while an exception unwinds it already. On its own stack.
-  bool must_unwind() const noexcept { return unwind_wanted && may_unwind(std::uncaught_exceptions()); }
+  bool must_unwind() const noexcept { return care.unwind_wanted && may_unwind(std::uncaught_exceptions()); }
   // Whether what wants that may do so here, with so many exceptions on their way.
   bool may_unwind(int uncaught) const noexcept;
 
@@ -211,16 +213,17 @@ class Context {
     const std::uint64_t generation = (word_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
     word_.store(generation << kGenerationShift | kDone, std::memory_order_relaxed);
     reach_ = Reach::everywhere;
-    callbacks_running = unwind_deferred = 0;
+    care = {};
+    unwind_deferred = 0;
     aftermath = nullptr;
-    unwind_wanted = is_cancelled = must_not_block = false;
+    is_cancelled = false;
     unwind_scope = nullptr;
     waits_for_ = nullptr;
     set_life(0);
   }
 
   // Whether there is more to a wait than to sleep: a check, or an exception.
-  bool needs_care() const noexcept { return (callbacks_running | must_not_block | unwind_wanted) != 0; }
+  bool needs_care() const noexcept { return std::bit_cast<std::uint64_t>(care) != 0; }
 
   // What each verb that may wait does first, before it looks whether it has to, so that nothing is lost: where several contexts share an OS
   // thread it is an act, and one that has had many of them without a wait lets the others have a turn. One that has been cancelled is
@@ -265,15 +268,16 @@ class Context {
     look.waits = (word & (kOnHost | kDone)) == kOnHost;
     look.verb = verb_.load(std::memory_order_acquire);  // pairs with tell(), which comes behind the end of the wait before
     const std::uint64_t told = told_.load(std::memory_order_acquire);
-    look.kept_name = static_cast<std::uint32_t>(told >> kStampBits);
-    look.since = Instant(std::chrono::nanoseconds(static_cast<std::int64_t>(told & ((std::uint64_t{1} << kStampBits) - 1)) * kStampUnit));
+    look.kept_name = static_cast<std::uint32_t>(told) & kNameMask;
+    look.since = Instant(std::chrono::nanoseconds(static_cast<std::int64_t>(told >> kNameBits) * kStampUnit));
     read(look);
     // relaxed: it comes behind the loads above, which acquire.
     return word_.load(std::memory_order_relaxed) == word;
   }
-  // In 64 bits a name's number has 22, of which there are no more, and a stamp 42: 146 years in units of 1.05 ms.
   static constexpr std::int64_t kStampUnit = std::int64_t{1} << 20;  // nanoseconds
-  static constexpr int kStampBits = 42;
+  static constexpr int kNameBits = 22;
+  // In 64 bits a name's number has 22, of which there are no more, and a stamp the upper 42: 146 years in units of 1.05 ms.
+  static constexpr std::uint64_t stamp_of(std::int64_t nanoseconds) noexcept { return static_cast<std::uint64_t>(nanoseconds / kStampUnit) << kNameBits; }
 
   // For one that has not waited yet: `what` is a literal, or null.
   void tell_kind(const char* what) noexcept { verb_.store(what, std::memory_order_relaxed); }
@@ -285,9 +289,9 @@ class Context {
   // handler there, because that is on the waiter's stack. False when it does not wait.
   bool write_wait_on_host(char* buffer, std::size_t size) const noexcept;
 
-  // Added to callbacks_running while it has an Aftermath.
+  // Added to care.callbacks_running while it has an Aftermath.
   static constexpr int kHasAftermath = 1 << 16;
-  bool is_in_function() const noexcept { return callbacks_running % kHasAftermath > 0; }
+  bool is_in_function() const noexcept { return care.callbacks_running % kHasAftermath > 0; }
 
   // These, which waits do not touch, fill a line of the cache with what is before them; the others, with the private ones, the next.
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
@@ -298,12 +302,17 @@ class Context {
   UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
 
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
-  int callbacks_running = 0;                // it is inside so many Signal::then functions; and kHasAftermath
+  // What each wait looks at, as one word.
+  struct alignas(std::uint64_t) Care {
+    int callbacks_running = 0;    // it is inside so many Signal::then functions; and kHasAftermath
+    bool unwind_wanted = false;   // its waits end by an exception that unwinds it, or a part: see Host::unwind()
+    bool must_not_block = false;  // the library's timer and signal threads: see Wait::park
+    bool has_no_end = false;      // its thread has come past its last destructor: nothing would end what it makes
+    bool unused = false;
+  };
+  Care care;
   int unwind_deferred = 0;                  // it is inside so many NoUnwind scopes
-  bool unwind_wanted = false;               // its waits end by an exception that unwinds it, or a part: see Host::unwind()
   bool is_cancelled = false;                // all of it is to be unwound
-  bool has_no_end = false;                  // its thread has come past its last destructor: nothing would end what it makes
-  bool must_not_block = false;              // the library's timer and signal threads: see Wait::park
   bool is_root = true;                      // a thread's own, not a fiber's
 
  private:
@@ -331,6 +340,7 @@ class Context {
   static constexpr std::uint64_t kDone = 4;
   static constexpr std::uint64_t kOnHost = 8;
   static constexpr int kGenerationShift = 4;
+  static constexpr std::uint32_t kNameMask = (1U << kNameBits) - 1;
 
   static Context& adopt_alien();
 
@@ -354,13 +364,13 @@ class Context {
   // Before the word says that it sleeps, and after it has said that the wait before was over. release pairs with look().
   void tell(const char* verb, std::uint64_t stamp, std::uint32_t kept_name) noexcept {
     verb_.store(verb, std::memory_order_release);
-    told_.store(std::uint64_t{kept_name} << kStampBits | stamp, std::memory_order_release);
+    told_.store(stamp | kept_name, std::memory_order_release);
   }
 
   std::atomic<std::uint64_t> word_{kDone};
   std::atomic<std::uint64_t> life_{0};
   std::atomic<const char*> verb_{nullptr};  // of the wait on a host that the word tells of
-  std::atomic<std::uint64_t> told_{0};      // of the same: the number of a KeptName, and the host's stamp
+  std::atomic<std::uint64_t> told_{0};      // of the same: the host's stamp, and the number of a KeptName
   const WaitDescription* waits_for_ = nullptr;  // the same with its object, where the wait has said it
 };
 

@@ -88,7 +88,7 @@ void ThreadContext::go_on_in_child() noexcept {
   // The thread is the child's main thread now, also when it was one of the library's. That of the log has no context.
   if (const sigset_t* const mask = std::exchange(makers_mask, nullptr)) set_mask_of_child(*mask);
   if (here == nullptr) return;
-  here->must_not_block = false;
+  here->care.must_not_block = false;
   if (ThreadContext* const thread = of(*here); thread != nullptr && thread->os_thread_id() != 0) {
     thread->os_thread_id_.store(static_cast<std::uint64_t>(syscall(SYS_gettid)), std::memory_order_relaxed);
   }
@@ -118,9 +118,7 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   context.name = "unknown";
   context.log_extras.reset();
   context.host = nullptr;
-  context.callbacks_running = 0;
-  context.must_not_block = context.has_no_end = false;
-  context.unwind_wanted = false;
+  context.care = {};
   context.unwind_scope = nullptr;
   context.set_life(0);
   context.node_of_alien_ = nullptr;

@@ -109,7 +109,7 @@ class LimitLinks {
 void Wait::check_may_block() const {
   char name[SignalState::kMaxName + 2] = "";
   if (what_.write_name != nullptr) what_.write_name(what_.object, name, sizeof name);
-  if (context_.must_not_block) {
+  if (context_.care.must_not_block) {
     throw Misuse(fmt::format("Deadlock detected: a function given to Signal::then() {} \"{}\" on a thread of the library, which "
                              "nothing may block; let the function start a thread, or add to a queue, instead",
                              what_.verb, name));
@@ -143,7 +143,7 @@ Why Wait::park_on_host_for_ever() {
 }
 
 std::optional<Why> Wait::park(Limit limit, const std::optional<Instant>& pause) {
-  if (context_.callbacks_running >= Context::kHasAftermath) [[unlikely]] finish_aftermath();
+  if (context_.care.callbacks_running >= Context::kHasAftermath) [[unlikely]] finish_aftermath();
   if (context_.is_finished()) return context_.outcome();
   if (context_.host != nullptr && !pause && limit.is_never()) return park_on_host_for_ever();
   if (context_.must_unwind() && claim_self()) context_.host->unwind(context_);

@@ -29,7 +29,7 @@ class Wait {
   enum class Spin : bool { no, yes };
   explicit Wait(const WaitDescription& what, Spin spin = Spin::yes, Context::Reach reach = Context::Reach::everywhere)
       : context_(Context::current()), what_(what), reach_(reach), may_spin_(spin == Spin::yes) {
-    if (context_.callbacks_running > 0 || context_.must_not_block) [[unlikely]] check_may_block();
+    if (context_.care.callbacks_running > 0 || context_.care.must_not_block) [[unlikely]] check_may_block();
     generation_ = context_.begin_wait(reach);
   }
   Wait(const Wait&) = delete;

@@ -18,12 +18,12 @@ Aftermath* Aftermath::here() noexcept { return place(Context::current_or_null())
 
 Aftermath::Aftermath() noexcept : context_(Context::current_or_null()) {
   place(context_) = this;
-  if (context_ != nullptr) context_->callbacks_running += Context::kHasAftermath;
+  if (context_ != nullptr) context_->care.callbacks_running += Context::kHasAftermath;
 }
 
 Aftermath::~Aftermath() {
   work();
-  if (context_ != nullptr) context_->callbacks_running -= Context::kHasAftermath;
+  if (context_ != nullptr) context_->care.callbacks_running -= Context::kHasAftermath;
   place(context_) = nullptr;
 }
 
@@ -108,11 +108,11 @@ void Aftermath::work_before_wait(bool is_armed) noexcept {
 
 Aftermath::Function::Function(Context& context) noexcept
     : context_(context), around_(context.aftermath), destroyed_(around_ != nullptr && std::exchange(around_->destroys_, false)) {
-  ++context_.callbacks_running;
+  ++context_.care.callbacks_running;
 }
 
 Aftermath::Function::~Function() {
-  --context_.callbacks_running;
+  --context_.care.callbacks_running;
   if (around_ != nullptr) around_->destroys_ = destroyed_;
 }
 

@@ -105,7 +105,7 @@ ThreadContext* unknown_thread_here() noexcept {
 
 LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
   context_.name = name;
-  context_.must_not_block = true;
+  context_.care.must_not_block = true;
   Context::set_current(&context_);
   if (&tree_hooks != nullptr) tree_hooks.adopted(context_);
 }
@@ -128,7 +128,7 @@ Context& Context::adopt_alien() {
     key = end_key();
     alien.reset(new Alien{context, name_of_this_thread()});
     context.name = alien->name.c_str();
-    context.has_no_end = round_of_end >= kLastRound;
+    context.care.has_no_end = round_of_end >= kLastRound;
   }
   if (&tree_hooks != nullptr) tree_hooks.adopted(context);
   std::move(undo).Cancel();

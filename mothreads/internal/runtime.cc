@@ -202,7 +202,7 @@ void adopted(ThreadContext& context) {
     context.node = &root_node();
     context.name = root_node().name().c_str();
   } else {
-    context.node = new AlienNode(context.name, context.must_not_block);
+    context.node = new AlienNode(context.name, context.care.must_not_block);
   }
   context.node->context().set(&context);
 }

@@ -142,9 +142,9 @@ void SignalState::run_functions(Callback* callback) noexcept {
   }
   while (callback != nullptr) {
     Callback& ended = *callback;
-    const bool is_librarys = me.must_not_block;
+    const bool is_librarys = me.care.must_not_block;
     run_one(ended.run);
-    if (is_librarys && !me.must_not_block) end_forked_process();  // it has called fork(): the other functions are the parent's
+    if (is_librarys && !me.care.must_not_block) end_forked_process();  // it has called fork(): the other functions are the parent's
     ended.run = nullptr;
     Claimed waiting_removers;
     {

@@ -193,7 +193,7 @@ absl::AnyInvocable<void()> with_error_function(absl::AnyInvocable<void()> functi
     } catch (abi::__forced_unwind&) {
       throw;  // pthread_exit()
     } catch (...) {
-      if (Context::current().unwind_wanted) throw;  // a fiber is cancelled
+      if (Context::current().care.unwind_wanted) throw;  // a fiber is cancelled
       failure = std::current_exception();
     }
     if (failure) e(std::move(failure));  // out here, where it may wait

@@ -105,7 +105,7 @@ TEST(BridgeEndsTest, WhereNothingMayBlockACallIsRefusedBeforeItIsPosted) {
   BusyHost host([](const Signal& please_stop) { please_stop.wait(); });
   CallbackQueue queue(host.scheduler());
   Thread::run("of the library", [&](Signal) {
-    mothreads::internal::Context::current().must_not_block = true;
+    mothreads::internal::Context::current().care.must_not_block = true;
     std::string said;
     try {
       queue.callback_result([] { ADD_FAILURE() << "it was refused"; }, absl::ZeroDuration());
@@ -114,7 +114,7 @@ TEST(BridgeEndsTest, WhereNothingMayBlockACallIsRefusedBeforeItIsPosted) {
     }
     EXPECT_THAT(said, HasSubstr("Deadlock detected"));
     EXPECT_EQ(queue.size(), 0u);
-    mothreads::internal::Context::current().must_not_block = false;
+    mothreads::internal::Context::current().care.must_not_block = false;
   }).join();
   host.let_go();
   host.request_stop();

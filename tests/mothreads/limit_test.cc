@@ -95,7 +95,7 @@ TEST(LimitTest, OfATillCountsAsTime) {
   const Till till(absl::Seconds(1));
   const Until until(till);
   const Limit limit(until);
-  EXPECT_EQ(limit.only_later_time(), std::nullopt);
+  EXPECT_FALSE(limit.is_only_time());
   clock.advance(absl::Seconds(1));
   EXPECT_EQ(limit.has_come(), Why::timed_out);
 }

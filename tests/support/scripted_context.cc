@@ -18,7 +18,7 @@ ScriptedContext& ScriptedContext::make(std::string name, Clock& clock) {
 
 ScriptedContext& ScriptedContext::make_library_thread() {
   ScriptedContext& context = make("library thread");
-  context.must_not_block = true;
+  context.care.must_not_block = true;
   return context;
 }
 

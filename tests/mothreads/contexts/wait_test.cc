@@ -221,7 +221,7 @@ TEST(WaitMisuseTest, OnAThreadOfTheLibraryIsRefusedBeforeAnythingChanges) {
 TEST(WaitMisuseTest, InsideAFunctionOfThenIsReported) {
   LogLines lines;
   ScriptedContext& context = ScriptedContext::make("goer");
-  context.callbacks_running = 1;
+  context.care.callbacks_running = 1;
   context.run([&] { Wait wait({"drinks", nullptr, write_tea}); });
   EXPECT_THAT(lines.take_texts(), ElementsAre(HasSubstr("drinks \"tea\"")));
 }
