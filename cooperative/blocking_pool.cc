@@ -20,7 +20,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Ended;
 using mothreads::Limit;

@@ -30,7 +30,7 @@
 #include "mothreads/thread_group.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct BlockingPoolOptions {
   std::size_t threads = 4;

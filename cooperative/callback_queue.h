@@ -25,7 +25,7 @@
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::WhenFull;
 

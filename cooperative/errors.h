@@ -6,7 +6,7 @@
 
 #include "mothreads/ended_early.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Unwinds a fiber that was cancelled, or what with_timeout() called, from the wait where it is or the next one it comes to. Not a std::exception, so that a
 // handler of errors does not take it for one. Who catches it by `catch (...)` throws it on; swallowed, it comes again at the next wait.

@@ -26,7 +26,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 enum class Reset : bool { automatic, manual };
 

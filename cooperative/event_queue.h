@@ -21,7 +21,7 @@
 #include "mothreads/result.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 template <typename T>
 class EventQueue {

@@ -7,7 +7,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace internal {
 
 using mothreads::Misuse;

@@ -48,7 +48,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Who stops a fiber, and waits for it, when its own function has ended: another fiber, by its handle, or a FiberGroup.
 class FiberParent {

@@ -12,7 +12,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::SchedulerCore;
 using mothreads::Ended;

@@ -31,7 +31,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Members of a group were joined and some of them failed.
 class FibersFailed : public std::runtime_error {

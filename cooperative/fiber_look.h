@@ -8,7 +8,7 @@
 
 #include "mothreads/instant.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // A copy, whose texts last as long as the function that gets it runs.
 struct FiberLook {

@@ -3,7 +3,7 @@
 #include "cooperative/internal/foreign_poll.h"
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class ForeignLoop::State : public internal::ForeignPoll {
  public:

@@ -14,7 +14,7 @@
 #include "cooperative/internal/under_way.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::Call;
 

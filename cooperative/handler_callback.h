@@ -16,7 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "cooperative/scheduler.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class [[nodiscard]] HandlerCallback {
  public:

@@ -4,7 +4,7 @@
 
 #include "mothreads/log.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void join_parts(FiberGroup& parts) {
   try {

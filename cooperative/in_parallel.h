@@ -28,7 +28,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace internal {
 
 // A function's result once it has returned; of void a std::monostate.

@@ -1,6 +1,6 @@
 #include "cooperative/pulse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 constexpr const char* kName = "a Pulse";

@@ -11,7 +11,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Pulse {
  public:

@@ -5,7 +5,7 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Ended;
 using mothreads::MainThread;

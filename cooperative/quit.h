@@ -13,7 +13,7 @@
 
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Never waits; once more changes nothing.
 void quit();

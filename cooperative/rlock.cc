@@ -6,7 +6,7 @@
 
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 constexpr const char* kName = "an RLock";

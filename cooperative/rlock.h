@@ -13,7 +13,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class RLock {
  public:

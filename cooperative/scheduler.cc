@@ -12,7 +12,7 @@
 #include "mothreads/executor.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 namespace {
 

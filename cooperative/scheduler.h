@@ -29,7 +29,7 @@
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Where the function of a callback_result() runs.
 enum class RunIn : bool {

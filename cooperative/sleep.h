@@ -12,7 +12,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace internal {
 
 template <typename T>

@@ -6,7 +6,7 @@
 #include "cooperative/internal/stack_marks.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::SchedulerCore;
 

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct StackUse {
   std::size_t now;   // bytes in use at the call

@@ -38,7 +38,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 template <typename T>
 class ThreadedEventQueue {

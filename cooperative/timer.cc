@@ -19,7 +19,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::FiberBlock;
 using internal::SchedulerCore;

@@ -29,7 +29,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 enum class TimerRepeat : std::uint8_t {
   no,

@@ -32,12 +32,12 @@
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 template <typename T>
 class Queue;
 }
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // How a type takes part that is announced by a Signal, and taken once. A class that has a result to give specialises it:
 //

@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "mothreads/log.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Signal;
 namespace log = mothreads::log;

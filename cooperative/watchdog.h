@@ -24,7 +24,7 @@
 #include "mothreads/service_manager.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct WatchdogOptions {
   // Asked before each feeding, in the fiber; while it is false the watchdog is not fed. What it throws is false, and both are logged when

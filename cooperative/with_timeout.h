@@ -16,7 +16,7 @@
 #include "cooperative/internal/timeout_scope.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Calls it in this fiber, or this root, and gives its result or throws what it throws. When the limit comes first, the wait in which the
 // function is, or its next one, throws FiberCancelled, as do those after it; then this throws Timedout or Stopped. What the function gives although the

@@ -5,7 +5,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/internal/steady_timers.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 class SteadyClock final : public Clock {

@@ -13,7 +13,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/internal/access.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Clock {
  public:

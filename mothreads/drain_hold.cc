@@ -9,7 +9,7 @@
 #include "mothreads/internal/drain.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 using internal::Drain;
 using internal::Hold;

@@ -23,7 +23,7 @@
 #include <string_view>
 #include <utility>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 namespace internal {
 struct Hold;

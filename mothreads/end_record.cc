@@ -1,6 +1,6 @@
 #include "mothreads/end_record.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 std::string_view to_string(MemberKind kind) {
   switch (kind) {

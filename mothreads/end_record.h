@@ -20,7 +20,7 @@
 #include "absl/time/time.h"
 #include "mothreads/instant.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 enum class MemberKind : std::uint8_t {
   main,

@@ -1,6 +1,6 @@
 #include "mothreads/ended.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 std::string_view to_string(Why why) {
   switch (why) {

@@ -6,7 +6,7 @@
 #include <ostream>
 #include <string_view>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 enum class Why : std::uint8_t {
   ready,      // what was waited for came

@@ -4,7 +4,7 @@
 
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 EndedEarly::EndedEarly(Why why, std::string_view object, const std::string& what)
     : std::runtime_error(what), why_(why), object_(std::make_shared<const std::string>(object)) {}

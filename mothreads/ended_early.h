@@ -16,7 +16,7 @@
 
 #include "mothreads/ended.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class EndedEarly : public std::runtime_error {
  public:

@@ -6,7 +6,7 @@
 
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using Function = absl::AnyInvocable<void()>;

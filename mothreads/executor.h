@@ -21,7 +21,7 @@
 #include "mothreads/internal/executor_target.h"
 #include "mothreads/posted.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Executor {
  public:

@@ -5,7 +5,7 @@
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 ForeignThread::ForeignThread(std::string_view name) noexcept : context_(internal::unknown_thread_here()) {
   if (context_ == nullptr) return;

@@ -36,7 +36,7 @@
 #include "mothreads/contexts/foreign_slot.h"
 #include "mothreads/contexts/fork.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 namespace internal {
 class ThreadContext;

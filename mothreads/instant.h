@@ -12,7 +12,7 @@
 
 #include "absl/time/time.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Instant : public std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds> {
  public:

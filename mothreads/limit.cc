@@ -3,7 +3,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 Limit::Limit(const Until& until) : Limit(until, until.counts_from_now() ? Clock::current().now() : Instant()) {}
 

@@ -17,7 +17,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/internal/limit_signals.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Until;
 

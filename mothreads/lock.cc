@@ -10,7 +10,7 @@
 #include "mothreads/internal/lock_entrant.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 // A section under a Lock is longer than one under a TinyMutex; about 5 µs of looking is still cheaper than a sleep.

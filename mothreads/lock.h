@@ -60,7 +60,7 @@
 #define MOTHREADS_GUARD_LEAVES ABSL_UNLOCK_FUNCTION()
 #endif
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class ABSL_LOCKABLE Lock {
  public:

@@ -7,7 +7,7 @@
 
 #include "mothreads/internal/lock_entrant.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 // So far along the queue who leaves looks for a fiber of its own thread.

@@ -35,7 +35,7 @@
 #include "mothreads/internal/log_outlet.h"
 #include "mothreads/internal/log_thread.h"
 
-namespace mothreads::log {
+namespace mothreads::inline v0::log {
 namespace {
 
 // So many lines may wait to be written before who logs has to wait.
@@ -412,7 +412,7 @@ std::string describe(const std::exception_ptr& exception) {
 
 }  // namespace mothreads::log
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 void begin_log() { log::central().begin(); }
 void end_log_thread() { log::central().end_thread(); }

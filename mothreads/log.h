@@ -28,7 +28,7 @@
 
 #include <fmt/core.h>
 
-namespace mothreads::log {
+namespace mothreads::inline v0::log {
 
 enum class Level : std::uint8_t { debug, info, warning, error, critical };
 

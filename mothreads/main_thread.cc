@@ -17,7 +17,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 bool is_in_simulation() {

@@ -42,7 +42,7 @@
 #include "mothreads/stopping.h"
 #include "mothreads/thread.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct MainOptions {
   absl::Duration drain = absl::ZeroDuration();          // the most that a drain may take; zero for none, infinite for no limit

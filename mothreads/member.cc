@@ -2,7 +2,7 @@
 
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 std::optional<Member> Member::parent() const {
   internal::Ref<internal::TreeMember> above = get().above();

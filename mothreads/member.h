@@ -25,7 +25,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/wait_report.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Member {
  public:

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 // Thrown where the caller can go on: nothing has changed when it leaves.
 class Misuse : public std::logic_error {

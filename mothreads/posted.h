@@ -7,7 +7,7 @@
 
 #include "mothreads/ended.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 // The option of a queue with a bound: what it does with one more value when it is full.
 enum class WhenFull : std::uint8_t {

@@ -45,7 +45,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct QueueOptions {
   std::size_t max = 1024;             // so many items may wait; more with force_add() and allow_add_after_close

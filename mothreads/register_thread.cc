@@ -7,7 +7,7 @@
 #include "mothreads/internal/runtime.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 class RegisteredNode final : public internal::Node {

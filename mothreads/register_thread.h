@@ -15,7 +15,7 @@
 
 #include "mothreads/thread.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class [[nodiscard]] RegisterThread {
  public:

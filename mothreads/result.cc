@@ -5,7 +5,7 @@
 #include "mothreads/ended_early.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::string_view sentence_for(Why why) {

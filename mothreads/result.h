@@ -24,7 +24,7 @@
 #include "mothreads/internal/access.h"
 #include "mothreads/internal/shared_name.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 namespace internal {
 [[noreturn]] void throw_no_value(Why why, const SharedName& object);

@@ -18,7 +18,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 void check(const RetryOptions& options) {

@@ -46,7 +46,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct RetryOptions {
   static constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();

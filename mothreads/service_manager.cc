@@ -22,7 +22,7 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constexpr absl::Duration kPauseWhenFull = absl::Milliseconds(10);

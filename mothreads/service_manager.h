@@ -35,7 +35,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class ServiceManager {
  public:

@@ -7,7 +7,7 @@
 #include "mothreads/internal/combination.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 constinit const Signal DONE{&internal::ConstantSignals::done.value, internal::kAccess};
 constinit const Signal NEVER{&internal::ConstantSignals::never.value, internal::kAccess};

@@ -27,7 +27,7 @@
 #include "mothreads/internal/signal_state.h"
 #include "mothreads/internal/then_on.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Executor;
 class Until;

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constinit std::atomic<std::int64_t> stop_deadline_nanoseconds{30'000'000'000};

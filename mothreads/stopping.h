@@ -4,7 +4,7 @@
 
 #include "absl/time/time.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 // From a stop request to the moment by which everything below must have stopped. Past it a report names who did not, what it
 // waits on and its stack, logs are flushed, and the process ends with kExitDidNotStop.

@@ -13,7 +13,7 @@
 #include "mothreads/log.h"
 #include "mothreads/when_stuck.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 std::string list_failures(const std::vector<EndRecord>& ends, const std::vector<Member>& late) {

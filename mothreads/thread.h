@@ -42,7 +42,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 template <typename R>
 class ThreadHandle;

@@ -10,7 +10,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace internal {
 
 GroupNode::GroupNode(const ThreadGroupOptions& options, Clock& clock)

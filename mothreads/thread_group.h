@@ -21,7 +21,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/when_stuck.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct ThreadGroupOptions {
   std::string name = {};

@@ -9,7 +9,7 @@
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/internal/tills.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constinit std::atomic<bool> tills_ended{false};
@@ -95,7 +95,7 @@ void set_tills_ended(bool ended) { tills_ended.store(ended, std::memory_order_re
 
 }  // namespace mothreads::internal
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 internal::SignalState* make_till(Clock& clock, Instant now, Instant when) {

@@ -23,7 +23,7 @@
 #include "mothreads/internal/from_chrono.h"
 #include "mothreads/signal.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class [[nodiscard]] Till : public Signal {
  public:

@@ -6,7 +6,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 // `duration` after `instant`, or nothing where the clock cannot count so far.

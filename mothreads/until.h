@@ -34,7 +34,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/signal.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 class Until {
  public:

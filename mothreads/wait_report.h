@@ -7,7 +7,7 @@
 
 #include "mothreads/instant.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct WaitReport {
   std::string what;  // "pops from queue jobs", "waits for signal saved"

@@ -4,7 +4,7 @@
 
 #include "mothreads/log.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 void WhenStuck::tell(const StopReport& report, internal::Access) const {
   if (function_ == nullptr) return;

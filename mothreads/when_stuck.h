@@ -25,7 +25,7 @@
 #include "mothreads/end_record.h"
 #include "mothreads/internal/access.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 // Waiting for a member that was marked lost.
 class WasLost : public std::runtime_error {

@@ -20,7 +20,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 struct Call {
   std::string method = "GET";

@@ -12,7 +12,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using mothreads::Clock;
 using mothreads::Instant;

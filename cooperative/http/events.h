@@ -24,7 +24,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 struct ServerEvent {
   std::string id = {};    // what last_event_id() is for a client that comes again; unless empty

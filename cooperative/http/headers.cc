@@ -8,7 +8,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include "absl/container/inlined_vector.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 namespace internal {
 class HttpParser;

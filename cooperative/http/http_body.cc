@@ -12,7 +12,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using cooperative::internal::append_much;
 using cooperative::internal::kWorthAPage;

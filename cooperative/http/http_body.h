@@ -15,11 +15,11 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 class Stream;
 }
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 namespace internal {
 class HttpConnection;

@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 nlohmann::json read_json(Request& request, std::size_t max) {
   const std::string text = request.body().read_all(max);

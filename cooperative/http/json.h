@@ -13,7 +13,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 // So deep may arrays and objects stand in each other. What writes a value goes as deep on the stack of its fiber.
 inline constexpr int kMaxJsonDepth = 100;

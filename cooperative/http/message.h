@@ -30,11 +30,11 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 class Stream;
 }
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 // "%41" to "A". Nothing when a "%" is not followed by two hexadecimal digits, or when a NUL would come out.
 std::optional<std::string> percent_decode(std::string_view text);

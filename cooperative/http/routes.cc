@@ -17,7 +17,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using mothreads::Misuse;
 using mothreads::internal::printable;

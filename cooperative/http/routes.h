@@ -24,7 +24,7 @@
 #include "cooperative/http/message.h"
 #include "cooperative/http/server.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 class Routes {
  public:

@@ -20,7 +20,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread_group.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using mothreads::Clock;
 using mothreads::MainThread;

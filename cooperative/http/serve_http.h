@@ -34,7 +34,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 struct ServeOptions {
   std::string name = "http";

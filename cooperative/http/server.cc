@@ -5,7 +5,7 @@
 #include "cooperative/http/internal/http_connection.h"
 #include "mothreads/ended.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 void serve_http_connection(Stream& client, const Handler& handler, const ConnectionOptions& options) {
   serve_http_connection(client, handler, options, options.draining);

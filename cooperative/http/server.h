@@ -34,7 +34,7 @@
 #include "cooperative/http/message.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 // An exception out of it is logged, and the answer is 500; of an Error, its status, which is 502 where another server's response was refused (BadReply). Neither tells the client more. Asked for any method but CONNECT (501):
 // a method that it does not serve is its own to refuse.

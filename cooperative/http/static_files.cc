@@ -23,7 +23,7 @@
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using cooperative::internal::kWorthAPage;
 using internal::HttpRange;

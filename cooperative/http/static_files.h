@@ -22,7 +22,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 struct StaticFilesOptions {
   std::string index = "index.html";  // empty: a directory without more is 403

@@ -17,7 +17,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 using internal::WebSocketFrames;
 using mothreads::Until;

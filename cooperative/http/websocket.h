@@ -40,7 +40,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 // The other side broke the rules; the connection has been closed with that code.
 class WebSocketError : public std::runtime_error {

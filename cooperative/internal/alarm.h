@@ -8,7 +8,7 @@
 #include "mothreads/contexts/spin.h"
 #include "mothreads/contexts/timer_wheel.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct Alarm : mothreads::internal::TimerNode {
   explicit Alarm(Inbox& its_inbox) : TimerNode(kOps), inbox(its_inbox) {}

@@ -19,7 +19,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Ended;
 using mothreads::Limit;

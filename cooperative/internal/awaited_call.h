@@ -10,7 +10,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/posted.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 enum class RunIn : bool;  // scheduler.h
 

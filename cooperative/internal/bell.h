@@ -9,7 +9,7 @@
 #include "cooperative/internal/ready_descriptor.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Bell {
  public:

@@ -13,11 +13,11 @@
 #include "cooperative/internal/fiber_block.h"
 #include "mothreads/contexts/kept_name.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 class Host;
 }
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class BlockPool {
  public:

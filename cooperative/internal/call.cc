@@ -11,7 +11,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/log.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 // Blocks that nobody uses; more than 16 MiB of them goes back to malloc.

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SpentCalls;
 

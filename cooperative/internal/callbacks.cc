@@ -5,7 +5,7 @@
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void Callbacks::take() {
   mailbox_->take_all(calls_, errands_);

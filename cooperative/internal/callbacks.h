@@ -11,7 +11,7 @@
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/mailbox.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Callbacks {
  public:

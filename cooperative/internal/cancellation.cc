@@ -8,7 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Limit;
 using mothreads::Why;

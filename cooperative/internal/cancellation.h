@@ -7,7 +7,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/limit.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Whoever is unwound next is that context: FiberCancelled follows. Notes which scopes it will leave.
 void prepare_unwinding(mothreads::internal::Context& context) noexcept;

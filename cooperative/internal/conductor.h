@@ -6,7 +6,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/simulation.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct Runnable;
 

@@ -12,7 +12,7 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::Context;
 

@@ -3,7 +3,7 @@
 // All cores of the process. A core is taken by a thread that gets its first fiber, and given back at the end of its scheduler; none is ever
 // freed. From any thread.
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SchedulerCore;
 

@@ -20,7 +20,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct GroupPlace;
 class FiberMember;

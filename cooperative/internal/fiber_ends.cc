@@ -14,7 +14,7 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Signal;
 using mothreads::internal::NoUnwind;

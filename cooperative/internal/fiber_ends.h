@@ -9,7 +9,7 @@
 #include "cooperative/internal/group_place.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // --- who is told -----------------------------------------------------------------------------------------------------------------
 

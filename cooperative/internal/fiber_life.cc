@@ -18,7 +18,7 @@
 // All of it is in one file, so that the compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is
 // elsewhere (fiber_ends.cc).
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Why;
 using mothreads::internal::Context;

@@ -17,7 +17,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/limit.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // --- its beginning -------------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/wait_report.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class FiberMember final : public mothreads::internal::TreeMember {
  public:

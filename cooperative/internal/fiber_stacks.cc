@@ -2,7 +2,7 @@
 
 #include <new>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 namespace {
 

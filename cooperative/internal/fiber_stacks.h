@@ -11,7 +11,7 @@
 #include "cooperative/internal/stack_marks.h"
 #include "cooperative/internal/stacks.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class FiberStacks {
  public:

@@ -1,6 +1,6 @@
 #include "cooperative/internal/fiber_tree.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Whoever is above was made before, so most often the first look is enough.
 bool FiberTree::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept {

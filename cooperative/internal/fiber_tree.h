@@ -10,7 +10,7 @@
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/group_place.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class FiberTree {
  public:

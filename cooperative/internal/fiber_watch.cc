@@ -6,7 +6,7 @@
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Instant;
 using mothreads::internal::Node;

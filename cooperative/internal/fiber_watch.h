@@ -13,7 +13,7 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/contexts/stop_watch.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class FiberWatch final : public mothreads::internal::StopWatch {
  public:

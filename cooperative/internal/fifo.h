@@ -2,7 +2,7 @@
 
 // First in, first out; linked through `next`. Items are whoever's they were: the list owns none.
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 template <typename T>
 class Fifo {

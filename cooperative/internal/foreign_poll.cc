@@ -3,7 +3,7 @@
 #include "cooperative/internal/poller.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Instant;
 using mothreads::Misuse;

@@ -11,7 +11,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class ForeignPoll {
  public:

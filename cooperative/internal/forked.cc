@@ -17,7 +17,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/node.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::Context;
 using mothreads::internal::Ref;

@@ -5,7 +5,7 @@
 // parent does once: to read from its connections, to say farewell on them. To their handles they have ended. What the kernel shares with the
 // parent, above all the epoll, is closed here and made anew.
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SchedulerCore;
 

@@ -15,7 +15,7 @@
 #include "mothreads/end_record.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // In the place of a wait: Context::tell_kind(). An array, so that it has one address in the whole program.
 inline constexpr char kGroupKind[] = "is a FiberGroup";

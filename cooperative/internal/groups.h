@@ -10,7 +10,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Below `parent`; below the fiber that runs where that is none. No group is below another: it is beside the one that is its parent.
 void open_group(SchedulerCore& core, GroupPlace& group, const ParentRef& parent);

@@ -5,7 +5,7 @@
 #include "cooperative/errors.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void Home::refuse(const char* what) const {
   if (has_ended()) {

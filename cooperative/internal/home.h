@@ -10,7 +10,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Home {
  public:

@@ -2,7 +2,7 @@
 
 #include "mothreads/contexts/futex.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void Inbox::post(Posted& posted) noexcept {
   // relaxed: the exchange below publishes, or fails and is done again.

@@ -14,7 +14,7 @@
 #include "cooperative/internal/runnable.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class alignas(64) Inbox {
  public:

@@ -10,7 +10,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/kept_name.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The name. Throws Misuse for one with a zero byte, naming the `kind` of object that it was for.
 std::string_view checked_name(const char* kind, std::string_view name);

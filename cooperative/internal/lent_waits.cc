@@ -12,7 +12,7 @@
 
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Why;
 using mothreads::internal::WaitNode;

@@ -11,7 +11,7 @@
 #include "cooperative/internal/poller.h"
 #include "mothreads/contexts/wait.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class LentWaits {
  public:

@@ -7,7 +7,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/kept_name.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::ContextLook;
 using mothreads::internal::KeptName;

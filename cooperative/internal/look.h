@@ -9,7 +9,7 @@
 #include "cooperative/fiber_look.h"
 #include "cooperative/internal/fiber_block.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SchedulerCore;
 

@@ -11,7 +11,7 @@
 
 #include "cooperative/internal/call.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Conductor;
 

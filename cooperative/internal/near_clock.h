@@ -15,7 +15,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class NearClock {
  public:

@@ -16,7 +16,7 @@
 
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 // For handlers of others, which run on it too: they may print a backtrace.

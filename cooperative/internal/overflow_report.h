@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The stack for signal handlers of one OS thread, for as long as it has a scheduler. Kept with the scheduler's core for the next
 // thread, never freed.

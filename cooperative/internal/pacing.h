@@ -10,7 +10,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/contexts/timer_wheel.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Pacing {
  public:

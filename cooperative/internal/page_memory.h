@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 inline constexpr std::size_t kPage = 4096;
 // From this size on a buffer begins at a page. Smaller ones are not worth the place that this costs.

@@ -35,7 +35,7 @@ mothreads_call_as_parked:
 .size mothreads_call_as_parked, .-mothreads_call_as_parked
 )");
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 extern "C" void mothreads_call_as_parked(void* stack_pointer, void (*function)(void*), void* argument) noexcept;
 

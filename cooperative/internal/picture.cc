@@ -7,7 +7,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/contexts/interrupt.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 namespace {
 

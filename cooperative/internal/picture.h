@@ -10,7 +10,7 @@
 
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct Runnable;
 class SchedulerCore;

@@ -18,7 +18,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Misuse;
 

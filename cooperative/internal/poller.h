@@ -21,7 +21,7 @@
 
 struct epoll_event;
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class LentWaits;
 class Readiness;

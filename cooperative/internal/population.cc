@@ -6,7 +6,7 @@
 
 #include "cooperative/errors.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void Population::refuse(std::string_view name) const {
   throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,

@@ -7,7 +7,7 @@
 
 #include "mothreads/contexts/wait.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // So many have room in the address space: a stack takes 80 KiB of it with its guard, unless another size was asked for.
 inline constexpr std::size_t kDefaultMaxFibers = std::size_t{1} << 24;

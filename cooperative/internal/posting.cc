@@ -2,7 +2,7 @@
 
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 bool post(SchedulerCore& core, Mailbox& mailbox, Call& call) noexcept {
   if (!mailbox.post(call)) {

@@ -11,7 +11,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Limit;
 using mothreads::Misuse;

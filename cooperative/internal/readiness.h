@@ -10,7 +10,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/limit.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // One descriptor that is the library's, for the scheduler whose fibers use it. On that scheduler's thread.
 //

@@ -10,7 +10,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 ReadyDescriptor::~ReadyDescriptor() {
   if (descriptor_ >= 0) close(descriptor_);

@@ -4,7 +4,7 @@
 
 #include "mothreads/contexts/fork.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class ReadyDescriptor {
  public:

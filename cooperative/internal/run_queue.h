@@ -8,7 +8,7 @@
 #include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class RunQueue {
  public:

@@ -5,7 +5,7 @@
 #include "cooperative/internal/stacks.h"
 #include "mothreads/contexts/context.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SchedulerCore;
 

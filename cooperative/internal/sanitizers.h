@@ -49,7 +49,7 @@ extern "C" void __tsan_func_exit();
 #define COOPERATIVE_FLATTENED
 #endif
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 #ifdef COOPERATIVE_ASAN
 inline constexpr bool kAsan = true;

@@ -19,7 +19,7 @@
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/log.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Ended;
 using mothreads::Instant;

@@ -39,7 +39,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct SchedulerCounts {
   std::uint64_t switches = 0;

@@ -4,7 +4,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/thread_context.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::Context;
 using mothreads::internal::ThreadContext;

@@ -20,11 +20,11 @@
 #include "cooperative/internal/turns.h"
 #include "mothreads/contexts/wait.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 class ThreadContext;
 }
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Conductor;
 class ForeignPoll;

@@ -9,7 +9,7 @@
 #include "cooperative/internal/mailbox.h"
 #include "mothreads/contexts/node.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SchedulerCore;
 

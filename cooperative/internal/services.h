@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <memory>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct Service {
   virtual ~Service() = default;

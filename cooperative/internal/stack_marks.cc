@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 std::size_t page_size() {

@@ -12,7 +12,7 @@
 
 #include "cooperative/internal/stacks.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // From its top to the deepest byte that is not zero or, when its fiber did not begin with a clean stack, to the last page in memory.
 std::size_t most_used(const Stack& stack) noexcept;

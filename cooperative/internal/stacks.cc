@@ -16,7 +16,7 @@
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/valgrind.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 // Linux 6.13: pages that fault without a mapping of their own, so that a million guards fit vm.max_map_count.

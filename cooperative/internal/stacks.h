@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct Stack {
   char* lowest = nullptr;  // above the guard

@@ -17,7 +17,7 @@
 #include "mothreads/stopping.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Instant;
 using mothreads::Signal;

@@ -14,7 +14,7 @@
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class Stopping;
 

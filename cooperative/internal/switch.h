@@ -18,7 +18,7 @@
 #error "cooperative/internal/switch.h has a switch for x86-64 only: add one for this processor, and its picture"
 #endif
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 extern "C" {
 

@@ -2,7 +2,7 @@
 
 #include <cxxabi.h>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 Switcher::Switcher(Runnable& root) noexcept : running_(&root), eh_globals_(reinterpret_cast<EhGlobals*>(abi::__cxa_get_globals())) {
   own_.tsan_fiber = current_tsan_fiber();

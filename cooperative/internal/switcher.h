@@ -12,7 +12,7 @@
 #include "cooperative/internal/switch.h"
 #include "mothreads/contexts/context.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The C++ ABI's own picture of it (Itanium C++ ABI: Exception Handling, 2.2.2).
 struct EhGlobals {

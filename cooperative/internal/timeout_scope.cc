@@ -7,7 +7,7 @@
 #include "cooperative/in_parallel.h"
 #include "mothreads/contexts/node.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Instant;
 using mothreads::Limit;

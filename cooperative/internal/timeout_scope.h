@@ -13,7 +13,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class TimeoutScope final : private mothreads::internal::UnwindScope, private mothreads::internal::TimerNode {
  public:

@@ -6,7 +6,7 @@
 #include "absl/time/time.h"
 #include "mothreads/ended.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Instant;
 using mothreads::Limit;

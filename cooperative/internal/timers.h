@@ -14,7 +14,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The limit of a wait that is nothing but a time, the usual one; Timers::set_limit() says whether it is, and makes it.
 struct TimeLimit : mothreads::internal::TimerNode {

@@ -9,7 +9,7 @@
 #include "cooperative/internal/runnable.h"
 #include "mothreads/contexts/context.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // So many operations on descriptors that are ready may follow each other before others have a turn: shrapnel's figure.
 inline constexpr std::uint32_t kDefaultSelfishness = 4;

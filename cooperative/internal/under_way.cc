@@ -3,7 +3,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Why;
 using mothreads::internal::Claimed;

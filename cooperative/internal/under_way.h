@@ -8,7 +8,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/contexts/wait.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class UnderWay {
  public:

@@ -9,7 +9,7 @@
 #include <valgrind/valgrind.h>
 #endif
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 #ifdef VALGRIND_STACK_REGISTER
 // Gives the number by which Valgrind knows it.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 WorldClock::WorldClock(absl::Time wall_start)
     : Clock(timers_, watches_, /*is_real=*/false), wall_start_(wall_start), now_(kStart), timers_(kStart), watches_(kStart) {}

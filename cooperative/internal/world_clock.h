@@ -11,7 +11,7 @@
 #include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class WorldClock final : public mothreads::Clock {
  public:

@@ -17,7 +17,7 @@
 #include "cooperative/internal/world_thread.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Misuse;
 using mothreads::internal::Context;

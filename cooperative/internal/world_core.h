@@ -41,7 +41,7 @@
 #include "mothreads/contexts/thread_context.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The object that is told when a run cannot go on, before the program ends; the call need not come back.
 class WorldWarden {

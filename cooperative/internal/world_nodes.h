@@ -8,7 +8,7 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Of one run(): what is told to stop stays so.
 class WorldRoot final : public mothreads::internal::MainNode {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 std::uint64_t mix(std::uint64_t value) noexcept {
   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;

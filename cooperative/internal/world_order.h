@@ -15,7 +15,7 @@
 
 #include "cooperative/internal/world_trace.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct WorldOrderOptions {
   std::uint64_t seed = 1;

@@ -14,7 +14,7 @@
 #include <new>
 #include <system_error>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 [[noreturn]] void throw_errno(const char* what) { throw std::system_error(errno, std::system_category(), what); }

@@ -14,7 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "cooperative/internal/world_trace.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 struct WorldRequest {
   std::uint64_t seed = 1;

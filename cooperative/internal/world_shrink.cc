@@ -7,7 +7,7 @@
 
 #include <fmt/core.h>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "cooperative/internal/world_trace.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using WorldSwitches = std::vector<WorldSwitch>;
 

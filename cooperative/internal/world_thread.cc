@@ -7,7 +7,7 @@
 #include "cooperative/internal/scheduler_node.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Misuse;
 using mothreads::internal::Context;

@@ -15,7 +15,7 @@
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/timer_wheel.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class WorldCore::Thread final : public Conductor {
  public:

@@ -10,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // A thread of the world: they count from 1, in the order in which they were started.
 using WorldId = std::uint32_t;

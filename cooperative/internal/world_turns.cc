@@ -15,7 +15,7 @@
 #include "cooperative/internal/world_thread.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::Context;
 using mothreads::internal::fatal_misuse;

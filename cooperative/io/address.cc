@@ -13,7 +13,7 @@
 
 #include "mothreads/contexts/printable.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::internal::printable;
 

@@ -17,7 +17,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Address {
  public:

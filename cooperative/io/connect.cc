@@ -5,7 +5,7 @@
 
 #include "cooperative/io/resolve.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Until;
 

@@ -11,7 +11,7 @@
 #include "cooperative/io/socket.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct ConnectOptions {
   std::optional<Address> from = std::nullopt;  // bound to that first

@@ -13,7 +13,7 @@
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/socket.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Limit;
 using mothreads::Until;

@@ -12,7 +12,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct CopyOptions {
   std::uint64_t max = UINT64_MAX;  // so many bytes at most

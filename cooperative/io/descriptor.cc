@@ -12,7 +12,7 @@
 #include "cooperative/io/io_error.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Ended;
 using mothreads::Limit;

@@ -31,7 +31,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Limit;
 using mothreads::Misuse;

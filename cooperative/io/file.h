@@ -39,7 +39,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct FileOptions {
   bool read = true;

@@ -20,7 +20,7 @@
 #include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::must_call_for_file;
 using internal::SchedulerCore;

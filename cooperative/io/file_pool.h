@@ -19,7 +19,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // So many at a time; it is what keeps a disk busy, not a processor.
 inline constexpr std::size_t kFileThreads = 16;

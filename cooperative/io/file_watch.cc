@@ -20,7 +20,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Misuse;
 using mothreads::Until;

@@ -27,7 +27,7 @@
 #include "mothreads/result.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 enum class Changed : std::uint32_t {
   modified = 1 << 0,    // its content, by a write or truncation

@@ -8,7 +8,7 @@
 
 #include "mothreads/ended.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Until;
 using mothreads::Why;

@@ -17,7 +17,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // A length is what the other side says it is: without a limit it says how much memory is taken here.
 inline constexpr std::size_t kDefaultMaxMessage = std::size_t{16} << 20;

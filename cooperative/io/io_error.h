@@ -11,7 +11,7 @@
 #include "cooperative/errors.h"
 #include "mothreads/ended.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // A call to the system that failed. The message names the object, what was to be done with it, and the system's reason; code() is for
 // programs: error.code() == std::errc::connection_refused. Control characters of the object's name are escaped in the message: "a\x00b".

@@ -17,7 +17,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Ended;
 using mothreads::Misuse;

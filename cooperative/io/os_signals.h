@@ -23,7 +23,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class [[nodiscard]] OsSignal {
  public:

@@ -17,7 +17,7 @@
 #include "mothreads/contexts/taken_variable.h"
 #include "mothreads/log.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::internal::take_variable;
 

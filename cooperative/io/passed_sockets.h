@@ -17,7 +17,7 @@
 
 #include "cooperative/io/socket.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct PassedSocket {
   std::string name;  // FileDescriptorName= of the unit; "unknown" where none was passed

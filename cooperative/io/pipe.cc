@@ -15,7 +15,7 @@
 #include "absl/container/inlined_vector.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Limit;
 using mothreads::Misuse;

@@ -29,7 +29,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct PipeEnds;
 

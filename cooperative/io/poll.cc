@@ -19,7 +19,7 @@
 #include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::LentWaits;
 using internal::Poller;

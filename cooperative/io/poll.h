@@ -23,7 +23,7 @@
 #include "cooperative/errors.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // poll(2)'s, in its figures. The last three are always reported, asked for or not.
 enum class Ready : short {

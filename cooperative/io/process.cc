@@ -35,7 +35,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::SchedulerCore;
 using mothreads::Instant;

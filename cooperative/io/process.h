@@ -32,7 +32,7 @@
 #include "cooperative/io/pipe.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // How a process has ended.
 class ProcessEnd {

@@ -9,7 +9,7 @@
 
 #include "mothreads/ended.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // Of a call that fills, or sends, the caller's own memory. `ready` when it did what it was asked; `closed` when the other side has ended
 // its stream before that; `timed_out` or `stopped` when the limit came first. size() tells what was done in every case.

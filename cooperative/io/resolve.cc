@@ -18,7 +18,7 @@
 #include "cooperative/io/poll.h"
 #include "mothreads/contexts/printable.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Until;
 using mothreads::Why;

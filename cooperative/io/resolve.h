@@ -17,7 +17,7 @@
 #include "cooperative/io/address.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // A name has no address, or no server said one. The message names it, and the reason.
 class NotResolved : public std::runtime_error {

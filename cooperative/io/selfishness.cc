@@ -3,7 +3,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::SchedulerCore;
 

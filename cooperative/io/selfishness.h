@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // So many operations in a row, then every fiber that is ready has a turn before the next, and the kernel is asked for more at the usual
 // times. For all fibers of the calling thread. Default 4, shrapnel's. Throws mothreads::Misuse for 0.

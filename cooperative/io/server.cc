@@ -8,7 +8,7 @@
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Signal;
 using mothreads::Until;

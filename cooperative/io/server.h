@@ -49,7 +49,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 inline constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 

@@ -19,7 +19,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // The server, as one of its sessions sees it. For the server's thread alone.
 class SessionOwner {

@@ -21,7 +21,7 @@
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using mothreads::Limit;
 using mothreads::Until;

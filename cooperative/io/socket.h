@@ -37,7 +37,7 @@
 #include "mothreads/result.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Socket;
 

@@ -15,7 +15,7 @@
 
 // Messages: datagrams, and what Unix sockets send beside bytes.
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::would_block;
 using mothreads::Limit;

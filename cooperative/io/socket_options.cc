@@ -17,7 +17,7 @@
 
 // The kinds of sockets, and their options.
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 namespace {
 

@@ -15,7 +15,7 @@
 
 // Files to sockets, by the kernel.
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::would_block;
 using mothreads::Limit;

@@ -41,7 +41,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Descriptor;
 

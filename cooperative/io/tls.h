@@ -37,7 +37,7 @@
 #include "mothreads/internal/access.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // What OpenSSL refuses. The message names the connection, what was to be done, and all that OpenSSL says; code() is OpenSSL's own, in the
 // category "openssl".

@@ -17,7 +17,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::LoadedIdentity;
 using internal::OwnedBio;

@@ -4,7 +4,7 @@
 
 #include "cooperative/io/internal/openssl.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 namespace {
 

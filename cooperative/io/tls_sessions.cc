@@ -6,7 +6,7 @@
 #include "cooperative/io/tls.h"
 #include "mothreads/clock.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 void TlsSessions::put(const std::string& host, OwnedSession session) {
   const mothreads::Instant now = mothreads::Clock::current().now();

@@ -22,7 +22,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::OwnedSsl;
 using internal::QueuedErrors;

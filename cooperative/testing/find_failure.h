@@ -24,7 +24,7 @@
 #include "absl/functional/function_ref.h"
 #include "cooperative/testing/world.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 struct WorldFailure {
   struct Switch {

@@ -18,7 +18,7 @@
 #include "mothreads/lock.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 using mothreads::Clock;
 using mothreads::Instant;

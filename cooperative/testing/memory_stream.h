@@ -38,7 +38,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/until.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 enum class Pieces : std::uint8_t {
   whole,      // a read gets all that has arrived, and has room; a write takes all that there is room for

@@ -13,7 +13,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/till.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 void print_seed(std::uint64_t seed, const char* what) {

@@ -47,7 +47,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 namespace internal {
 class WorldCore;

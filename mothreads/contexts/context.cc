@@ -8,7 +8,7 @@
 #include "mothreads/contexts/kept_name.h"
 #include "mothreads/contexts/spin.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 static_assert(Context::kNameBits == KeptName::kNumberBits);
 

@@ -34,11 +34,11 @@
 #include "mothreads/instant.h"
 #include "mothreads/wait_report.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 class Clock;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Aftermath;
 class Host;

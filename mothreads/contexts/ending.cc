@@ -2,7 +2,7 @@
 
 #include <string>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 void Ending::begin(Instant now, bool may_be_lost, std::string_view name) {
   began_ = now;

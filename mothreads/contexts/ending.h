@@ -11,7 +11,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/signal.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Ending {
  public:

@@ -14,7 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class ForeignSlot {
  public:

@@ -14,7 +14,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // So many fork()s lie between the program's start and this process. Written only in a child that has no second thread yet.
 inline constinit std::atomic<std::uint32_t> fork_generation{0};

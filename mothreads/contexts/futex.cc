@@ -18,7 +18,7 @@
 #define MO_THREAD_SANITIZER
 #endif
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 FutexEnd wait_once(const std::atomic<std::uint32_t>* word, std::uint32_t expected,

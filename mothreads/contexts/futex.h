@@ -9,7 +9,7 @@
 
 #include "mothreads/instant.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 enum class FutexEnd : std::uint8_t { woken, timed_out };
 

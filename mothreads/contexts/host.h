@@ -9,7 +9,7 @@
 #include "mothreads/contexts/simulation.h"
 #include "mothreads/contexts/timer_wheel.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Host : public HostTurn {
  public:

@@ -9,7 +9,7 @@
 
 #include "mothreads/instant.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 struct HostedContext {
   int depth = 0;      // in the tree of those contexts; 0 for the thread's own stack

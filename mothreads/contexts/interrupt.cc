@@ -17,7 +17,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/futex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{500};

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 enum class Interrupted : std::uint8_t {
   ran,

@@ -12,7 +12,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constexpr std::size_t kWords = (KeptName::kMax + 1) / sizeof(std::uint64_t);

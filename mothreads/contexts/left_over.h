@@ -8,7 +8,7 @@
 #include "mothreads/contexts/os_thread.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class LeftOver {
  public:

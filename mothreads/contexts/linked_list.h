@@ -4,7 +4,7 @@
 // stands, in constant time, and can be in several lists at a time, with links for each. The links of one that is in no list are null.
 // Not thread-safe: whatever guards the list guards the links.
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 template <typename T, T* T::* kPrevious, T* T::* kNext>
 class LinkedList {

@@ -13,7 +13,7 @@
 #include "mothreads/log.h"
 #include "mothreads/when_stuck.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // --- who is lost ---------------------------------------------------------------------------------------------------------------

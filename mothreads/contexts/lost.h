@@ -9,7 +9,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Reports who is stuck at `top` or below, marks them lost and tells who has chosen that. True when there was anybody. Who waits for others that
 // are stuck is none of them: it may go on when they are marked.

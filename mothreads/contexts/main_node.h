@@ -14,7 +14,7 @@
 #include "mothreads/end_record.h"
 #include "mothreads/signal.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Drain;
 

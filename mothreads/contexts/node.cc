@@ -14,7 +14,7 @@
 #include "mothreads/until.h"
 #include "mothreads/when_stuck.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constinit std::atomic<std::uint64_t> next_id{1};

@@ -35,13 +35,13 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 class Clock;
 class StopReport;
 class WhenStuck;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class StopWalk;
 

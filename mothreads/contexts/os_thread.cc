@@ -5,7 +5,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/internal/library_thread.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 OsThread::OsThread(void* (*function)(void*), void* argument, std::size_t stack_size) : stack_(stack_size) {
   pthread_attr_t attributes;

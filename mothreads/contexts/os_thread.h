@@ -8,7 +8,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/contexts/thread_stack.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // An OS thread that somebody has to join, and its stack; or none.
 class OsThread {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constexpr bool is_plain(char c) { return c >= 0x20 && c < 0x7f; }

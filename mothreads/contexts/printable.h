@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 enum class Newlines : std::uint8_t {
   escaped,  // "\n", as all other control characters

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constinit thread_local RandomSource* source_here = nullptr;

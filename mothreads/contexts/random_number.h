@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // What the calling OS thread has in the place of the system's numbers.
 class RandomSource {

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 template <typename T>
 class Ref {

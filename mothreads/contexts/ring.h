@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Its owner knows which fresh hold an item. T moves without exceptions.
 template <typename T>

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Context;
 class MainNode;

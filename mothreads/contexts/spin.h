@@ -2,7 +2,7 @@
 
 // One step of a busy wait.
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 inline void spin_pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

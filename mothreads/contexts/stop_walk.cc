@@ -7,7 +7,7 @@
 
 #include "mothreads/clock.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constinit std::atomic<std::uint64_t> steps_taken{0};

@@ -17,11 +17,11 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/instant.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 class Clock;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // What a node hands down with the request.
 struct StopOrder {

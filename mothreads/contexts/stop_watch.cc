@@ -7,7 +7,7 @@
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 void StopWatch::watch_until(Instant deadline) noexcept {
   ref();  // for the timer

@@ -11,11 +11,11 @@
 #include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 class Clock;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Counted, because a timer that was taken may still look at one whose stop has ended.
 class StopWatch : private TimerNode {

@@ -6,7 +6,7 @@
 
 #include <atomic>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // What the system does not take away with the process: for who starts other processes. Called on any thread or in a signal's handler, perhaps
 // on several at once, so it does only what is async-signal-safe.

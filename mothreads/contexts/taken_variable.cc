@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 std::optional<std::string> take_variable(const char* name) {
   const char* const text = std::getenv(name);

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Its value, which is removed from the environment, so that no child inherits it. Nothing where there is none. No other thread may use the
 // environment meanwhile.

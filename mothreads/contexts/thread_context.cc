@@ -16,7 +16,7 @@
 #include "mothreads/contexts/spin.h"
 #include "mothreads/internal/library_thread.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // A sleep costs the waker about 15 µs and the sleeper about 50 µs on a virtual machine (facts of docs/performance.md), so

@@ -10,7 +10,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/contexts/foreign_slot.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class ThreadContext final : public Context {
  public:

@@ -12,7 +12,7 @@
 
 #include "mothreads/contexts/fork.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::size_t page_size() {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // A stack with a guard page below it; destroyed, it is kept for the next thread or unmapped.
 class ThreadStack {

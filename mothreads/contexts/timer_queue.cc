@@ -7,7 +7,7 @@
 
 #include "mothreads/contexts/fork.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 template <typename F>

@@ -9,7 +9,7 @@
 #include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class TimerQueue {
  public:

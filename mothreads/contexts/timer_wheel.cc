@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 void ExpiredTimers::insert_by_time(TimerNode& node) noexcept {
   // Slots come in order, so only times within one tick can be out of order: the search from the end is short.

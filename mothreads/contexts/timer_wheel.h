@@ -13,7 +13,7 @@
 
 #include "mothreads/contexts/linked_list.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 struct TimerNode;
 

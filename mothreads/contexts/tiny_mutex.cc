@@ -3,7 +3,7 @@
 #include "mothreads/contexts/futex.h"
 #include "mothreads/contexts/spin.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // Sections under this mutex take tens of nanoseconds: a holder that has not left after this many pauses (about 2 µs)

@@ -9,7 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class ABSL_LOCKABLE TinyMutex {
  public:

@@ -13,7 +13,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/wait_report.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Node;
 

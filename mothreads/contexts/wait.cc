@@ -14,7 +14,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // The time limit of a wait on a clock that the kernel does not know.

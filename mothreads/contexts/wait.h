@@ -18,7 +18,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/limit.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Wait {
  public:

@@ -1,6 +1,6 @@
 #include "mothreads/contexts/wait_list.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 void WaitList::push_front(WaitNode& node) noexcept {
   push_back(node);

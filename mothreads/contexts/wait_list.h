@@ -8,7 +8,7 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/ended.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Wait;
 

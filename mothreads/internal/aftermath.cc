@@ -4,7 +4,7 @@
 
 #include "mothreads/internal/signal_state.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // Of a thread without a context, as one is that drops its last handles at its very end.

@@ -13,7 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/contexts/context.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class SignalState;
 struct Callback;

@@ -16,7 +16,7 @@
 #include "mothreads/contexts/host.h"
 #include "mothreads/contexts/thread_context.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 #if defined(__SANITIZE_THREAD__)

@@ -3,7 +3,7 @@
 // Threads that the library did not make get a context at their first call, and give it back when they end; so do the threads
 // that serve the library. What else such a thread gets is for the shutdown tree to say, where a program has one.
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class ThreadContext;
 

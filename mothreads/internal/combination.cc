@@ -8,7 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/contexts/spin.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 SignalState* Combination::make(std::span<SignalState* const> inputs, bool all) {
   void* memory = ::operator new(sizeof(Combination) + inputs.size() * sizeof(Relay));

@@ -9,7 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "mothreads/internal/signal_state.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // "Any of" or "all of" some inputs.
 class Combination final : public SignalState {

@@ -12,7 +12,7 @@
 #include "mothreads/log.h"
 #include "mothreads/till.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 namespace {
 

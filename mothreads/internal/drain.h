@@ -14,7 +14,7 @@
 #include "mothreads/contexts/linked_list.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Drain;
 class MainNode;

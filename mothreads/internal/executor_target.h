@@ -9,7 +9,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/posted.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class ExecutorTarget {
  public:

@@ -11,7 +11,7 @@
 
 #include "absl/time/time.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Throws Misuse: a duration that is not a number says no time.
 [[noreturn]] void refuse_nan();

@@ -11,11 +11,11 @@
 #include "mothreads/contexts/node.h"
 #include "mothreads/when_stuck.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 struct ThreadGroupOptions;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class GroupNode final : public Node {
  public:

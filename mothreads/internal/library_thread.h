@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // On a thread of the library: the signals that its maker had blocked. What the program starts there is to have that mask, not the thread's
 // own. Null on all other threads.

@@ -8,7 +8,7 @@
 #include "absl/container/inlined_vector.h"
 #include "mothreads/internal/signal_state.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 struct OwnedSignal {
   SignalState& state;

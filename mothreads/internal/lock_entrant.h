@@ -8,7 +8,7 @@
 #include "mothreads/contexts/wait_list.h"
 #include "mothreads/lock.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 struct Lock::Entrant : internal::WaitNode {
   explicit Entrant(internal::Host* its_host) : host(its_host) {}

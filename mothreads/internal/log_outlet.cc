@@ -28,7 +28,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace mothreads::log {
+namespace mothreads::inline v0::log {
 namespace {
 
 using internal::ForkPart;

@@ -14,7 +14,7 @@ namespace spdlog::sinks {
 class sink;
 }
 
-namespace mothreads::log {
+namespace mothreads::inline v0::log {
 
 // Used by one thread at a time, as its sinks are: they have no mutex. A copy has the same sinks.
 class Outlet {

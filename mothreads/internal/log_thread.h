@@ -2,7 +2,7 @@
 
 // The life of the log's thread, for the shutdown tree.
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // From now on the next line starts the log's thread.
 void begin_log();

@@ -28,7 +28,7 @@ asm(R"(
     .popsection
 )");
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constexpr std::string_view kOwner("mothreads", sizeof("mothreads"));  // with the zero at its end, as notes have it

@@ -9,7 +9,7 @@
 #include <memory>
 #include <utility>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class PositionIndex {
  public:

@@ -11,7 +11,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // How often a waiting add complains (mo-threads, Queue.add).

@@ -31,11 +31,11 @@
 #include "mothreads/internal/shared_name.h"
 #include "mothreads/signal.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 struct QueueOptions;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class QueueCore {
   // Not zero: items pushed to the front take positions before it.

@@ -9,7 +9,7 @@
 #include "mothreads/internal/access.h"
 #include "mothreads/queue.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 template <typename T>
 Queue<T>::Queue(std::string_view name, const QueueOptions& options) : QueueCore(name, options) {

@@ -24,7 +24,7 @@
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 MainNode& root_node();

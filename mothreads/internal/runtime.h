@@ -4,7 +4,7 @@
 
 #include "mothreads/contexts/main_node.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // The main node in force: that of MainThread::run while it runs, else the root of the process, whose first use arranges for the orderly end
 // of the process at exit(). In a simulation it is that one's own.

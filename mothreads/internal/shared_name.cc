@@ -4,7 +4,7 @@
 #include <new>
 #include <string>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 struct SharedName::Long {
   explicit Long(std::string_view its_text) : text(its_text) {}

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class SharedName {
  public:

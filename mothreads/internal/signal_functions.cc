@@ -15,7 +15,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // No two are the same in this process.

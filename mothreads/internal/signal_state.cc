@@ -13,7 +13,7 @@
 #include "mothreads/internal/combination.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 constinit Room<SignalState> ConstantSignals::done{std::in_place, SignalState::Immortal::done};
 constinit Room<SignalState> ConstantSignals::expired{std::in_place, SignalState::Immortal::expired};

@@ -24,11 +24,11 @@
 #include "mothreads/ended.h"
 #include "mothreads/internal/then_callback.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 class Executor;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class SignalState;
 class Combination;

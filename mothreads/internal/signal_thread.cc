@@ -26,7 +26,7 @@
 #include "mothreads/internal/stop_report.h"
 #include "mothreads/log.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // What the pipe carries: a signal's number, or one of these.

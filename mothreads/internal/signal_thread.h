@@ -9,7 +9,7 @@
 
 #include <functional>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Installs the handlers and starts the thread; nothing when that has been done. Throws std::system_error.
 void begin_signal_thread();

@@ -8,7 +8,7 @@
 #include "absl/debugging/symbolize.h"
 #include "mothreads/contexts/interrupt.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 struct Frames {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // One line per frame, innermost first; empty when the thread did not answer, see interrupt.h.
 std::vector<std::string> stack_of_thread(std::uint64_t os_thread_id);

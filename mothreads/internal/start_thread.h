@@ -7,11 +7,11 @@
 #include "mothreads/internal/thread_node.h"
 #include "mothreads/signal.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 struct ThreadOptions;
 }
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 Signal please_stop_for(const ThreadOptions& options);
 void start_thread(ThreadNode& thread, const ThreadOptions& options);

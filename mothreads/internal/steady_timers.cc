@@ -7,7 +7,7 @@
 #include "mothreads/internal/aliens.h"
 #include "mothreads/internal/library_thread.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::int64_t steady_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }

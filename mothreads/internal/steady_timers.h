@@ -9,7 +9,7 @@
 
 #include "mothreads/contexts/timer_queue.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class SteadyTimers final : public TimerQueue {
  public:

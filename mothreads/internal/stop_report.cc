@@ -26,7 +26,7 @@
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 constexpr std::chrono::seconds kPatienceWithLog{5};

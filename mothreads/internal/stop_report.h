@@ -8,7 +8,7 @@
 
 #include "mothreads/contexts/node.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // So many threads and groups a report shows, the others it counts. Of a scheduler's fibers see FiberPicture::kMaxShown.
 inline constexpr std::size_t kMaxShownInReport = 100;

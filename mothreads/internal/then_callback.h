@@ -8,7 +8,7 @@
 
 #include "absl/functional/any_invocable.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Context;
 class SignalState;

@@ -22,7 +22,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // The function that the executor is given. Destroyed without having been called, a Delivery destroys the function.
 class Delivery {

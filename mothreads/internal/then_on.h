@@ -6,7 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Calls `function`, and `on_error` with what it throws, but for what unwinds the fiber or the thread that runs it. Throws Misuse for an
 // empty function.

@@ -5,7 +5,7 @@
 #include "mothreads/internal/start_thread.h"
 #include "mothreads/thread.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 
 namespace internal {
 

@@ -22,7 +22,7 @@
 #include "mothreads/stopping.h"
 #include "mothreads/until.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constinit std::atomic<int> unclaimed{0};
@@ -33,7 +33,7 @@ int unclaimed_failures() { return unclaimed.load(std::memory_order_relaxed); }
 
 }  // namespace mothreads
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 // What a new thread takes over from the one that makes it.

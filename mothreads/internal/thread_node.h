@@ -10,7 +10,7 @@
 
 #include "mothreads/contexts/node.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 class Simulation;
 class ThreadContext;

@@ -12,7 +12,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/internal/thread_node.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 template <typename R>
 class ThreadState : public ThreadNode {

@@ -2,7 +2,7 @@
 
 // What MainThread does to all Tills of the process.
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 
 // Makes every Till that exists go now, on every clock; in a simulation on that one's. Their then() functions run in the caller.
 void send_tills_early();

@@ -6,7 +6,7 @@
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 namespace {
 
 // Not zero, so that nothing takes an early time for "none".

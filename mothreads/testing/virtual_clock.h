@@ -19,7 +19,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/contexts/wait.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class VirtualClock final : public Clock, private internal::TimerQueue {
  public:

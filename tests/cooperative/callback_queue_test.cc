@@ -24,7 +24,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

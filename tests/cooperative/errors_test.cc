@@ -20,7 +20,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::what_of;

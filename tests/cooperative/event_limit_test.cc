@@ -19,7 +19,7 @@
 #include "tests/support/fiber_waits.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

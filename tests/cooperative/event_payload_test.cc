@@ -14,7 +14,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/fiber_waits.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

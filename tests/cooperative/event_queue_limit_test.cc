@@ -15,7 +15,7 @@
 #include "tests/support/fiber_waits.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

@@ -16,7 +16,7 @@
 #include "mothreads/until.h"
 #include "tests/support/allocations.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -16,7 +16,7 @@
 #include "mothreads/until.h"
 #include "tests/support/fiber_waits.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

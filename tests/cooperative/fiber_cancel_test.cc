@@ -20,7 +20,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

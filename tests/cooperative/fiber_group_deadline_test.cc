@@ -21,7 +21,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/sleeping.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // With C's name, so that the stack in a report has it plain.
 extern "C" {

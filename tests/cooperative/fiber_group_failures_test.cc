@@ -18,7 +18,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

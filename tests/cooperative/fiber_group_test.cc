@@ -24,7 +24,7 @@
 #include "tests/support/threads.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

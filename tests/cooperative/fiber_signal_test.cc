@@ -10,7 +10,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 volatile sig_atomic_t handled = 0;

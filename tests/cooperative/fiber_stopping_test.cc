@@ -32,7 +32,7 @@
 #include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // With C's names, so that the stacks in a report have them plain.
 extern "C" {

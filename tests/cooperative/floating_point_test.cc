@@ -16,7 +16,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

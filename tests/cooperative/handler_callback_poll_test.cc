@@ -21,7 +21,7 @@
 #include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -25,7 +25,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -57,7 +57,7 @@
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -21,7 +21,7 @@
 #include "tests/support/sleeping.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Lock;

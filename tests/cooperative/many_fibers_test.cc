@@ -19,7 +19,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/readable.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using internal::Stacks;

@@ -28,7 +28,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Closed;

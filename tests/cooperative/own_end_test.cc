@@ -27,7 +27,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/log_lines.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -24,7 +24,7 @@
 
 // Each template with values of each type.
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::Payload;

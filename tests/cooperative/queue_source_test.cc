@@ -22,7 +22,7 @@
 #include "mothreads/until.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Closed;

@@ -14,7 +14,7 @@
 
 // Each allocation of each verb that takes a value fails in turn: it throws and nothing has happened, or it is done.
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::Scarce;

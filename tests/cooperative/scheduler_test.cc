@@ -25,7 +25,7 @@
 #include "tests/support/host.h"
 #include "tests/support/log_lines.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

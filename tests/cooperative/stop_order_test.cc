@@ -18,7 +18,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/sanitized.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -19,7 +19,7 @@
 #include "tests/support/descriptors.h"
 #include "tests/support/scripted_context.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -23,7 +23,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/log_lines.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -30,7 +30,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

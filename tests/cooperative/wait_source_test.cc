@@ -21,7 +21,7 @@
 #include "mothreads/until.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 // Something that a program has of its own.

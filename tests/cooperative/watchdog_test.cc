@@ -20,7 +20,7 @@
 #include "tests/support/manager_socket.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::ServiceManager;

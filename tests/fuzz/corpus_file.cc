@@ -5,7 +5,7 @@
 
 #include <fmt/core.h>
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 namespace {
 

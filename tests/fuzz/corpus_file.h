@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 std::vector<std::string> from_corpus_file(std::string_view text);
 // One input, as that.

@@ -33,7 +33,7 @@
 #include "tests/fuzz/entry_parts.h"
 #include "tests/support/scripted_stream.h"
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 using testing::ScriptedStream;
 

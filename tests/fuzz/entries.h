@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 // One of them: the name of its corpus.
 struct Entry {

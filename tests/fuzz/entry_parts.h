@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string_view>
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 // Ends the program when the condition does not hold.
 inline void require(bool condition, const char* what) {

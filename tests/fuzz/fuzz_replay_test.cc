@@ -12,7 +12,7 @@
 #include "tests/fuzz/corpus_file.h"
 #include "tests/fuzz/entries.h"
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 namespace {
 
 using ::testing::ElementsAre;

@@ -14,7 +14,7 @@
 #include "tests/fuzz/entries.h"
 #include "tests/fuzz/entry_parts.h"
 
-namespace cooperative::fuzz {
+namespace cooperative::inline v0::fuzz {
 
 namespace {
 

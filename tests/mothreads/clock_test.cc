@@ -12,7 +12,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::VirtualClock;

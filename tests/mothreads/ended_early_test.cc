@@ -10,7 +10,7 @@
 #include "mothreads/queue.h"
 #include "mothreads/thread.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 template <typename Early>

@@ -5,7 +5,7 @@
 #include <sstream>
 #include <type_traits>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(EndedTest, IsTrueOnlyWhenReady) {

@@ -17,7 +17,7 @@
 #include "tests/support/allocations.h"
 #include "tests/support/user_loop.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using Function = absl::AnyInvocable<void()>;

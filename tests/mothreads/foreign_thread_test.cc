@@ -31,7 +31,7 @@
 #include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::LogLines;

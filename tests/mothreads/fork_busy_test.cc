@@ -4,7 +4,7 @@
 
 #include "tests/support/program.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::Program;

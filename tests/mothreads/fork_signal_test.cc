@@ -8,7 +8,7 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(ForkSignalTest, SignalToTheChildDoesNotStopTheParent) {

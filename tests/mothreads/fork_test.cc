@@ -14,7 +14,7 @@
 #include "mothreads/till.h"
 #include "tests/support/program.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::AllOf;

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <type_traits>
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(InstantTest, IsAPointOfTheSteadyClockInNanoseconds) {

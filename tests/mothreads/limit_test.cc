@@ -15,7 +15,7 @@
 #include "mothreads/until.h"
 #include "tests/support/scripted_context.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using internal::Wait;

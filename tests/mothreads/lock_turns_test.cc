@@ -13,7 +13,7 @@
 #include "tests/support/is_free.h"
 #include "tests/support/scripted_context.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::ScriptedContext;

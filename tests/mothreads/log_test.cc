@@ -30,7 +30,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::LogLines;
@@ -91,7 +91,7 @@ struct fmt::formatter<mothreads::CountsFormatting> : fmt::formatter<int> {
   }
 };
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(LogTest, LinesBelowTheLevelAreNotEvenFormatted) {

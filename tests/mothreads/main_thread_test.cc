@@ -30,7 +30,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/threads.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::ElementsAre;

@@ -19,7 +19,7 @@
 #include "mothreads/thread_group.h"
 #include "tests/support/exceptions.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(MisuseTest, IsAnErrorOfTheProgramsLogic) {

@@ -6,7 +6,7 @@
 
 #include "mothreads/ended.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 TEST(PostedTest, IsTrueOnlyWhenTheValueWasTaken) {

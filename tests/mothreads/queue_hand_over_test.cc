@@ -11,7 +11,7 @@
 #include "tests/support/queue_waits.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::await_sleeping;

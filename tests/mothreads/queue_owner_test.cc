@@ -19,7 +19,7 @@
 
 // Who destroys a queue, who keeps a value that was refused, and what an empty one takes.
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::allocations_here;

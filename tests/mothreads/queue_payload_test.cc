@@ -9,7 +9,7 @@
 #include "tests/support/payloads.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::await_sleeping;

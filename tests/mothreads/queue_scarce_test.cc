@@ -12,7 +12,7 @@
 
 // Each allocation of each verb fails in turn: it throws and nothing has happened, or it is done.
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::Scarce;

@@ -18,7 +18,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::ElementsAre;

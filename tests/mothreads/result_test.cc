@@ -17,7 +17,7 @@
 #include "tests/support/allocations.h"
 #include "tests/support/payloads.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::allocations_here;

@@ -26,7 +26,7 @@
 #include "mothreads/until.h"
 #include "tests/support/log_lines.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::AllOf;

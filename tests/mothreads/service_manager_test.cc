@@ -27,7 +27,7 @@
 #include "tests/support/manager_socket.h"
 #include "tests/support/virtual_time.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::ElementsAre;

@@ -20,7 +20,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::live_allocations;

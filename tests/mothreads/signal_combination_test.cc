@@ -16,7 +16,7 @@
 #include "tests/support/scripted_context.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::await_sleeping;

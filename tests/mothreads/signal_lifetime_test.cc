@@ -16,7 +16,7 @@
 #include "tests/support/allocations.h"
 #include "tests/support/scripted_context.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::live_allocations;

@@ -20,7 +20,7 @@
 #include "tests/support/failing_allocations.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::fail_each_allocation;

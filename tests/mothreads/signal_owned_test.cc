@@ -11,7 +11,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::AllOf;

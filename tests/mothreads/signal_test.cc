@@ -20,7 +20,7 @@
 #include "tests/support/sleeping.h"
 #include "tests/support/system_calls.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::allocations_here;

@@ -27,7 +27,7 @@
 #include "tests/support/sleeping.h"
 #include "tests/support/user_loop.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::allocations_here;

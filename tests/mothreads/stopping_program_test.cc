@@ -10,7 +10,7 @@
 #include "tests/support/program.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::AllOf;

@@ -15,7 +15,7 @@
 #include "tests/support/sleeping.h"
 #include "tests/support/virtual_time.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::ExitedWithCode;

@@ -16,7 +16,7 @@
 #include "mothreads/thread_group.h"
 #include "tests/support/nothing_left.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 class ThreadEnd : public testing::NothingLeft {};

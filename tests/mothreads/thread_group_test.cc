@@ -21,7 +21,7 @@
 #include "tests/support/threads.h"
 #include "tests/support/virtual_time.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using ::testing::ElementsAre;

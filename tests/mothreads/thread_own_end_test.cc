@@ -20,7 +20,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::what_of;

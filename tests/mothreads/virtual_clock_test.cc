@@ -19,7 +19,7 @@
 #include "mothreads/until.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::VirtualClock;

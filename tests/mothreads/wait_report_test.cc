@@ -21,7 +21,7 @@
 #include "tests/support/sleeping.h"
 #include "tests/support/threads.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::await_sleeping;

@@ -18,7 +18,7 @@
 #include "mothreads/till.h"
 #include "tests/support/storm.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Chance : public mothreads::testing::Chance {
  public:

@@ -25,7 +25,7 @@
 #include "tests/stress/fiber_storm.h"
 #include "tests/support/storm.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

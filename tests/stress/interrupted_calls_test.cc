@@ -33,7 +33,7 @@
 #include "tests/stress/fiber_storm.h"
 #include "tests/support/scratch_folder.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

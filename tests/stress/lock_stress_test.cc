@@ -15,7 +15,7 @@
 #include "mothreads/till.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constexpr int kRounds = testing::kSanitized ? 2'000 : 20'000;

@@ -17,7 +17,7 @@
 #include "tests/support/allocations.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constexpr int kRounds = testing::kSanitized ? 1'500 : 10'000;

@@ -28,7 +28,7 @@
 #include "mothreads/till.h"
 #include "tests/support/storm.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 using testing::Chance;

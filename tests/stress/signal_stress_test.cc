@@ -16,7 +16,7 @@
 #include "mothreads/till.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 constexpr int kRounds = testing::kSanitized ? 300 : 2000;

@@ -23,7 +23,7 @@
 #include "mothreads/thread.h"
 #include "tests/stress/fiber_storm.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -20,7 +20,7 @@ constinit std::atomic<std::int64_t> live{0};
 
 }  // namespace
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 std::uint64_t allocations_here() noexcept { return made_here; }
 std::int64_t live_allocations() noexcept { return live.load(std::memory_order_relaxed); }

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Allocations made by the calling thread since it began.
 std::uint64_t allocations_here() noexcept;

@@ -11,7 +11,7 @@
 
 #include "cooperative/io/io_error.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 class DescriptorLimit {
  public:

@@ -2,7 +2,7 @@
 
 #include <poll.h>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Whether a read() of the descriptor, or an accept(), would not block.
 inline bool is_readable(int descriptor) {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Null for no such variable.
 class EnvironmentVariable {

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // What `action` throws as E says; empty when it throws none.
 template <typename E, typename F>

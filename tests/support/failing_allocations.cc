@@ -19,7 +19,7 @@ bool is_to_fail() noexcept {
 
 }  // namespace
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 FailAllocation::FailAllocation(std::uint64_t after) noexcept {
   fails_after = static_cast<std::int64_t>(after);

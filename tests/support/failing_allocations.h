@@ -14,7 +14,7 @@
 
 #include "absl/functional/function_ref.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // In its scope one allocation of this thread fails: the first that comes after so many others.
 class FailAllocation {

@@ -19,7 +19,7 @@
 #include "mothreads/until.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // Who calls wait() once, and puts down its name and how that ended: with the value, if there is one, or by an exception.
 template <typename Source, typename... Limit>

@@ -13,7 +13,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/till.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // One write for each line: processes share the output.
 inline void say(std::string_view line) {

@@ -6,7 +6,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // A thread, "host", that does nothing but run its scheduler, until it is told to stop.
 class Host {

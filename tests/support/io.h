@@ -23,7 +23,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // Bodies run on a thread of their own: its scheduler, with its descriptors, ends with it, and nothing may be left.
 class IoTest : public mothreads::testing::NothingLeft {

@@ -3,7 +3,7 @@
 #include "mothreads/lock.h"
 #include "tests/support/scripted_context.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Whether nobody is inside; asks as a context of its own. Its leaving wakes a waiter, as any does.
 inline bool is_free(Lock& lock) {

@@ -10,7 +10,7 @@
 
 #include "mothreads/log.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class LogLines {
  public:

@@ -16,7 +16,7 @@
 #include <system_error>
 #include <vector>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Of the environment, in a scope. It is gone afterwards.
 class SetVariable {

@@ -20,7 +20,7 @@
 #include "mothreads/log.h"
 #include "tests/support/sanitized.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 namespace {
 
 // Longer than a loaded machine needs, shorter than the watchdog's patience.

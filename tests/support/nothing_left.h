@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Counts OS threads and descriptors, the library's own threads ("timers", "log" and so on) aside: those serve the process.
 class NothingLeft : public ::testing::Test {

@@ -14,7 +14,7 @@
 
 #include "mothreads/ended.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Moves, and cannot be assigned.
 struct Ticket {

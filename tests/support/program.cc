@@ -18,7 +18,7 @@
 
 extern char** environ;
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 namespace {
 
 // A program that is silent for so long has hung. Shorter than the watchdog's patience, so that the test can show what it

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class Program {
  public:

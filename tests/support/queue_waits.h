@@ -12,7 +12,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // The item; fails when there is none.
 template <typename T>

@@ -2,7 +2,7 @@
 
 #include "absl/time/time.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 void RaceTest::run(const Events& events, const std::function<void()>& wait) {
   waiter.script({[&] {

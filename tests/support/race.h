@@ -23,7 +23,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "tests/support/scripted_context.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 struct Race {
   const char* name;

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <system_error>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Whether a byte can be read. Asked of the kernel: trying would end the program, and bring an untouched page into memory.
 class Readable {

@@ -10,7 +10,7 @@
 #endif
 #endif
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 #ifdef MOTHREADS_TESTS_SANITIZED
 inline constexpr bool kSanitized = true;

@@ -17,7 +17,7 @@
 
 #include <gtest/gtest.h>
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class ScratchFolder {
  public:

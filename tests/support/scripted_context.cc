@@ -7,7 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/misuse.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 ScriptedContext& ScriptedContext::make(std::string name, Clock& clock) {
   static auto& all = *new std::vector<std::unique_ptr<ScriptedContext>>;

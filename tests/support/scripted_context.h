@@ -17,7 +17,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/contexts/context.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class ScriptedContext final : public internal::Context {
  public:

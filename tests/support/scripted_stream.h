@@ -15,7 +15,7 @@
 
 #include "cooperative/io/stream.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 class ScriptedStream final : public Stream {
  public:

@@ -4,7 +4,7 @@
 
 #include "mothreads/contexts/node.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 std::optional<internal::WaitReport> sleeps_on(const Thread& thread) {
   std::optional<internal::WaitReport> report;

@@ -10,7 +10,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/thread.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // What the thread sleeps on at the moment, if it does.
 std::optional<internal::WaitReport> sleeps_on(const Thread& thread);

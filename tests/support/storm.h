@@ -12,7 +12,7 @@
 #include "mothreads/log.h"
 #include "tests/support/nothing_left.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // A number that says how long a storm is, or of which seed.
 inline unsigned from_environment(const char* name, unsigned otherwise) {

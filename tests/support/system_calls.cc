@@ -12,7 +12,7 @@
 
 #include "tests/support/sanitized.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 void refuse_system_calls() {
   if (kSanitized) return;

@@ -5,7 +5,7 @@
 //
 //     EXPECT_EXIT({ refuse_system_calls(); work(); leave(0); }, ::testing::ExitedWithCode(0), "");
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 void refuse_system_calls();
 

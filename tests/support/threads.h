@@ -8,7 +8,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // The function of a thread that does nothing until it is told to stop.
 inline void until_stopped(Signal please_stop) { please_stop.wait(); }

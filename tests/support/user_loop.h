@@ -10,7 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "mothreads/executor.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 class UserLoop {
  public:

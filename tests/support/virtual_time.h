@@ -8,7 +8,7 @@
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 // Runs `body` on a thread whose time is that of `clock`. Who makes fibers there has a scheduler of its own, which ends with the body.
 template <typename F>

@@ -101,7 +101,7 @@ class ChildWatchdog : public ::testing::Environment {
 
 }  // namespace
 
-namespace mothreads::testing {
+namespace mothreads::inline v0::testing {
 
 void restart_watchdog() {
   if (::testing::internal::InDeathTestChild()) {

@@ -16,7 +16,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace {
 

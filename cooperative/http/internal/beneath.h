@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 enum class BeneathBy : unsigned char {
   whatever_there_is,

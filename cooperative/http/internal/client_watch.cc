@@ -9,7 +9,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/log.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "cooperative/io/stream.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // Reads until it is destroyed, also while the server drains.
 class ClientWatch {

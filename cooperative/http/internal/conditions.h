@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "cooperative/http/headers.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 struct HttpValidators {
   std::string_view etag;     // a strong one, with its quotes

@@ -6,7 +6,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // When so long has passed; a limit that is none comes in some hundred years.
 inline mothreads::Instant deadline_in(absl::Duration duration) {

@@ -23,7 +23,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace internal {
 
 using mothreads::Clock;

@@ -26,7 +26,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // A connection keeps this between two requests. Destroyed before its stream.
 struct ConnectionState {

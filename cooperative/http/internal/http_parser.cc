@@ -14,7 +14,7 @@
 
 #include "cooperative/http/message.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 
 std::string_view reason(int status) {
   if (status < 100 || status > 999) return {};

@@ -11,7 +11,7 @@
 #include "cooperative/http/headers.h"
 #include "cooperative/http/http_body.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // The content of a head; the views show the text that was parsed.
 struct HttpHead {

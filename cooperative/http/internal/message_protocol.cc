@@ -11,7 +11,7 @@
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 using mothreads::Clock;
 using mothreads::Instant;

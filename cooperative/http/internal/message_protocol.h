@@ -21,7 +21,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 class MessageProtocol final : public Protocol {
  public:

@@ -8,11 +8,11 @@
 #include "cooperative/fiber.h"
 #include "mothreads/ended.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 class SessionOwner;
 }
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // The part that serves the connection.
 struct ProtocolOwner {

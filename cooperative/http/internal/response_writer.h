@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "cooperative/http/message.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 class ResponseWriter {
  public:

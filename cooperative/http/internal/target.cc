@@ -8,7 +8,7 @@
 
 #include "cooperative/http/headers.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 struct HttpTarget {
   bool is_valid = false;

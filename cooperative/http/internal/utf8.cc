@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstring>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 bool is_utf8(std::string_view text);
 

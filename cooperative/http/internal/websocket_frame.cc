@@ -7,7 +7,7 @@
 #include <cstring>
 #include <system_error>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 enum class WebSocketRole : bool { server, client };
 enum class WebSocketOpcode : std::uint8_t { continuation = 0, text = 1, binary = 2, close = 8, ping = 9, pong = 10 };

@@ -14,7 +14,7 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 using mothreads::Instant;
 using mothreads::Limit;

@@ -21,7 +21,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 class WebSocketFrames {
  public:

@@ -9,7 +9,7 @@
 #include <boost/beast/core/detail/base64.hpp>
 #include <boost/beast/core/detail/sha1.hpp>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace beast = boost::beast::detail;
 

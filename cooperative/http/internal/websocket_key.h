@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // Sec-WebSocket-Accept for a Sec-WebSocket-Key.
 std::string websocket_accept_of(std::string_view key);

@@ -6,7 +6,7 @@
 #include "mothreads/contexts/fork.h"
 #include "mothreads/log.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 namespace log = mothreads::log;
 

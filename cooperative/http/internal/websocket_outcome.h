@@ -8,7 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "cooperative/http/websocket.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 class WebSocketFrames;
 

@@ -28,7 +28,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/limit.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 // How a WebSocket ends; what its two directions share.
 struct WebSocketEnd {

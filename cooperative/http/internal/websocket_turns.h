@@ -12,7 +12,7 @@
 #include "cooperative/io/session.h"
 #include "cooperative/pulse.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 
 struct WebSocketTurns {
   void end_rest() const {

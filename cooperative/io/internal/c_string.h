@@ -10,7 +10,7 @@
 
 #include "cooperative/io/io_error.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 inline bool has_zero(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 

@@ -6,7 +6,7 @@
 
 #include "mothreads/contexts/sudden_end.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Never freed, but used again: a signal's handler may be at any.
 struct Child::Slot {

@@ -7,7 +7,7 @@
 
 #include <atomic>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Lives as long as the process must not be left behind. Thread-safe.
 class Child {

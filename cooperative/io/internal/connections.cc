@@ -10,7 +10,7 @@
 #include "mothreads/log.h"
 #include "mothreads/result.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Signal;
 using mothreads::Until;

@@ -24,7 +24,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class ServingConnections final : public Server::Serving {
  public:

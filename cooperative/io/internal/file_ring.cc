@@ -8,7 +8,7 @@
 
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;

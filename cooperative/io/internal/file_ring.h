@@ -12,7 +12,7 @@
 #include "cooperative/internal/poller.h"
 #include "mothreads/contexts/wait.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // On its scheduler's thread.
 class FileRing final : public ReadinessWatcher {

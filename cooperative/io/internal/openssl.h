@@ -19,7 +19,7 @@
 #include "cooperative/io/internal/tls_sessions.h"
 #include "cooperative/io/tls.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 template <auto kFree>
 struct FreedBy {
@@ -57,7 +57,7 @@ struct LoadedIdentity {
 
 }  // namespace cooperative::internal
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 struct TlsContext::Parts {
   internal::OwnedSslContext ssl;

@@ -16,7 +16,7 @@
 #include "mothreads/contexts/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::Misuse;
 using mothreads::internal::printable;

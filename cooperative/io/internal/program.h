@@ -11,7 +11,7 @@
 
 #include "cooperative/io/process.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // Whatever is not given is not the program's: no descriptor but the three streams, no blocked signal, none that is ignored but those that users
 // have had ignored. Not thread-safe.

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <ctime>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 // Linux 6.18's; Debian 12's headers are older.

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 // While one is alive the signal does not reach this thread. One that came meanwhile, with an error that says the same (SIGPIPE with EPIPE), is
 // taken away at the end.

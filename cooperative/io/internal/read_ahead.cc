@@ -4,7 +4,7 @@
 #include <limits>
 #include <new>
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include "cooperative/internal/page_memory.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class ReadAhead {
  public:

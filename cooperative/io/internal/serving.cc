@@ -13,7 +13,7 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 using internal::FiberBlock;
 using mothreads::Signal;

@@ -25,7 +25,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 class Server::Serving {
  public:

@@ -11,7 +11,7 @@
 #include "cooperative/io/io_error.h"
 #include "mothreads/contexts/tiny_mutex.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 using mothreads::internal::TinyLock;
 using mothreads::internal::TinyMutex;

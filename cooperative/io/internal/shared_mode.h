@@ -5,7 +5,7 @@
 
 #include "mothreads/contexts/fork.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 
 class SharedMode {
  public:

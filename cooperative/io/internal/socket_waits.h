@@ -16,7 +16,7 @@
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace internal {
 
 inline bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }

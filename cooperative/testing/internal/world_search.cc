@@ -23,7 +23,7 @@
 [[gnu::weak]] bool googletest_has_fatal_failure() asm("_ZN7testing4Test15HasFatalFailureEv");
 [[gnu::weak]] bool googletest_has_nonfatal_failure() asm("_ZN7testing4Test18HasNonfatalFailureEv");
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 using internal::WorldEnd;
 using internal::WorldRequest;

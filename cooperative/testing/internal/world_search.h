@@ -16,7 +16,7 @@
 #include "cooperative/testing/find_failure.h"
 #include "cooperative/testing/world.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 namespace internal {
 

@@ -10,7 +10,7 @@
 #include "mothreads/misuse.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using mothreads::Misuse;

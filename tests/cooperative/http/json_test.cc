@@ -8,7 +8,7 @@
 
 #include "tests/cooperative/http/serving.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using ::testing::EndsWith;

@@ -9,7 +9,7 @@
 #include "cooperative/http/server.h"
 #include "tests/cooperative/http/serving.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using testing::serve;

@@ -11,7 +11,7 @@
 #include "tests/cooperative/http/serving.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using mothreads::Misuse;

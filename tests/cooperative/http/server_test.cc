@@ -24,7 +24,7 @@
 #include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using mothreads::Signal;

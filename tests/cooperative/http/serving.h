@@ -10,7 +10,7 @@
 #include "cooperative/http/server.h"
 #include "tests/support/scripted_stream.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 struct Served {
   std::string output;

@@ -32,7 +32,7 @@
 #include "tests/support/scripted_stream.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 namespace fs = std::filesystem;

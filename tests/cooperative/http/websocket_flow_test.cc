@@ -31,7 +31,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using mothreads::Misuse;

@@ -16,7 +16,7 @@
 #include "tests/cooperative/http/websocket_side.h"
 #include "tests/support/scripted_stream.h"
 
-namespace cooperative::http {
+namespace cooperative::inline v0::http {
 namespace {
 
 using mothreads::Why;

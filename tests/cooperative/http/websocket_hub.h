@@ -21,7 +21,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/testing/virtual_clock.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // As long as a connection keeps its fiber after a message.
 inline constexpr absl::Duration kSoon = absl::Milliseconds(10);

@@ -15,7 +15,7 @@
 #include "cooperative/io/stream.h"
 #include "cooperative/pulse.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // A frame of a client's, with a mask.
 inline std::string frame(int first, const std::string& payload) {

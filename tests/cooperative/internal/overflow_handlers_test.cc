@@ -12,7 +12,7 @@
 #include "cooperative/fiber.h"
 #include "tests/support/sanitized.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::kSanitized;

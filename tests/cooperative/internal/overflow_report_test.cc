@@ -30,7 +30,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/sanitized.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using internal::kStackGuard;

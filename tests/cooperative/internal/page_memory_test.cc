@@ -10,7 +10,7 @@
 
 #include "tests/support/sanitized.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 TEST(PageMemoryTest, WhatIsLargeBeginsAtAPage) {

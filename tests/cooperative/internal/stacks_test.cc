@@ -16,7 +16,7 @@
 #include "cooperative/errors.h"
 #include "tests/support/readable.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 using mothreads::testing::Readable;

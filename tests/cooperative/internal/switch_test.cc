@@ -19,7 +19,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using internal::FiberBlock;

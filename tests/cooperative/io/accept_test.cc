@@ -35,7 +35,7 @@ extern "C" int accept4(int listener, sockaddr* address, socklen_t* size, int fla
   return static_cast<int>(syscall(SYS_accept4, listener, address, size, flags));
 }
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using ::testing::SizeIs;

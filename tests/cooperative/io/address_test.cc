@@ -13,7 +13,7 @@
 
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::what_of;

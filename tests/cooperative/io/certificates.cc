@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 void check(bool done) {

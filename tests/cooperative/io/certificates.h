@@ -9,7 +9,7 @@
 #include "absl/time/time.h"
 #include "cooperative/io/tls.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 enum class KeyKind { p256, rsa };
 

@@ -21,7 +21,7 @@
 #include "mothreads/signal.h"
 #include "tests/cooperative/io/nothing_left_open.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -38,7 +38,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/scratch_folder.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -8,7 +8,7 @@
 
 #include "tests/support/program.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using ::testing::AllOf;

@@ -20,7 +20,7 @@
 #include "cooperative/io/socket.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 class InheritanceTest : public testing::IoTest {};

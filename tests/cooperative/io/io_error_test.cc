@@ -7,7 +7,7 @@
 
 #include "cooperative/errors.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Why;

@@ -10,7 +10,7 @@
 #include "tests/support/virtual_time.h"
 
 // A server of lines, its clients, and the fixture of all tests of servers.
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 inline const Address kAnywhere = Address::loopback(0);
 

@@ -20,7 +20,7 @@
 #include "cooperative/sleep.h"
 #include "tests/support/io.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // A server of names on the loopback (RFC 1035): of each name its addresses, and that there is no such name for others.
 class NameServer {

@@ -9,7 +9,7 @@
 #include "cooperative/io/pipe.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 class NothingLeftOpen : public mothreads::testing::NothingLeft {
  protected:

@@ -28,7 +28,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/sanitized.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::MainThread;

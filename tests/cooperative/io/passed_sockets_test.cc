@@ -8,7 +8,7 @@
 #include "tests/support/program.h"
 #include "tests/support/scratch_folder.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::Program;

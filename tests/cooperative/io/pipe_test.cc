@@ -28,7 +28,7 @@
 #include "tests/cooperative/io/nothing_left_open.h"
 #include "tests/support/exceptions.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

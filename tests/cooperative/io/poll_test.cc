@@ -30,7 +30,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 
 // For the messages of the tests below.
 static void PrintTo(const PollItem& item, std::ostream* out) { *out << item.descriptor << ":" << to_string(item.ready); }

@@ -36,7 +36,7 @@
 #include "tests/support/program.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Why;

@@ -20,7 +20,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

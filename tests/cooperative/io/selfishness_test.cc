@@ -12,7 +12,7 @@
 #include "mothreads/misuse.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

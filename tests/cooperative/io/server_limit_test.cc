@@ -19,7 +19,7 @@
 #include "tests/cooperative/io/line_server.h"
 #include "tests/support/descriptor_limit.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Why;

@@ -24,7 +24,7 @@
 #include "mothreads/thread.h"
 #include "tests/cooperative/io/line_server.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

@@ -24,7 +24,7 @@
 #include "tests/cooperative/io/line_server.h"
 #include "tests/support/scratch_folder.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

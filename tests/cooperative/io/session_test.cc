@@ -25,7 +25,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 using mothreads::Signal;

@@ -20,7 +20,7 @@
 #include "cooperative/sleep.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Why;

@@ -20,7 +20,7 @@
 #include "tests/support/io.h"
 #include "tests/support/program.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::testing::what_of;

@@ -32,7 +32,7 @@
 #include "tests/support/io.h"
 #include "tests/support/sleeping.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

@@ -31,7 +31,7 @@
 #include "tests/support/io.h"
 #include "tests/support/scratch_folder.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Misuse;

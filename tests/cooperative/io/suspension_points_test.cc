@@ -36,7 +36,7 @@
 #include "tests/support/io.h"
 #include "tests/support/manager_socket.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;

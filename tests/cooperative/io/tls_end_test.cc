@@ -22,7 +22,7 @@
 #include "tests/support/exceptions.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

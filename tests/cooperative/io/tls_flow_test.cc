@@ -27,7 +27,7 @@
 #include "tests/cooperative/io/tls_peers.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::Signal;

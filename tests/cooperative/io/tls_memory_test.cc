@@ -24,7 +24,7 @@
 #include "mothreads/thread.h"
 #include "tests/cooperative/io/tls_peers.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Signal;

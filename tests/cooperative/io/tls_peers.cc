@@ -2,7 +2,7 @@
 
 #include <openssl/pem.h>
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 void RawTls::use(const TlsIdentity& identity) {
   const auto read = [](const Pem& pem, auto function) {

@@ -29,7 +29,7 @@
 #include "mothreads/until.h"
 #include "tests/cooperative/io/certificates.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // On a thread of its own: the scheduler, and what it waits for descriptors with, end with it.
 template <typename F>

@@ -35,7 +35,7 @@
 #include "mothreads/signal.h"
 #include "tests/support/io.h"
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using internal::kActsPerOperation;

@@ -25,7 +25,7 @@
 #include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Misuse;

@@ -9,7 +9,7 @@
 #include "cooperative/testing/world.h"
 #include "tests/cooperative/testing/wander.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 inline constexpr WorldOptions kInterrupted{.interrupt_posts = true};
 

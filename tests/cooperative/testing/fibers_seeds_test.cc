@@ -27,7 +27,7 @@
 #include "mothreads/till.h"
 #include "tests/cooperative/testing/wander.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Clock;

@@ -24,7 +24,7 @@
 #include "tests/support/environment.h"
 #include "tests/support/watchdog.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

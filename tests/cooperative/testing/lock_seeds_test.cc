@@ -16,7 +16,7 @@
 #include "mothreads/thread.h"
 #include "tests/cooperative/testing/wander.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

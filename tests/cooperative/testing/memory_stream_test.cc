@@ -24,7 +24,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Misuse;

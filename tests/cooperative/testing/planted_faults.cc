@@ -13,7 +13,7 @@
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

@@ -9,7 +9,7 @@
 #include "cooperative/testing/world.h"
 #include "tests/support/environment.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 struct PlantedFault {
   std::string_view name;

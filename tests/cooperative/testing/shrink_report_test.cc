@@ -17,7 +17,7 @@
 #include "tests/support/environment.h"
 #include "tests/support/watchdog.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::testing::EnvironmentVariable;

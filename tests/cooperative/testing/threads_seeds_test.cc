@@ -24,7 +24,7 @@
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

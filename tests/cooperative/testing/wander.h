@@ -12,7 +12,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/watchdog.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 
 // In CI; WORLD_SEEDS=10000 in the environment for more.
 inline constexpr std::size_t kSeeds = 300;

@@ -22,7 +22,7 @@
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/watchdog.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

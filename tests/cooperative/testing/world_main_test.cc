@@ -23,7 +23,7 @@
 #include "mothreads/until.h"
 #include "tests/support/watchdog.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Clock;

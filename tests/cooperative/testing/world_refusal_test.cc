@@ -31,7 +31,7 @@
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Lock;

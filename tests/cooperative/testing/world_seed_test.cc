@@ -23,7 +23,7 @@
 #include "mothreads/till.h"
 #include "tests/support/environment.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Misuse;

@@ -11,7 +11,7 @@
 
 #include "cooperative/internal/world_trace.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 using ::testing::ElementsAre;

@@ -22,7 +22,7 @@
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
 
-namespace cooperative::testing {
+namespace cooperative::inline v0::testing {
 namespace {
 
 using mothreads::Clock;

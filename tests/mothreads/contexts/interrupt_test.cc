@@ -12,7 +12,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::uint64_t os_thread_id() { return static_cast<std::uint64_t>(syscall(SYS_gettid)); }

@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::string text_of(std::uint32_t number) {

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using ::testing::ElementsAre;

@@ -8,7 +8,7 @@
 
 #include "mothreads/thread.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using namespace std::string_view_literals;

@@ -10,7 +10,7 @@
 
 #include "tests/support/allocations.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using testing::allocations_here;

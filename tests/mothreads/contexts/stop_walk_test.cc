@@ -18,7 +18,7 @@
 #include "mothreads/thread.h"
 #include "tests/support/nothing_left.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using ::testing::ElementsAre;

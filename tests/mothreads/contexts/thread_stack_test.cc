@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 std::size_t resident_bytes(const ThreadStack& stack) {

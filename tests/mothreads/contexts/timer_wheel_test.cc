@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using ::testing::ElementsAre;

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 TEST(TinyMutexTest, IsAsSmallAsItCanBe) { static_assert(sizeof(TinyMutex) == 4); }

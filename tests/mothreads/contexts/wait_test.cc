@@ -21,7 +21,7 @@
 #include "tests/support/scripted_context.h"
 #include "tests/support/sleeping.h"
 
-namespace mothreads::internal {
+namespace mothreads::inline v0::internal {
 namespace {
 
 using testing::allocations_here;

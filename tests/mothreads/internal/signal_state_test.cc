@@ -16,7 +16,7 @@
 #include "mothreads/till.h"
 #include "tests/support/allocations.h"
 
-namespace mothreads {
+namespace mothreads::inline v0 {
 namespace {
 
 // A request that waits for "stop or five seconds" leaves nothing on the long-lived stop signal once its time has come.

@@ -8,7 +8,7 @@
 
 #include "absl/time/time.h"
 
-namespace cooperative::http::internal {
+namespace cooperative::inline v0::http::internal {
 namespace {
 
 TEST(HttpDateTest, IsTheFormOfTheStandard) {

@@ -53,7 +53,7 @@ extern "C" int epoll_pwait2(int epoll, epoll_event* events, int room, const time
 
 #endif
 
-namespace cooperative {
+namespace cooperative::inline v0 {
 namespace {
 
 using internal::SchedulerCore;

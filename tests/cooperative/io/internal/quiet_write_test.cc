@@ -12,7 +12,7 @@
 
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 volatile sig_atomic_t sigpipes = 0;

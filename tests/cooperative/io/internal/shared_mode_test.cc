@@ -12,7 +12,7 @@
 #include "cooperative/io/io_error.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::internal {
+namespace cooperative::inline v0::internal {
 namespace {
 
 class SharedModeTest : public mothreads::testing::NothingLeft {
