@@ -85,7 +85,6 @@ void give_please_stop(FiberBlock& fiber, const Signal* shared) {
 
 }  // namespace internal
 
-void set_max_fibers(std::size_t count) { internal::SchedulerCore::current().rooms().population.set_max(count); }
 
 std::string_view current_name() { return mothreads::internal::Context::current().name; }
 

@@ -176,9 +176,6 @@ auto spawn(const FiberOptions& options, F&& function, Args&&... args) {
                          std::forward<F>(function), std::forward<Args>(args)...);
 }
 
-// How many fibers this thread may have at a time, those included that have not begun; default internal::kDefaultMaxFibers.
-void set_max_fibers(std::size_t count);
-
 // The name of the fiber that runs, or of the thread where none does.
 std::string_view current_name();
 

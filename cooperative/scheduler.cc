@@ -60,11 +60,14 @@ bool Scheduler::is_current() const {
 
 bool Scheduler::has_ended() const { return mailbox_->is_closed(); }
 
-void Scheduler::set_callback_stack_size(std::size_t bytes) const {
-  if (!is_current()) {
-    throw mothreads::Misuse("the stack size of a scheduler's callbacks can be set on its own thread only: set it there before it has any");
+void Scheduler::set_options(const SchedulerOptions& options) const {
+  if (!is_current()) throw mothreads::Misuse("a scheduler's options can be set on its own thread only: set them there, or by callback_result()");
+  if (options.selfishness == 0U) {
+    throw mothreads::Misuse("a selfishness of 0 would let no fiber do anything: 1 lets others have a turn after every operation");
   }
-  core_->rooms().stacks.set_callback_size(bytes);
+  if (options.max_fibers) core_->rooms().population.set_max(*options.max_fibers);
+  if (options.callback_stack_size) core_->rooms().stacks.set_callback_size(*options.callback_stack_size);
+  if (options.selfishness) core_->set_selfishness(*options.selfishness);
 }
 
 SchedulerStatistics Scheduler::statistics() const {

@@ -37,6 +37,17 @@ enum class RunIn : bool {
   callbacks,  // that of the callbacks, in their order: while it waits, the later ones do
 };
 
+// What is not given stays as it is.
+struct SchedulerOptions {
+  std::optional<std::size_t> max_fibers = std::nullopt;  // so many at a time, those included that have not begun; default internal::kDefaultMaxFibers
+  // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions' default. A
+  // CallbackQueue has an option of its own.
+  std::optional<std::size_t> callback_stack_size = std::nullopt;
+  // So many operations of one fiber in a row that need no wait; then every fiber that is ready has a turn before the next, and the kernel is
+  // asked for more at the usual times. Default 4. Shrapnel's name: see cooperative/io/selfishness.h.
+  std::optional<std::uint32_t> selfishness = std::nullopt;
+};
+
 struct SchedulerStatistics {
   std::uint64_t switches;  // from one fiber to another
   std::uint64_t rounds;
@@ -79,9 +90,8 @@ class Scheduler {
     return result_of(run_in, function, until, [this](internal::Call& call, mothreads::Limit) { return post(call); });
   }
 
-  // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions'
-  // default. A CallbackQueue has an option of its own. Only on its own thread; throws mothreads::Misuse elsewhere.
-  void set_callback_stack_size(std::size_t bytes) const;
+  // Only on its own thread; throws mothreads::Misuse elsewhere, and for a selfishness of 0: then nothing has changed.
+  void set_options(const SchedulerOptions& options) const;
 
   // Posts as callback() does. An Executor does not keep the scheduler running, and is `closed` when it has ended.
   explicit(false) operator mothreads::Executor() const;

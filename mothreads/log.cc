@@ -23,6 +23,7 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -34,6 +35,7 @@
 #include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/internal/log_outlet.h"
 #include "mothreads/internal/log_thread.h"
+#include "mothreads/misuse.h"
 
 namespace mothreads::inline v0::log {
 namespace {
@@ -56,7 +58,7 @@ class Central {
   Central() : outlet_(std::make_shared<Outlet>()) {}
   // In the child of a fork(): its destinations are the parent's.
   explicit Central(const Central& parents)
-      : direct_(parents.direct_.load(std::memory_order_relaxed)), sink_(parents.sink_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
+      : direct_(parents.direct_.load(std::memory_order_relaxed)), sink_(parents.sink_), added_(parents.added_), outlet_(std::make_shared<Outlet>(parents.outlet_->remade())) {}
   Central& operator=(const Central&) = delete;
 
   void add(std::optional<Line> line) {
@@ -110,6 +112,16 @@ class Central {
     flush();  // nobody is in the old one any more
   }
 
+  void add_sink(std::shared_ptr<const Sink> sink) {
+    flush();
+    change_added([&](AddedSinks& added) { added.push_back(std::move(sink)); });
+  }
+  void remove_sink(const std::shared_ptr<const Sink>& sink) {
+    flush();
+    change_added([&](AddedSinks& added) { std::erase(added, sink); });
+    flush();  // nobody is in it any more
+  }
+
   void to_file(const std::string& path, bool also_to_stderr) {
     flush();
     const std::lock_guard one_at_a_time(changing_);
@@ -124,11 +136,27 @@ class Central {
     outlet_ = std::move(replaced);
   }
 
-  // Around a fork(): the two pointers are then whole in the child.
+  // Around a fork(): the pointers are then whole in the child.
   void hold_sink() noexcept { sink_mutex_.lock(); }
   void leave_sink() noexcept { sink_mutex_.unlock(); }
 
  private:
+  using AddedSinks = std::vector<std::shared_ptr<const Sink>>;
+
+  // Whoever writes has the list before, or this one.
+  template <typename Change>
+  void change_added(Change&& change) {
+    const std::lock_guard one_at_a_time(changing_);
+    std::shared_ptr<AddedSinks> changed;
+    {
+      std::lock_guard lock(sink_mutex_);
+      changed = added_ == nullptr ? std::make_shared<AddedSinks>() : std::make_shared<AddedSinks>(*added_);
+    }
+    change(*changed);
+    std::lock_guard lock(sink_mutex_);
+    added_ = std::move(changed);
+  }
+
   bool drainer_is_me() const { return drainer_.load(std::memory_order_relaxed) == pthread_self(); }
 
   void start_or_drain() {
@@ -206,15 +234,18 @@ class Central {
 
   void write(std::array<std::optional<Line>, kBatch>& lines, std::size_t count) {
     std::shared_ptr<const Sink> sink;
+    std::shared_ptr<const AddedSinks> added;
     std::shared_ptr<Outlet> outlet;
     {
       std::lock_guard lock(sink_mutex_);
       sink = sink_;
+      added = added_;
       outlet = outlet_;
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (!lines[i]) continue;
-      write_one(*lines[i], sink.get(), *outlet);
+      give(*lines[i], [&](const Line& line) { sink != nullptr ? (*sink)(line) : outlet->write(line); });
+      for (std::size_t j = 0; added != nullptr && j < added->size() && !born_.is_left_behind(); ++j) give(*lines[i], *(*added)[j]);
       if (born_.is_left_behind()) return;  // a sink has called fork(): the other lines are the parent's
       lines[i].reset();
     }
@@ -223,13 +254,10 @@ class Central {
     internal::futex_wake(&batches_, INT_MAX);
   }
 
-  static void write_one(const Line& line, const Sink* sink, Outlet& outlet) {
+  template <typename To>
+  static void give(const Line& line, const To& to) {
     try {
-      if (sink != nullptr) {
-        (*sink)(line);
-      } else {
-        outlet.write(line);
-      }
+      to(line);
     } catch (...) {
       std::fprintf(stderr, "mothreads: a log sink failed (%s) on: %s\n", internal::printable(describe(std::current_exception())).c_str(),
                    internal::printable(line.text).c_str());
@@ -251,8 +279,9 @@ class Central {
 
   const internal::Born born_;
   std::mutex changing_;    // held while a file is opened
-  std::mutex sink_mutex_;  // guards the two pointers, not the sinks
+  std::mutex sink_mutex_;  // guards the pointers, not the sinks
   std::shared_ptr<const Sink> sink_;
+  std::shared_ptr<const AddedSinks> added_;  // null for none
   std::shared_ptr<Outlet> outlet_;
 };
 
@@ -354,6 +383,17 @@ void write(Level at, std::string text) {
 }
 
 void set_sink(Sink sink) { central().set_sink(std::move(sink)); }
+
+AddedSink add_sink(Sink sink) {
+  if (!sink) throw Misuse("log::add_sink() was given an empty function: give it one that can be called");
+  AddedSink added(std::make_shared<const Sink>(std::move(sink)));
+  central().add_sink(added.sink_);
+  return added;
+}
+
+AddedSink::~AddedSink() {
+  if (sink_ != nullptr) central().remove_sink(sink_);
+}
 
 void to_file(const std::string& path, ToStderr to_stderr) {
   check_path(path);

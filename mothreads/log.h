@@ -76,7 +76,28 @@ struct Line {
 // library held; it should not throw, and what it throws is reported on stderr. An empty function restores the default.
 void set_sink(std::function<void(const Line&)> sink);
 
-// For set_sink(): each line is one of JSON, appended to the file, or written to stderr for an empty path.
+// One more sink, beside where lines go already, while it lives. Its destructor blocks until the function is not called any more, and never will be;
+// not where the function itself destroys it. Made in the parent of a fork(), it goes on in the child, too.
+class [[nodiscard]] AddedSink {
+ public:
+  AddedSink() = default;  // none
+  AddedSink(AddedSink&&) noexcept = default;
+  AddedSink& operator=(AddedSink&& other) noexcept {
+    AddedSink before(std::move(*this));
+    sink_ = std::move(other.sink_);
+    return *this;
+  }
+  ~AddedSink();
+
+ private:
+  friend AddedSink add_sink(std::function<void(const Line&)> sink);
+  explicit AddedSink(std::shared_ptr<const std::function<void(const Line&)>> sink) : sink_(std::move(sink)) {}
+  std::shared_ptr<const std::function<void(const Line&)>> sink_;
+};
+// The function as set_sink()'s. Gets what is logged from now on. Throws Misuse for an empty function.
+AddedSink add_sink(std::function<void(const Line&)> sink);
+
+// For set_sink() and add_sink(): each line is one of JSON, appended to the file, or written to stderr for an empty path.
 //     {"time":"2026-03-29T10:00:00.123456789Z","level":"info","context":"main","text":"it's\nhere","extras":{"client":"17"}}
 // Throws std::runtime_error, naming the file, when it cannot be opened.
 std::function<void(const Line&)> json_lines(const std::string& path = {});

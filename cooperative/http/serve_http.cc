@@ -9,8 +9,8 @@
 
 #include "cooperative/http/internal/deadline.h"
 #include "cooperative/http/internal/http_connection.h"
-#include "cooperative/io/connect.h"
 #include "cooperative/io/descriptor.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/session.h"
 #include "mothreads/clock.h"
 #include "mothreads/ended.h"
@@ -210,11 +210,16 @@ Site::Site(Site&&) noexcept = default;
 Site& Site::operator=(Site&&) noexcept = default;
 Site::~Site() = default;
 
-const Address& Site::address() const { return serving_->address(); }
-mothreads::Signal Site::stopped() const { return serving_->stopped(); }
-void Site::join(const mothreads::Until& until) { serving_->join(until); }
+Site::Serving& Site::serving() const {
+  if (serving_ == nullptr) throw mothreads::Misuse("this Site serves nothing: it was moved from");
+  return *serving_;
+}
+
+const Address& Site::address() const { return serving().address(); }
+mothreads::Signal Site::stopped() const { return serving().stopped(); }
+void Site::join(const mothreads::Until& until) { serving().join(until); }
 Site& Site::stop() {
-  serving_->stop();
+  serving().stop();
   return *this;
 }
 

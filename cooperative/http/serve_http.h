@@ -74,6 +74,8 @@ class [[nodiscard]] Site {
   Site(std::unique_ptr<Serving> serving, mothreads::internal::Access);
 
  private:
+  Serving& serving() const;
+
   std::unique_ptr<Serving> serving_;
 };
 

@@ -27,26 +27,31 @@ WebSocket::WebSocket(WebSocket&&) noexcept = default;
 WebSocket& WebSocket::operator=(WebSocket&&) noexcept = default;
 WebSocket::~WebSocket() = default;
 
-WebSocketReceived WebSocket::read(const Until& until) { return frames_->read(until); }
-void WebSocket::write_text(std::string_view text, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::text, text, until); }
-void WebSocket::write_binary(std::string_view data, const Until& until) { frames_->write_message(WebSocketFrames::Opcode::binary, data, until); }
+WebSocketFrames& WebSocket::frames() const {
+  if (frames_ == nullptr) throw mothreads::Misuse("this WebSocket is none any more: it was moved from");
+  return *frames_;
+}
+
+WebSocketReceived WebSocket::read(const Until& until) { return frames().read(until); }
+void WebSocket::write_text(std::string_view text, const Until& until) { frames().write_message(WebSocketFrames::Opcode::text, text, until); }
+void WebSocket::write_binary(std::string_view data, const Until& until) { frames().write_message(WebSocketFrames::Opcode::binary, data, until); }
 WebSocketWriter WebSocket::begin_text(const Until& until) {
-  frames_->begin_message(WebSocketFrames::Opcode::text, until);
-  return {*frames_, /*is_text=*/true, mothreads::internal::kAccess};
+  frames().begin_message(WebSocketFrames::Opcode::text, until);
+  return {frames(), /*is_text=*/true, mothreads::internal::kAccess};
 }
 WebSocketWriter WebSocket::begin_binary(const Until& until) {
-  frames_->begin_message(WebSocketFrames::Opcode::binary, until);
-  return {*frames_, /*is_text=*/false, mothreads::internal::kAccess};
+  frames().begin_message(WebSocketFrames::Opcode::binary, until);
+  return {frames(), /*is_text=*/false, mothreads::internal::kAccess};
 }
-void WebSocket::ping(std::string_view payload, const Until& until) { frames_->ping(payload, until); }
-std::uint64_t WebSocket::pongs() const { return frames_->pongs(); }
-void WebSocket::close(std::uint16_t code, std::string_view reason, const Until& until) { frames_->close(code, reason, until); }
-bool WebSocket::is_open() const { return frames_->is_open(); }
-std::uint16_t WebSocket::close_code() const { return frames_->close_code(); }
-const std::string& WebSocket::close_reason() const { return frames_->close_reason(); }
-const std::string& WebSocket::protocol() const { return frames_->protocol(); }
+void WebSocket::ping(std::string_view payload, const Until& until) { frames().ping(payload, until); }
+std::uint64_t WebSocket::pongs() const { return frames().pongs(); }
+void WebSocket::close(std::uint16_t code, std::string_view reason, const Until& until) { frames().close(code, reason, until); }
+bool WebSocket::is_open() const { return frames().is_open(); }
+std::uint16_t WebSocket::close_code() const { return frames().close_code(); }
+const std::string& WebSocket::close_reason() const { return frames().close_reason(); }
+const std::string& WebSocket::protocol() const { return frames().protocol(); }
 
-FiberParent WebSocket::fibers() { return frames_->fibers(); }
+FiberParent WebSocket::fibers() { return frames().fibers(); }
 
 WebSocketWriter::WebSocketWriter(WebSocketFrames& frames, bool is_text, mothreads::internal::Access) : frames_(&frames), is_text_(is_text) { frames.is_written_by(this); }
 

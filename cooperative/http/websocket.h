@@ -134,7 +134,7 @@ class WebSocket {
   static constexpr std::uint16_t kNormal = 1000, kGoingAway = 1001, kProtocolError = 1002, kNoCode = 1005, kAbnormal = 1006, kBadData = 1007,
                                  kPolicy = 1008, kTooBig = 1009, kFailed = 1011;
 
-  WebSocket(WebSocket&&) noexcept;
+  WebSocket(WebSocket&&) noexcept;  // leaves one behind whose verbs throw mothreads::Misuse
   WebSocket& operator=(WebSocket&&) noexcept;
   ~WebSocket();
 
@@ -170,9 +170,11 @@ class WebSocket {
 
   // For the library.
   WebSocket(std::unique_ptr<internal::WebSocketFrames> frames, mothreads::internal::Access);
-  internal::WebSocketFrames& frames(mothreads::internal::Access) { return *frames_; }
+  internal::WebSocketFrames& frames(mothreads::internal::Access) { return frames(); }
 
  private:
+  internal::WebSocketFrames& frames() const;
+
   std::unique_ptr<internal::WebSocketFrames> frames_;
 };
 

@@ -10,7 +10,7 @@ std::string_view name_of(FiberBlock::StackOption option) noexcept {
   switch (option) {
     case FiberBlock::StackOption::of_parallel: return "ParallelOptions::stack_size";
     case FiberBlock::StackOption::of_timer: return "TimerOptions::stack_size";
-    case FiberBlock::StackOption::of_callbacks: return "Scheduler::set_callback_stack_size()";
+    case FiberBlock::StackOption::of_callbacks: return "SchedulerOptions::callback_stack_size";
     case FiberBlock::StackOption::of_callback_queue: return "CallbackQueueOptions::stack_size";
     case FiberBlock::StackOption::of_server: return "ServerOptions::stack_size";
     case FiberBlock::StackOption::of_fiber: break;

@@ -9,7 +9,7 @@
 namespace cooperative::inline v0::internal {
 
 void Population::refuse(std::string_view name) const {
-  throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as set_max_fibers() allows", name,
+  throw FiberLimit(fmt::format("fiber \"{}\" cannot be made: its scheduler has {} already, as many as SchedulerOptions::max_fibers allows", name,
                                alive_));
 }
 

@@ -34,12 +34,4 @@ Socket connect(std::string_view host, std::uint16_t port, const ConnectOptions& 
   }
 }
 
-Socket listen(const Address& at, const ListenOptions& options) {
-  Socket socket(at.family(), SOCK_STREAM);
-  if (options.reuse_port) socket.set_reuse_port(true);
-  socket.bind(at);
-  socket.listen(options.backlog);
-  return socket;
-}
-
 }  // namespace cooperative

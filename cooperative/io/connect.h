@@ -1,6 +1,6 @@
 #pragma once
 
-// Connections and listening sockets in one call.
+// Connections in one call.
 
 #include <cstdint>
 #include <optional>
@@ -27,13 +27,5 @@ Socket connect(const Address& to, const ConnectOptions& options, const mothreads
 // last attempt threw. cothread's and pycos' create_connection().
 Socket connect(std::string_view host, std::uint16_t port, const mothreads::Until& until = {});
 Socket connect(std::string_view host, std::uint16_t port, const ConnectOptions& options, const mothreads::Until& until = {});
-
-struct ListenOptions {
-  int backlog = SOMAXCONN;   // connections that wait for accept(); the system may have a lower limit
-  bool reuse_port = false;   // several sockets on one address share its connections: one for each scheduler
-};
-
-// A stream socket that listens. Throws IoError, which names the address. A Unix socket's path must not exist.
-Socket listen(const Address& at, const ListenOptions& options = {});
 
 }  // namespace cooperative

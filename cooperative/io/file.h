@@ -18,7 +18,7 @@
 //
 // Memory for much at a time should begin at a page: see stream.h.
 //
-// When not to use it: for pipes, terminals and sockets, which have classes of their own.
+// When not to use it: for pipes, terminals and sockets, which have classes of their own; for a whole file at once (whole_file.h).
 //
 // Which thread: one at a time for read_at() and its like; the verbs of Stream those of the scheduler on which it was opened.
 
@@ -71,6 +71,9 @@ class File final : public Stream {
 
   // As much as `into` has room for; `closed` at the end of the file, with what was before it. Throws IoError.
   Received read_at(std::span<std::byte> into, std::uint64_t offset, const mothreads::Until& until = {});
+  Received read_at(std::span<char> into, std::uint64_t offset, const mothreads::Until& until = {}) {
+    return read_at(std::as_writable_bytes(into), offset, until);
+  }
   // The same into several places, one after the other.
   Received read_at(std::span<const std::span<std::byte>> into, std::uint64_t offset, const mothreads::Until& until = {});
   // All. Throws IoError, and WriteTimedout, which says how much was written. A file opened to append has its own idea of the place.
@@ -123,19 +126,6 @@ class File final : public Stream {
   std::uint64_t position_ = 0;      // of the next byte that is not in the buffer of Stream
   bool writes_ = true;
 };
-
-// All that is in a file. Throws TooLong when that is more than `max`; IoError, also for a path with a zero byte, as File::open() does; Timedout.
-std::string read_file(const std::string& path, std::size_t max, const mothreads::Until& until = {});
-
-struct WriteFileOptions {
-  mode_t permissions = 0666;  // but for what umask(2) takes away
-  bool sync = true;           // it is on the disk when the call returns, and never half of it
-};
-
-// A file of that path has the old content or the new one, for whoever looks, whatever happens. Written beside it, in the same folder, and put
-// in its place. Throws IoError, and Timedout; then nothing has changed, unless it was only the folder that could not be synced.
-void write_file_atomically(const std::string& path, std::string_view data, const mothreads::Until& until = {});
-void write_file_atomically(const std::string& path, std::string_view data, const WriteFileOptions& options, const mothreads::Until& until = {});
 
 // From where the one stands to where the other stands, `max` bytes or all to the end, without a way through this process' memory where the
 // file systems can do it. Gives how many. Throws IoError, Timedout: both stand behind what was copied.

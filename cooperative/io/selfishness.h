@@ -8,9 +8,7 @@
 
 namespace cooperative::inline v0 {
 
-// So many operations in a row, then every fiber that is ready has a turn before the next, and the kernel is asked for more at the usual
-// times. For all fibers of the calling thread. Default 4, shrapnel's. Throws mothreads::Misuse for 0.
-void set_selfishness(std::uint32_t acts);
+// Of the calling thread's scheduler: SchedulerOptions::selfishness.
 std::uint32_t selfishness();
 
 // The same for the fiber that calls; 0 for the thread's. Gives what it was.

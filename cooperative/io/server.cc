@@ -7,6 +7,7 @@
 #include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
+#include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {
 
@@ -94,8 +95,13 @@ Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptio
 
 Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber, mothreads::internal::Access) : serving_(std::move(serving)), fiber_(std::move(fiber)) {}
 
-const Address& Server::address() const { return serving_->address(); }
-ServerStatistics Server::statistics() const { return serving_->statistics(); }
+Server::Serving& Server::serving() const {
+  if (serving_ == nullptr) throw mothreads::Misuse("this Server serves nothing: it was moved from");
+  return *serving_;
+}
+
+const Address& Server::address() const { return serving().address(); }
+ServerStatistics Server::statistics() const { return serving().statistics(); }
 
 Server& Server::operator=(Server&& other) noexcept {
   if (this == &other) return *this;
@@ -111,13 +117,20 @@ void Server::leave_in_child() noexcept {
   if (serving_ != nullptr && serving_->is_left_behind()) serving_->leave();
 }
 
+mothreads::Signal Server::stopped() const {
+  static_cast<void>(serving());
+  return fiber_.stopped();
+}
+
 Server& Server::stop() {
+  static_cast<void>(serving());
   leave_in_child();
   fiber_.stop();
   return *this;
 }
 
 void Server::join(const mothreads::Until& until) {
+  static_cast<void>(serving());
   try {
     fiber_.join(until);
   } catch (const WasCancelled&) {

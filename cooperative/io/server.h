@@ -43,7 +43,7 @@
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/address.h"
-#include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "mothreads/internal/access.h"
 #include "mothreads/signal.h"
@@ -96,7 +96,8 @@ class [[nodiscard]] Server {
   // Waits until it has stopped, with all its connections; it does not stop it. When the limit comes first throws Timedout. Throws what ended
   // the server otherwise: an IoError of the listening socket.
   void join(const mothreads::Until& until = {});
-  mothreads::Signal stopped() const { return fiber_.stopped(); }
+  mothreads::Signal stopped() const;
+  // Of one that was moved from every verb throws mothreads::Misuse.
 
   ServerStatistics statistics() const;
 
@@ -106,6 +107,7 @@ class [[nodiscard]] Server {
 
  private:
   void leave_in_child() noexcept;
+  Serving& serving() const;
 
   std::shared_ptr<Serving> serving_;
   Fiber<void> fiber_;

@@ -58,6 +58,7 @@ class Stream {
 
   // What is there, at least one byte and at most `into` has room for.
   Received read_some(std::span<std::byte> into, const mothreads::Until& until = {});
+  Received read_some(std::span<char> into, const mothreads::Until& until = {}) { return read_some(std::as_writable_bytes(into), until); }
   // As much as `into` has room for. Less only when it ended early: that much is in `into`.
   Received read_exact(std::span<std::byte> into, const mothreads::Until& until = {}) {
     if (ahead_.size() < into.size() || into.empty()) return read_rest(into, until);
@@ -65,6 +66,7 @@ class Stream {
     ahead_.drop(into.size());
     return {into.size(), mothreads::Why::ready};
   }
+  Received read_exact(std::span<char> into, const mothreads::Until& until = {}) { return read_exact(std::as_writable_bytes(into), until); }
   // As many bytes, as text. What ended early: see Text.
   Text read_exact(std::size_t size, const mothreads::Until& until = {});
 

@@ -18,7 +18,7 @@
 #include "cooperative/http/message.h"
 #include "cooperative/http/serve_http.h"
 #include "cooperative/http/websocket.h"
-#include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 
 namespace {

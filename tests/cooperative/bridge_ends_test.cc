@@ -20,8 +20,8 @@
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/sleeping.h"
 

@@ -19,9 +19,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/host.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
 namespace cooperative::inline v0 {
@@ -175,7 +175,7 @@ TEST(CallbackQueueTest, CallbacksHaveTheStackThatWasAskedFor) {
   };
   Thread::run("host", [&](Signal) {
     const Scheduler here = Scheduler::current();
-    here.set_callback_stack_size(1024 * 1024);
+    here.set_options({.callback_stack_size = 1024 * 1024});
     int sum = 0;
     Event<> done;
     here.callback([&] {
@@ -192,7 +192,7 @@ TEST(CallbackQueueTest, CallbacksHaveTheStackThatWasAskedFor) {
       done.wait();
     }
     auto other = Thread::run("other", [&](Signal) {
-      EXPECT_THROW(here.set_callback_stack_size(0), Misuse);
+      EXPECT_THROW(here.set_options({.callback_stack_size = 0}), Misuse);
       return here.callback_result(deep);
     });
     sum += other.join();

@@ -50,11 +50,11 @@ TEST(ErrorsTest, AFiberWithoutAStackEndsWithWhy) {
 TEST(ErrorsTest, AsManyFibersAsMayBeAndNotOneMore) {
   mothreads::Thread::run("host", [](mothreads::Signal) {
     constexpr std::size_t kMax = 5;
-    set_max_fibers(kMax);
+    Scheduler::current().set_options({.max_fibers = kMax});
     std::vector<Fiber<void>> fibers;
     for (std::size_t i = 0; i < kMax; ++i) fibers.push_back(spawn("one", [] {}));
     EXPECT_EQ(what_of<FiberLimit>([] { static_cast<void>(spawn("too many", [] {})); }),
-              "fiber \"too many\" cannot be made: its scheduler has 5 already, as many as set_max_fibers() allows");
+              "fiber \"too many\" cannot be made: its scheduler has 5 already, as many as SchedulerOptions::max_fibers allows");
     fibers.front().join();
     EXPECT_EQ(spawn("again", [] { return 1; }).join(), 1);
   }).join();

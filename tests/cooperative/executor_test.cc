@@ -26,10 +26,10 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
 #include "tests/support/host.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0 {
 namespace {

@@ -15,9 +15,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/internal/thread_node.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 
 namespace cooperative::inline v0 {

@@ -15,7 +15,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
-#include "tests/support/log_lines.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/support/nothing_left.h"
 
 namespace cooperative::inline v0 {

@@ -17,8 +17,8 @@
 #include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
 namespace cooperative::inline v0 {

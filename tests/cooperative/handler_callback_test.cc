@@ -21,9 +21,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
 namespace cooperative::inline v0 {

@@ -15,14 +15,15 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/virtual_time.h"
 
 namespace cooperative::inline v0 {
@@ -153,7 +154,7 @@ TEST(InParallelTest, AStopOfTheCallerCancelsThem) {
 TEST(InParallelTest, TooManyFibersLeaveNoneBehind) {
   bool ran = false;
   Thread::run("test", [&](Signal) {
-    set_max_fibers(1);
+    Scheduler::current().set_options({.max_fibers = 1});
     EXPECT_THROW(in_parallel([&] { ran = true; }, [&] { ran = true; }), FiberLimit);
     EXPECT_EQ(spawn("again", [] { return 1; }).join(), 1);
   }).join();

@@ -27,6 +27,7 @@
 #include "cooperative/io/connect.h"
 #include "cooperative/io/file.h"
 #include "cooperative/io/file_watch.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/os_signals.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/poll.h"
@@ -34,6 +35,7 @@
 #include "cooperative/io/resolve.h"
 #include "cooperative/io/selfishness.h"
 #include "cooperative/io/server.h"
+#include "cooperative/io/whole_file.h"
 #include "cooperative/pulse.h"
 #include "cooperative/quit.h"
 #include "cooperative/rlock.h"
@@ -137,8 +139,7 @@ std::vector<Call> other_calls() {
       {"Timer", [] { Timer timer(absl::Seconds(1), [] {}); }},
       {"in_parallel", [] { in_parallel([] {}, [] {}); }},
       {"with_timeout", [] { with_timeout(absl::Seconds(1), [] {}); }},
-      {"set_max_fibers", [] { set_max_fibers(10); }},
-      {"set_selfishness", [] { set_selfishness(10); }},
+      {"set_options", [] { Scheduler::current().set_options({.max_fibers = 10}); }},
       {"stack_use", [] { static_cast<void>(stack_use()); }},
       {"Scheduler::current", [] { static_cast<void>(Scheduler::current()); }},
       {"wait_for_quit", [] { wait_for_quit(absl::Milliseconds(1)); }},

@@ -24,9 +24,9 @@
 #include "mothreads/member.h"
 #include "mothreads/misuse.h"
 #include "mothreads/result.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0 {
 namespace {

@@ -17,15 +17,16 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/wait_for.h"
 #include "mothreads/internal/thread_node.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0 {
 namespace {
@@ -222,7 +223,7 @@ TEST(OwnEndTest, ASuccessorOfOneWhoseParentEndsIsToldToStop) {
 
 TEST(OwnEndTest, ASuccessorFitsWhereOneFiberIsAllThereMayBe) {
   Thread::run("test", [](Signal) {
-    set_max_fibers(1);
+    Scheduler::current().set_options({.max_fibers = 1});
     int result = 0;
     Fiber<int> second;
     auto first = spawn("first", [] {});

@@ -21,9 +21,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/host.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0 {
 namespace {
@@ -81,7 +81,7 @@ TEST(CallbackTest, OneThatWaitsKeepsTheLaterOnesWaiting) {
 
 TEST(CallbackTest, NeedsNoRoomAmongTheFibersThatMayBe) {
   Thread::run("host", [](Signal) {
-    set_max_fibers(0);
+    Scheduler::current().set_options({.max_fibers = 0});
     bool called = false;
     Scheduler::current().callback([&] { called = true; });
     yield_until_idle();
@@ -270,7 +270,7 @@ TEST(CallbackTest, AThreadMayPostWhileItEnds) {
 TEST(CallbackTest, ASchedulerThatHasAllItsFibersStillRunsThem) {
   Host host;
   Signal ran;
-  host.scheduler().callback_result([] { set_max_fibers(0); });
+  host.scheduler().callback_result([] { Scheduler::current().set_options({.max_fibers = 0}); });
   host.scheduler().callback([&] { ran.go(); });
   ran.wait();
   EXPECT_THROW(host.scheduler().callback_result([] {}), FiberLimit);

@@ -13,7 +13,7 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
-#include "tests/support/log_lines.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/support/sanitized.h"
 
 namespace cooperative::inline v0 {

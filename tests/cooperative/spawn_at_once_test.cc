@@ -16,12 +16,13 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "mothreads/lock.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/sanitized.h"
 
@@ -189,9 +190,9 @@ TEST(SpawnAtOnceTest, AMillionOfThemTakeNoMoreThanAFewStacks) {
   };
   // AddressSanitizer poisons each stack anew, which takes 60 µs.
   constexpr std::int64_t kLeaves = mothreads::testing::kSanitized ? 10'000 : 1'000'000;
-  set_max_fibers(100);  // ten on each of six levels
+  Scheduler::current().set_options({.max_fibers = 100});  // ten on each of six levels
   EXPECT_EQ(sum(0, kLeaves), kLeaves * (kLeaves - 1) / 2);
-  set_max_fibers(internal::kDefaultMaxFibers);
+  Scheduler::current().set_options({.max_fibers = internal::kDefaultMaxFibers});
 }
 
 // Threads that begin fibers at once, which wait for each other's locks: whoever is interrupted there, the maker goes on after its child.

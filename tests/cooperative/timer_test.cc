@@ -16,15 +16,16 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
@@ -469,7 +470,7 @@ TEST_F(TimerTest, ACallMayLeaveItsDestructionToAFiberOfItsOwn) {
 
 TEST_F(TimerTest, OneThatWaitsIsNoFiber) {
   on_clock([&] {
-    set_max_fibers(1);
+    Scheduler::current().set_options({.max_fibers = 1});
     std::vector<std::unique_ptr<Timer>> timers;
     for (int i = 0; i < 1000; ++i) timers.push_back(std::make_unique<Timer>(absl::Milliseconds(10), [&] { note(); }));
     spawn("the only one", [] {}).join();

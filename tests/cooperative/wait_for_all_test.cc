@@ -20,8 +20,8 @@
 #include "cooperative/wait_for.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0 {
 namespace {

@@ -15,8 +15,8 @@
 #include "cooperative/testing/world.h"
 #include "mothreads/service_manager.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/manager_socket.h"
 #include "tests/support/virtual_time.h"
 

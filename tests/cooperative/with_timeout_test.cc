@@ -16,6 +16,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/rlock.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/with_timeout.h"
 #include "mothreads/signal.h"
@@ -88,7 +89,7 @@ TEST(WithTimeoutTest, HasTheCallersStack) {
 
 TEST(WithTimeoutTest, NeedsNoFiberWhereTheLimitIsATime) {
   Thread::run("test", [](Signal) {
-    set_max_fibers(0);
+    Scheduler::current().set_options({.max_fibers = 0});
     EXPECT_EQ(with_timeout(absl::Hours(1), [] { return 1; }), 1);
     EXPECT_THROW(with_timeout(absl::ZeroDuration(), sleep_for_ever), Timedout);
   }).join();

@@ -175,7 +175,7 @@ void websocket(std::string_view input) {
   const auto read = [&](std::size_t piece) {
     ScriptedStream stream{std::string(input), piece};
     const auto role = (choice & 4) != 0 ? http::internal::WebSocketFrames::Role::client : http::internal::WebSocketFrames::Role::server;
-    http::WebSocket socket(std::make_unique<http::internal::WebSocketFrames>(stream, role, http::WebSocketOptions{.max_message = 300}, ""));
+    http::WebSocket socket(std::make_unique<http::internal::WebSocketFrames>(stream, role, http::WebSocketOptions{.max_message = 300}, ""), mothreads::internal::kAccess);
     std::string seen;
     try {
       while (auto message = socket.read()) {

@@ -16,7 +16,9 @@
 #include <iterator>
 #include <latch>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -26,8 +28,9 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/internal/log_thread.h"
+#include "mothreads/misuse.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 
 namespace mothreads::inline v0 {
@@ -215,6 +218,67 @@ TEST(LogSinkTest, TheOldSinkIsLeftAloneOnceANewOneIsSet) {
   EXPECT_TRUE(watched.expired());
   log::set_sink({});
 }
+
+// --- more sinks ----------------------------------------------------------------------------------------------------------------
+
+TEST(AddedSinkTest, GetsEachLineBesideTheOthersWhileItLives) {
+  testing::LogLines lines;
+  std::vector<std::string> first, second;
+  {
+    const log::AddedSink one = log::add_sink([&](const log::Line& line) { first.push_back(line.text); });
+    log::info("a");
+    {
+      const log::AddedSink two = log::add_sink([&](const log::Line& line) { second.push_back(line.text); });
+      log::info("b");
+    }
+    log::info("c");
+  }
+  log::info("d");
+  EXPECT_THAT(lines.take_texts(), ElementsAre("a", "b", "c", "d"));
+  EXPECT_THAT(first, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(second, ElementsAre("b"));
+}
+
+TEST(AddedSinkTest, NothingIsLeftOfOneThatHasGone) {
+  auto counter = std::make_shared<int>(0);
+  const std::weak_ptr<int> watched = counter;
+  log::AddedSink sink = log::add_sink([counter = std::move(counter)](const log::Line&) { ++*counter; });
+  log::AddedSink moved = std::move(sink);
+  EXPECT_FALSE(watched.expired());
+  moved = log::AddedSink();
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST(AddedSinkTest, WhatOneThrowsKeepsNothingFromTheOthers) {
+  testing::LogLines lines;
+  ::testing::internal::CaptureStderr();
+  int seen = 0;
+  {
+    const log::AddedSink bad = log::add_sink([](const log::Line&) { throw std::runtime_error("no room"); });
+    const log::AddedSink good = log::add_sink([&](const log::Line&) { ++seen; });
+    log::info("line");
+  }
+  EXPECT_EQ(seen, 1);
+  EXPECT_THAT(lines.take_texts(), ElementsAre("line"));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("a log sink failed (no room) on: line"));
+}
+
+TEST(AddedSinkTest, MayEndItselfWithinALine) {
+  testing::LogLines lines;
+  std::optional<log::AddedSink> once;
+  int seen = 0;
+  once = log::add_sink([&](const log::Line&) {
+    ++seen;
+    once.reset();
+  });
+  log::info("a");
+  log::flush();
+  log::info("b");
+  log::flush();
+  EXPECT_EQ(seen, 1);
+}
+
+TEST(AddedSinkTest, AnEmptyFunctionIsRefused) { EXPECT_THROW(static_cast<void>(log::add_sink({})), Misuse); }
 
 TEST(LogSinkTest, WithoutOneLinesGoToStderr) {
   ::testing::internal::CaptureStderr();

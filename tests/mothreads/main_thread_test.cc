@@ -22,11 +22,11 @@
 #include "mothreads/register_thread.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
 #include "mothreads/till.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/threads.h"
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/queue_waits.h"
 #include "tests/support/sleeping.h"
 

@@ -11,11 +11,11 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/queue_waits.h"
 #include "tests/support/race.h"
 #include "tests/support/scripted_context.h"

@@ -13,9 +13,9 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "mothreads/thread_group.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
 namespace mothreads::inline v0 {

@@ -21,10 +21,10 @@
 #include "mothreads/instant.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
-#include "tests/support/log_lines.h"
 
 namespace mothreads::inline v0 {
 namespace {

@@ -20,10 +20,10 @@
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/support/forked.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/manager_socket.h"
 #include "tests/support/virtual_time.h"
 

@@ -15,9 +15,9 @@
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sanitized.h"
 
 namespace mothreads::inline v0 {

@@ -19,11 +19,11 @@
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/sleeping.h"
 #include "tests/support/user_loop.h"
 

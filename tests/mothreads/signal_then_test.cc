@@ -14,9 +14,9 @@
 
 #include "absl/time/time.h"
 #include "mothreads/misuse.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/scripted_context.h"
 #include "tests/support/sleeping.h"
 

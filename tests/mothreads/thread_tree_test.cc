@@ -16,10 +16,10 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/till.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/threads.h"
 

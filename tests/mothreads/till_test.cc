@@ -20,11 +20,11 @@
 #include "mothreads/internal/steady_timers.h"
 #include "mothreads/internal/tills.h"
 #include "mothreads/misuse.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/scripted_context.h"
 #include "tests/support/sleeping.h"
 

@@ -15,6 +15,7 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/framed.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/poll.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"

@@ -14,6 +14,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/io_error.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/received.h"
 #include "cooperative/io/socket.h"
 #include "mothreads/signal.h"

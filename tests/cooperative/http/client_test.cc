@@ -15,6 +15,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/http/server.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"

@@ -25,8 +25,8 @@
 #include "cooperative/sleep.h"
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 

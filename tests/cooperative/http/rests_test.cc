@@ -18,6 +18,7 @@
 #include "cooperative/http/server.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/tls.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "tests/cooperative/http/serving.h"
@@ -58,13 +59,13 @@ TEST_F(RestsTest, AConnectionBetweenRequestsNeedsNoFiber) {
       Socket& client = clients.emplace_back(connect(site.address()));
       EXPECT_THAT(ask(client, "/a"), HasSubstr(" 200 "));
       pass(clock, kSoon);
-      set_max_fibers(3);  // the server, its keeper, and one turn
+      Scheduler::current().set_options({.max_fibers = 3});  // the server, its keeper, and one turn
     }
     for (Socket& client : clients) {
       EXPECT_THAT(ask(client, "/b"), HasSubstr(" 200 "));
       pass(clock, kSoon);
     }
-    set_max_fibers(100);
+    Scheduler::current().set_options({.max_fibers = 100});
     site.stop();
     for (Socket& client : clients) EXPECT_EQ(*client.read_all(10), "");
     site.join();
@@ -77,12 +78,12 @@ TEST_F(RestsTest, OneThatIsAskedAgainAtOnceKeepsItsFiber) {
     Socket client = connect(site.address());
     EXPECT_THAT(ask(client, "/a"), HasSubstr(" 200 "));
     pass(clock, kSoon - absl::Nanoseconds(1));
-    set_max_fibers(2);  // the server, and the connection's: a rest would end for want of a third
+    Scheduler::current().set_options({.max_fibers = 2});  // the server, and the connection's: a rest would end for want of a third
     for (int i = 0; i < 10; ++i) {
       EXPECT_THAT(ask(client, "/b"), HasSubstr(" 200 "));
       pass(clock, kSoon - absl::Nanoseconds(1));
     }
-    set_max_fibers(10);
+    Scheduler::current().set_options({.max_fibers = 10});
     client.close();
     site.stop().join();
   });
@@ -165,7 +166,7 @@ TEST_F(RestsTest, TlsRestsToo) {
         TlsStream& client = clients.emplace_back(TlsStream::connect(as_client, connect(site.address()), "server.test"));
         EXPECT_THAT(ask(client, "/a"), HasSubstr(" 200 "));
         pass(clock, kSoon);
-        set_max_fibers(3);
+        Scheduler::current().set_options({.max_fibers = 3});
       }
       for (TlsStream& client : clients) {
         EXPECT_THAT(ask(client, "/b"), HasSubstr(" 200 "));
@@ -174,7 +175,7 @@ TEST_F(RestsTest, TlsRestsToo) {
       site.stop();
       for (TlsStream& client : clients) EXPECT_EQ(*client.read_all(10), "") << "and says that it ends";
     }
-    set_max_fibers(10);
+    Scheduler::current().set_options({.max_fibers = 10});
     site.join();
   });
 }

@@ -16,12 +16,13 @@
 #include "cooperative/http/websocket.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/io_error.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/cooperative/http/websocket_hub.h"
 #include "tests/cooperative/http/websocket_side.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
@@ -305,9 +306,9 @@ TEST_F(WebSocketCallersTest, PingsWhileAPongIsOwedAreNoSilence) {
     EXPECT_EQ(echo(guest.client, "b"), "b");
     EXPECT_EQ(guest.client.pongs(), 1u) << "of those that were owed the newest has gone";
     pass(clock, kSoon);
-    set_max_fibers(4);  // it rests again
+    Scheduler::current().set_options({.max_fibers = 4});  // it rests again
     EXPECT_EQ(echo(guest.client, "c"), "c");
-    set_max_fibers(100);
+    Scheduler::current().set_options({.max_fibers = 100});
     guest.client.close();
     guest.stream.close();
     guest.site.stop().join();

@@ -25,9 +25,9 @@
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/cooperative/http/websocket_side.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 

@@ -18,13 +18,14 @@
 #include "cooperative/io/connect.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/tls.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/cooperative/http/websocket_hub.h"
 #include "tests/cooperative/http/websocket_side.h"
 #include "tests/cooperative/io/certificates.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
@@ -65,7 +66,7 @@ TEST_F(WebSocketRestsTest, BetweenMessagesNoneNeedsAFiber) {
       clients.push_back(connect_websocket(stream, "here", "/"));
       EXPECT_EQ(echo(clients.back(), "a"), "a");
       pass(clock, kSoon);
-      set_max_fibers(3);  // the server, its keeper, and one turn
+      Scheduler::current().set_options({.max_fibers = 3});  // the server, its keeper, and one turn
     }
     EXPECT_THAT(hub.members, SizeIs(20));
     for (WebSocket& client : clients) {
@@ -80,7 +81,7 @@ TEST_F(WebSocketRestsTest, BetweenMessagesNoneNeedsAFiber) {
     EXPECT_EQ(echo(clients[5], "c"), "c");
     EXPECT_EQ(clients[5].pongs(), 1u);
     pass(clock, kSoon);
-    set_max_fibers(100);
+    Scheduler::current().set_options({.max_fibers = 100});
     clients[6].close();
     EXPECT_EQ(clients[6].close_code(), WebSocket::kNormal);
     clients[7].write_text("bye");
@@ -143,13 +144,13 @@ TEST_F(WebSocketRestsTest, TlsRestsToo) {
         clients.push_back(connect_websocket(stream, "server.test", "/"));
         EXPECT_EQ(echo(clients.back(), "a"), "a");
         pass(clock, kSoon);
-        set_max_fibers(3);
+        Scheduler::current().set_options({.max_fibers = 3});
       }
       for (WebSocket& client : clients) {
         EXPECT_EQ(echo(client, "b"), "b");
         pass(clock, kSoon);
       }
-      set_max_fibers(100);
+      Scheduler::current().set_options({.max_fibers = 100});
       // The third does not answer the close, and has not taken what is written to it: the deadline comes.
       auto writer = spawn("writer", [&] { hub.members[2]->write_text(kMuch); });
       yield_until_idle();

@@ -111,14 +111,14 @@ TEST_F(OverflowDeathTest, NamesTheOptionThatExists) {
         Scheduler::current().callback(overflow);
         sleep(absl::InfiniteDuration());
       },
-      died_of_the_fault, says_overflow("by Scheduler::set_callback_stack_size()"));
+      died_of_the_fault, says_overflow("by SchedulerOptions::callback_stack_size"));
   EXPECT_EXIT(
       {
         const Scheduler here = Scheduler::current();
         auto other = Thread::run("other", [&](Signal) { here.callback_result(overflow); });
         sleep(absl::InfiniteDuration());
       },
-      died_of_the_fault, says_overflow("by Scheduler::set_callback_stack_size()"));
+      died_of_the_fault, says_overflow("by SchedulerOptions::callback_stack_size"));
   EXPECT_EXIT(
       {
         CallbackQueue queue(Scheduler::current());

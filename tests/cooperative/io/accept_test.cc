@@ -14,6 +14,7 @@
 
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "tests/support/io.h"
 #include "tests/support/sanitized.h"

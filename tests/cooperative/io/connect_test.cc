@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/resolve.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"

@@ -28,6 +28,7 @@
 #include "cooperative/in_parallel.h"
 #include "cooperative/io/internal/file_ring.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/io/whole_file.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "mothreads/ended.h"

@@ -13,6 +13,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/file_watch.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/os_signals.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/poll.h"

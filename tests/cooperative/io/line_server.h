@@ -4,8 +4,8 @@
 
 #include "cooperative/io/address.h"
 #include "cooperative/io/socket.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 

@@ -28,11 +28,11 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/io/nothing_left_open.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/program.h"
 #include "tests/support/virtual_time.h"
 

@@ -51,24 +51,24 @@ TEST_F(SelfishnessTest, SoManyOperationsInARowThenOthersHaveATurn) {
   on_thread([] {
     EXPECT_EQ(selfishness(), 4u);
     EXPECT_EQ(turns_during_20_reads(), 4);
-    set_selfishness(1);
+    Scheduler::current().set_options({.selfishness = 1});
     EXPECT_EQ(selfishness(), 1u);
     EXPECT_EQ(turns_during_20_reads(), 19);
-    set_selfishness(16);
+    Scheduler::current().set_options({.selfishness = 16});
     EXPECT_EQ(turns_during_20_reads(), 1);
-    set_selfishness(20);
+    Scheduler::current().set_options({.selfishness = 20});
     EXPECT_EQ(turns_during_20_reads(), 0);
   });
 }
 
 TEST_F(SelfishnessTest, IsOfAThread) {
-  on_thread([] { set_selfishness(1); });
+  on_thread([] { Scheduler::current().set_options({.selfishness = 1}); });
   on_thread([] { EXPECT_EQ(selfishness(), 4u); });
 }
 
 TEST_F(SelfishnessTest, NoneIsRefused) {
   on_thread([] {
-    EXPECT_THROW(set_selfishness(0), Misuse);
+    EXPECT_THROW(Scheduler::current().set_options({.selfishness = 0}), Misuse);
     EXPECT_EQ(selfishness(), 4u);
   });
 }
@@ -109,7 +109,7 @@ TEST_F(SelfishnessTest, AWaitBeginsAnew) {
 
 TEST_F(SelfishnessTest, ClosingASocketInThatTurnIsATypedError) {
   on_thread([] {
-    set_selfishness(1);
+    Scheduler::current().set_options({.selfishness = 1});
     auto ends = Socket::pair();
     Socket& here = ends.first;
     Socket& there = ends.second;

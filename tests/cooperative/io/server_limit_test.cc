@@ -14,6 +14,7 @@
 #include "cooperative/io/connect.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "tests/cooperative/io/line_server.h"
@@ -112,7 +113,7 @@ TEST_F(ServerTest, MoreThanMayRunAreClosedAndTheServerGoesOnAndStops) {
   on_thread([] {
     auto server = serve_tcp(kAnywhere, answer_one_line);
     yield_until_idle(absl::ZeroDuration());
-    set_max_fibers(1);  // the server itself
+    Scheduler::current().set_options({.max_fibers = 1});  // the server itself
     const RawClient lost(server.address(), "lost\n");
     while (server.statistics().failed == 0) yield_until_idle(absl::ZeroDuration());
     EXPECT_EQ(lost.read(), "");

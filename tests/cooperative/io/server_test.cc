@@ -17,6 +17,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"

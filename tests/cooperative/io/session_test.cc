@@ -16,12 +16,14 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
@@ -110,7 +112,7 @@ TEST_F(SessionTest, ARestNeedsNoFiber) {
     auto server = serve();
     Socket first = connect(server.address());
     EXPECT_EQ(ask(first, "a"), "a");
-    set_max_fibers(3);  // the server, its keeper, and one turn
+    Scheduler::current().set_options({.max_fibers = 3});  // the server, its keeper, and one turn
     std::vector<Socket> clients;
     for (int i = 0; i < 50; ++i) {
       Socket& client = clients.emplace_back(connect(server.address()));
@@ -290,10 +292,10 @@ TEST_F(SessionTest, ForWantOfAFiberATurnComesLater) {
     Socket client = connect(server.address());
     EXPECT_EQ(ask(client, "a"), "a");
     yield_until_idle();
-    set_max_fibers(2);  // the server and its keeper
+    Scheduler::current().set_options({.max_fibers = 2});  // the server and its keeper
     client.write_all("b\n");
     yield_until_idle();
-    set_max_fibers(3);
+    Scheduler::current().set_options({.max_fibers = 3});
     clock.advance(kAcceptPause);
     EXPECT_EQ(*client.read_line(), "b");
     EXPECT_EQ(server.statistics().failed, 0U);

@@ -15,8 +15,10 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/selfishness.h"
 #include "cooperative/io/socket.h"
+#include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "tests/support/io.h"
 
@@ -94,7 +96,7 @@ TEST_F(SocketTest, PiecesAreSentAndReceivedWhateverTheirSizes) {
       for (const Sizes& sizes : all_sizes()) {
         SCOPED_TRACE(sizes.name);
         on_thread([&] {
-          set_selfishness(acts);
+          Scheduler::current().set_options({.selfishness = acts});
           Socket listener = listen(is_ipv6 ? Address("::1", 0) : Address::loopback(0));
           Socket here = connect(listener.local_address());
           Socket there = listener.accept();
@@ -140,7 +142,7 @@ TEST_F(SocketTest, WritesOfSeveralPiecesArriveWholeThroughSmallBuffers) {
   for (const int buffer : {1, 32768}) {
     for (const std::uint32_t acts : {1u, 1024u}) {
       on_thread([&] {
-        set_selfishness(acts);
+        Scheduler::current().set_options({.selfishness = acts});
         Socket listener = Socket::tcp();
         listener.set_receive_buffer(buffer);
         listener.bind(Address::loopback(0));

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "tests/support/exceptions.h"
 #include "tests/support/io.h"

@@ -15,6 +15,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/sleep.h"
 #include "tests/support/descriptor_limit.h"
 #include "tests/support/exceptions.h"

@@ -21,6 +21,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"

@@ -12,6 +12,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/io/tls.h"
 #include "cooperative/sleep.h"

@@ -170,7 +170,7 @@ TEST_P(TurnsTest, OthersHaveOneAfterSoManyActsAndNotBefore) {
   on_thread([] {
     const Verb& verb = GetParam();
     for (const std::uint32_t operations : {1u, 4u}) {
-      set_selfishness(operations);
+      Scheduler::current().set_options({.selfishness = operations});
       const auto once = verb.make();
       Sibling sibling;
       yield();
@@ -289,7 +289,7 @@ TEST_F(BudgetTest, AFiberThatHasItsOwnUsesThat) {
 
 TEST_F(BudgetTest, TheTurnIsGivenBeforeTheItemIsTaken) {
   on_thread([] {
-    set_selfishness(1);
+    Scheduler::current().set_options({.selfishness = 1});
     EventQueue<int> queue;
     for (int i = 0; i < 2 * kActsPerOperation; ++i) queue.signal(i);
     int taken = 0;
@@ -311,7 +311,7 @@ TEST_F(BudgetTest, TheTurnIsGivenBeforeTheItemIsTaken) {
 // Others would see what go() has half done.
 TEST_F(BudgetTest, AThenFunctionGivesNoTurn) {
   on_thread([] {
-    set_selfishness(1);
+    Scheduler::current().set_options({.selfishness = 1});
     Sibling sibling;
     yield();
     sibling.turns = 0;
@@ -326,7 +326,7 @@ TEST_F(BudgetTest, AThenFunctionGivesNoTurn) {
 
 TEST_F(BudgetTest, JoinOfFibersThatHaveEndedIsAnActOfEach) {
   on_thread([] {
-    set_selfishness(1);
+    Scheduler::current().set_options({.selfishness = 1});
     std::vector<Fiber<int>> ended;
     for (int i = 0; i <= kActsPerOperation; ++i) ended.push_back(spawn("ended", [i] { return i; }));
     yield();

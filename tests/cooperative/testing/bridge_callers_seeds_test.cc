@@ -17,12 +17,12 @@
 #include "cooperative/testing/world.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"
 #include "tests/cooperative/testing/bridges.h"
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
 namespace cooperative::inline v0::testing {

@@ -19,11 +19,11 @@
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
 #include "mothreads/signal.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/thread.h"
 #include "tests/cooperative/testing/bridges.h"
 #include "tests/cooperative/testing/wander.h"
 #include "tests/support/host.h"
-#include "tests/support/log_lines.h"
 
 namespace cooperative::inline v0::testing {
 namespace {

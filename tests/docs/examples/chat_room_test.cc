@@ -12,7 +12,7 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
-#include "tests/support/log_lines.h"
+#include "mothreads/testing/log_lines.h"
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 

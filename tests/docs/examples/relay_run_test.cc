@@ -9,9 +9,9 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/nothing_left.h"
 
 namespace relay {

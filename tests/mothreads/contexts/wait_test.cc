@@ -13,11 +13,11 @@
 #include "absl/time/time.h"
 #include "mothreads/contexts/context.h"
 #include "mothreads/misuse.h"
+#include "mothreads/testing/log_lines.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/until.h"
 #include "tests/support/allocations.h"
-#include "tests/support/log_lines.h"
 #include "tests/support/scripted_context.h"
 #include "tests/support/sleeping.h"
 

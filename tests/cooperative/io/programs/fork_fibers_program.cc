@@ -26,6 +26,7 @@
 #include "cooperative/http/server.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/io/connect.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/pipe.h"
 #include "cooperative/io/process.h"
 #include "cooperative/io/server.h"

@@ -18,6 +18,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/connect.h"
 #include "cooperative/io/io_error.h"
+#include "cooperative/io/listen.h"
 #include "cooperative/io/passed_sockets.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"

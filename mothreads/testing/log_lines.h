@@ -1,6 +1,13 @@
 #pragma once
 
-// Takes the log for the length of a test.
+// What is logged in the length of a test, instead of on stderr.
+//
+//     mothreads::testing::LogLines lines;
+//     reload("missing.json");
+//     EXPECT_EQ(lines.with("missing.json").size(), 1U);
+//
+// One at a time: it is the log's sink (log::set_sink). Beside where lines go already log::add_sink() gets them. Thread safety: every member may be called
+// from any thread or fiber.
 
 #include <mutex>
 #include <string>
@@ -33,7 +40,7 @@ class LogLines {
     return std::exchange(lines_, {});
   }
 
-  // Those so far whose text contains `part`. They stay.
+  // A copy of those so far whose text contains `part`. They stay.
   std::vector<log::Line> with(std::string_view part) {
     log::flush();
     std::lock_guard lock(mutex_);
@@ -42,6 +49,7 @@ class LogLines {
     return found;
   }
 
+  // The texts of take().
   std::vector<std::string> take_texts() {
     std::vector<std::string> texts;
     for (log::Line& line : take()) texts.push_back(std::move(line.text));
