@@ -20,8 +20,8 @@
 
 #include "cooperative/internal/call.h"
 #include "cooperative/scheduler.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/executor.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/posted.h"
 #include "mothreads/until.h"
 

@@ -4,7 +4,7 @@
 
 #include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/groups.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

@@ -43,7 +43,7 @@
 #include "cooperative/internal/fiber_job.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "mothreads/end_record.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/member.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"

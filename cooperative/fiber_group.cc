@@ -7,8 +7,8 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/groups.h"
-#include "mothreads/contexts/node.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

@@ -9,8 +9,8 @@
 
 #include "cooperative/internal/home.h"
 #include "cooperative/internal/label.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

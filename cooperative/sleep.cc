@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0 {
 

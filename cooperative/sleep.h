@@ -7,9 +7,9 @@
 
 #include "absl/time/time.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

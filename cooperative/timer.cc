@@ -14,8 +14,8 @@
 #include "cooperative/internal/fiber_life.h"
 #include "cooperative/internal/label.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

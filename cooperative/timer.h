@@ -25,8 +25,8 @@
 #include "absl/time/time.h"
 #include "cooperative/internal/fiber_block.h"
 #include "cooperative/internal/home.h"
-#include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

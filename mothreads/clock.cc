@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "mothreads/contexts/context.h"
 #include "mothreads/internal/steady_timers.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace mothreads::inline v0 {
 namespace {

@@ -9,9 +9,9 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
+#include "mothreads/internal/wait/timer_queue.h"
 
 namespace mothreads::inline v0 {
 

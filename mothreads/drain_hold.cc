@@ -4,9 +4,9 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/internal/drain.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0 {

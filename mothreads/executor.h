@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/internal/executor_target.h"
 #include "mothreads/posted.h"
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/wait/thread_context.h"
 
 namespace mothreads::inline v0 {
 

@@ -33,8 +33,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "mothreads/contexts/foreign_slot.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/foreign_slot.h"
+#include "mothreads/internal/base/fork.h"
 
 namespace mothreads::inline v0 {
 

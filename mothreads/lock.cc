@@ -5,8 +5,8 @@
 #include <fmt/core.h>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/contexts/spin.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/base/spin.h"
 #include "mothreads/internal/lock_entrant.h"
 #include "mothreads/misuse.h"
 

@@ -41,11 +41,11 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/kept_name.h"
-#include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/base/tiny_mutex.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 // Before version 16 Clang's analysis cannot follow a guard that a function returns, and would warn of every `auto held =

@@ -27,14 +27,14 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/futex.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/futex.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/internal/library_thread.h"
-#include "mothreads/contexts/tiny_mutex.h"
 #include "mothreads/internal/log_outlet.h"
 #include "mothreads/internal/log_thread.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0::log {

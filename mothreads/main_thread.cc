@@ -8,12 +8,12 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/tills.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

@@ -18,10 +18,10 @@
 #include <utility>
 #include <vector>
 
-#include "mothreads/contexts/ref.h"
-#include "mothreads/contexts/tree_member.h"
 #include "mothreads/end_record.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
+#include "mothreads/internal/base/ref.h"
+#include "mothreads/internal/tree/tree_member.h"
 #include "mothreads/signal.h"
 #include "mothreads/wait_report.h"
 

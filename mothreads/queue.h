@@ -36,9 +36,9 @@
 #include <utility>
 #include <vector>
 
-#include "mothreads/contexts/ring.h"
 #include "mothreads/ended.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/base/ring.h"
 #include "mothreads/internal/position_index.h"
 #include "mothreads/internal/queue_core.h"
 #include "mothreads/result.h"

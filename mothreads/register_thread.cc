@@ -3,8 +3,8 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/internal/runtime.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0 {

@@ -21,7 +21,7 @@
 #include <utility>
 
 #include "mothreads/ended.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/internal/shared_name.h"
 
 namespace mothreads::inline v0 {

@@ -12,8 +12,8 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/random_number.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/base/random_number.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"

@@ -14,10 +14,10 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/contexts/taken_variable.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/base/taken_variable.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/misuse.h"

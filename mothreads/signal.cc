@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/internal/combination.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace mothreads::inline v0 {

@@ -23,7 +23,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "mothreads/ended.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/internal/signal_state.h"
 #include "mothreads/internal/then_on.h"
 

@@ -6,10 +6,10 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/lost.h"
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/runtime.h"
+#include "mothreads/internal/tree/lost.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/when_stuck.h"
 

@@ -35,7 +35,7 @@
 
 #include "mothreads/end_record.h"
 #include "mothreads/ended_early.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/internal/thread_state.h"
 #include "mothreads/member.h"
 #include "mothreads/misuse.h"

@@ -3,10 +3,10 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/lost.h"
-#include "mothreads/contexts/stop_walk.h"
 #include "mothreads/internal/runtime.h"
+#include "mothreads/internal/tree/lost.h"
+#include "mothreads/internal/tree/stop_walk.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

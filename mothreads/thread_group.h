@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/internal/group_node.h"
 #include "mothreads/thread.h"
 #include "mothreads/when_stuck.h"

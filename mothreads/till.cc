@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/simulation.h"
 #include "mothreads/internal/tills.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/simulation.h"
 
 namespace mothreads::inline v0::internal {
 namespace {

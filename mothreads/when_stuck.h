@@ -23,7 +23,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "mothreads/end_record.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 
 namespace mothreads::inline v0 {
 

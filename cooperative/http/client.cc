@@ -12,7 +12,7 @@
 #include "cooperative/http/internal/http_parser.h"
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/connect.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::http {

@@ -5,7 +5,7 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::http {

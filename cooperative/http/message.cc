@@ -12,7 +12,7 @@
 #include "cooperative/http/internal/target.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::http {

@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "absl/container/inlined_vector.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::http {

@@ -30,7 +30,7 @@
 #include "cooperative/io/socket.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 

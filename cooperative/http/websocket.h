@@ -35,7 +35,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/http/internal/utf8.h"
 #include "cooperative/http/message.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/result.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"

@@ -5,8 +5,8 @@
 #include <atomic>
 
 #include "cooperative/internal/inbox.h"
-#include "mothreads/contexts/spin.h"
-#include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/internal/base/spin.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 
 namespace cooperative::inline v0::internal {
 

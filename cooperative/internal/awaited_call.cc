@@ -14,8 +14,8 @@
 #include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/scheduler.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 

@@ -7,7 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "cooperative/internal/ready_descriptor.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -8,8 +8,8 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/host.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/wait/host.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::internal {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "cooperative/internal/fiber_block.h"
-#include "mothreads/contexts/kept_name.h"
+#include "mothreads/internal/base/kept_name.h"
 
 namespace mothreads::inline v0::internal {
 class Host;

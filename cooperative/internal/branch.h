@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::internal {

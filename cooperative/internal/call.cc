@@ -7,8 +7,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "cooperative/errors.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/log.h"
 
 namespace cooperative::inline v0::internal {

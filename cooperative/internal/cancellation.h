@@ -2,9 +2,9 @@
 
 // How a wait is left that may be unwound, and how the unwinding begins. Of any context that a scheduler hosts, on that scheduler's thread.
 
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/limit.h"
 
 namespace cooperative::inline v0::internal {

@@ -3,8 +3,8 @@
 // Who decides what runs next where several schedulers take turns on one OS thread: the test world (world_core.h). Elsewhere there is
 // none.
 
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/simulation.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/simulation.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -7,9 +7,9 @@
 
 #include "cooperative/internal/forked.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/tree/node.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::internal {

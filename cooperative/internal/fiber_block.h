@@ -15,9 +15,9 @@
 
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/switch.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/kept_name.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/signal.h"
 
 namespace cooperative::inline v0::internal {

@@ -11,7 +11,7 @@
 #include "cooperative/internal/forked.h"
 #include "cooperative/internal/groups.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::internal {

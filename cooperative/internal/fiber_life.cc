@@ -13,7 +13,7 @@
 #include "cooperative/internal/fiber_member.h"
 #include "cooperative/internal/forked.h"
 #include "cooperative/internal/groups.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 
 // All of it is in one file, so that the compiler makes a few large functions of it (COOPERATIVE_FLATTENED); what few fibers need is
 // elsewhere (fiber_ends.cc).

@@ -13,8 +13,8 @@
 #include "cooperative/internal/fiber_ends.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/limit.h"
 
 namespace cooperative::inline v0::internal {

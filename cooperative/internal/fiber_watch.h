@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "cooperative/internal/stopping.h"
-#include "mothreads/contexts/node.h"
-#include "mothreads/contexts/stop_watch.h"
+#include "mothreads/internal/tree/node.h"
+#include "mothreads/internal/tree/stop_watch.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -7,8 +7,8 @@
 
 #include "cooperative/internal/alarm.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::internal {

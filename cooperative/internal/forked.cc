@@ -14,8 +14,8 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/scheduler_node.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -10,9 +10,9 @@
 
 #include "absl/time/time.h"
 #include "cooperative/internal/fiber_block.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/end_record.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/signal.h"
 
 namespace cooperative::inline v0::internal {

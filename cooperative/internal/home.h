@@ -7,7 +7,7 @@
 
 #include "cooperative/internal/label.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::internal {

@@ -1,6 +1,6 @@
 #include "cooperative/internal/inbox.h"
 
-#include "mothreads/contexts/futex.h"
+#include "mothreads/internal/base/futex.h"
 
 namespace cooperative::inline v0::internal {
 

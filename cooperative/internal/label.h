@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/kept_name.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -9,7 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "cooperative/internal/poller.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0::internal {
 

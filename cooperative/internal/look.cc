@@ -4,8 +4,8 @@
 
 #include "cooperative/internal/group_place.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/kept_name.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -8,7 +8,7 @@
 
 #include "cooperative/internal/near_clock.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 
 namespace cooperative::inline v0::internal {
 

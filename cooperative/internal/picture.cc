@@ -5,7 +5,7 @@
 
 #include "cooperative/internal/parked_stack.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/interrupt.h"
+#include "mothreads/internal/base/interrupt.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -17,7 +17,7 @@
 
 #include "absl/time/time.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 
 struct epoll_event;
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0::internal {
 

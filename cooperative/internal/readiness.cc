@@ -8,7 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::internal {

@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "cooperative/internal/poller.h"
-#include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/wait_list.h"
 #include "mothreads/limit.h"
 
 namespace cooperative::inline v0::internal {

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0::internal {

@@ -2,7 +2,7 @@
 
 // A descriptor that poll() finds readable while something is ready. Not thread-safe.
 
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "cooperative/internal/stacks.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace cooperative::inline v0::internal {
 

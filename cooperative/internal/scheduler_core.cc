@@ -16,7 +16,7 @@
 #include "cooperative/internal/groups.h"
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_node.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 
 namespace cooperative::inline v0::internal {

@@ -32,11 +32,11 @@
 #include "cooperative/internal/scheduler_life.h"
 #include "cooperative/internal/services.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/host.h"
-#include "mothreads/contexts/timer_wheel.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/host.h"
+#include "mothreads/internal/wait/timer_wheel.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::internal {

@@ -1,8 +1,8 @@
 #include "cooperative/internal/scheduler_life.h"
 
 #include "cooperative/internal/poller.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/thread_context.h"
 
 namespace cooperative::inline v0::internal {
 

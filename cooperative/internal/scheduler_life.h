@@ -18,7 +18,7 @@
 #include "cooperative/internal/switcher.h"
 #include "cooperative/internal/timers.h"
 #include "cooperative/internal/turns.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace mothreads::inline v0::internal {
 class ThreadContext;

@@ -10,7 +10,7 @@
 #include "cooperative/internal/picture.h"
 #include "cooperative/internal/posting.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/interrupt.h"
+#include "mothreads/internal/base/interrupt.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "cooperative/internal/mailbox.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -11,8 +11,8 @@
 #include <optional>
 
 #include "cooperative/internal/fiber_block.h"
-#include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 
 namespace cooperative::inline v0::internal {
 

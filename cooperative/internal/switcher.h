@@ -10,7 +10,7 @@
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/sanitizers.h"
 #include "cooperative/internal/switch.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace cooperative::inline v0::internal {
 

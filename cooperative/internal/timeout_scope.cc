@@ -5,7 +5,7 @@
 
 #include "cooperative/errors.h"
 #include "cooperative/in_parallel.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -8,8 +8,8 @@
 
 #include "cooperative/fiber.h"
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 

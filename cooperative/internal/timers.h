@@ -8,10 +8,10 @@
 #include "cooperative/internal/near_clock.h"
 #include "cooperative/internal/pacing.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/timer_wheel.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/timer_wheel.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::internal {

@@ -3,8 +3,8 @@
 // Whose turn it is, among the fibers of one scheduler: the first who came gets it next. Unlike an RLock it tells why it was not got.
 
 #include "cooperative/internal/scheduler_core.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/limit.h"
 
 namespace cooperative::inline v0::internal {

@@ -3,10 +3,10 @@
 // Whether a function of somebody's runs on a scheduler, for a destructor that has to wait for its end.
 
 #include "absl/base/thread_annotations.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/tiny_mutex.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -8,8 +8,8 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/timer_queue.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/timer_queue.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -33,13 +33,13 @@
 #include "cooperative/internal/world_order.h"
 #include "cooperative/internal/world_trace.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/host.h"
-#include "mothreads/contexts/main_node.h"
-#include "mothreads/contexts/node.h"
-#include "mothreads/contexts/random_number.h"
-#include "mothreads/contexts/simulation.h"
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/random_number.h"
+#include "mothreads/internal/tree/main_node.h"
+#include "mothreads/internal/tree/node.h"
+#include "mothreads/internal/wait/host.h"
+#include "mothreads/internal/wait/simulation.h"
+#include "mothreads/internal/wait/thread_context.h"
 
 namespace cooperative::inline v0::internal {
 

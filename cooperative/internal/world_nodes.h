@@ -4,8 +4,8 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/main_node.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/main_node.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/signal.h"
 
 namespace cooperative::inline v0::internal {

@@ -12,8 +12,8 @@
 #include "cooperative/internal/stacks.h"
 #include "cooperative/internal/world_core.h"
 #include "cooperative/internal/world_trace.h"
-#include "mothreads/contexts/simulation.h"
-#include "mothreads/contexts/timer_wheel.h"
+#include "mothreads/internal/wait/simulation.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 
 namespace cooperative::inline v0::internal {
 

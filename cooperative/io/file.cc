@@ -21,13 +21,13 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/file_ring.h"
-#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/quiet_write.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

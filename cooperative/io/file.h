@@ -35,7 +35,7 @@
 #include "cooperative/internal/home.h"
 #include "cooperative/internal/turn.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 

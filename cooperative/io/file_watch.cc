@@ -17,7 +17,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/io_error.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

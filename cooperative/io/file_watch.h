@@ -23,7 +23,7 @@
 #include <utility>
 
 #include "cooperative/io/descriptor.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/result.h"
 #include "mothreads/until.h"
 

@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 
 namespace cooperative::inline v0 {
 

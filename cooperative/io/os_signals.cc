@@ -14,7 +14,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/io/io_error.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

@@ -19,8 +19,8 @@
 #include <string>
 
 #include "cooperative/io/descriptor.h"
-#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

@@ -14,7 +14,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/io/io_error.h"
-#include "mothreads/contexts/taken_variable.h"
+#include "mothreads/internal/base/taken_variable.h"
 #include "mothreads/log.h"
 
 namespace cooperative::inline v0 {

@@ -15,9 +15,9 @@
 #include "cooperative/internal/poller.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
-#include "mothreads/contexts/host.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/host.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0 {
 

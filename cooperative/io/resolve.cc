@@ -16,7 +16,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/poll.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 
 namespace cooperative::inline v0 {
 

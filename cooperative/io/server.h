@@ -45,7 +45,7 @@
 #include "cooperative/io/address.h"
 #include "cooperative/io/listen.h"
 #include "cooperative/io/socket.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 

@@ -11,10 +11,10 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/inlined_vector.h"
 #include "cooperative/errors.h"
+#include "cooperative/internal/page_memory.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
-#include "cooperative/internal/page_memory.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

@@ -37,7 +37,7 @@
 #include "cooperative/io/internal/read_ahead.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/received.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/limit.h"
 #include "mothreads/until.h"
 

@@ -34,7 +34,7 @@
 #include "absl/time/time.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

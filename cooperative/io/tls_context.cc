@@ -14,7 +14,7 @@
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/internal/tls_sessions.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

@@ -11,7 +11,7 @@
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/internal/tls_session.h"
 #include "cooperative/io/tls.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/limit.h"
 #include "mothreads/misuse.h"
 

@@ -12,9 +12,9 @@
 #include "cooperative/errors.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/random_number.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/random_number.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/lock.h"
 #include "mothreads/misuse.h"
 

@@ -11,7 +11,7 @@
 // context that waits inside a function does first what has been put off until then, because it may wait for just that.
 
 #include "absl/functional/any_invocable.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace mothreads::inline v0::internal {
 

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/host.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/wait/host.h"
+#include "mothreads/internal/wait/thread_context.h"
 
 namespace mothreads::inline v0::internal {
 namespace {

@@ -6,7 +6,7 @@
 #include <new>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/spin.h"
+#include "mothreads/internal/base/spin.h"
 
 namespace mothreads::inline v0::internal {
 

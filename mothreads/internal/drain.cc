@@ -7,7 +7,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/log.h"
 #include "mothreads/till.h"

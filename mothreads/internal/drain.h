@@ -10,9 +10,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/linked_list.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/linked_list.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 
 namespace mothreads::inline v0::internal {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/when_stuck.h"
 
 namespace mothreads::inline v0 {

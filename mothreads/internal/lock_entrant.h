@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/wait_list.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/wait/wait_list.h"
 #include "mothreads/lock.h"
 
 namespace mothreads::inline v0 {

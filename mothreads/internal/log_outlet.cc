@@ -24,9 +24,9 @@
 #include <fmt/core.h>
 
 #include "absl/base/thread_annotations.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 
 namespace mothreads::inline v0::log {
 namespace {

@@ -6,7 +6,7 @@
 #include <fmt/core.h>
 
 #include "mothreads/clock.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"

@@ -22,13 +22,13 @@
 #include <string_view>
 #include <utility>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/kept_name.h"
-#include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/ended.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/internal/shared_name.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/signal.h"
 
 namespace mothreads::inline v0 {

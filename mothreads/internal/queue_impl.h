@@ -6,7 +6,7 @@
 #include <new>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/internal/access.h"
+#include "mothreads/internal/base/access.h"
 #include "mothreads/queue.h"
 
 namespace mothreads::inline v0 {

@@ -10,17 +10,17 @@
 #include <string_view>
 
 #include "mothreads/clock.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/simulation.h"
-#include "mothreads/contexts/sudden_end.h"
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/sudden_end.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/signal_thread.h"
 #include "mothreads/internal/steady_timers.h"
 #include "mothreads/internal/thread_node.h"
 #include "mothreads/internal/tills.h"
+#include "mothreads/internal/wait/simulation.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 

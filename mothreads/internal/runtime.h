@@ -2,7 +2,7 @@
 
 // The root of the shutdown tree, and the beginning and end of everything that the library keeps for the process.
 
-#include "mothreads/contexts/main_node.h"
+#include "mothreads/internal/tree/main_node.h"
 
 namespace mothreads::inline v0::internal {
 

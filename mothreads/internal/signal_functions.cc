@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/internal/aftermath.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/signal_state.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 #include "mothreads/until.h"

@@ -8,8 +8,8 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/printable.h"
 #include "mothreads/internal/aftermath.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/internal/combination.h"
 #include "mothreads/misuse.h"
 

@@ -16,13 +16,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/kept_name.h"
-#include "mothreads/contexts/linked_list.h"
-#include "mothreads/contexts/tiny_mutex.h"
-#include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/kept_name.h"
+#include "mothreads/internal/base/linked_list.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/internal/then_callback.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/wait_list.h"
 
 namespace mothreads::inline v0 {
 class Executor;

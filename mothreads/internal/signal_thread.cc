@@ -16,14 +16,14 @@
 #include <thread>
 #include <utility>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/sudden_end.h"
 #include "mothreads/internal/aliens.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/sudden_end.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/internal/library_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stop_report.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 
 namespace mothreads::inline v0::internal {

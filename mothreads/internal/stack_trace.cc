@@ -6,7 +6,7 @@
 #include <fmt/core.h>
 
 #include "absl/debugging/symbolize.h"
-#include "mothreads/contexts/interrupt.h"
+#include "mothreads/internal/base/interrupt.h"
 
 namespace mothreads::inline v0::internal {
 namespace {

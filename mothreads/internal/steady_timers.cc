@@ -2,9 +2,9 @@
 
 #include <new>
 
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/futex.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/futex.h"
 #include "mothreads/internal/library_thread.h"
 
 namespace mothreads::inline v0::internal {

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "mothreads/contexts/timer_queue.h"
+#include "mothreads/internal/wait/timer_queue.h"
 
 namespace mothreads::inline v0::internal {
 

@@ -16,13 +16,13 @@
 
 #include <fmt/core.h>
 
-#include "mothreads/contexts/lost.h"
-#include "mothreads/contexts/printable.h"
-#include "mothreads/contexts/sudden_end.h"
-#include "mothreads/contexts/thread_context.h"
+#include "mothreads/internal/base/printable.h"
+#include "mothreads/internal/base/sudden_end.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/stack_trace.h"
+#include "mothreads/internal/tree/lost.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/stopping.h"
 

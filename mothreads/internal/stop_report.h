@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace mothreads::inline v0::internal {
 

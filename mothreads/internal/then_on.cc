@@ -16,9 +16,9 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/executor.h"
 #include "mothreads/internal/signal_state.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string_view>
 
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace mothreads::inline v0::internal {
 

@@ -17,7 +17,7 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace mothreads::inline v0::testing {
 

@@ -17,7 +17,7 @@
 #include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/log_lines.h"

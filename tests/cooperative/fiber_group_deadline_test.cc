@@ -14,7 +14,7 @@
 #include "cooperative/fiber_group.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/signal.h"
 #include "mothreads/stopping.h"
 #include "mothreads/testing/virtual_clock.h"

@@ -20,7 +20,7 @@
 #include "cooperative/rlock.h"
 #include "cooperative/sleep.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 #include "mothreads/lock.h"
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"

@@ -15,9 +15,9 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
-#include "mothreads/contexts/context.h"
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/internal/aliens.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/queue.h"

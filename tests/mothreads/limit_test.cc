@@ -8,7 +8,7 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/till.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/thread.h"
 #include "tests/support/allocations.h"
 #include "tests/support/is_free.h"

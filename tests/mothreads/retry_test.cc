@@ -16,9 +16,9 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/random_number.h"
 #include "mothreads/ended_early.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/random_number.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/testing/log_lines.h"

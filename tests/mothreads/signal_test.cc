@@ -9,8 +9,8 @@
 
 #include "absl/time/time.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/wait.h"
 #include "mothreads/internal/signal_state.h"
+#include "mothreads/internal/wait/wait.h"
 #include "mothreads/testing/virtual_clock.h"
 #include "mothreads/thread.h"
 #include "mothreads/till.h"

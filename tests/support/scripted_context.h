@@ -15,7 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 
 namespace mothreads::inline v0::testing {
 

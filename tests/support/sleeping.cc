@@ -2,7 +2,7 @@
 
 #include <thread>
 
-#include "mothreads/contexts/node.h"
+#include "mothreads/internal/tree/node.h"
 
 namespace mothreads::inline v0::testing {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "mothreads/contexts/context.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/thread.h"
 
 namespace mothreads::inline v0::testing {

@@ -200,8 +200,10 @@ class Structure:
             self.classes += reader.classes
             self.functions += reader.functions
             for included in _INCLUDE.findall(text):
-                if room_of(included) != room_of(path) and included in texts:
-                    includes.setdefault(room_of(path), {}).setdefault(room_of(included), f"{path} includes {included}")
+                for room in room_of, inner_room_of:
+                    one, other = room(path), room(included)
+                    if one and other and one != other and included in texts:
+                        includes.setdefault(one, {}).setdefault(other, f"{path} includes {included}")
         for found in (self.files, self.classes, self.functions):
             found.sort(key=lambda one: (-one.size, one.path, one.line))
         self.includes = includes
@@ -236,8 +238,14 @@ class Structure:
 
 
 def room_of(path):
-    """A folder and its internal/ are one room."""
-    return re.sub(r"/internal$", "", os.path.dirname(path))
+    """A folder and its internal/, with what is in that, are one room."""
+    return re.sub(r"/internal(/.*)?$", "", os.path.dirname(path))
+
+
+def inner_room_of(path):
+    """A folder within an internal/ is a room of its own among those; none for other paths."""
+    folder = os.path.dirname(path)
+    return folder if "/internal/" in folder else None
 
 
 def complaints(structure):

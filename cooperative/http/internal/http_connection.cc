@@ -19,7 +19,7 @@
 #include "cooperative/io/session.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

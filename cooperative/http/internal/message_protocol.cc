@@ -7,8 +7,8 @@
 
 #include "cooperative/http/internal/deadline.h"
 #include "mothreads/clock.h"
-#include "mothreads/contexts/context.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 
 namespace cooperative::inline v0::http::internal {

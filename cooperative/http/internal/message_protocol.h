@@ -18,8 +18,8 @@
 #include "cooperative/http/internal/websocket_turns.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/fork.h"
 
 namespace cooperative::inline v0::http::internal {
 

@@ -15,10 +15,10 @@
 #include "cooperative/http/websocket.h"
 #include "cooperative/internal/home.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
-#include "mothreads/signal.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/limit.h"
+#include "mothreads/signal.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0::http::internal {

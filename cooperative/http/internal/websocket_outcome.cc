@@ -3,7 +3,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/websocket_frames.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/log.h"
 
 namespace cooperative::inline v0::http::internal {

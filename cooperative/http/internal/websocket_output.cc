@@ -10,7 +10,7 @@
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
-#include "mothreads/contexts/context.h"
+#include "mothreads/internal/wait/context.h"
 #include "mothreads/log.h"
 #include "mothreads/misuse.h"
 

@@ -22,11 +22,11 @@
 #include "cooperative/http/internal/websocket_turns.h"
 #include "cooperative/http/websocket.h"
 #include "cooperative/internal/turn.h"
-#include "mothreads/contexts/fork.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
-#include "mothreads/signal.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/limit.h"
+#include "mothreads/signal.h"
 
 namespace cooperative::inline v0::http::internal {
 

@@ -4,7 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "mothreads/contexts/sudden_end.h"
+#include "mothreads/internal/base/sudden_end.h"
 
 namespace cooperative::inline v0::internal {
 

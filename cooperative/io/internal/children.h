@@ -1,7 +1,7 @@
 #pragma once
 
 // The processes that this one has started and that have not ended: killed when it ends without an orderly stop, past a stop's deadline or by the
-// third signal. mothreads/contexts/sudden_end.h calls that.
+// third signal. mothreads/internal/base/sudden_end.h calls that.
 
 #include <sys/types.h>
 

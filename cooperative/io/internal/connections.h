@@ -15,12 +15,12 @@
 #include <string>
 
 #include "cooperative/fiber.h"
+#include "cooperative/internal/poller.h"
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
-#include "cooperative/internal/poller.h"
 #include "cooperative/pulse.h"
-#include "mothreads/contexts/timer_wheel.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/wait/timer_wheel.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 

@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "cooperative/internal/poller.h"
-#include "mothreads/contexts/wait.h"
+#include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -20,7 +20,7 @@
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/pulse.h"
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 #include "mothreads/log.h"
 #include "mothreads/signal.h"
 #include "mothreads/until.h"

@@ -9,7 +9,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/io/io_error.h"
-#include "mothreads/contexts/tiny_mutex.h"
+#include "mothreads/internal/base/tiny_mutex.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -3,7 +3,7 @@
 // O_NONBLOCK of a descriptor that others may have, too: a terminal or a pipe that was inherited. The flag belongs to what was opened, not
 // to the descriptor, so that it shows in a parent, in a shell, and in whatever else has it.
 
-#include "mothreads/contexts/fork.h"
+#include "mothreads/internal/base/fork.h"
 
 namespace cooperative::inline v0::internal {
 

@@ -16,7 +16,7 @@
 #include "cooperative/internal/page_memory.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/io/address.h"
-#include "mothreads/contexts/printable.h"
+#include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

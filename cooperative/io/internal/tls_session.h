@@ -15,9 +15,9 @@
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"
-#include "mothreads/contexts/fork.h"
-#include "mothreads/contexts/wait_list.h"
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/wait/wait_list.h"
 #include "mothreads/limit.h"
 
 namespace cooperative::inline v0 {

@@ -564,39 +564,6 @@ TEST_P(FileTest, TheSameInATestWorld) {
 
 // --- files as wholes ---------------------------------------------------------------------------------------------------------
 
-TEST_P(FileTest, AWholeFileHasALimit) {
-  on_host([this] {
-    write(pattern(10'000));
-    EXPECT_EQ(read_file(path(), 10'000), pattern(10'000));
-    EXPECT_THAT(what_of<TooLong>([&] { read_file(path(), 9'999); }), HasSubstr("more than 9999 bytes"));
-    write("");
-    EXPECT_EQ(read_file(path(), 0), "");
-  });
-}
-
-TEST_P(FileTest, AFileIsReplacedAsAWhole) {
-  on_host([this] {
-    write_file_atomically(path(), "old", {.permissions = 0600});
-    File reader = File::open(path());
-    write_file_atomically(path(), "new content", {.permissions = 0640});
-    EXPECT_EQ(*reader.read_all(100), "old") << "who has it open has what it was";
-    EXPECT_EQ(read_file(path(), 100), "new content");
-    struct stat status {};
-    ASSERT_EQ(stat(path().c_str(), &status), 0);
-    EXPECT_EQ(status.st_mode & 07777, 0640u);
-    EXPECT_THAT(names(), ElementsAre("file"));
-  });
-}
-
-TEST_P(FileTest, AReplacementThatFailsLeavesNothing) {
-  on_host([this] {
-    std::filesystem::create_directory(path("taken"));
-    EXPECT_THAT(what_of<IoError>([&] { write_file_atomically(path("taken"), "x"); }), HasSubstr("cannot write it: Is a directory"));
-    EXPECT_THAT(what_of<IoError>([&] { write_file_atomically(path("none/file"), "x"); }), HasSubstr("No such file or directory"));
-    EXPECT_THAT(names(), ElementsAre("taken"));
-  });
-}
-
 TEST_P(FileTest, ACopyIsTheSame) {
   on_host([this] {
     const std::string text = pattern(3 << 20);

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "mothreads/contexts/thread_context.h"
 #include "mothreads/drain_hold.h"
 #include "mothreads/foreign_thread.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"

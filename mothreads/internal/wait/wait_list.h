@@ -1,0 +1,154 @@
+#pragma once
+
+// Nodes of waits, and the lists of them that each object has on which contexts wait. See wait.h.
+
+#include <cstdint>
+#include <utility>
+
+#include "mothreads/ended.h"
+#include "mothreads/internal/wait/context.h"
+
+namespace mothreads::inline v0::internal {
+
+class Wait;
+
+class WaitNode {
+ public:
+  WaitNode() = default;
+  WaitNode(const Wait& wait, Why why) noexcept;  // wait.h
+  WaitNode(const WaitNode&) = delete;
+  WaitNode& operator=(const WaitNode&) = delete;
+
+  void arm(const Wait& wait, Why why) noexcept;
+  void arm(Context& context, std::uint64_t generation, Why why) noexcept {
+    context_ = &context;
+    generation_ = generation;
+    why_ = why;
+  }
+
+  // For wakers, under the source's mutex: true when this waker has won; then finish() must follow, with or without the mutex.
+  bool claim() const noexcept { return context_->claim(generation_); }
+
+  // Lets the claimed waiter go on. The node may be gone when this returns.
+  void finish() noexcept { context_->finish(why_); }
+  void finish(Why why) noexcept { context_->finish(why); }
+
+  // The same for sources that only code of the waiter's host touches.
+  bool claim_on_host() const noexcept { return context_->claim_on_host(generation_); }
+  bool is_claimable() const noexcept { return context_->is_claimable(generation_); }
+  void finish_on_host(Why why) noexcept { context_->finish_on_host(why); }
+
+  Context& context() const noexcept { return *context_; }
+
+  // False for a waiter that a child of fork() has left behind.
+  bool is_of_this_process() const noexcept { return context_->is_in_wait(generation_); }
+
+  bool is_linked() const noexcept { return next != nullptr; }
+
+  // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once it is over and the node unlinked.
+  bool has_won() const noexcept { return previous == this; }
+  void mark_won() noexcept { previous = this; }  // for the list, which has unlinked it
+
+  WaitNode* previous = nullptr;  // circular while linked; the list owns both
+  WaitNode* next = nullptr;
+
+ private:
+  Context* context_ = nullptr;
+  std::uint64_t generation_ = 0;
+  Why why_ = Why::ready;
+};
+
+// Waiters in the order they came. Guarded by the mutex of its owner.
+class WaitList {
+ public:
+  constexpr WaitList() = default;
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+
+  bool is_empty() const noexcept { return head_ == nullptr; }
+  WaitNode* front() const noexcept { return head_; }
+  WaitNode* after(const WaitNode& node) const noexcept { return node.next == head_ ? nullptr : node.next; }
+
+  void push_back(WaitNode& node) noexcept {
+    if (head_ == nullptr) {
+      node.previous = node.next = head_ = &node;
+      return;
+    }
+    node.next = head_;
+    node.previous = head_->previous;
+    node.previous->next = &node;
+    head_->previous = &node;
+  }
+  void push_front(WaitNode& node) noexcept;
+  // Nothing when it is not linked.
+  void remove(WaitNode& node) noexcept {
+    if (node.is_linked()) take_out(node);
+  }
+
+  // Removes the first waiter that could be claimed and returns it, or null; takes out those before it, whose waits have ended otherwise.
+  WaitNode* claim_first() noexcept {
+    while (WaitNode* node = head_) {
+      take_out(*node);
+      if (node->claim()) return node;
+    }
+    return nullptr;
+  }
+
+  // Removes every waiter and returns those that could be claimed, in order.
+  class Claimed take_claimed() noexcept;
+
+  // Removes and returns the first waiter that could be claimed, or null. Those that end otherwise stay until they leave.
+  WaitNode* claim_front() noexcept;
+  // The same for a list that only code of its waiters' host touches.
+  WaitNode* claim_front_on_host() noexcept {
+    for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+      if (claim_on_host(*node)) return node;
+    }
+    return nullptr;
+  }
+  // Removes it, too, if it could be claimed.
+  bool claim_on_host(WaitNode& node) noexcept {
+    if (!node.claim_on_host()) return false;
+    take_out(node);
+    node.mark_won();
+    return true;
+  }
+
+ private:
+  void take_out(WaitNode& node) noexcept {
+    if (node.next == &node) {
+      head_ = nullptr;
+    } else {
+      node.previous->next = node.next;
+      node.next->previous = node.previous;
+      if (head_ == &node) head_ = node.next;
+    }
+    node.previous = node.next = nullptr;
+  }
+
+  WaitNode* head_ = nullptr;
+};
+
+// Claimed waiters, to be finished once the source's mutex has been left.
+class Claimed {
+ public:
+  Claimed() = default;
+  Claimed(Claimed&& other) noexcept : first_(other.first_), last_(other.last_) { other.first_ = other.last_ = nullptr; }
+  // Only an empty list can be replaced: claimed waiters must be finished.
+  Claimed& operator=(Claimed&& other) noexcept {
+    std::swap(first_, other.first_);
+    std::swap(last_, other.last_);
+    return *this;
+  }
+
+  bool is_empty() const noexcept { return first_ == nullptr; }
+  void add(WaitNode& node) noexcept;
+  void finish_all() noexcept;
+  void finish_all(Why why) noexcept;
+
+ private:
+  WaitNode* first_ = nullptr;
+  WaitNode* last_ = nullptr;
+};
+
+}  // namespace mothreads::internal

@@ -1,0 +1,98 @@
+#include "cooperative/io/whole_file.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/io/file.h"
+#include "cooperative/io/internal/file_ring.h"
+#include "cooperative/io/io_error.h"
+#include "mothreads/signal.h"
+#include "mothreads/thread.h"
+#include "tests/support/exceptions.h"
+#include "tests/support/nothing_left.h"
+#include "tests/support/scratch_folder.h"
+
+namespace cooperative::inline v0 {
+namespace {
+
+using mothreads::DONE;
+using mothreads::Signal;
+using mothreads::Thread;
+using mothreads::testing::what_of;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// In a folder of its own; with io_uring, where there is one, and without.
+class WholeFileTest : public mothreads::testing::NothingLeft, public ::testing::WithParamInterface<bool> {
+ protected:
+  std::string path(const std::string& name = "file") const { return folder_.path(name); }
+  std::vector<std::string> names() const { return folder_.names(); }
+
+  // The test's body on a thread of its own, whose scheduler ends with it, and the threads that served its files.
+  template <typename F>
+  static void on_host(F&& body) {
+    Thread::run("host", [&](Signal) {
+      if (!GetParam()) internal::do_without_file_ring();
+      body();
+    }).join();
+  }
+
+ private:
+  mothreads::testing::ScratchFolder folder_;
+};
+
+TEST_P(WholeFileTest, AWholeFileHasALimit) {
+  on_host([this] {
+    const std::string text(10'000, 'x');
+    write_file_atomically(path(), text, {.sync = false});
+    EXPECT_EQ(read_file(path(), 10'000), text);
+    EXPECT_THAT(what_of<TooLong>([&] { read_file(path(), 9'999); }), HasSubstr("more than 9999 bytes"));
+    write_file_atomically(path(), "", {.sync = false});
+    EXPECT_EQ(read_file(path(), 0), "");
+  });
+}
+
+TEST_P(WholeFileTest, AFileIsReplacedAsAWhole) {
+  on_host([this] {
+    write_file_atomically(path(), "old", {.permissions = 0600});
+    File reader = File::open(path());
+    write_file_atomically(path(), "new content", {.permissions = 0640});
+    EXPECT_EQ(*reader.read_all(100), "old") << "who has it open has what it was";
+    EXPECT_EQ(read_file(path(), 100), "new content");
+    struct stat status {};
+    ASSERT_EQ(stat(path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0640u);
+    EXPECT_THAT(names(), ElementsAre("file"));
+  });
+}
+
+TEST_P(WholeFileTest, AReplacementThatFailsLeavesNothing) {
+  on_host([this] {
+    std::filesystem::create_directory(path("taken"));
+    EXPECT_THAT(what_of<IoError>([&] { write_file_atomically(path("taken"), "x"); }), HasSubstr("cannot write it: Is a directory"));
+    EXPECT_THAT(what_of<IoError>([&] { write_file_atomically(path("none/file"), "x"); }), HasSubstr("No such file or directory"));
+    EXPECT_THAT(names(), ElementsAre("taken"));
+  });
+}
+
+TEST_P(WholeFileTest, ALimitThatHasComeChangesNothing) {
+  on_host([this] {
+    write_file_atomically(path(), "old", {.sync = false});
+    EXPECT_THROW(read_file(path(), 100, DONE), EndedEarly);
+    EXPECT_EQ(read_file(path(), 100), "old");
+    EXPECT_THAT(names(), ElementsAre("file"));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, WholeFileTest, ::testing::Bool(), [](const auto& info) { return info.param ? "Ring" : "Pool"; });
+
+}  // namespace
+}  // namespace cooperative
