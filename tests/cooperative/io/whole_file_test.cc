@@ -92,7 +92,7 @@ TEST_P(WholeFileTest, ALimitThatHasComeChangesNothing) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, WholeFileTest, ::testing::Bool(), [](const auto& info) { return info.param ? "Ring" : "Pool"; });
+INSTANTIATE_TEST_SUITE_P(Ways, WholeFileTest, ::testing::Bool(), [](const auto& ring) { return ring.param ? "with_io_uring" : "without"; });
 
 }  // namespace
 }  // namespace cooperative
