@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -73,20 +74,17 @@ class ThreadedEventQueue {
 
   // The oldest value; waits for one if there is none. When the limit comes first throws Timedout; Closed when none can come.
   T wait(const mothreads::Until& until = {}) {
-    const internal::Label label = label_;  // the queue may be gone behind the wait
-    mothreads::Result<T> value = mothreads::Why::closed;
-    take(value, until);
+    mothreads::Result<T> value = next(until);
     if (value) return *std::move(value);
-    if (value.why() == mothreads::Why::closed) throw Closed(label.object(kObject), kClosed);
-    internal::throw_wait_ended(label, kObject, value.why());
+    const std::string_view object = value.object(mothreads::internal::kAccess).view();
+    if (value.why() == mothreads::Why::closed) throw Closed(object, kClosed);
+    internal::throw_wait_ended(object, value.why());
   }
 
   // wait() for loops: the Result has no value when the queue is closed and empty, or the limit came first.
   mothreads::Result<T> next(const mothreads::Until& until = {}) {
-    const internal::Label label = label_;
     mothreads::Result<T> value = mothreads::Why::closed;
     take(value, until);
-    if (!value) return {value.why(), label.object(kObject)};
     return value;
   }
 
@@ -216,13 +214,18 @@ class ThreadedEventQueue {
     }
     mothreads::internal::Wait wait(label_.waits_everywhere("waits for a value of ThreadedEventQueue"));
     Waiter waiter(wait, Why::ready);
+    std::optional<internal::Label> label;  // for when the queue is gone
     {
       mothreads::internal::TinyLock lock(mutex_);
       if (!values_.is_empty()) {
         take_front(into);
         return;
       }
-      if (closed_) return;  // `into` says so
+      if (closed_) {
+        into = mothreads::Result<T>(mothreads::Why::closed, label_.object(kObject));
+        return;
+      }
+      label.emplace(label_);
       waiters_.push_back(waiter);
     }
     bool was_woken = false;
@@ -236,7 +239,7 @@ class ThreadedEventQueue {
     if (why == Why::ready) {
       into.emplace(*std::move(waiter.got));
     } else {
-      into = why;
+      into = mothreads::Result<T>(why, label->object(kObject));
     }
   }
 
@@ -272,6 +275,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
     return true;
   }
   void unlink() noexcept override {
+    if (waiter_.has_won()) return;  // then it is off the list, and the queue may be gone
     mothreads::internal::TinyLock lock(queue_.mutex_);
     queue_.waiters_.remove(waiter_);
   }
@@ -293,7 +297,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
     }
     if (waiter != nullptr) waiter->finish(mothreads::Why::ready);
   }
-  std::string name() const override { return queue_.label_.object(kObject); }
+  std::string name() const override { return label_.object(kObject); }
   T take() {
     throw_failure();
     return *std::move(waiter_.got);
@@ -301,6 +305,7 @@ class ThreadedEventQueue<T>::Branch final : public internal::Branch {
 
  private:
   ThreadedEventQueue& queue_;
+  const internal::Label label_ = queue_.label_;  // for when the queue is gone
   Waiter waiter_;
 };
 

@@ -52,6 +52,7 @@ class TimerTime {
   template <typename Rep, typename Period>
   TimerTime(std::chrono::duration<Rep, Period> duration) : TimerTime(*mothreads::Until(duration).only_duration()) {}
   TimerTime(mothreads::Instant instant) : nanoseconds_(instant.time_since_epoch().count()), is_instant_(instant != mothreads::Instant::max()) {}
+  TimerTime(mothreads::Instant::Point point) : TimerTime(mothreads::Instant(point)) {}
   TimerTime(absl::Time time);
   template <std::integral Number>
   TimerTime(Number) = delete;  // of which unit? use absl::Seconds() and its like

@@ -114,7 +114,7 @@ class AnnouncedBranch final : public Branch {
   SignalBranch branch_{signal_};
 };
 
-// Of a mothreads::Queue, which must outlive the wait. It says that the queue is closed by Closed.
+// Of a mothreads::Queue. It says that the queue is closed by Closed. The queue may be destroyed by whoever learns of what ended the wait there.
 template <typename T>
 class QueueBranch final : public Branch {
  public:

@@ -27,6 +27,8 @@ class Instant : public std::chrono::time_point<std::chrono::steady_clock, std::c
   // What lies beyond min() or max() is that.
   friend Instant operator+(Instant instant, absl::Duration more) {
     const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(more);
+    if (more == absl::InfiniteDuration()) return max();
+    if (more == -absl::InfiniteDuration()) return min();
     std::int64_t sum = 0;
     if (__builtin_add_overflow(instant.time_since_epoch().count(), nanoseconds, &sum)) return nanoseconds > 0 ? max() : min();
     return Instant(std::chrono::nanoseconds(sum));

@@ -38,6 +38,13 @@
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0::log {
+
+// What add_sink() was given. Who writes has the list of them for many lines, and looks at each before each call.
+struct AddedSink::Function {
+  const std::function<void(const Line&)> function;
+  std::atomic<bool> is_removed{false};
+};
+
 namespace {
 
 // So many lines may wait to be written before who logs has to wait.
@@ -112,14 +119,19 @@ class Central {
     flush();  // nobody is in the old one any more
   }
 
-  void add_sink(std::shared_ptr<const Sink> sink) {
+  void add_sink(const std::shared_ptr<AddedSink::Function>& sink) {
     flush();
-    change_added([&](AddedSinks& added) { added.push_back(std::move(sink)); });
+    change_added([&](AddedSinks& added) { added.push_back(sink); });
   }
-  void remove_sink(const std::shared_ptr<const Sink>& sink) {
-    flush();
-    change_added([&](AddedSinks& added) { std::erase(added, sink); });
-    flush();  // nobody is in it any more
+  void remove_sink(AddedSink::Function& sink) noexcept {
+    try {
+      flush();
+      sink.is_removed.store(true, std::memory_order_release);
+      change_added([](AddedSinks&) {});
+      flush();  // nobody is in it any more
+    } catch (const std::bad_alloc&) {
+      sink.is_removed.store(true, std::memory_order_release);  // and the next change takes it out
+    }
   }
 
   void to_file(const std::string& path, bool also_to_stderr) {
@@ -141,20 +153,21 @@ class Central {
   void leave_sink() noexcept { sink_mutex_.unlock(); }
 
  private:
-  using AddedSinks = std::vector<std::shared_ptr<const Sink>>;
+  using AddedSinks = std::vector<std::shared_ptr<AddedSink::Function>>;
 
-  // Whoever writes has the list before, or this one.
+  // Whoever writes has the list before, or this one, which is without the removed.
   template <typename Change>
   void change_added(Change&& change) {
     const std::lock_guard one_at_a_time(changing_);
-    std::shared_ptr<AddedSinks> changed;
+    std::shared_ptr<AddedSinks> changed;  // in the end the one before: functions are destroyed without the mutex
     {
       std::lock_guard lock(sink_mutex_);
       changed = added_ == nullptr ? std::make_shared<AddedSinks>() : std::make_shared<AddedSinks>(*added_);
     }
+    std::erase_if(*changed, [](const auto& added) { return added->is_removed.load(std::memory_order_acquire); });
     change(*changed);
     std::lock_guard lock(sink_mutex_);
-    added_ = std::move(changed);
+    added_.swap(changed);
   }
 
   bool drainer_is_me() const { return drainer_.load(std::memory_order_relaxed) == pthread_self(); }
@@ -234,7 +247,7 @@ class Central {
 
   void write(std::array<std::optional<Line>, kBatch>& lines, std::size_t count) {
     std::shared_ptr<const Sink> sink;
-    std::shared_ptr<const AddedSinks> added;
+    std::shared_ptr<AddedSinks> added;
     std::shared_ptr<Outlet> outlet;
     {
       std::lock_guard lock(sink_mutex_);
@@ -245,13 +258,20 @@ class Central {
     for (std::size_t i = 0; i < count; ++i) {
       if (!lines[i]) continue;
       give(*lines[i], [&](const Line& line) { sink != nullptr ? (*sink)(line) : outlet->write(line); });
-      for (std::size_t j = 0; added != nullptr && j < added->size() && !born_.is_left_behind(); ++j) give(*lines[i], *(*added)[j]);
+      if (added != nullptr) give_to_added(*lines[i], *added);
       if (born_.is_left_behind()) return;  // a sink has called fork(): the other lines are the parent's
       lines[i].reset();
     }
     waiting_.fetch_sub(static_cast<std::int64_t>(count), std::memory_order_relaxed);
     batches_.fetch_add(1, std::memory_order_release);  // pairs with the acquire in wait_while_behind()
     internal::futex_wake(&batches_, INT_MAX);
+  }
+
+  void give_to_added(const Line& line, const AddedSinks& added) {
+    for (const auto& sink : added) {
+      if (born_.is_left_behind()) return;
+      if (!sink->is_removed.load(std::memory_order_acquire)) give(line, sink->function);
+    }
   }
 
   template <typename To>
@@ -281,7 +301,7 @@ class Central {
   std::mutex changing_;    // held while a file is opened
   std::mutex sink_mutex_;  // guards the pointers, not the sinks
   std::shared_ptr<const Sink> sink_;
-  std::shared_ptr<const AddedSinks> added_;  // null for none
+  std::shared_ptr<AddedSinks> added_;  // null for none; is not changed, but replaced
   std::shared_ptr<Outlet> outlet_;
 };
 
@@ -386,13 +406,13 @@ void set_sink(Sink sink) { central().set_sink(std::move(sink)); }
 
 AddedSink add_sink(Sink sink) {
   if (!sink) throw Misuse("log::add_sink() was given an empty function: give it one that can be called");
-  AddedSink added(std::make_shared<const Sink>(std::move(sink)));
-  central().add_sink(added.sink_);
-  return added;
+  auto function = std::make_shared<AddedSink::Function>(std::move(sink));
+  central().add_sink(function);
+  return AddedSink(std::move(function));
 }
 
 AddedSink::~AddedSink() {
-  if (sink_ != nullptr) central().remove_sink(sink_);
+  if (function_ != nullptr) central().remove_sink(*function_);
 }
 
 void to_file(const std::string& path, ToStderr to_stderr) {

@@ -76,23 +76,25 @@ struct Line {
 // library held; it should not throw, and what it throws is reported on stderr. An empty function restores the default.
 void set_sink(std::function<void(const Line&)> sink);
 
-// One more sink, beside where lines go already, while it lives. Its destructor blocks until the function is not called any more, and never will be;
-// not where the function itself destroys it. Made in the parent of a fork(), it goes on in the child, too.
+// One more sink, beside where lines go already, while it lives. Once its destructor returns the function is never called again. So it blocks while
+// another thread is inside; destroyed within a sink, also its own, it does not wait. Made in the parent of a fork(), it goes on in the child, too.
 class [[nodiscard]] AddedSink {
  public:
   AddedSink() = default;  // none
   AddedSink(AddedSink&&) noexcept = default;
   AddedSink& operator=(AddedSink&& other) noexcept {
     AddedSink before(std::move(*this));
-    sink_ = std::move(other.sink_);
+    function_ = std::move(other.function_);
     return *this;
   }
   ~AddedSink();
 
+  struct Function;  // for the library
+
  private:
   friend AddedSink add_sink(std::function<void(const Line&)> sink);
-  explicit AddedSink(std::shared_ptr<const std::function<void(const Line&)>> sink) : sink_(std::move(sink)) {}
-  std::shared_ptr<const std::function<void(const Line&)>> sink_;
+  explicit AddedSink(std::shared_ptr<Function> function) : function_(std::move(function)) {}
+  std::shared_ptr<Function> function_;
 };
 // The function as set_sink()'s. Gets what is logged from now on. Throws Misuse for an empty function.
 AddedSink add_sink(std::function<void(const Line&)> sink);

@@ -109,6 +109,8 @@ class [[nodiscard("it has the value, or says why there is none")]] Result {
 
   // For the library: `object` without an allocation.
   Result(Why why, const internal::SharedName& object, internal::Access) noexcept : object_(object), why_(why) {}
+  // Of one without a value.
+  const internal::SharedName& object(internal::Access) const noexcept { return object_; }
 
  private:
   void end() noexcept {

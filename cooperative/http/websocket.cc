@@ -23,9 +23,22 @@ using internal::WebSocketFrames;
 using mothreads::Until;
 
 WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames, mothreads::internal::Access) : frames_(std::move(frames)) {}
-WebSocket::WebSocket(WebSocket&&) noexcept = default;
-WebSocket& WebSocket::operator=(WebSocket&&) noexcept = default;
 WebSocket::~WebSocket() = default;
+
+WebSocket& WebSocket::operator=(WebSocket&& other) {
+  check_moves();
+  if (this != &other) frames_ = other.give_away();
+  return *this;
+}
+
+std::unique_ptr<WebSocketFrames> WebSocket::give_away() {
+  check_moves();
+  return std::move(frames_);
+}
+
+void WebSocket::check_moves() const {
+  if (is_kept_) throw mothreads::Misuse("a handler's WebSocket cannot be moved: it ends with its connection; keep a pointer, until the handler returns");
+}
 
 WebSocketFrames& WebSocket::frames() const {
   if (frames_ == nullptr) throw mothreads::Misuse("this WebSocket is none any more: it was moved from");
@@ -89,6 +102,7 @@ void serve(Stream& stream, absl::AnyInvocable<void(WebSocket&)>& run, const WebS
   auto frames = std::make_unique<WebSocketFrames>(stream, WebSocketFrames::Role::server, options, protocol);
   const WebSocketFrames& state = *frames;
   WebSocket socket(std::move(frames), mothreads::internal::kAccess);
+  socket.keep_in_place(mothreads::internal::kAccess);
   internal::WebSocketOutcome outcome(state);
   outcome.of([&] { run(socket); });
   // The handler may have looked at the same Signal.

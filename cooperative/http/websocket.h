@@ -134,8 +134,10 @@ class WebSocket {
   static constexpr std::uint16_t kNormal = 1000, kGoingAway = 1001, kProtocolError = 1002, kNoCode = 1005, kAbnormal = 1006, kBadData = 1007,
                                  kPolicy = 1008, kTooBig = 1009, kFailed = 1011;
 
-  WebSocket(WebSocket&&) noexcept;  // leaves one behind whose verbs throw mothreads::Misuse
-  WebSocket& operator=(WebSocket&&) noexcept;
+  // Leaves one behind whose verbs throw mothreads::Misuse. One that a handler was given stays where it is, and ends with its connection: moving it away
+  // throws mothreads::Misuse.
+  WebSocket(WebSocket&& other) : frames_(other.give_away()) {}
+  WebSocket& operator=(WebSocket&& other);
   ~WebSocket();
 
   // The next whole message. One fiber at a time: another gets mothreads::Misuse. Throws WebSocketError, IoError. `closed` also after a write that was cut
@@ -171,11 +173,15 @@ class WebSocket {
   // For the library.
   WebSocket(std::unique_ptr<internal::WebSocketFrames> frames, mothreads::internal::Access);
   internal::WebSocketFrames& frames(mothreads::internal::Access) { return frames(); }
+  void keep_in_place(mothreads::internal::Access) noexcept { is_kept_ = true; }
 
  private:
   internal::WebSocketFrames& frames() const;
+  std::unique_ptr<internal::WebSocketFrames> give_away();
+  void check_moves() const;
 
   std::unique_ptr<internal::WebSocketFrames> frames_;
+  bool is_kept_ = false;  // a handler's
 };
 
 // The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with

@@ -1,7 +1,5 @@
 #include "cooperative/internal/label.h"
 
-#include <cstdio>
-
 #include <fmt/core.h>
 
 #include "mothreads/internal/base/printable.h"
@@ -21,12 +19,6 @@ std::string Label::object(const char* kind) const {
   KeptName::Copy name;
   KeptName::read(number(), name);
   return name.size == 0 ? std::string(kind) : fmt::format("{} \"{}\"", kind, name.view());
-}
-
-void Label::write(const void* label, char* buffer, std::size_t size) {
-  KeptName::Copy name;
-  KeptName::read(static_cast<const Label*>(label)->number(), name);
-  std::snprintf(buffer, size, "%s", name.bytes);
 }
 
 }  // namespace cooperative::internal

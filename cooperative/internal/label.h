@@ -26,8 +26,8 @@ class Label {
   std::uint32_t number() const noexcept { return name_.number(); }
   // What a fiber does that waits for it.
   mothreads::internal::HostedWait waits(const char* verb) const noexcept { return {verb, number()}; }
-  // The same for a wait that other threads may end.
-  mothreads::internal::WaitDescription waits_everywhere(const char* verb) const noexcept { return {verb, this, write, number()}; }
+  // The same for a wait that other threads may end. It refers to nothing: the label's object may go before.
+  mothreads::internal::WaitDescription waits_everywhere(const char* verb) const noexcept { return {.verb = verb, .kept_name = number()}; }
   // `event "temperature"`, or `event`.
   std::string object(const char* kind) const;
 
@@ -35,7 +35,6 @@ class Label {
   static mothreads::internal::KeptName made(std::string_view name) {
     return name.empty() ? mothreads::internal::KeptName() : mothreads::internal::KeptName(name);
   }
-  static void write(const void* label, char* buffer, std::size_t size);
 
   const mothreads::internal::KeptName name_;
 };

@@ -30,6 +30,7 @@ inline bool Timers::start_usual(const Until& until, const mothreads::Clock* of_c
 }
 
 Limit Timers::start(const Until& until, const mothreads::Clock& of_context) noexcept {
+  if (until.is_never()) return {};
   std::int64_t when = 0;
   if (start_usual(until, &of_context, when)) [[likely]] return Limit().sooner(Instant(std::chrono::nanoseconds(when)));
   if (!until.counts_from_now()) return Limit(until, Instant());

@@ -83,7 +83,7 @@ class Timers {
   // Whether a new one is due in that round; and whether it may be, which a round asks that has nothing else to look after.
   static constexpr std::uint64_t kRoundsPerStamp = 128;
   static bool may_lack_stamp(std::uint64_t round) noexcept { return round % kRoundsPerStamp == 0; }
-  bool lacks_stamp(std::uint64_t round) const noexcept { return round - stamped_in_round_ >= kRoundsPerStamp; }
+  bool lacks_stamp(std::uint64_t round) const noexcept { return round / kRoundsPerStamp != stamped_in_round_ / kRoundsPerStamp; }
   void outlive_stamp(std::uint64_t round) noexcept { stamped_in_round_ = round - kRoundsPerStamp; }
   // Of that time, in nanoseconds of the clock; and of now.
   std::uint64_t stamp(std::uint64_t round, std::int64_t now) noexcept {

@@ -128,12 +128,13 @@ const Signal& QueueCore::made(Signal& signal, const char* what, const char* reme
   return signal;
 }
 
-void QueueCore::write_queue_name(const void* core, char* buffer, std::size_t size) {
-  const std::string_view name = static_cast<const QueueCore*>(core)->name();
-  std::snprintf(buffer, size, "%.*s", static_cast<int>(name.size()), name.data());
+void QueueCore::write_shared_name(const void* name, char* buffer, std::size_t size) {
+  const std::string_view text = static_cast<const SharedName*>(name)->view();
+  std::snprintf(buffer, size, "%.*s", static_cast<int>(text.size()), text.data());
 }
 
-WaitDescription QueueCore::describe_add(const QueueCore& core) { return {"waits for room in queue", &core, write_queue_name, core.kept_name_.number()}; }
-WaitDescription QueueCore::describe_pop(const QueueCore& core) { return {"pops from queue", &core, write_queue_name, core.kept_name_.number()}; }
+void QueueCore::write_queue_name(const void* core, char* buffer, std::size_t size) {
+  write_shared_name(&static_cast<const QueueCore*>(core)->name_, buffer, size);
+}
 
 }  // namespace mothreads::internal

@@ -110,8 +110,10 @@ class QueueCore {
   bool spin_for_room() const;
 
   static void write_queue_name(const void* core, char* buffer, std::size_t size);
-  static WaitDescription describe_add(const QueueCore& core);
-  static WaitDescription describe_pop(const QueueCore& core);
+  static void write_shared_name(const void* name, char* buffer, std::size_t size);
+  // Of waits that may outlast the queue: `name` is the waiter's own copy of its name.
+  WaitDescription describe_add(const SharedName& name) const noexcept { return {"waits for room in queue", &name, write_shared_name, kept_name_.number()}; }
+  WaitDescription describe_pop(const SharedName& name) const noexcept { return {"pops from queue", &name, write_shared_name, kept_name_.number()}; }
 
   // The sides are on cache lines of their own, and so is the ring: kept apart by 56 bytes or more, since an alignment would bind whoever
   // has a Queue. What is seldom used lies between.

@@ -116,7 +116,8 @@ Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& un
   afterwards.run();
   if (const auto why = until.has_come()) return *why;
 
-  internal::Wait wait(describe_add(*this), internal::Wait::Spin::no);
+  const internal::SharedName name = name_;  // for when the queue is gone
+  internal::Wait wait(describe_add(name), internal::Wait::Spin::no);
   Producer node(source, place);
   node.arm(wait, Why::ready);
   {
@@ -193,7 +194,7 @@ void Queue<T>::pop_slowly(Result<T>& result, const Until& until) {
   }
 
   const internal::SharedName name = name_;  // for when the queue is gone
-  internal::Wait wait(describe_pop(*this), internal::Wait::Spin::no);
+  internal::Wait wait(describe_pop(name), internal::Wait::Spin::no);
   Consumer node;
   node.into = &result;
   node.arm(wait, Why::ready);
@@ -310,7 +311,7 @@ void Queue<T>::settle(internal::Claimed& woken) noexcept {
   }
 }
 
-// A pop that is one of several things that one wait waits for. The queue must outlive it.
+// A pop that is one of several things that one wait waits for.
 template <typename T>
 class Queue<T>::OneOfSeveral {
  public:
@@ -322,18 +323,21 @@ class Queue<T>::OneOfSeveral {
   bool try_pop();
   // Lets an item, and close(), end the wait. False when there is something already.
   bool link(internal::Wait& wait);
+  // Once the wait is over. One that the queue has ended is off its list, and the queue may be gone.
   void unlink() noexcept {
+    if (node_.has_won()) return;
     Both both(queue_);
     queue_.consumers_.remove(node_);
   }
-  // Once it is unlinked: whether it is this that ended the wait.
+  // Once the wait is over: whether it is this that ended it.
   bool has_won() const noexcept { return node_.has_won(); }
 
-  std::string_view name() const { return queue_.name(); }
+  std::string_view name() const { return name_.view(); }
   Result<T>& result() noexcept { return result_; }
 
  private:
   Queue& queue_;
+  const internal::SharedName name_ = queue_.name_;  // for when the queue is gone
   Result<T> result_;
   Consumer node_;
 };

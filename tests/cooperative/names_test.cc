@@ -97,6 +97,20 @@ TEST(NamesTest, AThreadWithoutFibersSaysIt) {
   EXPECT_EQ(thread.join(), 3);
 }
 
+TEST(NamesTest, AWaitForWhatHasNoNameSaysNoMoreThanItsKind) {
+  ThreadedEventQueue<int> letters;
+  auto fiber = spawn("fiber", [&] { return letters.wait(); });
+  yield();
+  EXPECT_EQ(Member(fiber).waits_on()->what, "waits for a value of ThreadedEventQueue");
+  auto thread = Thread::run("reader", [&](const Signal&) { return letters.wait(); });
+  const Member member = thread;
+  while (!member.waits_on()) yield();
+  EXPECT_EQ(member.waits_on()->what, "waits for a value of ThreadedEventQueue");
+  letters.signal(3);
+  letters.signal(4);
+  EXPECT_EQ(fiber.join() + thread.join(), 7);
+}
+
 TEST(NamesTest, ErrorsNameTheObject) {
   const auto now = absl::ZeroDuration();
   Event<int> event("temperature");

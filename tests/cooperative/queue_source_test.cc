@@ -14,7 +14,9 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"
+#include "cooperative/threaded_event_queue.h"
 #include "cooperative/wait_for.h"
 #include "mothreads/queue.h"
 #include "mothreads/signal.h"
@@ -96,6 +98,22 @@ TEST(QueueSourceTest, TheEndOfAQueueEndsTheWait) {
   auto closer = spawn("closer", [&] { queue.close(); });
   EXPECT_THAT(waiter.join(), HasSubstr("letters"));
   closer.join();
+}
+
+// Whoever is told of the end may destroy the queue at once.
+TEST(QueueSourceTest, AQueueMayGoOnceItsEndIsTold) {
+  auto queue = std::make_unique<Queue<int>>("a name of more than fifteen bytes");
+  auto of_threads = std::make_unique<ThreadedEventQueue<int>>("letters");
+  const Signal never;
+  auto first = spawn("first", [&] { return what_of<Closed>([&] { wait_for_any(std::tie(never, *queue)); }); });
+  auto second = spawn("second", [&] { return what_of<Closed>([&] { wait_for_any(std::tie(never, *of_threads)); }); });
+  yield();
+  queue->close();
+  queue.reset();
+  of_threads->close();
+  of_threads.reset();
+  EXPECT_THAT(first.join(), HasSubstr("a name of more than fifteen bytes"));
+  EXPECT_THAT(second.join(), HasSubstr("closed"));
 }
 
 TEST(QueueSourceTest, AProducerThatWaitsForRoomGoesOn) {

@@ -316,6 +316,8 @@ TEST_F(TimerTest, TakesEveryFormOfTime) {
     never.reset(start + std::chrono::milliseconds(60));
     pass(absl::Milliseconds(100));
     static_assert(!std::is_convertible_v<int, TimerTime>);
+    static_assert(std::is_convertible_v<std::chrono::steady_clock::time_point, TimerTime>);
+    static_assert(std::is_convertible_v<mothreads::Instant, TimerTime>);
     EXPECT_THROW(static_cast<void>(Timer(start, [] {}, {.repeat = TimerRepeat::at_fixed_rate})), Misuse);
     EXPECT_THROW(again.reset(start, TimerRepeat::after_each_call), Misuse);
   });

@@ -271,11 +271,25 @@ TEST(AddedSinkTest, MayEndItselfWithinALine) {
     ++seen;
     once.reset();
   });
+  // Both lines are there before the first is written.
+  std::latch both_logged(1);
+  const log::AddedSink holds = log::add_sink([&](const log::Line&) { both_logged.wait(); });
   log::info("a");
-  log::flush();
   log::info("b");
+  both_logged.count_down();
   log::flush();
   EXPECT_EQ(seen, 1);
+}
+
+TEST(AddedSinkTest, OneThatAnotherEndsIsNotCalledForThatLine) {
+  testing::LogLines lines;
+  std::optional<log::AddedSink> second;
+  int seen = 0;
+  const log::AddedSink first = log::add_sink([&](const log::Line&) { second.reset(); });
+  second = log::add_sink([&](const log::Line&) { ++seen; });
+  log::info("a");
+  log::flush();
+  EXPECT_EQ(seen, 0);
 }
 
 TEST(AddedSinkTest, AnEmptyFunctionIsRefused) { EXPECT_THROW(static_cast<void>(log::add_sink({})), Misuse); }

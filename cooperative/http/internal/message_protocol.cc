@@ -25,7 +25,9 @@ MessageProtocol::MessageProtocol(Stream& stream, WebSocketHandler&& handler, con
       handler_(std::move(handler)),
       outcome_(frames_),
       idle_limit_(options.idle_limit),
-      has_own_draining_(has_own_draining) {}
+      has_own_draining_(has_own_draining) {
+  socket_.keep_in_place(mothreads::internal::kAccess);
+}
 
 MessageProtocol::~MessageProtocol() {
   turns_.owner.session = nullptr;  // it does not rest any more

@@ -26,7 +26,7 @@ class KeptName {
   constexpr KeptName() noexcept = default;  // none
   // Takes 64 bytes. Where there is no room for more names it has none, and nothing is read.
   explicit KeptName(std::string_view name) noexcept;
-  KeptName(const KeptName& other) noexcept : number_(share(other.number())) {}
+  KeptName(const KeptName& other) noexcept : number_(other.number() == 0 ? 0 : share(other.number())) {}
   KeptName& operator=(const KeptName& other) noexcept {
     const std::uint32_t before = number();
     // release: whoever reads this, and then asks about the owner of the name before, hears that it is no more.
@@ -34,7 +34,9 @@ class KeptName {
     drop(before);
     return *this;
   }
-  ~KeptName() { drop(number()); }
+  ~KeptName() {
+    if (number() != 0) drop(number());
+  }
 
   // 0 for none. acquire pairs with the assignment.
   std::uint32_t number() const noexcept { return number_.load(std::memory_order_acquire); }

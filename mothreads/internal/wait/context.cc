@@ -131,6 +131,13 @@ const std::atomic<std::uint32_t>* Context::futex_word() const noexcept {
 #endif
 }
 
+void WaitDescription::write_object(char* buffer, std::size_t size) const noexcept {
+  if (write_name != nullptr) return write_name(object, buffer, size);
+  KeptName::Copy name;
+  KeptName::read(kept_name, name);
+  std::snprintf(buffer, size, "%s", name.bytes);
+}
+
 std::optional<WaitReport> Context::waits_on() const {
   std::optional<WaitReport> report;
   KeptName::Copy object;

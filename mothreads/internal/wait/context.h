@@ -54,9 +54,12 @@ using WriteName = void (*)(const void* object, char* buffer, std::size_t size);
 // The reason of a context's wait, for reports.
 struct WaitDescription {
   const char* verb;  // a literal
-  const void* object;
-  WriteName write_name;
-  std::uint32_t kept_name = 0;  // the object's KeptName, where it has one: what threads may read that do not know whether it is still there
+  const void* object = nullptr;
+  WriteName write_name = nullptr;  // null where the KeptName is all that is known of it
+  std::uint32_t kept_name = 0;     // the object's KeptName, where it has one: what threads may read that do not know whether it is still there
+
+  // The object's name, or nothing: to be called while it is there, unless write_name is null.
+  void write_object(char* buffer, std::size_t size) const noexcept;
 };
 
 // A description of a wait that only code of its host ends: no more than other threads may read.

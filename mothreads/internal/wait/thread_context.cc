@@ -143,9 +143,9 @@ void ThreadContext::describe(const WaitDescription& what) noexcept {
   TinyLock lock(description_mutex_);
   const int written = std::snprintf(description_, sizeof description_, "%s", what.verb);
   const auto used = static_cast<std::size_t>(written);
-  if (what.write_name != nullptr && used + 2 < sizeof description_) {
+  if ((what.write_name != nullptr || what.kept_name != 0) && used + 2 < sizeof description_) {
     description_[used] = ' ';
-    what.write_name(what.object, description_ + used + 1, sizeof description_ - used - 1);
+    what.write_object(description_ + used + 1, sizeof description_ - used - 1);
   }
   described_since_ = std::chrono::steady_clock::now();
 }

@@ -108,7 +108,7 @@ class LimitLinks {
 
 void Wait::check_may_block() const {
   char name[SignalState::kMaxName + 2] = "";
-  if (what_.write_name != nullptr) what_.write_name(what_.object, name, sizeof name);
+  what_.write_object(name, sizeof name);
   if (context_.care.must_not_block) {
     throw Misuse(fmt::format("Deadlock detected: a function given to Signal::then() {} \"{}\" on a thread of the library, which "
                              "nothing may block; let the function start a thread, or add to a queue, instead",

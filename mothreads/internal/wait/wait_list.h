@@ -24,6 +24,7 @@ class WaitNode {
     context_ = &context;
     generation_ = generation;
     why_ = why;
+    has_won_ = false;
   }
 
   // For wakers, under the source's mutex: true when this waker has won; then finish() must follow, with or without the mutex.
@@ -45,9 +46,10 @@ class WaitNode {
 
   bool is_linked() const noexcept { return next != nullptr; }
 
-  // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once it is over and the node unlinked.
-  bool has_won() const noexcept { return previous == this; }
-  void mark_won() noexcept { previous = this; }  // for the list, which has unlinked it
+  // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once the wait is over. Then whatever has that list
+  // may be gone.
+  bool has_won() const noexcept { return has_won_; }
+  void mark_won() noexcept { has_won_ = true; }  // for the list, which has unlinked it
 
   WaitNode* previous = nullptr;  // circular while linked; the list owns both
   WaitNode* next = nullptr;
@@ -56,6 +58,7 @@ class WaitNode {
   Context* context_ = nullptr;
   std::uint64_t generation_ = 0;
   Why why_ = Why::ready;
+  bool has_won_ = false;
 };
 
 // Waiters in the order they came. Guarded by the mutex of its owner.

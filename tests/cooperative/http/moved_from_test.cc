@@ -76,6 +76,18 @@ TEST(MovedFromTest, WebSocket) {
   EXPECT_TRUE(before.is_open());
 }
 
+// A handler's ends with its connection, so it stays where it is.
+TEST(MovedFromTest, AHandlersWebSocketCannotBeMoved) {
+  testing::ScriptedStream stream({});
+  http::WebSocket socket = testing::server_side(stream);
+  socket.keep_in_place(mothreads::internal::kAccess);
+  EXPECT_THAT(what_of<Misuse>([&] { const http::WebSocket mine = std::move(socket); }), HasSubstr("keep a pointer"));
+  http::WebSocket other = testing::server_side(stream);
+  EXPECT_THAT(what_of<Misuse>([&] { socket = std::move(other); }), HasSubstr("keep a pointer"));
+  EXPECT_TRUE(socket.is_open());
+  EXPECT_TRUE(other.is_open());
+}
+
 TEST(MovedFromTest, StreamsAreClosed) {
   File file = File::open("/dev/null");
   const File its = std::move(file);
