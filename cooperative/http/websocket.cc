@@ -23,6 +23,7 @@ using internal::WebSocketFrames;
 using mothreads::Until;
 
 WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames, mothreads::internal::Access) : frames_(std::move(frames)) {}
+WebSocket::WebSocket(WebSocket&& other) : frames_(other.give_away()) {}
 WebSocket::~WebSocket() = default;
 
 WebSocket& WebSocket::operator=(WebSocket&& other) {

@@ -136,7 +136,7 @@ class WebSocket {
 
   // Leaves one behind whose verbs throw mothreads::Misuse. One that a handler was given stays where it is, and ends with its connection: moving it away
   // throws mothreads::Misuse.
-  WebSocket(WebSocket&& other) : frames_(other.give_away()) {}
+  WebSocket(WebSocket&& other);
   WebSocket& operator=(WebSocket&& other);
   ~WebSocket();
 

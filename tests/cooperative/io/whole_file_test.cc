@@ -86,7 +86,7 @@ TEST_P(WholeFileTest, AReplacementThatFailsLeavesNothing) {
 TEST_P(WholeFileTest, ALimitThatHasComeChangesNothing) {
   on_host([this] {
     write_file_atomically(path(), "old", {.sync = false});
-    EXPECT_THROW(read_file(path(), 100, DONE), EndedEarly);
+    EXPECT_THROW(write_file_atomically(path(), "new", {.sync = false}, DONE), EndedEarly);
     EXPECT_EQ(read_file(path(), 100), "old");
     EXPECT_THAT(names(), ElementsAre("file"));
   });
