@@ -41,7 +41,7 @@ void Inbox::wake(const Mark& mark, Waker waker) noexcept {
   }
 }
 
-void Inbox::take_into(Fifo<Runnable>& ready) noexcept {
+void Inbox::take_into(mothreads::internal::Fifo<Runnable>& ready) noexcept {
   Posted* newest = newest_.exchange(nullptr, std::memory_order_acquire);  // pairs with the release in post()
   if (is_mark(newest)) newest = nullptr;
   Posted* oldest = nullptr;

@@ -10,9 +10,9 @@
 #include <optional>
 
 #include "cooperative/internal/bell.h"
-#include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/fifo.h"
 
 namespace cooperative::inline v0::internal {
 
@@ -43,7 +43,7 @@ class alignas(64) Inbox {
   // relaxed: only whether there is something; take_into() acquires it.
   bool is_empty() const noexcept { return newest_.load(std::memory_order_relaxed) == nullptr; }
   // Makes ready what was posted, the oldest first; takes a mark away, too.
-  void take_into(Fifo<Runnable>& ready) noexcept;
+  void take_into(mothreads::internal::Fifo<Runnable>& ready) noexcept;
   // Puts the mark there. False when something was posted: then there is no mark.
   bool begin_sleep(Sleep sleep) noexcept;
   // Takes the mark away, where nobody has.

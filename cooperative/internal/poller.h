@@ -72,8 +72,8 @@ class Poller {
   };
 
   // The same for who has no such scope.
-  static void begin_wait(SchedulerCore& core) noexcept { ++core.io_waits_; }
-  static void end_wait(SchedulerCore& core) noexcept { --core.io_waits_; }
+  static void begin_wait(SchedulerCore& core) noexcept { core.add_io_waits(1); }
+  static void end_wait(SchedulerCore& core) noexcept { core.add_io_waits(-1); }
 
   // In the child of a fork(), before it goes: nobody waits any more, and the kernel's list of the parent's stays as it is.
   void leave_behind() noexcept;

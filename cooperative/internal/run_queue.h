@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
+#include "mothreads/internal/base/fifo.h"
 
 namespace cooperative::inline v0::internal {
 
@@ -25,7 +25,7 @@ class RunQueue {
   bool has_yielded() const noexcept { return !yielded_.is_empty(); }
   bool is_empty() const noexcept { return batch_.is_empty() && ready_.is_empty() && yielded_.is_empty(); }
   // For who puts something before what is ready, or takes all of it.
-  Fifo<Runnable>& ready() noexcept { return ready_; }
+  mothreads::internal::Fifo<Runnable>& ready() noexcept { return ready_; }
 
   // Whoever comes next in this round; null when the round is over.
   Runnable* pop_in_round() noexcept { return batch_.pop_front(); }
@@ -69,9 +69,9 @@ class RunQueue {
   void leave_behind() noexcept { batch_ = ready_ = yielded_ = {}; }
 
  private:
-  Fifo<Runnable> batch_;  // the rest of this round
-  Fifo<Runnable> ready_;  // for the next
-  Fifo<Runnable> yielded_;
+  mothreads::internal::Fifo<Runnable> batch_;  // the rest of this round
+  mothreads::internal::Fifo<Runnable> ready_;  // for the next
+  mothreads::internal::Fifo<Runnable> yielded_;
   std::uint64_t rounds_ = 0;
 };
 

@@ -333,8 +333,8 @@ void SchedulerCore::sleep_in_poller(const std::optional<Instant>& deadline) noex
     life_.just_polled = true;
   }
   // Takes the mark away, too. What others posted comes before what the kernel said, as in every round.
-  Fifo<Runnable>& ready = life_.queue.ready();
-  Fifo<Runnable> arrived;
+  mothreads::internal::Fifo<Runnable>& ready = life_.queue.ready();
+  mothreads::internal::Fifo<Runnable> arrived;
   arrived.append(ready);
   inbox_.take_into(ready);
   if (life_.callbacks.has_calls()) life_.callbacks.take();

@@ -214,13 +214,12 @@ class SchedulerCore final : public mothreads::internal::Host {
   std::unique_ptr<Service>& service(ServiceOf which) noexcept { return life_.services.of(which); }
 
   bool has_io_waits() const noexcept { return io_waits_ != 0; }
+  void add_io_waits(std::ptrdiff_t fibers) noexcept { io_waits_ += static_cast<std::size_t>(fibers); }  // fewer, where it is negative
   void cancel(FiberBlock& fiber) { Stopping::cancel(fiber); }
   std::int64_t deadline_in_force() const noexcept { return life_.stopping.deadline_in_force(); }
   std::uint64_t tells() const noexcept { return life_.stopping.tells(); }  // for tests
 
  private:
-  friend class Poller;  // for io_waits_
-
   static SchedulerCore& make_for_this_thread();
   void end_life() noexcept;
   void end_fibers();

@@ -24,7 +24,6 @@
 
 #include "absl/time/time.h"
 #include "cooperative/internal/conductor.h"
-#include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/scheduler_core.h"
 #include "cooperative/internal/stacks.h"

@@ -7,11 +7,11 @@
 #include <string_view>
 
 #include "cooperative/internal/conductor.h"
-#include "cooperative/internal/fifo.h"
 #include "cooperative/internal/runnable.h"
 #include "cooperative/internal/stacks.h"
 #include "cooperative/internal/world_core.h"
 #include "cooperative/internal/world_trace.h"
+#include "mothreads/internal/base/fifo.h"
 #include "mothreads/internal/wait/simulation.h"
 #include "mothreads/internal/wait/timer_wheel.h"
 
@@ -60,7 +60,7 @@ class WorldCore::Thread final : public Conductor {
   Runnable beginning;
   SchedulerCore* core = nullptr;
   std::uint64_t first_fiber = 0;
-  Fifo<Runnable> rest;              // of its round
+  mothreads::internal::Fifo<Runnable> rest;              // of its round
   Runnable* interrupted = nullptr;  // goes on before the rest
   mothreads::internal::TimerNode never;  // with a timer its scheduler looks before it goes on by itself
 };

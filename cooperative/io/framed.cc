@@ -38,9 +38,9 @@ void send_msg(Stream& stream, std::string_view message, const FrameOptions& opti
   stream.write_all(pieces, until);
 }
 
-Text recv_msg(Stream& stream, const Until& until) { return recv_msg(stream, {}, until); }
+ReceivedText recv_msg(Stream& stream, const Until& until) { return recv_msg(stream, {}, until); }
 
-Text recv_msg(Stream& stream, const FrameOptions& options, const Until& until) {
+ReceivedText recv_msg(Stream& stream, const FrameOptions& options, const Until& until) {
   const auto is_whole = [&](std::string_view come) {
     if (come.size() < kHeader) return false;
     const std::size_t length = length_in(come);

@@ -39,7 +39,7 @@ void send_msg(Stream& stream, std::string_view message, const FrameOptions& opti
 
 // The next. `ready` with an empty text is an empty message, `closed` the end between two messages; `timed_out` and `stopped` leave what has
 // come where it is, for the next call. Throws CutOff when the end came inside a message, TooLong when one is said to be longer than may be.
-Text recv_msg(Stream& stream, const mothreads::Until& until = {});
-Text recv_msg(Stream& stream, const FrameOptions& options, const mothreads::Until& until = {});
+ReceivedText recv_msg(Stream& stream, const mothreads::Until& until = {});
+ReceivedText recv_msg(Stream& stream, const FrameOptions& options, const mothreads::Until& until = {});
 
 }  // namespace cooperative

@@ -31,10 +31,10 @@ using Sent = Received;
 // Of a call that gives text of a length that the other side decides. When it ended early: at the end of the stream (`closed`) the text
 // is what came before that; with `timed_out` and `stopped` what has come stays where it is, for whoever reads next, and the text is empty.
 // A last line without a newline is a line, and `ready`: has_delimiter() tells it from the others.
-class [[nodiscard]] Text {
+class [[nodiscard]] ReceivedText {
  public:
-  explicit(false) Text(mothreads::Why why) : why_(why) {}
-  Text(std::string text, mothreads::Why why, bool has_delimiter = false)
+  explicit(false) ReceivedText(mothreads::Why why) : why_(why) {}
+  ReceivedText(std::string text, mothreads::Why why, bool has_delimiter = false)
       : text_(std::move(text)), why_(why), has_delimiter_(has_delimiter) {}
 
   explicit operator bool() const { return why_ == mothreads::Why::ready; }

@@ -236,9 +236,9 @@ std::vector<Socket> Socket::accept_many(std::size_t max, const Until& until) {
   return connections;
 }
 
-void Socket::shut_down(Half half) {
+void Socket::shut_down(SocketHalf half) {
   check_open("shut it down");
-  const int how = half == Half::read ? SHUT_RD : half == Half::write ? SHUT_WR : SHUT_RDWR;
+  const int how = half == SocketHalf::read ? SHUT_RD : half == SocketHalf::write ? SHUT_WR : SHUT_RDWR;
   // The other side may have gone already, as was wanted.
   if (::shutdown(native(), how) != 0 && errno != ENOTCONN) fail(errno, "shut it down");
 }

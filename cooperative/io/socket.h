@@ -48,7 +48,7 @@ struct Datagram {
 };
 
 // What came with a message of a Unix socket, beside its bytes.
-struct Message {
+struct SocketMessage {
   std::size_t size;
   Address from;
   std::vector<int> descriptors;  // the receiver's own from now on
@@ -57,7 +57,7 @@ struct Message {
   bool is_end;                   // the other side has ended its stream; nothing came
 };
 
-enum class Half : std::uint8_t { read, write, both };
+enum class SocketHalf : std::uint8_t { read, write, both };
 
 class Socket final : public Stream {
  public:
@@ -96,7 +96,7 @@ class Socket final : public Stream {
   // Waits for one and takes all that are there, up to `max`.
   std::vector<Socket> accept_many(std::size_t max, const mothreads::Until& until = {});
 
-  void shut_down(Half half);
+  void shut_down(SocketHalf half);
   void close() override { descriptor_.close(); }
   void abort() override;
   bool is_open() const override { return descriptor_.is_open(); }
@@ -125,7 +125,7 @@ class Socket final : public Stream {
   void send_to(std::string_view data, const Address& to, const mothreads::Until& until = {});
 
   // A message, with up to so many descriptors: Unix sockets pass them from process to process. The sender's stay its own.
-  Message recv_message(std::span<std::byte> into, std::size_t max_descriptors, const mothreads::Until& until = {});
+  SocketMessage recv_message(std::span<std::byte> into, std::size_t max_descriptors, const mothreads::Until& until = {});
   // All of it. Throws mothreads::Misuse for descriptors without a byte on a stream: nothing would be sent.
   void send_message(std::string_view data, std::span<const int> descriptors, const mothreads::Until& until = {});
 
@@ -166,7 +166,7 @@ class Socket final : public Stream {
  protected:
   Received receive(std::span<std::byte> into, mothreads::Limit limit) override;
   Sent send_pieces(std::span<const std::string_view> pieces, mothreads::Limit limit) override;
-  void end_writing(mothreads::Limit) override { shut_down(Half::write); }
+  void end_writing(mothreads::Limit) override { shut_down(SocketHalf::write); }
   Descriptor* source() override { return is_open() ? &descriptor_ : nullptr; }
   Received receive_ahead(Ahead& ahead, mothreads::Limit limit) override;
 

@@ -67,7 +67,7 @@ void Socket::send_to(std::string_view data, const Address& to, const Until& unti
   }
 }
 
-Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descriptors, const Until& until) {
+SocketMessage Socket::recv_message(std::span<std::byte> into, std::size_t max_descriptors, const Until& until) {
   sockaddr_storage from;
   iovec place{into.data(), into.size()};
   absl::InlinedVector<std::max_align_t, 8> control(CMSG_SPACE(max_descriptors * sizeof(int)) / sizeof(std::max_align_t) + 1);
@@ -78,7 +78,7 @@ Message Socket::recv_message(std::span<std::byte> into, std::size_t max_descript
   message.msg_control = control.data();
   message.msg_controllen = CMSG_LEN(max_descriptors * sizeof(int));  // not a descriptor more, as its space might have room for
   const std::size_t size = recv_into(message, "receive a message", until, MSG_CMSG_CLOEXEC);
-  Message got{.size = size,
+  SocketMessage got{.size = size,
               .from = Address(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen),
               .descriptors = {},
               .is_truncated = (message.msg_flags & MSG_TRUNC) != 0,

@@ -109,7 +109,7 @@ Received Stream::read_rest(std::span<std::byte> into, const Until& until) {
   }
 }
 
-Text Stream::read_exact(std::size_t size, const Until& until) {
+ReceivedText Stream::read_exact(std::size_t size, const Until& until) {
   const Ended ended = fill_until([size](std::string_view there) { return there.size() >= size; }, until);
   if (ended.why() == Why::closed) return {take_text(std::min(size, ahead_.size())), Why::closed};
   if (!ended) return ended.why();
@@ -129,14 +129,14 @@ Ended Stream::fill_until(absl::FunctionRef<bool(std::string_view)> is_enough, co
   }
 }
 
-Text Stream::read_until(std::string_view delimiter, const Until& until) {
+ReceivedText Stream::read_until(std::string_view delimiter, const Until& until) {
   if (delimiter.empty()) throw mothreads::Misuse(fmt::format("{}: read_until() needs a delimiter: use read_all() to read to the end", name()));
   return read_up_to(delimiter, /*is_line=*/false, until);
 }
 
-Text Stream::read_line(const Until& until) { return read_up_to("\n", /*is_line=*/true, until); }
+ReceivedText Stream::read_line(const Until& until) { return read_up_to("\n", /*is_line=*/true, until); }
 
-Text Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& until) {
+ReceivedText Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& until) {
   spend_act_on_what_is_there();
   std::size_t searched = 0;
   std::optional<Limit> limit;  // started where there is not enough
@@ -174,7 +174,7 @@ Text Stream::read_up_to(std::string_view delimiter, bool is_line, const Until& u
 
 void Stream::throw_too_long() const { throw TooLong(fmt::format("{}: more than {} bytes came without the delimiter", name(), max_line_)); }
 
-Text Stream::read_all(std::size_t max, const Until& until) {
+ReceivedText Stream::read_all(std::size_t max, const Until& until) {
   const Limit limit = start(until);
   while (true) {
     if (ahead_.size() > max) throw TooLong(fmt::format("{}: more than {} bytes came", name(), max));

@@ -67,17 +67,17 @@ class Stream {
     return {into.size(), mothreads::Why::ready};
   }
   Received read_exact(std::span<char> into, const mothreads::Until& until = {}) { return read_exact(std::as_writable_bytes(into), until); }
-  // As many bytes, as text. What ended early: see Text.
-  Text read_exact(std::size_t size, const mothreads::Until& until = {});
+  // As many bytes, as text. What ended early: see ReceivedText.
+  ReceivedText read_exact(std::size_t size, const mothreads::Until& until = {});
 
   // Up to the delimiter, which is taken, too, and not given; `closed`, with what came, when the stream ends before it. Throws TooLong when there
   // is none among the first max_line() bytes, and mothreads::Misuse for an empty delimiter.
-  Text read_until(std::string_view delimiter, const mothreads::Until& until = {});
+  ReceivedText read_until(std::string_view delimiter, const mothreads::Until& until = {});
   // The same to the end of a line, "\n" or "\r\n", neither of which counts. What the stream ends with is a line, too, and `ready`, also without
-  // a newline: the next call is then `closed`. Who must not take a line that was cut off for a whole one looks at Text::has_delimiter().
-  Text read_line(const mothreads::Until& until = {});
+  // a newline: the next call is then `closed`. Who must not take a line that was cut off for a whole one looks at ReceivedText::has_delimiter().
+  ReceivedText read_line(const mothreads::Until& until = {});
   // All to the end of the stream; `ready` there. Throws TooLong when that is more than `max`.
-  Text read_all(std::size_t max, const mothreads::Until& until = {});
+  ReceivedText read_all(std::size_t max, const mothreads::Until& until = {});
 
   void set_max_line(std::size_t bytes) { max_line_ = bytes; }
   std::size_t max_line() const { return max_line_; }
@@ -187,7 +187,7 @@ class Stream {
 
  private:
   mothreads::Limit start_limited(const mothreads::Until& until) const;
-  Text read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
+  ReceivedText read_up_to(std::string_view delimiter, bool is_line, const mothreads::Until& until);
   [[noreturn]] void throw_too_long() const;
   void write_rest(std::span<const std::string_view> pieces, Sent sent, mothreads::Limit limit);
   void write_what_waits(mothreads::Limit limit);

@@ -417,7 +417,7 @@ void sockets() {
 
   co::Socket client = co::connect("localhost", server.port(), absl::Seconds(5));   // resolves names; only this fiber waits
   client.write_all("hello\n");
-  co::Text answer = client.read_line(absl::Seconds(5));   // answer.why(): ready, closed, timed_out or stopped
+  co::ReceivedText answer = client.read_line(absl::Seconds(5));   // answer.why(): ready, closed, timed_out or stopped
 
   client.shut_down_writing();                             // the server reads the end of the stream
   bool ended = client.read_line().why() == Why::closed;

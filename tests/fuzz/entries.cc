@@ -235,7 +235,7 @@ void stream(std::string_view input) {
     ScriptedStream stream{std::string(input), piece};
     stream.set_max_line(20);
     std::string seen;
-    const auto next = [&]() -> Text {
+    const auto next = [&]() -> ReceivedText {
       switch (choice >> 2 & 3) {
         case 0: return stream.read_line();
         case 1: return stream.read_until("aab");
@@ -244,7 +244,7 @@ void stream(std::string_view input) {
       }
     };
     try {
-      while (const Text text = next()) {
+      while (const ReceivedText text = next()) {
         require(text->size() <= 40, "more than its limit");
         seen += *text + "|";
       }

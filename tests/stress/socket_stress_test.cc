@@ -42,7 +42,7 @@ struct Counts {
 // Gives back message after message, to the end of its client, or its own.
 void serve(Socket peer, Chance chance) {
   try {
-    while (const Text message = recv_msg(peer, absl::Milliseconds(100))) {
+    while (const ReceivedText message = recv_msg(peer, absl::Milliseconds(100))) {
       if (chance.one_in(50)) peer.set_linger(absl::ZeroDuration());
       if (chance.one_in(40)) return;
       if (chance.one_in(10)) chance.rest();
@@ -75,7 +75,7 @@ void talk(const Address& server, Counts& counts, Chance chance) {
         socket.close();
       }
       if (!socket.is_open()) return;
-      const Text echo = recv_msg(socket, chance.one_in(10) ? chance.moment() : absl::Milliseconds(100));
+      const ReceivedText echo = recv_msg(socket, chance.one_in(10) ? chance.moment() : absl::Milliseconds(100));
       if (chance.one_in(2)) writer.join();
       if (!echo) return;
       ++counts.sent;

@@ -24,11 +24,11 @@ void talk(const std::string& host, std::uint16_t port, const std::string& name, 
   co::send_msg(server, name);
   auto hearing = co::spawn("hearing", [&server](const mothreads::Signal&) {  // to the end, also when we are stopped
     co::Pipe out = co::Pipe::standard_output();
-    while (const co::Text line = co::recv_msg(server)) out.write_all(*line + "\n");
+    while (const co::ReceivedText line = co::recv_msg(server)) out.write_all(*line + "\n");
   });
   co::Pipe in = co::Pipe::standard_input();
   // The server may go first.
-  while (const co::Text line = in.read_line(please_stop | hearing.stopped())) co::send_msg(server, *line);
+  while (const co::ReceivedText line = in.read_line(please_stop | hearing.stopped())) co::send_msg(server, *line);
   server.shut_down_writing();
   hearing.join(absl::Seconds(5));
 }

@@ -21,7 +21,7 @@ const co::FrameOptions kFrames{.max_message = kMaxMessage};
 }  // namespace
 
 void Room::serve(co::Stream& client, const Signal& please_stop) {
-  const co::Text name = co::recv_msg(client, {.max_message = kMaxName}, please_stop | kHelloLimit);
+  const co::ReceivedText name = co::recv_msg(client, {.max_message = kMaxName}, please_stop | kHelloLimit);
   if (!name || name->empty()) return;
   mothreads::log::Extra extra("member", *name);
 
@@ -51,7 +51,7 @@ void Room::serve(co::Stream& client, const Signal& please_stop) {
 
 void Room::listen_to(Member& member, const Signal& please_stop) {
   try {
-    while (const co::Text text = co::recv_msg(member.client, kFrames, please_stop)) {
+    while (const co::ReceivedText text = co::recv_msg(member.client, kFrames, please_stop)) {
       say(fmt::format("{}: {}", member.name, *text), &member);
     }
   } catch (const co::Closed&) {

@@ -72,7 +72,7 @@ void Host::unload(Slot& slot) {
 void Host::obey(const Signal& no_more) {
   try {
     co::Pipe in = co::Pipe::standard_input();
-    while (const co::Text line = in.read_line(no_more)) {
+    while (const co::ReceivedText line = in.read_line(no_more)) {
       constexpr std::string_view kStop = "stop ";
       if (line->starts_with(kStop)) {
         stop(line->substr(kStop.size()));

@@ -27,33 +27,18 @@ WaitNode* WaitList::claim_front() noexcept {
   return nullptr;
 }
 
-void Claimed::add(WaitNode& node) noexcept {
-  node.next = nullptr;
-  node.mark_won();
-  if (last_ == nullptr) {
-    first_ = &node;
-  } else {
-    last_->next = &node;
-  }
-  last_ = &node;
-}
-
 void Claimed::finish_all() noexcept {
-  while (WaitNode* node = first_) {
-    first_ = node->next;
+  while (WaitNode* node = nodes_.pop_front()) {
     node->next = nullptr;
     node->finish();
   }
-  last_ = nullptr;
 }
 
 void Claimed::finish_all(Why why) noexcept {
-  while (WaitNode* node = first_) {
-    first_ = node->next;
+  while (WaitNode* node = nodes_.pop_front()) {
     node->next = nullptr;
     node->finish(why);
   }
-  last_ = nullptr;
 }
 
 }  // namespace mothreads::internal

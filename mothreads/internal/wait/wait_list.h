@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mothreads/ended.h"
+#include "mothreads/internal/base/fifo.h"
 #include "mothreads/internal/wait/context.h"
 
 namespace mothreads::inline v0::internal {
@@ -19,12 +20,12 @@ class WaitNode {
   WaitNode(const WaitNode&) = delete;
   WaitNode& operator=(const WaitNode&) = delete;
 
+  // For a wait; for another only where it did not win the one before.
   void arm(const Wait& wait, Why why) noexcept;
   void arm(Context& context, std::uint64_t generation, Why why) noexcept {
     context_ = &context;
     generation_ = generation;
     why_ = why;
-    has_won_ = false;
   }
 
   // For wakers, under the source's mutex: true when this waker has won; then finish() must follow, with or without the mutex.
@@ -126,7 +127,7 @@ class WaitList {
       node.next->previous = node.previous;
       if (head_ == &node) head_ = node.next;
     }
-    node.previous = node.next = nullptr;
+    node.next = nullptr;
   }
 
   WaitNode* head_ = nullptr;
@@ -136,22 +137,23 @@ class WaitList {
 class Claimed {
  public:
   Claimed() = default;
-  Claimed(Claimed&& other) noexcept : first_(other.first_), last_(other.last_) { other.first_ = other.last_ = nullptr; }
-  // Only an empty list can be replaced: claimed waiters must be finished.
+  Claimed(Claimed&& other) noexcept { nodes_.append(other.nodes_); }
+  // Claimed waiters must be finished: none is lost.
   Claimed& operator=(Claimed&& other) noexcept {
-    std::swap(first_, other.first_);
-    std::swap(last_, other.last_);
+    nodes_.append(other.nodes_);
     return *this;
   }
 
-  bool is_empty() const noexcept { return first_ == nullptr; }
-  void add(WaitNode& node) noexcept;
+  bool is_empty() const noexcept { return nodes_.is_empty(); }
+  void add(WaitNode& node) noexcept {
+    node.mark_won();
+    nodes_.push_back(node);
+  }
   void finish_all() noexcept;
   void finish_all(Why why) noexcept;
 
  private:
-  WaitNode* first_ = nullptr;
-  WaitNode* last_ = nullptr;
+  Fifo<WaitNode> nodes_;
 };
 
 }  // namespace mothreads::internal

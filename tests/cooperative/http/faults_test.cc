@@ -115,7 +115,7 @@ TEST_F(FaultsTest, AClientThatEndsAfterAnyByteOfItsRequest) {
       Socket client = connect(server.address());
       client.write_all(kRequest.substr(0, sent));
       client.shut_down_writing();
-      const Text answer = client.read_all(4096);
+      const ReceivedText answer = client.read_all(4096);
       EXPECT_TRUE(answer) << "after " << sent << " bytes";
       EXPECT_EQ(answer->find("got hello") != std::string::npos, sent == kRequest.size()) << "after " << sent << " bytes";
     }

@@ -288,7 +288,7 @@ TEST_P(FileTest, LinesAreRead) {
     EXPECT_EQ(file.position(), 4u);
     EXPECT_EQ(*file.read_line(), "two");
     EXPECT_EQ(*file.read_line(), "");
-    const Text last = file.read_line();
+    const ReceivedText last = file.read_line();
     EXPECT_EQ(last.why(), Why::ready);
     EXPECT_EQ(*last, "last");
     EXPECT_FALSE(last.has_delimiter());

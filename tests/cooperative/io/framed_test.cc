@@ -36,7 +36,7 @@ TEST_F(FramedTest, MessagesKeepTheirBounds) {
       for (const auto& message : messages) send_msg(there, message);
     });
     for (const auto& message : messages) {
-      const Text received = recv_msg(here);
+      const ReceivedText received = recv_msg(here);
       EXPECT_TRUE(received);
       EXPECT_EQ(*received, message);
     }

@@ -64,7 +64,7 @@ TEST_F(PipeTest, LinesGoThrough) {
   writer_.close();
   EXPECT_EQ(*reader_.read_line(), "one");
   EXPECT_EQ(*reader_.read_line(), "two");
-  const Text rest = reader_.read_line();
+  const ReceivedText rest = reader_.read_line();
   EXPECT_EQ(rest.why(), Why::ready);
   EXPECT_EQ(*rest, "rest");
   EXPECT_FALSE(rest.has_delimiter());

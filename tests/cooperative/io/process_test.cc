@@ -524,7 +524,7 @@ TEST_F(ProcessTest, AChainOfProcesses) {
     for (int i = 0; i < 1000; ++i) grep.input().write_all(i % 10 == 0 ? "an ERROR here\n" : "nothing to see\n");
     grep.input().close();
   });
-  const Text counted = count.output().read_line();
+  const ReceivedText counted = count.output().read_line();
   EXPECT_EQ(std::stoi(*counted), 100);
   EXPECT_EQ(count.output().read_line().why(), Why::closed);
   feeder.join();

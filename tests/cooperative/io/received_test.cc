@@ -21,20 +21,20 @@ TEST(ReceivedTest, IsTrueWhereItDidWhatItWasAskedAndAlwaysSaysHowMuch) {
 }
 
 TEST(ReceivedTest, ATextIsTheTextAndWhy) {
-  Text text("abc", Why::ready);
+  ReceivedText text("abc", Why::ready);
   EXPECT_TRUE(text);
   EXPECT_EQ(text->size(), 3u);
   EXPECT_EQ(*text, "abc");
   const std::string taken = *std::move(text);
   EXPECT_EQ(taken, "abc");
-  const Text nothing = Why::timed_out;
+  const ReceivedText nothing = Why::timed_out;
   EXPECT_FALSE(nothing);
   EXPECT_EQ(*nothing, "");
   EXPECT_EQ(nothing.why(), Why::timed_out);
-  EXPECT_TRUE(Text("", Why::ready));  // empty is not ended
+  EXPECT_TRUE(ReceivedText("", Why::ready));  // empty is not ended
   EXPECT_FALSE(text.has_delimiter());
   EXPECT_FALSE(nothing.has_delimiter());
-  EXPECT_TRUE(Text("abc", Why::ready, /*has_delimiter=*/true).has_delimiter());
+  EXPECT_TRUE(ReceivedText("abc", Why::ready, /*has_delimiter=*/true).has_delimiter());
 }
 
 }  // namespace

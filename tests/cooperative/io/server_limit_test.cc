@@ -151,7 +151,7 @@ TEST_F(ServerTest, AnIdleConnectionEndsByItsLimit) {
     auto server = serve_tcp(
         kAnywhere,
         [](Socket& client) {
-          const Text line = client.read_line();
+          const ReceivedText line = client.read_line();
           client.write_all(line.why() == Why::timed_out ? "too slow\n" : "in time\n");
         },
         {.idle_timeout = absl::Seconds(5)});
@@ -174,7 +174,7 @@ TEST_F(ServerTest, WithoutDescriptorsItWaitsForAConnectionToEndAndGoesOn) {
     second.write_all("second\n");
     while (log.with("echo cannot take connections for now").empty()) yield();
     first.close();  // its end, and the server's of it, are two descriptors
-    const Text answer = second.read_line();
+    const ReceivedText answer = second.read_line();
     limit.reset();
     EXPECT_EQ(*answer, "second");
     EXPECT_EQ(log.with("echo cannot take connections for now").size(), 1U);

@@ -56,7 +56,7 @@ TEST_F(ServerTest, AStopLetsARequestUnderWayFinish) {
     Event<> asked;
     Event<> may_answer;
     auto server = serve_tcp(kAnywhere, [&](Socket& client) {
-      const Text line = client.read_line();
+      const ReceivedText line = client.read_line();
       asked.signal();
       may_answer.wait();
       client.write_all("answer to " + *line + "\n");
@@ -260,7 +260,7 @@ TEST_F(ServerTest, EveryRequestInFlightAtAStopIsAnswered) {
     int begun = 0;
     Pulse all_begun;
     auto server = serve_tcp(kAnywhere, [&](Socket& client) {
-      const Text line = client.read_line();
+      const ReceivedText line = client.read_line();
       if (++begun == kRequests) all_begun.signal();
       go_on.wait();
       client.write_all("answer to " + *line + "\n");

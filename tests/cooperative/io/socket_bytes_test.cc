@@ -278,7 +278,7 @@ TEST_F(SocketTest, WhatIsBesideTheDataEndsWithIt) {
     EXPECT_EQ(error_of([&] { static_cast<void>(here.recv(room_of(into), MSG_OOB)); }), std::errc::invalid_argument);
     auto beside = spawn("beside", [&] { return here.recv(room_of(into), MSG_ERRQUEUE).why(); });
     yield_until_idle();
-    here.shut_down(Half::both);
+    here.shut_down(SocketHalf::both);
     there.close();
     EXPECT_EQ(beside.join(), Why::closed);
     auto ends_of_reset = tcp_pair();

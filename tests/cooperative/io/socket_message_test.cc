@@ -203,7 +203,7 @@ TEST_F(SocketMessageTest, PassesDescriptorsWhichAreTheReceiversOwn) {
       auto receiver = spawn("receiver", [&] { return here.recv_message(room_of(place), 1); });
       yield_until_idle();
       there.send_message("take it", sent);
-      Message got = receiver.join();
+      SocketMessage got = receiver.join();
       EXPECT_EQ(text_of(got.size), "take it");
       ASSERT_THAT(got.descriptors, SizeIs(1));
       EXPECT_FALSE(got.lost_descriptors);
@@ -229,7 +229,7 @@ TEST_F(SocketMessageTest, AsManyDescriptorsAsAreAskedForAndNoMore) {
         Socket& there = ends.second;
         const std::vector<int> passed(static_cast<std::size_t>(sent), here.native());
         there.send_message("x", passed);
-        const Message got = here.recv_message(room_of(place), asked);
+        const SocketMessage got = here.recv_message(room_of(place), asked);
         EXPECT_EQ(got.descriptors.size(), std::min<std::size_t>(sent, asked));
         EXPECT_EQ(got.lost_descriptors, static_cast<std::size_t>(sent) > asked);
         for (const int descriptor : got.descriptors) close(descriptor);
@@ -250,7 +250,7 @@ TEST_F(SocketMessageTest, DescriptorsWithoutAByteAreRefused) {
     Socket& record_here = ends_of_record_here.first;
     Socket& record_there = ends_of_record_here.second;
     record_there.send_message("", sent);
-    const Message got = record_here.recv_message(room_of(place), 1);
+    const SocketMessage got = record_here.recv_message(room_of(place), 1);
     ASSERT_THAT(got.descriptors, SizeIs(1));
     close(got.descriptors[0]);
   });
@@ -264,7 +264,7 @@ TEST_F(SocketMessageTest, ALongMessageArrivesWholeWithItsDescriptorsFirst) {
     const std::string much(1 << 20, 'x');
     const int event = eventfd(0, EFD_CLOEXEC);
     auto sender = spawn("sender", [&] { there.send_message(much, {{event}}); });
-    const Message first = here.recv_message(room_of(place), 1);
+    const SocketMessage first = here.recv_message(room_of(place), 1);
     ASSERT_THAT(first.descriptors, SizeIs(1));
     EXPECT_TRUE(here.read_exact(much.size() - first.size));
     sender.join();
@@ -279,7 +279,7 @@ TEST_F(SocketMessageTest, TheEndOfAStreamIsSaidToBe) {
     Socket& here = ends.first;
     Socket& there = ends.second;
     there.close();
-    const Message end = here.recv_message(room_of(place), 1);
+    const SocketMessage end = here.recv_message(room_of(place), 1);
     EXPECT_TRUE(end.is_end);
     EXPECT_EQ(end.size, 0u);
     EXPECT_THAT(end.descriptors, IsEmpty());

@@ -101,7 +101,7 @@ class Script final : public Stream {
   std::deque<std::string> pieces_;
 };
 
-std::pair<std::string, Why> told(const Text& text) { return {*text, text.why()}; }
+std::pair<std::string, Why> told(const ReceivedText& text) { return {*text, text.why()}; }
 
 class StreamTest : public testing::IoTest {};
 
@@ -131,7 +131,7 @@ TEST_F(StreamTest, DelimitersAreFoundHoweverTheTextIsCut) {
 TEST_F(StreamTest, LinesEndWithOrWithoutACarriageReturn) {
   Script script({"a\r", "\nb\n\r", "\n\n\rc\r\r\nlast"});
   std::vector<std::string> lines;
-  while (const Text line = script.read_line()) lines.push_back(*line);
+  while (const ReceivedText line = script.read_line()) lines.push_back(*line);
   EXPECT_THAT(lines, ElementsAre("a", "b", "", "", "\rc\r", "last"));
 }
 
@@ -139,13 +139,13 @@ TEST_F(StreamTest, LinesEndWithOrWithoutACarriageReturn) {
 TEST_F(StreamTest, ALastLineWithoutAnEndIsALine) {
   for (const std::size_t size : {1, 2, 100}) {
     Script script(cut("one\ntwo", size));
-    const Text one = script.read_line();
+    const ReceivedText one = script.read_line();
     EXPECT_THAT(told(one), Pair("one", Why::ready));
     EXPECT_TRUE(one.has_delimiter());
-    const Text two = script.read_line();
+    const ReceivedText two = script.read_line();
     EXPECT_THAT(told(two), Pair("two", Why::ready));
     EXPECT_FALSE(two.has_delimiter());
-    const Text end = script.read_line();
+    const ReceivedText end = script.read_line();
     EXPECT_THAT(told(end), Pair("", Why::closed));
     EXPECT_FALSE(end.has_delimiter());
     EXPECT_THAT(told(script.read_line()), Pair("", Why::closed));
@@ -160,10 +160,10 @@ TEST_F(StreamTest, ALastLineWithoutAnEndIsALine) {
 
 TEST_F(StreamTest, ReadUntilIsStrictAboutItsDelimiter) {
   Script script({"one--two"});
-  const Text one = script.read_until("--");
+  const ReceivedText one = script.read_until("--");
   EXPECT_THAT(told(one), Pair("one", Why::ready));
   EXPECT_TRUE(one.has_delimiter());
-  const Text two = script.read_until("--");
+  const ReceivedText two = script.read_until("--");
   EXPECT_THAT(told(two), Pair("two", Why::closed));
   EXPECT_FALSE(two.has_delimiter());
   EXPECT_THAT(told(script.read_until("--")), Pair("", Why::closed));

@@ -138,7 +138,7 @@ TEST(TlsMemoryTest, ACutIsNeverTakenForTheEnd) {
       int lines = 0;
       try {
         auto secure = TlsStream::connect(client_context(), link.first, "server.test");
-        while (const Text line = secure.read_line()) EXPECT_EQ(*line, "line " + std::to_string(lines++));
+        while (const ReceivedText line = secure.read_line()) EXPECT_EQ(*line, "line " + std::to_string(lines++));
         EXPECT_EQ(lines, 10) << "an end, after a cut behind byte " << cut;
         ++ends;
         secure.shut_down_writing();

@@ -60,7 +60,7 @@ Ends ends_of(const TlsContext& client, const TlsContext& server, std::string_vie
     ends.server = what_of<std::exception>([&] {
       TlsStream stream = TlsStream::accept(server, std::move(it));
       // TLS 1.3 has a server ready before the client has judged it.
-      const Text line = stream.read_line();
+      const ReceivedText line = stream.read_line();
       stream.write_all(*line);
       stream.shut_down_writing();
     });

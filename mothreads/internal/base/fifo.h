@@ -2,7 +2,7 @@
 
 // First in, first out; linked through `next`. Items are whoever's they were: the list owns none.
 
-namespace cooperative::inline v0::internal {
+namespace mothreads::inline v0::internal {
 
 template <typename T>
 class Fifo {
@@ -50,4 +50,4 @@ class Fifo {
   T* last_ = nullptr;
 };
 
-}  // namespace cooperative::internal
+}  // namespace mothreads::internal
