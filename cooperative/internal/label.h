@@ -38,7 +38,7 @@ class Label {
     return name.empty() ? mothreads::internal::KeptName() : mothreads::internal::KeptName(name);
   }
 
-  const mothreads::internal::KeptName name_;
+  const mothreads::internal::KeptName name_{};
 };
 
 }  // namespace cooperative::internal
