@@ -187,7 +187,7 @@ class Event {
   }
 
   internal::Home home_;
-  const internal::Label label_;
+  const internal::Label label_{};
   const Reset reset_;
   std::optional<Held> held_;
   mothreads::internal::WaitList waiters_;

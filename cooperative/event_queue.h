@@ -198,7 +198,7 @@ class EventQueue {
   }
 
   internal::Home home_;
-  const internal::Label label_;
+  const internal::Label label_{};
   const std::size_t max_length_;
   bool closed_ = false;
   mothreads::internal::RingQueue<T> values_;

@@ -32,7 +32,7 @@ class Pulse {
 
  private:
   internal::Home home_;
-  const internal::Label label_;
+  const internal::Label label_{};
   mothreads::internal::WaitList waiters_;
 };
 

@@ -52,7 +52,7 @@ class RLock {
   std::string_view holder() const;
 
   internal::Home home_;
-  const internal::Label label_;
+  const internal::Label label_{};
   const mothreads::internal::Born born_;  // in a child of fork() the parent's holder may be left behind
   mothreads::internal::Context* owner_ = nullptr;
   std::uint64_t owner_id_ = 0;

@@ -243,7 +243,7 @@ class ThreadedEventQueue {
     }
   }
 
-  const internal::Label label_;
+  const internal::Label label_{};
   mutable mothreads::internal::TinyMutex mutex_;  // held while T moves
   const bool is_watched_ = mothreads::internal::SignalState::watches_new();
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -41,6 +41,7 @@ namespace mothreads::inline v0::log {
 
 // What add_sink() was given. Who writes has the list of them for many lines, and looks at each before each call.
 struct AddedSink::Function {
+  explicit Function(std::function<void(const Line&)> its) : function(std::move(its)) {}
   const std::function<void(const Line&)> function;
   std::atomic<bool> is_removed{false};
 };
