@@ -114,8 +114,8 @@ auto BlockingPool::call(F&& function, const mothreads::Until& until) {
   using R = decltype(invoke(function, nullptr));
   static_assert(!std::is_reference_v<R>, "the result of a blocking call cannot be a reference: return a pointer or std::ref()");
   struct Nothing {};
-  struct Call final : internal::BlockingCall {
-    explicit Call(Function& its_function) : BlockingCall(takes_stop), function(its_function) {}
+  struct Job final : internal::BlockingCall {
+    explicit Job(Function& its_function) : BlockingCall(takes_stop), function(its_function) {}
     void perform(const mothreads::Signal* please_stop) override {
       if constexpr (std::is_void_v<R>) {
         decltype(invoke){}(function, please_stop);

@@ -128,8 +128,8 @@ std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const m
   using R = std::invoke_result_t<F&>;
   static_assert(!std::is_reference_v<R>, "the result of a callback cannot be a reference: return a pointer or std::ref()");
   struct Nothing {};
-  struct Call final : internal::AwaitedCall {
-    explicit Call(F& its_function) : function(its_function) {}
+  struct Awaited final : internal::AwaitedCall {
+    explicit Awaited(F& its_function) : function(its_function) {}
     void perform() override {
       if constexpr (std::is_void_v<R>) {
         std::invoke(function);
@@ -140,7 +140,7 @@ std::invoke_result_t<F&> Scheduler::result_of(RunIn run_in, F& function, const m
     F& function;  // the caller waits
     std::optional<std::conditional_t<std::is_void_v<R>, Nothing, R>> result;
   };
-  const auto call = std::make_shared<Call>(function);
+  const auto call = std::make_shared<Awaited>(function);
   const std::shared_ptr<internal::Mailbox> mailbox = mailbox_;  // the function may destroy this handle
   internal::await_call(call, run_in, post_call, mailbox, *core_, mothreads::Limit(until));
   if constexpr (!std::is_void_v<R>) return R(*std::move(call->result));

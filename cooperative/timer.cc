@@ -56,8 +56,8 @@ FiberBlock* running(const internal::ParentRef& maker) {
 
 }  // namespace
 
-struct Timer::Call {
-  Call(Timer& its_timer, FiberBlock& its_fiber) : timer(&its_timer), fiber(&its_fiber) {}
+struct Timer::Run {
+  Run(Timer& its_timer, FiberBlock& its_fiber) : timer(&its_timer), fiber(&its_fiber) {}
 
   // Nothing any more when the timer has other plans meanwhile.
   __attribute__((no_sanitize("null"))) void run() {
@@ -89,9 +89,9 @@ struct Timer::Call {
   }
 
   static void end(void* self) noexcept {
-    Call& call = *static_cast<Call*>(self);
+    Run& call = *static_cast<Run*>(self);
     if (call.timer != nullptr) call.timer->call_ended(call);
-    call.~Call();
+    call.~Run();
   }
   static const FiberBlock::Job kJob;
 
@@ -102,8 +102,8 @@ struct Timer::Call {
   absl::AnyInvocable<void()> function;
 };
 
-constexpr FiberBlock::Job Timer::Call::kJob{
-    .call = [](void* self) { static_cast<Call*>(self)->run(); },
+constexpr FiberBlock::Job Timer::Run::kJob{
+    .call = [](void* self) { static_cast<Run*>(self)->run(); },
     .drop_function = [](void*) noexcept {},
     .destroy = end,
     .free = nullptr,
@@ -219,7 +219,7 @@ void Timer::arm() noexcept {
 
 void Timer::drop_call() noexcept {
   if (call_->has_begun) return;
-  Call& call = *std::exchange(call_, nullptr);
+  Run& call = *std::exchange(call_, nullptr);
   call.timer = nullptr;
   internal::Stopping::cancel(*call.fiber);
 }
@@ -238,10 +238,10 @@ void Timer::start(FiberBlock* parent, bool awaits_time) noexcept {
     fiber.stack_size = extras_->stack_size;
   }
   fiber.stack_option = FiberBlock::StackOption::of_timer;
-  static_assert(sizeof(Call) <= FiberBlock::kRoom);
-  call_ = new (fiber.room) Call(*this, fiber);
+  static_assert(sizeof(Run) <= FiberBlock::kRoom);
+  call_ = new (fiber.room) Run(*this, fiber);
   call_->awaits_time = awaits_time;
-  internal::start_helper(fiber, Call::kJob, call_);
+  internal::start_helper(fiber, Run::kJob, call_);
   if (was_made_before_the_stop()) {
     core().stopping().stop(fiber);
   } else {
@@ -258,7 +258,7 @@ bool Timer::maker_only_ended() const {
   return block->id != maker_.id || (block->state > FiberBlock::State::begun && !block->told_to_stop && !block->is_cancelled);
 }
 
-void Timer::call_ended(Call& call) noexcept {
+void Timer::call_ended(Run& call) noexcept {
   if (call.has_begun) function_ = std::move(call.function);
   call_ = nullptr;
   if (call.fiber->outcome == FiberBlock::Outcome::cancelled || call.fiber->outcome == FiberBlock::Outcome::killed) {

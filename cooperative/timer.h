@@ -99,7 +99,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
 
  private:
   // One that is to be made, or under way, in its fiber. It may outlive the timer.
-  struct Call;
+  struct Run;
   // What few timers have: the common one shall be small.
   struct Extras {
     mothreads::Clock* clock = nullptr;  // the maker's; null for the scheduler's
@@ -129,7 +129,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
   void start(internal::FiberBlock* parent, bool awaits_time) noexcept;
   bool was_made_before_the_stop() const;
   bool maker_only_ended() const;
-  void call_ended(Call& call) noexcept;
+  void call_ended(Run& call) noexcept;
   void set_next() noexcept;
 
   TimerRepeat repeat_;
@@ -138,7 +138,7 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
   bool counts_from_end_ = false;  // `when` is a duration from the end of the call
   bool is_cancelled_ = false;
   bool has_ended_ = false;
-  Call* call_ = nullptr;
+  Run* call_ = nullptr;
   const internal::Home home_;
   std::unique_ptr<Extras> extras_;
   absl::AnyInvocable<void()> function_;  // the call has it while it is under way

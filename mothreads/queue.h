@@ -71,24 +71,24 @@ class Queue : private internal::QueueCore {
   template <typename U = T>
     requires std::convertible_to<U, T>
   void add(U&& value) {
-    must_be_ready(insert(Place::back, std::forward<U>(value), Until()));
+    must_be_ready(insert(AddAt::back, std::forward<U>(value), Until()));
   }
   template <typename U = T>
     requires std::convertible_to<U, T>
   Ended add(U&& value, const Until& until) {
-    return insert(Place::back, std::forward<U>(value), until);
+    return insert(AddAt::back, std::forward<U>(value), until);
   }
 
   // The same at the front.
   template <typename U = T>
     requires std::convertible_to<U, T>
   void push(U&& value) {
-    must_be_ready(insert(Place::front, std::forward<U>(value), Until()));
+    must_be_ready(insert(AddAt::front, std::forward<U>(value), Until()));
   }
   template <typename U = T>
     requires std::convertible_to<U, T>
   Ended push(U&& value, const Until& until) {
-    return insert(Place::front, std::forward<U>(value), until);
+    return insert(AddAt::front, std::forward<U>(value), until);
   }
 
   // Adds each, waiting for room where needed: never more than max. Other threads may add between two of them.
@@ -106,7 +106,7 @@ class Queue : private internal::QueueCore {
   template <typename U = T>
     requires std::convertible_to<U, T>
   void force_add(U&& value) {
-    static_cast<void>(insert(Place::forced, std::forward<U>(value), absl::ZeroDuration()));
+    static_cast<void>(insert(AddAt::forced, std::forward<U>(value), absl::ZeroDuration()));
   }
 
   // Takes the first; waits for one. `closed` when it is closed and empty.
@@ -161,9 +161,9 @@ class Queue : private internal::QueueCore {
     const T* item = nullptr;  // when it is one already, as always for `unique`
   };
   struct Producer : internal::WaitNode {
-    explicit Producer(const Source& its_source, Place its_place) : source(its_source), place(its_place) {}
+    explicit Producer(const Source& its_source, AddAt its_place) : source(its_source), place(its_place) {}
     const Source source;
-    const Place place;
+    const AddAt place;
   };
   struct Consumer : internal::WaitNode {
     Result<T>* into = nullptr;
@@ -179,28 +179,28 @@ class Queue : private internal::QueueCore {
   }
 
   template <typename U>
-  Ended insert(Place place, U&& value, const Until& until);
+  Ended insert(AddAt place, U&& value, const Until& until);
   template <typename U>
-  [[gnu::cold, gnu::noinline]] Ended insert_watched(Place place, U&& value, const Until& until);
+  [[gnu::cold, gnu::noinline]] Ended insert_watched(AddAt place, U&& value, const Until& until);
   const internal::QueueCore* core() const noexcept { return this; }
   // What one side can say by itself, under its own mutex.
   enum class Quick : std::uint8_t { done, blocked, ask_both };
   template <typename U>
   Quick try_add_quickly(U&& value) noexcept;
   template <typename U>
-  Ended insert_unfailing(Place place, U&& value, const Until& until);
-  Ended insert_slowly(Place place, const Source& source, const Until& until);
+  Ended insert_unfailing(AddAt place, U&& value, const Until& until);
+  Ended insert_slowly(AddAt place, const Source& source, const Until& until);
   Quick try_pop_quickly(Result<T>& result) noexcept;
   void pop_slowly(Result<T>& result, const Until& until);
 
   // The rest with both mutexes held.
-  std::optional<Why> try_insert_locked(Place place, const Source& source, internal::Claimed& woken);
+  std::optional<Why> try_insert_locked(AddAt place, const Source& source, internal::Claimed& woken);
   bool try_pop_locked(Result<T>& result, Afterwards& afterwards) noexcept;
   bool has_room() const { return positions_in_use() < max(); }
   // Throw std::bad_alloc, changing nothing.
   void reserve_one() { reserve(positions_in_use() + 1); }
   void reserve(std::size_t items);
-  void put_locked(Place place, const Source& source) noexcept;
+  void put_locked(AddAt place, const Source& source) noexcept;
   T take_locked() noexcept;
   void shrink_if_sparse() noexcept;
   bool holds(const T& value) const noexcept;

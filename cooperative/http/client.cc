@@ -39,7 +39,7 @@ class HttpReader {
     body_.is_reply_ = true;
   }
 
-  Reply begin(const Call& call, Limit limit) {
+  Reply begin(const ClientRequest& call, Limit limit) {
     check(call);
     const bool is_quiet_yet = is_quiet();
     is_reusable_ = false;
@@ -106,7 +106,7 @@ class HttpReader {
     }
   }
 
-  void check(const Call& call) const {
+  void check(const ClientRequest& call) const {
     if (!may_begin()) {
       throw Misuse(fmt::format("{}: cannot take another request: look at is_reusable(), and read a body to its end", stream_.name()));
     }
@@ -117,7 +117,7 @@ class HttpReader {
     }
   }
 
-  void send(const Call& call, Limit limit) {
+  void send(const ClientRequest& call, Limit limit) {
     std::string head = fmt::format("{} {} HTTP/1.1\r\n", call.method, call.target);
     if (!call.headers.get("Host")) head.append("Host: ").append(host_).append("\r\n");
     for (std::size_t i = 0; i < call.headers.size(); ++i) {
@@ -180,9 +180,9 @@ Client::Client(Stream& stream, std::string_view host, const ClientOptions& optio
     : reader_(std::make_unique<internal::HttpReader>(stream, host, options)) {}
 Client::~Client() = default;
 
-Reply Client::begin(const Call& call, const Until& until) { return reader_->begin(call, Limit(until)); }
+Reply Client::begin(const ClientRequest& call, const Until& until) { return reader_->begin(call, Limit(until)); }
 
-Reply Client::request(const Call& call, const Until& until) {
+Reply Client::request(const ClientRequest& call, const Until& until) {
   const Limit limit(until);
   Reply reply = reader_->begin(call, limit);
   reply.body = reader_->read_body(limit);
@@ -192,14 +192,14 @@ Reply Client::request(const Call& call, const Until& until) {
 Body& Client::body() { return reader_->body(); }
 bool Client::is_reusable() const { return reader_->is_reusable(); }
 
-Reply request(Stream& stream, std::string_view host, const Call& call, const Until& until) {
+Reply request(Stream& stream, std::string_view host, const ClientRequest& call, const Until& until) {
   return Client(stream, host).request(call, until);
 }
 
-Reply request(std::string_view url, const Call& call, const Until& until) {
+Reply request(std::string_view url, const ClientRequest& call, const Until& until) {
   const auto split = internal::split_http_url(url);
   if (!split) throw std::invalid_argument(fmt::format("\"{}\" is not of the form http://host:port/path", printable(url)));
-  Call whole = call;
+  ClientRequest whole = call;
   whole.target = std::string(split->path);
   if (!split->query.empty()) whole.target.append("?").append(split->query);
   if (!whole.headers.get("Connection")) whole.headers.add("Connection", "close");

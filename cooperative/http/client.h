@@ -22,7 +22,7 @@
 
 namespace cooperative::inline v0::http {
 
-struct Call {
+struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  // encoded already: percent_encode()
   // Without Content-Length and Transfer-Encoding, which follow from the body; Host is added where it is missing.
@@ -55,10 +55,10 @@ class [[nodiscard]] Client {
   // Throws Timedout when the limit comes first, CutShort when the connection ended (before any answer: the server may have closed it while
   // it was idle, and a request that changes nothing may be tried on another), BadReply for a response that is malformed or too long, IoError;
   // mothreads::Misuse when the connection is not reusable, or the call cannot be sent as it is.
-  Reply request(const Call& call, const mothreads::Until& until = {});
+  Reply request(const ClientRequest& call, const mothreads::Until& until = {});
 
   // The same without the body, which is in body(), to be read piece by piece, and to its end before the next request.
-  Reply begin(const Call& call, const mothreads::Until& until = {});
+  Reply begin(const ClientRequest& call, const mothreads::Until& until = {});
   Body& body();
 
   // Whether it can take another request: the last response has been read to its end, did not end the connection, and nothing has come since. Looks
@@ -71,8 +71,8 @@ class [[nodiscard]] Client {
 
 // One request on a connection that is there, or on a new one to the host of a URL, "http://host:port/path?query". Throws as Client and
 // connect() do, and std::invalid_argument for another kind of URL: for "https://" connect a TLS stream, and use Client.
-Reply request(Stream& stream, std::string_view host, const Call& call, const mothreads::Until& until = {});
-Reply request(std::string_view url, const Call& call, const mothreads::Until& until = {});
+Reply request(Stream& stream, std::string_view host, const ClientRequest& call, const mothreads::Until& until = {});
+Reply request(std::string_view url, const ClientRequest& call, const mothreads::Until& until = {});
 Reply get(std::string_view url, const mothreads::Until& until = {});
 
 }  // namespace cooperative::http

@@ -95,7 +95,7 @@ void Headers::set(std::string_view name, std::string_view value) {
 }
 
 void Headers::remove(std::string_view name) {
-  const auto is_it = [&](const Place& place) { return http_iequals(field(place).name, name); };
+  const auto is_it = [&](const FieldPosition& place) { return http_iequals(field(place).name, name); };
   places_.erase(std::remove_if(places_.begin(), places_.end(), is_it), places_.end());
 }
 
@@ -106,7 +106,7 @@ void Headers::clear() {
 }
 
 std::optional<std::string_view> Headers::get(std::string_view name) const {
-  for (const Place& place : places_) {
+  for (const FieldPosition& place : places_) {
     if (place.name_size == name.size() && http_iequals(field(place).name, name)) return field(place).value;
   }
   return std::nullopt;
@@ -114,11 +114,11 @@ std::optional<std::string_view> Headers::get(std::string_view name) const {
 
 std::size_t Headers::count(std::string_view name) const {
   return static_cast<std::size_t>(
-      std::count_if(places_.begin(), places_.end(), [&](const Place& place) { return http_iequals(field(place).name, name); }));
+      std::count_if(places_.begin(), places_.end(), [&](const FieldPosition& place) { return http_iequals(field(place).name, name); }));
 }
 
 bool Headers::has_token(std::string_view name, std::string_view token) const {
-  for (const Place& place : places_) {
+  for (const FieldPosition& place : places_) {
     const auto [its_name, value] = field(place);
     if (!http_iequals(its_name, name)) continue;
     std::string_view left = value;

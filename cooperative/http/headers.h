@@ -53,12 +53,12 @@ class Headers {
 
  private:
   friend class internal::HttpParser;
-  struct Place {
+  struct FieldPosition {
     std::uint32_t name, name_size, value, value_size;
   };
 
   const char* text() const { return borrowed_ != nullptr ? borrowed_ : own_.data(); }
-  HttpField field(const Place& place) const {
+  HttpField field(const FieldPosition& place) const {
     return {{text() + place.name, place.name_size}, {text() + place.value, place.value_size}};
   }
   void append(std::string_view name, std::string_view value);
@@ -66,7 +66,7 @@ class Headers {
 
   std::string own_;
   const char* borrowed_ = nullptr;  // instead of own_
-  absl::InlinedVector<Place, 10> places_;
+  absl::InlinedVector<FieldPosition, 10> places_;
 };
 
 // As header names and tokens are compared: ASCII letters without their case.

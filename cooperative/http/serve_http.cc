@@ -54,10 +54,10 @@ constexpr absl::Duration kSoon = absl::Milliseconds(10);
 
 // One connection of a site. When it is silent for longer it rests, unless something stands between HTTP and the socket of which only a read can tell
 // whether there is more.
-class SiteSession final : public cooperative::internal::Session {
+class SiteSession final : public cooperative::internal::io::Session {
  public:
   // `ends` is what ends connections that are kept alive.
-  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, cooperative::internal::SessionOwner& owner, const Signal& please_stop,
+  SiteSession(std::shared_ptr<const Shared> shared, Socket& client, cooperative::internal::io::SessionOwner& owner, const Signal& please_stop,
               const Signal& ends)
       : shared_(std::move(shared)), client_(client), please_stop_(please_stop), ends_(ends) {
     state_.session = &owner;
@@ -149,12 +149,12 @@ Server serve_on_this_thread(const std::shared_ptr<const Shared>& shared, Socket 
   const ServeOptions& options = shared->options;
   const Signal draining = shared->draining | options.connection.draining;
   // One combination for all connections of a thread.
-  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, cooperative::internal::SessionOwner& owner,
-                                                                 const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::Session> {
+  auto make = [shared, draining, ends = std::optional<Signal>()](Socket& client, cooperative::internal::io::SessionOwner& owner,
+                                                                 const Signal& please_stop) mutable -> std::unique_ptr<cooperative::internal::io::Session> {
     if (!ends) ends = please_stop | draining;
     return std::make_unique<SiteSession>(shared, client, owner, please_stop, *ends);
   };
-  return cooperative::internal::serve_sessions(std::move(listener), std::move(make), draining,
+  return cooperative::internal::io::serve_sessions(std::move(listener), std::move(make), draining,
                                                ServerOptions{.name = options.name,
                                                              .max_connections = options.max_connections,
                                                              .drain = options.drain,

@@ -96,7 +96,7 @@ Response not_opened(int error, std::string_view path) {
 // With errno where there is none.
 OpenFile open_below(const OpenFile& root, std::string_view path) {
   const int directory = root.native();
-  if (!cooperative::internal::must_call_for_file()) {
+  if (!cooperative::internal::io::must_call_for_file()) {
     const int file = internal::open_beneath(directory, path, internal::BeneathBy::memory);
     if (file >= 0 || errno != EAGAIN) return OpenFile(file);
   }

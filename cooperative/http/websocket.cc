@@ -184,7 +184,7 @@ Response accept_websocket(const Request& request, WebSocketHandler handler, cons
 
 WebSocket connect_websocket(Stream& stream, std::string_view host, std::string_view target, const WebSocketOptions& options, const Until& until) {
   const std::string key = internal::make_websocket_key();
-  Call call{.target = std::string(target), .headers = options.headers};
+  ClientRequest call{.target = std::string(target), .headers = options.headers};
   call.headers.set("Upgrade", "websocket");
   call.headers.set("Connection", "Upgrade");
   call.headers.set("Sec-WebSocket-Version", "13");

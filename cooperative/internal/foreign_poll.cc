@@ -13,18 +13,18 @@ using mothreads::internal::TimerWheel;
 using mothreads::internal::WaitNode;
 
 // A run_due() under way. One inside another's functions is within it, and ends first.
-struct ForeignPoll::Call {
-  explicit Call(ForeignPoll& its_poll) : poll(its_poll), outer(its_poll.innermost_) { poll.innermost_ = this; }
-  ~Call() {
-    Call** place = &poll.innermost_;
+struct ForeignPoll::PollCall {
+  explicit PollCall(ForeignPoll& its_poll) : poll(its_poll), outer(its_poll.innermost_) { poll.innermost_ = this; }
+  ~PollCall() {
+    PollCall** place = &poll.innermost_;
     while (*place != this) place = &(*place)->outer;  // not the first when a cancelled fiber leaves
     *place = outer;
     if (poll.innermost_ == nullptr) return;
     // It looks when this fiber gives up its turn: an inner loop that goes on has its next call under way by then.
     if (WaitNode* waiter = poll.innermost_->waiters.claim_front_on_host()) poll.core_->end_wait(*waiter, Why::ready);
   }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
+  PollCall(const PollCall&) = delete;
+  PollCall& operator=(const PollCall&) = delete;
 
   bool is_innermost() const noexcept { return poll.innermost_ == this; }
 
@@ -34,7 +34,7 @@ struct ForeignPoll::Call {
   }
 
   ForeignPoll& poll;
-  Call* outer;
+  PollCall* outer;
   mothreads::internal::WaitList waiters;  // itself
 };
 
@@ -76,7 +76,7 @@ std::optional<Instant> ForeignPoll::run_due(const Until& until) {
   }
   disarm();
   {
-    Call call(*this);
+    PollCall call(*this);
     const mothreads::Limit limit = core_->start(until);
     core_->yield();  // all that is ready has its turn, also when the limit has come
     do {

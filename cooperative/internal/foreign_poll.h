@@ -29,7 +29,7 @@ class ForeignPoll {
   void leave_behind() noexcept;
 
  private:
-  struct Call;
+  struct PollCall;
 
   bool has_more() const noexcept;
   std::optional<mothreads::Instant> arm();
@@ -39,7 +39,7 @@ class ForeignPoll {
   SchedulerCore* core_;
   int descriptor_ = -1;
   std::optional<Alarm> alarm_;  // while one is set
-  Call* innermost_ = nullptr;
+  PollCall* innermost_ = nullptr;
 };
 
 }  // namespace cooperative::internal

@@ -25,7 +25,7 @@ LentWaits::~LentWaits() { ::close(epoll_); }
 
 bool LentWaits::link(Waiter& waiter) {
   auto& place = places_[waiter.descriptor];
-  if (!place) place = std::make_unique<Place>();
+  if (!place) place = std::make_unique<Lent>();
   const std::uint32_t events = place->waiters.is_empty() ? waiter.wanted : place->registered | waiter.wanted;
   epoll_event event{.events = events, .data = {.fd = waiter.descriptor}};
   // Also when others wait for that number: somebody may have closed what they wait for, and another have got its number.
@@ -48,7 +48,7 @@ bool LentWaits::link(Waiter& waiter) {
 void LentWaits::unlink(Waiter& waiter) noexcept {
   const auto found = places_.find(waiter.descriptor);
   if (found == places_.end()) return;
-  Place& place = *found->second;
+  Lent& place = *found->second;
   place.waiters.remove(waiter);
   for (Waiter** at = &place.woken; *at != nullptr; at = &(*at)->next_woken) {
     if (*at != &waiter) continue;
@@ -59,7 +59,7 @@ void LentWaits::unlink(Waiter& waiter) noexcept {
 }
 
 // What nobody waits for any more is taken out of the kernel's list.
-void LentWaits::settle(int descriptor, Place& place) noexcept {
+void LentWaits::settle(int descriptor, Lent& place) noexcept {
   std::uint32_t wanted = 0;
   for (WaitNode* node = place.waiters.front(); node != nullptr; node = place.waiters.after(*node)) {
     wanted |= static_cast<Waiter*>(node)->wanted;
@@ -78,7 +78,7 @@ void LentWaits::settle(int descriptor, Place& place) noexcept {
 void LentWaits::closes(int descriptor) noexcept {
   const auto found = places_.find(descriptor);
   if (found == places_.end()) return;
-  Place& place = *found->second;
+  Lent& place = *found->second;
   while (WaitNode* node = place.waiters.front()) {
     static_cast<Waiter*>(node)->was_closed = true;
     if (place.waiters.claim_on_host(*node)) {
@@ -108,7 +108,7 @@ void LentWaits::collect() noexcept {
 void LentWaits::arrived(int descriptor, std::uint32_t events) noexcept {
   const auto found = places_.find(descriptor);
   if (found == places_.end()) return;
-  Place& place = *found->second;
+  Lent& place = *found->second;
   constexpr std::uint32_t kForAll = EPOLLHUP | EPOLLERR;
   for (WaitNode* node = place.waiters.front(); node != nullptr;) {
     auto& waiter = static_cast<Waiter&>(*node);

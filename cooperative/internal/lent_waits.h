@@ -42,19 +42,19 @@ class LentWaits {
   void collect() noexcept;
 
  private:
-  struct Place {
+  struct Lent {
     bool is_registered = false;
     std::uint32_t registered = 0;  // what the kernel then watches for
     mothreads::internal::WaitList waiters;
     Waiter* woken = nullptr;  // and not gone on: they, too, learn of a close
   };
 
-  void settle(int descriptor, Place& place) noexcept;
+  void settle(int descriptor, Lent& place) noexcept;
   void arrived(int descriptor, std::uint32_t events) noexcept;
 
   Poller& poller_;
   int epoll_ = -1;
-  absl::flat_hash_map<int, std::unique_ptr<Place>> places_;
+  absl::flat_hash_map<int, std::unique_ptr<Lent>> places_;
 };
 
 }  // namespace cooperative::internal

@@ -67,13 +67,13 @@ bool Readiness::register_for(int descriptor, Side side) {
   return true;
 }
 
-Why Readiness::wait(int descriptor, Side side, const char* verb, Limit limit, Place place) {
+Why Readiness::wait(int descriptor, Side side, const char* verb, Limit limit, QueuePosition place) {
   if (!register_for(descriptor, side)) return Why::ready;
   const std::size_t i = index(side);
   SchedulerCore& core = poller_->core();
   const Poller::Waiting waiting(*poller_);
   Waiter waiter;
-  const Why why = place == Place::last ? core.wait(waiters_[i], waiter, verb, limit) : wait_first(waiters_[i], waiter, verb, limit);
+  const Why why = place == QueuePosition::last ? core.wait(waiters_[i], waiter, verb, limit) : wait_first(waiters_[i], waiter, verb, limit);
   if (waiter.was_closed) return Why::closed;
   if (turns_[i] == &waiter) turns_[i] = nullptr;
   return why;

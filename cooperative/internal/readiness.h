@@ -19,7 +19,7 @@ namespace cooperative::inline v0::internal {
 class Readiness {
  public:
   enum class Side : std::uint8_t { read, write };
-  enum class Place : bool { last, first };
+  enum class QueuePosition : bool { last, first };
 
   // Who waits. Once it was closed the Readiness may be gone.
   struct Waiter : mothreads::internal::WaitNode {
@@ -47,7 +47,7 @@ class Readiness {
   // Waits for an edge, behind those who wait already; before them who has had the turn and found nothing. `closed` when close() came
   // first, also after the edge. Throws std::system_error when the kernel does not take the descriptor, and mothreads::Misuse in a
   // testing::World, or on another thread than the scheduler it was first used on.
-  mothreads::Why wait(int descriptor, Side side, const char* verb, mothreads::Limit limit, Place place = Place::last);
+  mothreads::Why wait(int descriptor, Side side, const char* verb, mothreads::Limit limit, QueuePosition place = QueuePosition::last);
   // Waits for close() alone: for what the kernel tells nothing of, and somebody tries again and again.
   mothreads::Why wait_for_close(const char* verb, mothreads::Limit limit);
 

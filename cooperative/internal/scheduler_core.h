@@ -210,8 +210,7 @@ class SchedulerCore final : public mothreads::internal::Host {
   void still_bell() noexcept { inbox_.bell().set(false); }
 
   using Service = internal::Service;
-  using ServiceOf = internal::ServiceOf;
-  std::unique_ptr<Service>& service(ServiceOf which) noexcept { return life_.services.of(which); }
+  std::unique_ptr<Service>& service(const ServiceKind& kind) { return life_.services.of(kind); }
 
   bool has_io_waits() const noexcept { return io_waits_ != 0; }
   void add_io_waits(std::ptrdiff_t fibers) noexcept { io_waits_ += static_cast<std::size_t>(fibers); }  // fewer, where it is negative

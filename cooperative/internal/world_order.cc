@@ -38,7 +38,7 @@ std::uint64_t WorldOrder::draw(std::uint64_t below) noexcept {
   return mix(random_) % below;
 }
 
-WorldOrder::Answer WorldOrder::choose(const Place& place, std::span<const WorldId> able) {
+WorldOrder::Answer WorldOrder::choose(const SwitchPoint& place, std::span<const WorldId> able) {
   ++places_;
   point_ = ++points_[place.who];
   in_a_row_ = place.kind == Kind::operation ? in_a_row_ + 1 : 0;
@@ -61,7 +61,7 @@ WorldOrder::Answer WorldOrder::choose(const Place& place, std::span<const WorldI
 }
 
 // The thread that runs goes on, but not for ever. Then come the timers, if they are due, and the next in the ring of threads; last who called run().
-WorldId WorldOrder::unforced(const Place& place, std::span<const WorldId> able) const {
+WorldId WorldOrder::unforced(const SwitchPoint& place, std::span<const WorldId> able) const {
   const bool loops = place.only_yields || in_a_row_ > kMostInARow;
   if (!loops && holds(able, place.who)) return place.who;
   if (able.front() == kWorldTimers && place.who != kWorldTimers) return kWorldTimers;
@@ -71,7 +71,7 @@ WorldId WorldOrder::unforced(const Place& place, std::span<const WorldId> able) 
   return first != able.end() ? *first : able.front();
 }
 
-WorldId WorldOrder::by_chance(const Place& place, std::span<const WorldId> able) {
+WorldId WorldOrder::by_chance(const SwitchPoint& place, std::span<const WorldId> able) {
   const std::uint64_t stay = place.kind == Kind::operation ? stay_operating_ : stay_;
   if (draw(64) < stay && place.who != kWorldTimers && holds(able, place.who)) return place.who;
   return able[draw(able.size())];
@@ -86,7 +86,7 @@ std::int64_t& WorldOrder::priority_of(WorldId who) {
 
 // Burckhardt, Kothari, Musuvathi, Nagarakatte: A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010. Who loops has no
 // use of its priority, and loses it: else those whom it waits for would never run.
-WorldId WorldOrder::by_priority(const Place& place, std::span<const WorldId> able) {
+WorldId WorldOrder::by_priority(const SwitchPoint& place, std::span<const WorldId> able) {
   const bool runs = holds(able, place.who) && place.who != kWorldCaller;
   if (runs && (place.only_yields || in_a_row_ > kMostInARow)) priority_of(place.who) = --lowest_;
   for (std::size_t i = 0; i < changes_.size(); ++i) {
@@ -99,7 +99,7 @@ WorldId WorldOrder::by_priority(const Place& place, std::span<const WorldId> abl
   return best;
 }
 
-WorldId WorldOrder::by_list(const Place& place, std::span<const WorldId> able, WorldId otherwise) const {
+WorldId WorldOrder::by_list(const SwitchPoint& place, std::span<const WorldId> able, WorldId otherwise) const {
   const auto at = list_.find({place.who, point_});
   return at != list_.end() && holds(able, at->second) ? at->second : otherwise;
 }

@@ -32,7 +32,7 @@ class WorldOrder {
     hint,       // who runs could be interrupted
     operation,  // likewise, at a verb of the library
   };
-  struct Place {
+  struct SwitchPoint {
     WorldId who = 0;           // ran last
     Kind kind = Kind::wait;
     bool only_yields = false;  // and would only give up its turn again
@@ -47,7 +47,7 @@ class WorldOrder {
   void replay(std::span<const WorldSwitch> switches);
 
   // One of `able`, which ascends and is not empty; at a hint or an operation who runs is among them.
-  Answer choose(const Place& place, std::span<const WorldId> able);
+  Answer choose(const SwitchPoint& place, std::span<const WorldId> able);
 
   // So many operations, one after the other, were by one thread that did not wait.
   std::uint64_t in_a_row() const noexcept { return in_a_row_; }
@@ -62,10 +62,10 @@ class WorldOrder {
 
  private:
   std::uint64_t draw(std::uint64_t below) noexcept;
-  WorldId unforced(const Place& place, std::span<const WorldId> able) const;
-  WorldId by_chance(const Place& place, std::span<const WorldId> able);
-  WorldId by_priority(const Place& place, std::span<const WorldId> able);
-  WorldId by_list(const Place& place, std::span<const WorldId> able, WorldId otherwise) const;
+  WorldId unforced(const SwitchPoint& place, std::span<const WorldId> able) const;
+  WorldId by_chance(const SwitchPoint& place, std::span<const WorldId> able);
+  WorldId by_priority(const SwitchPoint& place, std::span<const WorldId> able);
+  WorldId by_list(const SwitchPoint& place, std::span<const WorldId> able, WorldId otherwise) const;
   std::int64_t& priority_of(WorldId who);
 
   enum class Means : std::uint8_t { chance, priorities, list };

@@ -69,7 +69,7 @@ class Copying {
     target_->check_thread("a stream");
     internal::SchedulerCore::current().spend_operation();
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, kPart));
-    const ssize_t moved = internal::QuietWriter::splice_into(target_->native(), source_->native(), size);
+    const ssize_t moved = internal::io::QuietWriter::splice_into(target_->native(), source_->native(), size);
     if (moved > 0) {
       waits_in_vain_ = 0;
       count(static_cast<std::size_t>(moved));

@@ -75,7 +75,7 @@ int Descriptor::release() {
   return descriptor;
 }
 
-Why Descriptor::wait_for_edge(Side side, const char* verb, Limit limit, Place place) {
+Why Descriptor::wait_for_edge(Side side, const char* verb, Limit limit, QueuePosition place) {
   if (descriptor_ < 0) return Why::closed;
   return readiness_->wait(descriptor_, side, verb, limit, place);
 }
@@ -86,7 +86,7 @@ Why Descriptor::wait_for_close(const char* verb, Limit limit) {
 }
 
 std::pair<ssize_t, Why> Descriptor::wait_until_done(Side side, const Doing& doing, Limit limit, absl::FunctionRef<ssize_t()> attempt) {
-  for (Place place = Place::last;; place = Place::first) {
+  for (QueuePosition place = QueuePosition::last;; place = QueuePosition::first) {
     if (const Why why = wait_for_edge(side, doing.verb, limit, place); why != Why::ready) {
       if (why == Why::closed) throw Closed(doing.what, fmt::format("{} was closed while a fiber waited to {}", doing.what, doing.verb));
       return {-1, why};
@@ -120,7 +120,7 @@ Ended Descriptor::wait_until_ready(Side side, const Until& until) {
   internal::SchedulerCore& core = internal::SchedulerCore::current();
   internal::check_world(core);
   const Limit limit = core.start(until);
-  for (Place place = Place::last; descriptor_ >= 0; place = Place::first) {
+  for (QueuePosition place = QueuePosition::last; descriptor_ >= 0; place = QueuePosition::first) {
     readiness_->clear(side);  // before it is asked: what comes later makes an edge
     if (is_ready_now(descriptor_, side)) {
       readiness_->set(side);
@@ -133,7 +133,7 @@ Ended Descriptor::wait_until_ready(Side side, const Until& until) {
   return Why::closed;
 }
 
-namespace internal {
+namespace internal::io {
 
 bool DescriptorBranch::hold() {
   descriptor_.check_thread("a descriptor");
@@ -164,5 +164,5 @@ void DescriptorBranch::unlink() noexcept {
 
 std::string DescriptorBranch::name() const { return fmt::format("descriptor {}", number_); }
 
-}  // namespace internal
+}  // namespace internal::io
 }  // namespace cooperative

@@ -55,10 +55,10 @@ class Descriptor {
     if (readiness_ != nullptr) readiness_->check_thread(what);
   }
   using Side = internal::Readiness::Side;
-  using Place = internal::Readiness::Place;
+  using QueuePosition = internal::Readiness::QueuePosition;
   // Waits for an edge, after a try found nothing; before all others where that try was after such a wait. `closed` when there is none any
   // more: then this may be gone, too.
-  mothreads::Why wait_for_edge(Side side, const char* verb, mothreads::Limit limit, Place place = Place::last);
+  mothreads::Why wait_for_edge(Side side, const char* verb, mothreads::Limit limit, QueuePosition place = QueuePosition::last);
   // Waits for close(), between tries of what the kernel has no edges for.
   mothreads::Why wait_for_close(const char* verb, mothreads::Limit limit);
 
@@ -135,7 +135,7 @@ class Writable {
   Descriptor* descriptor_;
 };
 
-namespace internal {
+namespace internal::io {
 
 class DescriptorBranch : public Branch {
  public:
@@ -160,13 +160,13 @@ class DescriptorBranch : public Branch {
   Readiness* linked_ = nullptr;
 };
 
-}  // namespace internal
+}  // namespace internal::io
 
-class Readable::Branch final : public internal::DescriptorBranch {
+class Readable::Branch final : public internal::io::DescriptorBranch {
  public:
   explicit Branch(Readable& readable) : DescriptorBranch(*readable.descriptor_, internal::Readiness::Side::read) {}
 };
-class Writable::Branch final : public internal::DescriptorBranch {
+class Writable::Branch final : public internal::io::DescriptorBranch {
  public:
   explicit Branch(Writable& writable) : DescriptorBranch(*writable.descriptor_, internal::Readiness::Side::write) {}
 };

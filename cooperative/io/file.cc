@@ -90,7 +90,7 @@ int flags_of(const std::string& path, const FileOptions& options) {
 
 // A path whose way is in memory: Linux 5.12. -1 when it must be looked for.
 int open_at_once(const std::string& path, int flags) {
-  if ((flags & (O_CREAT | O_TRUNC)) != 0 || internal::must_call_for_file()) return -1;
+  if ((flags & (O_CREAT | O_TRUNC)) != 0 || internal::io::must_call_for_file()) return -1;
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags);
   how.resolve = RESOLVE_CACHED;
@@ -132,7 +132,7 @@ struct File::Opened {
   std::pair<ssize_t, Why> write_once(const Pieces& from, std::uint64_t offset, Limit limit, std::size_t& done);
 };
 
-File::Place::~Place() {
+File::AtPosition::~AtPosition() {
   if (turn.is_taken() && !born.is_left_behind()) mothreads::internal::fatal_misuse("a file was destroyed while a fiber reads or writes it: let it outlive who uses it");
 }
 
@@ -141,7 +141,7 @@ File::Place::~Place() {
 std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_t offset, Limit limit) {
   internal::SchedulerCore::current().spend_operation();
   // An offset of -1 would be wherever the descriptor stands.
-  if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::must_call_for_file()) {
+  if (reads_at_once.load(std::memory_order_relaxed) && static_cast<off_t>(offset) >= 0 && !internal::io::must_call_for_file()) {
     iovec first = into.front();
     const bool is_large = first.iov_len > kAtOnce;
     if (is_large) first.iov_len = kAtOnce;
@@ -152,7 +152,7 @@ std::pair<ssize_t, Why> File::Opened::read_once(const Pieces& into, std::uint64_
     if (size < 0 && errno == EOPNOTSUPP) reads_at_once.store(false, std::memory_order_relaxed);
   }
   if (const std::optional<Why> come = limit.has_come()) return {-1, *come};
-  if (internal::FileRing* const ring = is_on_disk ? internal::file_ring() : nullptr) {
+  if (internal::io::FileRing* const ring = is_on_disk ? internal::io::file_ring() : nullptr) {
     const ssize_t size = ring->read(descriptor, into.data(), count(into), offset);
     if (size >= 0) return {size, Why::ready};
     if (size != -EAGAIN && size != -EOPNOTSUPP && size != -EINTR) throw IoError(static_cast<int>(-size), name(), "read from it");
@@ -173,7 +173,7 @@ std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64
     if (call.result > 0) done += static_cast<std::size_t>(call.result);
   };
   const auto write = [&] {
-    const internal::WithoutSignal quiet(SIGXFSZ, EFBIG);  // more than RLIMIT_FSIZE is an error, and no signal
+    const internal::io::WithoutSignal quiet(SIGXFSZ, EFBIG);  // more than RLIMIT_FSIZE is an error, and no signal
     return pwritev(descriptor, from.data(), count(from), static_cast<off_t>(offset));
   };
   const Why why = call_for_file(call, write, limit);
@@ -186,7 +186,7 @@ std::pair<ssize_t, Why> File::Opened::write_once(const Pieces& from, std::uint64
 
 File File::open(const std::string& path, const FileOptions& options, const Until& until) {
   const int flags = flags_of(path, options);
-  internal::check_c_string(path, quoted(path), "open it");
+  internal::io::check_c_string(path, quoted(path), "open it");
   int descriptor = open_at_once(path, flags);
   if (descriptor < 0) {
     FileCall call;
@@ -279,7 +279,7 @@ void File::truncate(std::uint64_t size, const Until& until) {
   do_whole(
       "change its size",
       [size](int descriptor) {
-        const internal::WithoutSignal quiet(SIGXFSZ, EFBIG);
+        const internal::io::WithoutSignal quiet(SIGXFSZ, EFBIG);
         return ftruncate(descriptor, static_cast<off_t>(size));
       },
       until);
@@ -354,7 +354,7 @@ std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const Until& un
       to.position_ += static_cast<std::uint64_t>(call.result);
     };
     const auto act = [&] {
-      const internal::WithoutSignal quiet(SIGXFSZ, EFBIG);
+      const internal::io::WithoutSignal quiet(SIGXFSZ, EFBIG);
       auto at = static_cast<off_t>(from.position_);
       auto into = static_cast<off_t>(to.position_);
       return copy_file_range(source->descriptor, &at, target->descriptor, &into, part, 0);

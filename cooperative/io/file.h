@@ -108,21 +108,21 @@ class File final : public Stream {
  private:
   struct Opened;
   // To be at the position.
-  struct Place {
-    Place() = default;
-    ~Place();
+  struct AtPosition {
+    AtPosition() = default;
+    ~AtPosition();
     internal::Home home;
     internal::Turn turn;
     mothreads::internal::Born born;
   };
   friend std::uint64_t copy_file(File& from, File& to, std::uint64_t max, const mothreads::Until& until);
-  explicit File(std::shared_ptr<Opened> opened) : opened_(std::move(opened)), place_(std::make_unique<Place>()) {}
+  explicit File(std::shared_ptr<Opened> opened) : opened_(std::move(opened)), place_(std::make_unique<AtPosition>()) {}
 
   std::shared_ptr<Opened> opened(const char* verb) const;
   void do_whole(const char* verb, absl::FunctionRef<ssize_t(int)> act, const mothreads::Until& until);
 
   std::shared_ptr<Opened> opened_;  // kept by each call that is under way, too: its number must not become another's
-  std::unique_ptr<Place> place_;    // null when it was never open
+  std::unique_ptr<AtPosition> place_;    // null when it was never open
   std::uint64_t position_ = 0;      // of the next byte that is not in the buffer of Stream
   bool writes_ = true;
 };

@@ -22,19 +22,21 @@
 
 namespace cooperative::inline v0 {
 
-using internal::must_call_for_file;
+using internal::io::must_call_for_file;
 using internal::SchedulerCore;
 using mothreads::Until;
 using mothreads::Why;
 
 namespace {
 
+constexpr internal::ServiceKind kFilePool;
+
 struct FilePool final : SchedulerCore::Service {
   BlockingPool pool{"files", BlockingPoolOptions{.threads = kFileThreads}};
 };
 
 BlockingPool& pool() {
-  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(SchedulerCore::ServiceOf::file_pool);
+  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(kFilePool);
   if (service == nullptr) service = std::make_unique<FilePool>();
   return static_cast<FilePool&>(*service).pool;
 }
@@ -117,7 +119,7 @@ Why call_for_file(FileCall& call, absl::FunctionRef<ssize_t()> act, const Until&
   return Why::ready;
 }
 
-bool internal::must_call_for_file() {
+bool internal::io::must_call_for_file() {
   SchedulerCore* const core = SchedulerCore::current_or_null();
   return core != nullptr && core->simulation() != nullptr;
 }

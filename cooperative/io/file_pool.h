@@ -43,10 +43,10 @@ mothreads::Why read_from_file(int file, std::span<char> into, std::uint64_t offs
 // or why it has not been done. What cannot be read is left to that call.
 mothreads::Why bring_into_memory(int file, std::uint64_t offset, std::size_t size, const mothreads::Until& until = {});
 
-namespace internal {
+namespace internal::io {
 
 // Whether things are as if they always had to wait: in a test world what is in memory depends on who was here before.
 bool must_call_for_file();
 
-}  // namespace internal
+}  // namespace internal::io
 }  // namespace cooperative

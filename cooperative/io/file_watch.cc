@@ -110,7 +110,7 @@ void FileWatch::add(const std::string& path, Changed what) {
   if (!any(what & kAnyChange)) throw Misuse(fmt::format("a watch over \"{}\" needs something to watch for", printable(path)));
   descriptor_.check_open({"a FileWatch", [this] { return name(); }, "watch over more"});
   const std::string object = fmt::format("file \"{}\"", path);
-  internal::check_c_string(path, object, "watch it");
+  internal::io::check_c_string(path, object, "watch it");
   int file = ::open(path.c_str(), O_PATH | O_CLOEXEC);
   if (file < 0) throw IoError(errno, object, "watch it");
   absl::Cleanup close_it = [&file] {

@@ -98,7 +98,7 @@ class [[nodiscard]] FileWatch {
   std::deque<std::pair<int, FileChange>> changes_;
 };
 
-class FileWatch::Branch final : public internal::DescriptorBranch {
+class FileWatch::Branch final : public internal::io::DescriptorBranch {
  public:
   explicit Branch(FileWatch& watch) : DescriptorBranch(watch.descriptor_, internal::Readiness::Side::read), watch_(watch) {}
   bool hold() override { return !watch_.changes_.empty() || watch_.watched_.empty() || DescriptorBranch::hold(); }

@@ -43,7 +43,7 @@ Pipe adopt_copy(int descriptor, const char* name) {
 }  // namespace
 
 Pipe Pipe::adopt(int descriptor) {
-  auto mode = std::make_unique<internal::SharedMode>(descriptor);
+  auto mode = std::make_unique<internal::io::SharedMode>(descriptor);
   Pipe pipe(Descriptor(descriptor, Descriptor::NonBlocking{}), is_fifo(descriptor));
   pipe.mode_ = std::move(mode);
   return pipe;

@@ -74,9 +74,9 @@ class Pipe final : public Stream {
   int access() const;
 
   mothreads::internal::Born born_;
-  std::unique_ptr<internal::SharedMode> mode_;  // of one that was adopted; before the descriptor, which closes it
+  std::unique_ptr<internal::io::SharedMode> mode_;  // of one that was adopted; before the descriptor, which closes it
   Descriptor descriptor_;
-  internal::QuietWriter writer_;
+  internal::io::QuietWriter writer_;
   bool is_fifo_ = false;  // a read that stops short has taken all there was
 };
 

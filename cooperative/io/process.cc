@@ -107,7 +107,7 @@ struct Process::State {
   absl::Duration grace;
   std::size_t max_output = 0;
   Descriptor pidfd;
-  std::optional<internal::Child> child;
+  std::optional<internal::io::Child> child;
   std::optional<ProcessEnd> end;
   std::array<std::optional<Pipe>, 3> pipes;
   std::shared_ptr<State*> watched;  // of a group: null in it once this has gone
@@ -238,7 +238,7 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
   if (options.input.kind_ == Redirect::Kind::to_output || options.output.kind_ == Redirect::Kind::to_output) {
     throw Misuse("only a process' errors can go where its output goes: give the others a stream of their own");
   }
-  internal::Program program(std::move(command), options);
+  internal::io::Program program(std::move(command), options);
   static_cast<void>(SchedulerCore::current().poller());  // refuses a test world before anything is made
 
   auto state = std::make_unique<State>();

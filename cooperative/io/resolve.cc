@@ -29,7 +29,7 @@ namespace {
 // Refuses text that c-ares, or a server of names, would take for more than Address::parse() does: "0177.0.0.1", "127.1", "::1%nowhere", "host:80".
 void check_name(std::string_view host) {
   const char* wrong = nullptr;
-  if (internal::has_zero(host)) wrong = "it has a zero byte";
+  if (internal::io::has_zero(host)) wrong = "it has a zero byte";
   if (host.find(':') != std::string_view::npos) wrong = "it has a ':', and is no IPv6 address";
   if (host.find_first_not_of("0123456789.") == std::string_view::npos && host.find_first_of('.') != std::string_view::npos) {
     wrong = "it has numbers alone, and is no IPv4 address";

@@ -17,7 +17,7 @@ using mothreads::Until;
 namespace {
 
 // The session of a handler: one turn, to the end of the connection.
-class HandlerSession final : public internal::Session {
+class HandlerSession final : public internal::io::Session {
  public:
   HandlerSession(ConnectionHandler& handler, Socket& client) : handler_(handler), client_(client) {}
   std::optional<Rest> serve(mothreads::Why, const Signal& please_stop) override {
@@ -46,7 +46,7 @@ class ServingDatagrams final : public Server::Serving {
       if (early.why() == mothreads::Why::closed) throw;
       return false;
     }
-    spawn_taken(Turn{.place = Place(*this),
+    spawn_taken(Turn{.place = Admission(*this),
                      .handler = handler_,
                      .request = {.data = std::string(reinterpret_cast<const char*>(room_.get()), got.size), .from = got.from, .socket = socket_}});
     return true;
@@ -57,7 +57,7 @@ class ServingDatagrams final : public Server::Serving {
     std::string describe() const { return "a datagram from " + request.from.to_string(); }
     void operator()(const Signal& please_stop) { handler(request, please_stop); }
 
-    Place place;
+    Admission place;
     DatagramHandler& handler;
     DatagramRequest request;
   };
@@ -74,7 +74,7 @@ class ServingDatagrams final : public Server::Serving {
 
 }  // namespace
 
-namespace internal {
+namespace internal::io {
 
 Server serve(Socket listener, ConnectionHandler handler, const ServerOptions& options) {
   auto make = [handler = std::move(handler)](Socket& client, SessionOwner&, const Signal&) mutable -> std::unique_ptr<Session> {
@@ -91,7 +91,7 @@ Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptio
   return Server::Serving::start(std::make_shared<ServingDatagrams>(std::move(socket), std::move(handler), options));
 }
 
-}  // namespace internal
+}  // namespace internal::io
 
 Server::Server(std::shared_ptr<Serving> serving, Fiber<void> fiber, mothreads::internal::Access) : serving_(std::move(serving)), fiber_(std::move(fiber)) {}
 

@@ -113,7 +113,7 @@ class [[nodiscard]] Server {
   Fiber<void> fiber_;
 };
 
-namespace internal {
+namespace internal::io {
 
 Server serve(Socket listener, ConnectionHandler handler, const ServerOptions& options);
 Server serve_datagrams(Socket socket, DatagramHandler handler, const ServerOptions& options);
@@ -129,13 +129,13 @@ auto with_please_stop(Handler&& handler) {
   }
 }
 
-}  // namespace internal
+}  // namespace internal::io
 
 // Streams: TCP, or a Unix socket, whose path is removed at the end. Listens when it returns. Throws IoError, which names the address.
 template <typename Handler>
 Server serve_tcp(const Address& at, Handler&& handler, const ServerOptions& options = {}) {
-  return internal::serve(listen(at, {.backlog = options.backlog, .reuse_port = options.reuse_port}),
-                         internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
+  return internal::io::serve(listen(at, {.backlog = options.backlog, .reuse_port = options.reuse_port}),
+                         internal::io::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
 }
 template <typename Handler>
 Server serve_unix(std::string_view path, Handler&& handler, const ServerOptions& options = {}) {
@@ -145,7 +145,7 @@ Server serve_unix(std::string_view path, Handler&& handler, const ServerOptions&
 // was passed on by another (passed_sockets.h).
 template <typename Handler>
 Server serve(Socket listener, Handler&& handler, const ServerOptions& options = {}) {
-  return internal::serve(std::move(listener), internal::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
+  return internal::io::serve(std::move(listener), internal::io::with_please_stop<Handler, Socket>(std::forward<Handler>(handler)), options);
 }
 
 // Datagrams: a fiber for each. A handler that is slower than they come keeps them in the socket's buffer, which loses what does not fit; so does a
@@ -155,7 +155,7 @@ Server serve_udp(const Address& at, Handler&& handler, const ServerOptions& opti
   Socket socket(at.family(), SOCK_DGRAM);
   if (options.reuse_port) socket.set_reuse_port(true);
   socket.bind(at);
-  return internal::serve_datagrams(std::move(socket), internal::with_please_stop<Handler, DatagramRequest>(std::forward<Handler>(handler)),
+  return internal::io::serve_datagrams(std::move(socket), internal::io::with_please_stop<Handler, DatagramRequest>(std::forward<Handler>(handler)),
                                    options);
 }
 

@@ -19,7 +19,7 @@
 #include "mothreads/ended.h"
 #include "mothreads/signal.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // The server, as one of its sessions sees it. For the server's thread alone.
 class SessionOwner {
@@ -55,4 +55,4 @@ using SessionMaker = absl::AnyInvocable<std::unique_ptr<Session>(Socket& client,
 // As serve(). A rest ends when `ends_rests` goes, or the stop comes.
 Server serve_sessions(Socket listener, SessionMaker make, const mothreads::Signal& ends_rests, const ServerOptions& options);
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

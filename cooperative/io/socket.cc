@@ -26,7 +26,7 @@ namespace cooperative::inline v0 {
 using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
-using internal::would_block;
+using internal::io::would_block;
 using Side = Descriptor::Side;
 
 namespace {
@@ -129,7 +129,7 @@ void Socket::connect(const Address& address, const Until& until) {
   if (connecting_ != nullptr && *connecting_ != address) fail(EALREADY, verb.c_str());
   const bool is_ours = connecting_ != nullptr;
   const Limit limit = start(until);
-  internal::Retries retries(descriptor_);
+  internal::io::Retries retries(descriptor_);
   while (::connect(native(), address.native(), address.size()) != 0) {
     const int error = errno;
     if (error == EINPROGRESS || error == EALREADY || error == EINTR) {

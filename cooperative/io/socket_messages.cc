@@ -17,7 +17,7 @@
 
 namespace cooperative::inline v0 {
 
-using internal::would_block;
+using internal::io::would_block;
 using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
@@ -57,7 +57,7 @@ void Socket::send_to(std::string_view data, const Address& to, const Until& unti
   }
   // The receiver may be full, of which the kernel tells nobody who is not connected to it.
   begin(kVerb);
-  internal::Retries retries(descriptor_);
+  internal::io::Retries retries(descriptor_);
   while (send() < 0) {
     if (errno == EINTR) continue;
     if (!would_block(errno)) fail(errno, kVerb);

@@ -31,7 +31,7 @@ Address address_by(int (*get)(int, sockaddr*, socklen_t*), int descriptor, const
 // 0 for the one that the system chooses.
 int index_of(const std::string& interface) {
   if (interface.empty()) return 0;
-  internal::check_c_string(interface, fmt::format("network interface \"{}\"", interface), "find it");
+  internal::io::check_c_string(interface, fmt::format("network interface \"{}\"", interface), "find it");
   const unsigned index = if_nametoindex(interface.c_str());
   if (index == 0) throw IoError(errno, fmt::format("network interface \"{}\"", interface), "find it");
   return static_cast<int>(index);

@@ -17,7 +17,7 @@
 
 namespace cooperative::inline v0 {
 
-using internal::would_block;
+using internal::io::would_block;
 using mothreads::Limit;
 using mothreads::Until;
 using mothreads::Why;
@@ -32,7 +32,7 @@ constexpr std::size_t kFilePart = 256 * 1024;
 
 // sendfile() has no MSG_NOSIGNAL.
 ssize_t send_file_quietly(int to, int file, off_t* offset, std::size_t size) {
-  const internal::WithoutSignal quiet(SIGPIPE, EPIPE);
+  const internal::io::WithoutSignal quiet(SIGPIPE, EPIPE);
   return ::sendfile(to, file, offset, size);
 }
 

@@ -158,7 +158,7 @@ class Stream {
   // For begin_rest().
   virtual Descriptor* source() { return nullptr; }
 
-  using Ahead = internal::ReadAhead;
+  using Ahead = internal::io::ReadAhead;
   // On the stack of a fiber that waits in a verb of several steps: close() is enough for the stream to be destroyed meanwhile, and the fiber
   // looks at this before it touches the stream again.
   class Visit {

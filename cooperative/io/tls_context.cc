@@ -19,11 +19,11 @@
 
 namespace cooperative::inline v0 {
 
-using internal::LoadedIdentity;
-using internal::OwnedBio;
-using internal::OwnedCertificate;
-using internal::OwnedKey;
-using internal::throw_tls_error;
+using internal::io::LoadedIdentity;
+using internal::io::OwnedBio;
+using internal::io::OwnedCertificate;
+using internal::io::OwnedKey;
+using internal::io::throw_tls_error;
 using mothreads::Misuse;
 
 namespace {
@@ -36,7 +36,7 @@ void check(bool done, std::string_view verb) {
 
 OwnedBio bio_of(const Pem& pem) {
   // OpenSSL would pass over what is behind a zero byte. UTF-16 has them, and so has a key in binary form.
-  if (internal::has_zero(pem.text)) throw TlsError(0, fmt::format("{}: cannot read {}: it has a zero byte, as no PEM has", kObject, pem.name));
+  if (internal::io::has_zero(pem.text)) throw TlsError(0, fmt::format("{}: cannot read {}: it has a zero byte, as no PEM has", kObject, pem.name));
   OwnedBio bio(BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size())));
   check(bio != nullptr, "read " + pem.name);
   return bio;
@@ -169,7 +169,7 @@ int keep_session(SSL* ssl, SSL_SESSION* session) {
   const auto* const parts = static_cast<const TlsContext::Parts*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), 0));
   const auto* const host = static_cast<const std::string*>(SSL_get_ex_data(ssl, 0));
   if (host == nullptr || host->empty() || SSL_SESSION_is_resumable(session) != 1) return 0;
-  internal::OwnedSession copy(SSL_SESSION_dup(session));
+  internal::io::OwnedSession copy(SSL_SESSION_dup(session));
   if (copy == nullptr) return 0;
   try {
     parts->sessions->put(*host, std::move(copy));
@@ -180,7 +180,7 @@ int keep_session(SSL* ssl, SSL_SESSION* session) {
 
 void resume_sessions(TlsContext::Parts& parts) {
   SSL_CTX* const ssl = parts.ssl.get();
-  parts.sessions = std::make_unique<internal::TlsSessions>();
+  parts.sessions = std::make_unique<internal::io::TlsSessions>();
   check(SSL_CTX_set_ex_data(ssl, 0, &parts) == 1, "keep sessions");
   SSL_CTX_clear_options(ssl, SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -217,8 +217,8 @@ std::shared_ptr<TlsContext::Parts> begin(bool is_server, TlsVersion min_version,
 }  // namespace
 
 Pem Pem::of_file(const std::string& path) {
-  internal::check_c_string(path, path, "open it");
-  const std::unique_ptr<std::FILE, internal::FreedBy<std::fclose>> file(std::fopen(path.c_str(), "re"));
+  internal::io::check_c_string(path, path, "open it");
+  const std::unique_ptr<std::FILE, internal::io::FreedBy<std::fclose>> file(std::fopen(path.c_str(), "re"));
   if (file == nullptr) throw IoError(errno, path, "open it");
   Pem pem{.text = {}, .name = path};
   char room[4096];

@@ -36,7 +36,7 @@ std::error_code code_of(unsigned long error) {
 
 TlsError::TlsError(unsigned long error, const std::string& what) : IoError(code_of(error), what) {}
 
-namespace internal {
+namespace internal::io {
 
 QueuedErrors take_errors() {
   // The oldest first, and that is the innermost. What is said of the outermost is its text, which the exception's code has already.
@@ -61,5 +61,5 @@ void throw_tls_error(std::string_view object, std::string_view verb) {
   throw TlsError(errors.outermost, fmt::format("{}: cannot {}{}{}", object, verb, errors.details.empty() ? "" : ": ", errors.details));
 }
 
-}  // namespace internal
+}  // namespace internal::io
 }  // namespace cooperative

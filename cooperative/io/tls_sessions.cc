@@ -6,7 +6,7 @@
 #include "cooperative/io/tls.h"
 #include "mothreads/clock.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 void TlsSessions::put(const std::string& host, OwnedSession session) {
   const mothreads::Instant now = mothreads::Clock::current().now();
@@ -29,4 +29,4 @@ OwnedSession TlsSessions::take(const std::string& host) {
   return is_too_old ? nullptr : std::move(newest.session);
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

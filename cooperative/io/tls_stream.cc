@@ -105,7 +105,7 @@ std::string TlsStream::selected_protocol() const {
 std::string TlsStream::peer_certificate_subject() const {
   const X509* const certificate = SSL_get0_peer_certificate(session().ssl());
   if (certificate == nullptr) return {};
-  const internal::OwnedBio text(BIO_new(BIO_s_mem()));
+  const internal::io::OwnedBio text(BIO_new(BIO_s_mem()));
   if (text == nullptr || X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0) throw std::bad_alloc();
   std::string subject(BIO_ctrl_pending(text.get()), '\0');
   if (!subject.empty()) BIO_read(text.get(), subject.data(), static_cast<int>(subject.size()));

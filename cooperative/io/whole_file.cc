@@ -71,7 +71,7 @@ ssize_t replace_file(const WriteFileOptions& options, const std::string& path, s
   const int descriptor = mkostemp(beside.data(), O_CLOEXEC);
   if (descriptor < 0) return -1;
   const auto fill = [&] {
-    const internal::WithoutSignal quiet(SIGXFSZ, EFBIG);
+    const internal::io::WithoutSignal quiet(SIGXFSZ, EFBIG);
     while (!data.empty()) {
       const ssize_t written = ::write(descriptor, data.data(), data.size());
       if (written < 0 && errno != EINTR) return false;
@@ -109,7 +109,7 @@ mode_t mask_of_process() {
 }  // namespace
 
 void write_file_atomically(const std::string& path, std::string_view data, const WriteFileOptions& options, const Until& until) {
-  internal::check_c_string(path, quoted(path), "write it");
+  internal::io::check_c_string(path, quoted(path), "write it");
   FileCall call;
   const auto act = [&] {
     WriteFileOptions masked = options;

@@ -49,7 +49,7 @@ class QueueCore {
   std::size_t max() const { return max_; }
 
  protected:
-  enum class Place : std::uint8_t { back, front, forced };
+  enum class AddAt : std::uint8_t { back, front, forced };
 
   QueueCore(std::string_view name, const QueueOptions& options);
   ~QueueCore();

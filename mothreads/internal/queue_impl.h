@@ -31,9 +31,9 @@ Queue<T>::~Queue() {
 
 template <typename T>
 template <typename U>
-Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
+Ended Queue<T>::insert(AddAt place, U&& value, const Until& until) {
   using internal::Context;
-  if (place != Place::forced) {
+  if (place != AddAt::forced) {
     if (Context::spend_act("adds to Queue", core(), write_queue_name)) [[unlikely]] return insert_watched(place, std::forward<U>(value), until);
   } else if (Context::watch(internal::Step::before, "adds to Queue", core(), write_queue_name)) [[unlikely]] {
     return insert_watched(place, std::forward<U>(value), until);
@@ -52,7 +52,7 @@ Ended Queue<T>::insert(Place place, U&& value, const Until& until) {
 // In a test world, where speed is nothing: others may run also right after it.
 template <typename T>
 template <typename U>
-Ended Queue<T>::insert_watched(Place place, U&& value, const Until& until) {
+Ended Queue<T>::insert_watched(AddAt place, U&& value, const Until& until) {
   const absl::Cleanup done = [] { internal::Context::watch(internal::Step::after); };
   if constexpr (std::is_same_v<U, T>) {
     return insert_slowly(place, Source::template of<U>(value), until);
@@ -67,8 +67,8 @@ Ended Queue<T>::insert_watched(Place place, U&& value, const Until& until) {
 
 template <typename T>
 template <typename U>
-Ended Queue<T>::insert_unfailing(Place place, U&& value, const Until& until) {
-  if (place == Place::back) {
+Ended Queue<T>::insert_unfailing(AddAt place, U&& value, const Until& until) {
+  if (place == AddAt::back) {
     Quick quick = try_add_quickly(std::forward<U>(value));
     if (quick == Quick::blocked && !until.has_come() && spin_for_room()) quick = try_add_quickly(std::forward<U>(value));
     if (quick == Quick::done) return Why::ready;
@@ -94,11 +94,11 @@ auto Queue<T>::try_add_quickly(U&& value) noexcept -> Quick {
 
 // Nothing when there is no room. What it throws leaves all as it was, but for those that it has woken.
 template <typename T>
-std::optional<Why> Queue<T>::try_insert_locked(Place place, const Source& source, internal::Claimed& woken) {
-  if (is_closed() && place != Place::forced && !allow_add_after_close_) return Why::closed;
+std::optional<Why> Queue<T>::try_insert_locked(AddAt place, const Source& source, internal::Claimed& woken) {
+  if (is_closed() && place != AddAt::forced && !allow_add_after_close_) return Why::closed;
   settle(woken);  // then nobody waits for the room that there is
   if (unique_ && holds(*source.item)) return Why::ready;
-  const bool may_exceed = place == Place::forced || is_closed();
+  const bool may_exceed = place == AddAt::forced || is_closed();
   if (!may_exceed && !has_room()) return std::nullopt;
   reserve_one();
   put_locked(place, source);
@@ -107,7 +107,7 @@ std::optional<Why> Queue<T>::try_insert_locked(Place place, const Source& source
 }
 
 template <typename T>
-Ended Queue<T>::insert_slowly(Place place, const Source& source, const Until& until) {
+Ended Queue<T>::insert_slowly(AddAt place, const Source& source, const Until& until) {
   Afterwards afterwards;
   {
     Both both(*this);
@@ -249,14 +249,14 @@ void Queue<T>::shrink_if_sparse() noexcept {
 }
 
 template <typename T>
-void Queue<T>::put_locked(Place place, const Source& source) noexcept {
+void Queue<T>::put_locked(AddAt place, const Source& source) noexcept {
   std::uint64_t position = pushed_.load(std::memory_order_relaxed);
-  if (place == Place::front) position = popped_.load(std::memory_order_relaxed) - 1;
+  if (place == AddAt::front) position = popped_.load(std::memory_order_relaxed) - 1;
   source.put(ring_, position, source.value);
   if constexpr (kCanBeUnique) {
     if (unique_) index_->insert(std::hash<T>{}(std::as_const(ring_[position])), position);
   }
-  if (place == Place::front) {
+  if (place == AddAt::front) {
     popped_.store(position, std::memory_order_release);  // both stores pair with the acquire in size_now()
     popped_seen_ = position;
   } else {

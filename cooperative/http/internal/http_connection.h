@@ -32,7 +32,7 @@ namespace cooperative::inline v0::http::internal {
 struct ConnectionState {
   std::uint64_t requests = 0;
   bool has_passed_line = false;                              // an empty one, before the next request
-  cooperative::internal::SessionOwner* session = nullptr;  // as ProtocolOwner
+  cooperative::internal::io::SessionOwner* session = nullptr;  // as ProtocolOwner
   std::unique_ptr<Protocol> protocol = nullptr;              // once it has been upgraded to one that is served in turns
 };
 

@@ -36,7 +36,7 @@ namespace {
 constexpr std::size_t kMaxBetweenChunks = 8 * 1024;
 
 // A view of text that may move before the head is complete.
-struct Place {
+struct Slice {
   std::size_t from = 0;
   std::size_t size = 0;
 };
@@ -104,8 +104,8 @@ ChunkLine check_chunk_line(std::string_view text, bool is_first) {
 
 // The state that the parser's calls leave.
 struct HttpParser::State {
-  Place place(Text text) const { return {static_cast<std::size_t>(text.data() - base), text.size()}; }
-  std::string_view view(Place place) const { return {base + place.from, place.size}; }
+  Slice place(Text text) const { return {static_cast<std::size_t>(text.data() - base), text.size()}; }
+  std::string_view view(Slice place) const { return {base + place.from, place.size}; }
   void take_field(http::field field, Text name, Text value, error_code& error);
 
   HttpHead head;
@@ -113,7 +113,7 @@ struct HttpParser::State {
   const char* base = nullptr;  // of the text under way
   std::size_t parsed = 0;
   bool is_head_done = false;
-  Place method, target, reason, host, coding;
+  Slice method, target, reason, host, coding;
   int content_lengths = 0;
   bool lists_lengths = false;
   bool has_bad_chunk = false;
@@ -185,8 +185,8 @@ struct HttpParser::Impl : State {
 
 void HttpParser::State::take_field(http::field field, Text name, Text value, error_code& error) {
   if (is_head_done) return;  // a trailer
-  const Place name_place = place(name);
-  Place value_place{name_place.from + name_place.size, 0};
+  const Slice name_place = place(name);
+  Slice value_place{name_place.from + name_place.size, 0};
   if (!value.empty()) {
     value_place = place(value);
     // Of a value on several lines Beast makes one, elsewhere.

@@ -8,7 +8,7 @@
 #include "cooperative/fiber.h"
 #include "mothreads/ended.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 class SessionOwner;
 }
 
@@ -17,7 +17,7 @@ namespace cooperative::inline v0::http::internal {
 // The part that serves the connection.
 struct ProtocolOwner {
   FiberParent parent;                                       // of fibers that live as long as the connection
-  cooperative::internal::SessionOwner* session = nullptr;  // null where a fiber waits between two turns
+  cooperative::internal::io::SessionOwner* session = nullptr;  // null where a fiber waits between two turns
 };
 
 // Destroyed before the stream that it serves; what it has begun there ends then.

@@ -10,7 +10,7 @@
 
 #include "cooperative/io/io_error.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 inline bool has_zero(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
@@ -19,4 +19,4 @@ inline void check_c_string(std::string_view text, std::string_view object, std::
   if (has_zero(text)) [[unlikely]] throw IoError(EINVAL, object, fmt::format("{}: its name has a zero byte", verb));
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -6,7 +6,7 @@
 
 #include "mothreads/internal/base/sudden_end.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // Never freed, but used again: a signal's handler may be at any.
 struct Child::Slot {
@@ -59,4 +59,4 @@ void Child::kill_all() noexcept {
   }
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -7,7 +7,7 @@
 
 #include <atomic>
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // Lives as long as the process must not be left behind. Thread-safe.
 class Child {
@@ -27,4 +27,4 @@ class Child {
   Slot& slot_;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

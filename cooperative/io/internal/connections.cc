@@ -10,7 +10,7 @@
 #include "mothreads/log.h"
 #include "mothreads/result.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 using mothreads::Signal;
 using mothreads::Until;
@@ -25,7 +25,7 @@ class ServingConnections::Connection final : SessionOwner, ReadinessWatcher, Tim
   ~Connection() { stop_waiting(); }
 
   void is_at(Connections::iterator self) { self_ = self; }
-  const Place& place() const { return place_; }
+  const Admission& place() const { return place_; }
   std::string name() const { return client_.name(); }
   void has_rested(Why why) { why_ = why; }
 
@@ -66,7 +66,7 @@ class ServingConnections::Connection final : SessionOwner, ReadinessWatcher, Tim
   FiberParent parent() const override { return FiberParent(serving_.server_, mothreads::internal::kAccess); }
 
   ServingConnections& serving_;
-  const Place place_;
+  const Admission place_;
   Socket client_;
   std::unique_ptr<Session> session_;
   Connections::iterator self_;
@@ -250,4 +250,4 @@ void ServingConnections::serve_due(const Signal& please_stop) {
   }
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

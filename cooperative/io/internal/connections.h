@@ -24,7 +24,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/until.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 class ServingConnections final : public Server::Serving {
  public:
@@ -60,4 +60,4 @@ class ServingConnections final : public Server::Serving {
   bool has_ended_ = false;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -8,7 +8,7 @@
 
 #include "cooperative/internal/scheduler_core.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 using mothreads::internal::Context;
 using mothreads::internal::NoUnwind;
@@ -17,13 +17,15 @@ using mothreads::internal::WaitNode;
 
 namespace {
 
+constexpr ServiceKind kFileRing;
+
 struct RingService final : SchedulerCore::Service {
   std::unique_ptr<FileRing> ring;
   bool was_tried = false;
 };
 
 RingService& service() {
-  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(SchedulerCore::ServiceOf::file_ring);
+  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(kFileRing);
   if (service == nullptr) service = std::make_unique<RingService>();
   return static_cast<RingService&>(*service);
 }
@@ -127,4 +129,4 @@ void FileRing::arrived() noexcept {
   }
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -12,7 +12,7 @@
 #include "cooperative/internal/poller.h"
 #include "mothreads/internal/wait/wait.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // On its scheduler's thread.
 class FileRing final : public ReadinessWatcher {
@@ -51,4 +51,4 @@ FileRing* file_ring();
 // For tests: from then on the calling thread's scheduler does without.
 void do_without_file_ring();
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

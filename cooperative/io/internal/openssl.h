@@ -19,7 +19,7 @@
 #include "cooperative/io/internal/tls_sessions.h"
 #include "cooperative/io/tls.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 template <auto kFree>
 struct FreedBy {
@@ -55,17 +55,17 @@ struct LoadedIdentity {
   OwnedCertificates chain;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io
 
 namespace cooperative::inline v0 {
 
 struct TlsContext::Parts {
-  internal::OwnedSslContext ssl;
+  internal::io::OwnedSslContext ssl;
   bool is_server = false;
   bool verifies = true;
   std::string protocols;                              // as ALPN writes them
-  std::vector<internal::LoadedIdentity> identities;  // of a server
-  std::unique_ptr<internal::TlsSessions> sessions;   // of a client that resumes them
+  std::vector<internal::io::LoadedIdentity> identities;  // of a server
+  std::unique_ptr<internal::io::TlsSessions> sessions;   // of a client that resumes them
 };
 
 }  // namespace cooperative

@@ -16,7 +16,7 @@
 #include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 using mothreads::Misuse;
 using mothreads::internal::printable;
@@ -133,4 +133,4 @@ pid_t Program::start() {
   throw IoError(error, program, "start it");
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

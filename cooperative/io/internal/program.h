@@ -11,7 +11,7 @@
 
 #include "cooperative/io/process.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // Whatever is not given is not the program's: no descriptor but the three streams, no blocked signal, none that is ignored but those that users
 // have had ignored. Not thread-safe.
@@ -39,4 +39,4 @@ class Program {
   posix_spawn_file_actions_t actions_;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <ctime>
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 namespace {
 
 // Linux 6.18's; Debian 12's headers are older.
@@ -52,4 +52,4 @@ ssize_t QuietWriter::splice_into(int pipe, int from, std::size_t size) noexcept 
   return splice(from, nullptr, pipe, nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 // While one is alive the signal does not reach this thread. One that came meanwhile, with an error that says the same (SIGPIPE with EPIPE), is
 // taken away at the end.
@@ -44,4 +44,4 @@ class QuietWriter {
   bool kernel_knows_ = true;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

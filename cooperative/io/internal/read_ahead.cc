@@ -4,7 +4,7 @@
 #include <limits>
 #include <new>
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 namespace {
 
@@ -31,4 +31,4 @@ std::span<char> ReadAhead::room(std::size_t size) {
   return {bytes_.get() + end_, capacity_ - end_};
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

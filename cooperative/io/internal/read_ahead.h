@@ -11,7 +11,7 @@
 
 #include "cooperative/internal/page_memory.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 class ReadAhead {
  public:
@@ -58,4 +58,4 @@ class ReadAhead {
   std::uint32_t drops_ = 0;
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

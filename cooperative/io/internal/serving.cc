@@ -85,12 +85,12 @@ void Server::Serving::run(const Signal& please_stop) {
   drain(group);
 }
 
-Server::Serving::Place::Place(Serving& serving) : serving_(&serving) {
+Server::Serving::Admission::Admission(Serving& serving) : serving_(&serving) {
   place_ = serving.under_way_.insert(serving.under_way_.end(), nullptr);
   ++serving.statistics_.accepted;
 }
 
-Server::Serving::Place::~Place() {
+Server::Serving::Admission::~Admission() {
   if (serving_ == nullptr) return;
   serving_->under_way_.erase(place_);
   serving_->ended_.signal();

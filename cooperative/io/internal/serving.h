@@ -48,12 +48,12 @@ class Server::Serving {
 
  protected:
   // Of one that is served, from before its fiber begins until all of it has gone.
-  class Place {
+  class Admission {
    public:
-    explicit Place(Serving& serving);
-    Place(Place&& other) noexcept : serving_(std::exchange(other.serving_, nullptr)), place_(other.place_) {}
-    Place& operator=(Place&&) = delete;
-    ~Place();
+    explicit Admission(Serving& serving);
+    Admission(Admission&& other) noexcept : serving_(std::exchange(other.serving_, nullptr)), place_(other.place_) {}
+    Admission& operator=(Admission&&) = delete;
+    ~Admission();
     // The fiber that runs serves it.
     void begins() const {
       *place_ = internal::SchedulerCore::current().running_fiber();

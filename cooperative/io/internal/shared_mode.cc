@@ -11,7 +11,7 @@
 #include "cooperative/io/io_error.h"
 #include "mothreads/internal/base/tiny_mutex.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 using mothreads::internal::TinyLock;
 using mothreads::internal::TinyMutex;
@@ -70,4 +70,4 @@ SharedMode::~SharedMode() {
   if (const int flags = fcntl(descriptor_, F_GETFL); flags >= 0) fcntl(descriptor_, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -5,7 +5,7 @@
 
 #include "mothreads/internal/base/fork.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 class SharedMode {
  public:
@@ -24,4 +24,4 @@ class SharedMode {
   SharedMode* next_ = nullptr;  // likewise
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -17,7 +17,7 @@
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {
-namespace internal {
+namespace internal::io {
 
 inline bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -41,7 +41,7 @@ class Retries {
   absl::Duration pause_ = absl::Milliseconds(1);
 };
 
-}  // namespace internal
+}  // namespace internal::io
 
 // Every operation begins with it.
 inline void Socket::begin(const char* verb) const {

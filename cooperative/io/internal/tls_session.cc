@@ -21,7 +21,7 @@
 
 namespace cooperative::inline v0 {
 
-using internal::QueuedErrors;
+using internal::io::QueuedErrors;
 using internal::Turn;
 using mothreads::Limit;
 using mothreads::Why;
@@ -84,9 +84,9 @@ TlsStream::Session::Session(const TlsContext& context, std::unique_ptr<Stream> o
     : context_(context), owned_(std::move(owned)), below_(below), host_(std::move(host)) {
   ERR_clear_error();
   ssl_.reset(SSL_new(parts().ssl.get()));
-  if (ssl_ == nullptr) internal::throw_tls_error("TLS", "begin a session");
+  if (ssl_ == nullptr) internal::io::throw_tls_error("TLS", "begin a session");
   BIO* const bio = BIO_new(pipe());
-  if (bio == nullptr) internal::throw_tls_error("TLS", "begin a session");
+  if (bio == nullptr) internal::io::throw_tls_error("TLS", "begin a session");
   BIO_set_data(bio, this);
   SSL_set_bio(ssl(), bio, bio);
   if (parts().is_server) {
@@ -108,7 +108,7 @@ TlsStream::Session::~Session() {
 
 void TlsStream::Session::expect_host() {
   const auto check = [this](bool done) {
-    if (!done) internal::throw_tls_error(name(), "ask for that host");
+    if (!done) internal::io::throw_tls_error(name(), "ask for that host");
   };
   X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl());
   if (const std::optional<Address> address = Address::parse(host_, 0)) {
@@ -124,12 +124,12 @@ void TlsStream::Session::expect_host() {
 }
 
 void TlsStream::Session::resume_session() {
-  internal::TlsSessions* const sessions = parts().sessions.get();
+  internal::io::TlsSessions* const sessions = parts().sessions.get();
   if (sessions == nullptr || host_.empty()) return;
   // For whoever keeps what the server gives (tls_context.cc).
-  if (SSL_set_ex_data(ssl(), 0, const_cast<std::string*>(&host_)) != 1) internal::throw_tls_error(name(), "begin a session");
+  if (SSL_set_ex_data(ssl(), 0, const_cast<std::string*>(&host_)) != 1) internal::io::throw_tls_error(name(), "begin a session");
   // One that OpenSSL does not take is none: the handshake is a full one.
-  if (const internal::OwnedSession session = sessions->take(host_)) SSL_set_session(ssl(), session.get());
+  if (const internal::io::OwnedSession session = sessions->take(host_)) SSL_set_session(ssl(), session.get());
 }
 
 std::string TlsStream::Session::name() const {
@@ -150,8 +150,8 @@ Why TlsStream::Session::taken_or_closed(Why why) const {
   return why;
 }
 
-template <typename Call>
-TlsStream::Session::Step TlsStream::Session::run(const char* verb, Call&& call) {
+template <typename Function>
+TlsStream::Session::Step TlsStream::Session::run(const char* verb, Function&& call) {
   if (failure_) std::rethrow_exception(failure_);  // of another fiber, while this one waited
   ERR_clear_error();
   const int result = call();
@@ -164,7 +164,7 @@ TlsStream::Session::Step TlsStream::Session::run(const char* verb, Call&& call) 
 }
 
 void TlsStream::Session::fail(const char* verb) {
-  const QueuedErrors errors = internal::take_errors();
+  const QueuedErrors errors = internal::io::take_errors();
   const bool is_distrust = ERR_GET_LIB(errors.outermost) == ERR_LIB_SSL && ERR_GET_REASON(errors.outermost) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   const auto said = [&](std::string_view more) {
     return fmt::format("{}: cannot {}{}{}{}{}", name(), verb, more.empty() ? "" : ": ", more, errors.details.empty() ? "" : ": ", errors.details);

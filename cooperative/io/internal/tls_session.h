@@ -63,8 +63,8 @@ class TlsStream::Session {
   void check_usable() const;
   mothreads::Why taken_or_closed(mothreads::Why why) const;
 
-  template <typename Call>
-  Step run(const char* verb, Call&& call);
+  template <typename Function>
+  Step run(const char* verb, Function&& call);
   [[noreturn]] void fail(const char* verb);
   [[noreturn]] void give_up(mothreads::Why why, const char* verb) const;
 
@@ -84,7 +84,7 @@ class TlsStream::Session {
   const std::unique_ptr<Stream> owned_;
   Stream& below_;
   const std::string host_;  // of a client
-  internal::OwnedSsl ssl_;
+  internal::io::OwnedSsl ssl_;
   bool is_closed_ = false;
   bool is_shut_ = false;            // close_notify has been written
   bool reads_large_ = false;        // the last read was as full as it could be

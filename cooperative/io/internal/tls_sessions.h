@@ -13,7 +13,7 @@
 
 #include "mothreads/instant.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 
 struct FreeSession {
   void operator()(SSL_SESSION* session) const noexcept { SSL_SESSION_free(session); }
@@ -39,4 +39,4 @@ class TlsSessions {
   std::map<std::string, std::deque<Kept>> kept_;  // the newest last
 };
 
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -267,8 +267,8 @@ TEST_F(HttpClientTest, AnEndBeforeTheResponse) {
 TEST_F(HttpClientTest, WhatCannotBeSentIsMisuse) {
   ScriptedStream stream(kOk);
   Client client(stream, "a");
-  for (const Call& call : {Call{.method = "GE T"}, Call{.method = ""}, Call{.target = "/a b"}, Call{.target = ""},
-                               Call{.target = "/\r\nX: y"}, Call{.target = "/\xC3\xA4"}}) {
+  for (const ClientRequest& call : {ClientRequest{.method = "GE T"}, ClientRequest{.method = ""}, ClientRequest{.target = "/a b"}, ClientRequest{.target = ""},
+                               ClientRequest{.target = "/\r\nX: y"}, ClientRequest{.target = "/\xC3\xA4"}}) {
     EXPECT_THROW(client.request(call), Misuse);
   }
   EXPECT_EQ(stream.output(), "");

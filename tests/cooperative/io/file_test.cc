@@ -61,7 +61,7 @@ class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithP
   template <typename F>
   static void on_host(F&& body) {
     Thread::run("host", [&](Signal) {
-      if (!GetParam()) internal::do_without_file_ring();
+      if (!GetParam()) internal::io::do_without_file_ring();
       body();
     }).join();
   }
@@ -199,7 +199,7 @@ TEST_P(FileTest, SeveralPlacesAtOnce) {
 TEST_P(FileTest, MoreFibersReadThanMayBeUnderWay) {
   on_host([this] {
     constexpr std::size_t kBlock = 4096;
-    constexpr std::size_t kReaders = internal::FileRing::kMaxReads + 50;
+    constexpr std::size_t kReaders = internal::io::FileRing::kMaxReads + 50;
     const std::string text = pattern(kReaders * kBlock);
     write(text);
     File file = File::open(path(), {.direct = true});

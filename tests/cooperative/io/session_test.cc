@@ -27,7 +27,7 @@
 #include "tests/support/nothing_left.h"
 #include "tests/support/virtual_time.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 namespace {
 
 using mothreads::Signal;
@@ -337,4 +337,4 @@ TEST_F(SessionTest, AServerThatIsCancelledClosesThoseThatRest) {
 }
 
 }  // namespace
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

@@ -40,7 +40,7 @@ class WholeFileTest : public mothreads::testing::NothingLeft, public ::testing::
   template <typename F>
   static void on_host(F&& body) {
     Thread::run("host", [&](Signal) {
-      if (!GetParam()) internal::do_without_file_ring();
+      if (!GetParam()) internal::io::do_without_file_ring();
       body();
     }).join();
   }

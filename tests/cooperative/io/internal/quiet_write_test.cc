@@ -12,7 +12,7 @@
 
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 namespace {
 
 volatile sig_atomic_t sigpipes = 0;
@@ -120,4 +120,4 @@ TEST(QuietSpliceTest, NobodyWhoReadsIsAnErrorAndNoSignal) {
 INSTANTIATE_TEST_SUITE_P(Kernel, QuietWriteTest, ::testing::Bool(), [](const auto& kind) { return kind.param ? "knows" : "does_not"; });
 
 }  // namespace
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

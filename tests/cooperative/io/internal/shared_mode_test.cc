@@ -12,7 +12,7 @@
 #include "cooperative/io/io_error.h"
 #include "tests/support/nothing_left.h"
 
-namespace cooperative::inline v0::internal {
+namespace cooperative::inline v0::internal::io {
 namespace {
 
 class SharedModeTest : public mothreads::testing::NothingLeft {
@@ -83,4 +83,4 @@ TEST_F(SharedModeTest, WhatIsNoDescriptorIsNamed) {
 }
 
 }  // namespace
-}  // namespace cooperative::internal
+}  // namespace cooperative::internal::io

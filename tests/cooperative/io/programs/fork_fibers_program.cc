@@ -237,7 +237,7 @@ int stops_its_copy_of_a_server() {
 }
 
 // Says what its session has read; "wait" keeps its fiber until the parent goes on.
-class SaidSession final : public co::internal::Session {
+class SaidSession final : public co::internal::io::Session {
  public:
   SaidSession(co::Socket& client, const mothreads::Signal& go_on) : client_(client), go_on_(go_on) {}
   ~SaidSession() override { say("a session ends"); }
@@ -263,9 +263,9 @@ class SaidSession final : public co::internal::Session {
 int leaves_connections_to_its_parent() {
   const mothreads::Signal go_on("go on");
   {
-    co::Server server = co::internal::serve_sessions(
+    co::Server server = co::internal::io::serve_sessions(
         co::listen(co::Address::loopback(0)),
-        [&](co::Socket& client, co::internal::SessionOwner&, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
+        [&](co::Socket& client, co::internal::io::SessionOwner&, const mothreads::Signal&) { return std::make_unique<SaidSession>(client, go_on); },
         mothreads::NEVER, {});
     co::Socket rests = co::connect(server.address());
     rests.write_all(std::string_view("a\n"));
