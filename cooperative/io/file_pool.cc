@@ -27,16 +27,16 @@ using internal::SchedulerCore;
 using mothreads::Until;
 using mothreads::Why;
 
-namespace {
+constinit const internal::ServiceKind internal::io::kFilePool;
 
-constexpr internal::ServiceKind kFilePool;
+namespace {
 
 struct FilePool final : SchedulerCore::Service {
   BlockingPool pool{"files", BlockingPoolOptions{.threads = kFileThreads}};
 };
 
 BlockingPool& pool() {
-  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(kFilePool);
+  std::unique_ptr<SchedulerCore::Service>& service = SchedulerCore::current().service(internal::io::kFilePool);
   if (service == nullptr) service = std::make_unique<FilePool>();
   return static_cast<FilePool&>(*service).pool;
 }

@@ -21,6 +21,10 @@
 
 namespace cooperative::inline v0 {
 
+namespace internal {
+struct ServiceKind;
+}
+
 // So many at a time; it is what keeps a disk busy, not a processor.
 inline constexpr std::size_t kFileThreads = 16;
 
@@ -47,6 +51,9 @@ namespace internal::io {
 
 // Whether things are as if they always had to wait: in a test world what is in memory depends on who was here before.
 bool must_call_for_file();
+
+// Where a scheduler has the threads.
+extern const ServiceKind kFilePool;
 
 }  // namespace internal::io
 }  // namespace cooperative

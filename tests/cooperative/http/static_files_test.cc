@@ -426,7 +426,7 @@ TEST_F(StaticFilesTest, OthersWaitForTheDisk) {
     EXPECT_EQ(get("/gone/").status, 404);
     EXPECT_EQ(get("/out").status, 404);
     EXPECT_EQ(get("/none/").status, 403);
-    const auto& pool = cooperative::internal::SchedulerCore::current().service(cooperative::internal::SchedulerCore::ServiceOf::file_pool);
+    const auto& pool = cooperative::internal::SchedulerCore::current().service(cooperative::internal::io::kFilePool);
     EXPECT_NE(pool, nullptr);
   });
 }

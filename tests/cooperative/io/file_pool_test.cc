@@ -43,7 +43,7 @@ class FilePoolTest : public testing::IoTest {
     if (file_ >= 0) ::close(file_);
     IoTest::TearDown();
   }
-  static bool has_pool() { return SchedulerCore::current().service(SchedulerCore::ServiceOf::file_pool) != nullptr; }
+  static bool has_pool() { return SchedulerCore::current().service(internal::io::kFilePool) != nullptr; }
   static std::pair<std::string, Why> read(int file, std::size_t size, std::uint64_t offset) {
     std::string text(size, '?');
     std::size_t done = 0;
