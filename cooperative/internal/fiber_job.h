@@ -30,21 +30,24 @@ struct FiberJob {
   using Kept = std::conditional_t<std::is_void_v<R>, Nothing, R>;
 
   explicit FiberJob(Bound&& its_function) : function(std::move(its_function)) {}
+  FiberJob(const FiberJob&) = delete;
+  FiberJob& operator=(const FiberJob&) = delete;
+  ~FiberJob() { drop_function(this); }
 
   static FiberJob& of(void* self) { return *static_cast<FiberJob*>(self); }
   static void call(void* self) {
     if constexpr (std::is_void_v<R>) {
-      (*of(self).function)();
+      std::move(of(self).function)();
     } else {
-      of(self).result.emplace((*of(self).function)());
+      of(self).result.emplace(std::move(of(self).function)());
     }
   }
-  static void drop_function(void* self) noexcept { of(self).function.reset(); }
+  static void drop_function(void* self) noexcept {
+    if (std::exchange(of(self).has_function, false)) std::destroy_at(std::addressof(of(self).function));
+  }
   static void destroy(void* self) noexcept { of(self).~FiberJob(); }
   static void free(void* self) noexcept { ::operator delete(self, std::align_val_t{alignof(FiberJob)}); }
 
-  static constexpr bool kFits = sizeof(std::optional<Bound>) + sizeof(std::optional<Kept>) <= FiberBlock::kRoom &&
-                                alignof(Bound) <= alignof(std::max_align_t) && alignof(Kept) <= alignof(std::max_align_t);
   static constexpr FiberBlock::Job ops(void (*its_free)(void* self) noexcept) {
     constexpr bool drops_nothing = std::is_trivially_destructible_v<Bound>;
     constexpr bool destroys_nothing = drops_nothing && std::is_trivially_destructible_v<Kept>;
@@ -55,7 +58,11 @@ struct FiberJob {
 
   // The result first: who takes it knows its type, not the function's.
   std::optional<Kept> result;
-  std::optional<Bound> function;
+  // No optional: that would be compiled for each function that is spawned.
+  union {
+    Bound function;
+  };
+  bool has_function = true;
 };
 
 template <typename Bound, typename R>
@@ -66,8 +73,7 @@ constexpr FiberBlock::Job FiberJob<Bound, R>::kOpsOfHeap = ops(free);
 template <typename Bound, typename R>
 void put_job(FiberBlock& fiber, Bound&& bound) {
   using Job = FiberJob<Bound, R>;
-  if constexpr (Job::kFits) {
-    static_assert(sizeof(Job) <= FiberBlock::kRoom + sizeof(std::max_align_t));
+  if constexpr (sizeof(Job) <= FiberBlock::kRoom && alignof(Job) <= alignof(std::max_align_t)) {
     fiber.job_self = new (fiber.room) Job(std::move(bound));
     fiber.job = &Job::kOps;
   } else {
@@ -153,18 +159,29 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
   if constexpr (takes_stop) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
     give_please_stop(fiber, order.please_stop);
-    return begin.template operator()<R>(
-        [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
-         stop = fiber.please_stop]() mutable -> R {
-          return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(stop)); }, a);
-        });
+    // Without arguments no tuple is made of them: every function that is spawned would be compiled a third longer.
+    if constexpr (sizeof...(Args) == 0) {
+      return begin.template operator()<R>([f = std::decay_t<F>(std::forward<F>(function)), stop = fiber.please_stop]() mutable -> R {
+        return std::move(f)(std::move(stop));
+      });
+    } else {
+      return begin.template operator()<R>(
+          [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
+           stop = fiber.please_stop]() mutable -> R {
+            return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(stop)); }, a);
+          });
+    }
   } else {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-    return begin.template operator()<R>(
-        [f = std::decay_t<F>(std::forward<F>(function)),
-         a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable -> R {
-          return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)...); }, a);
-        });
+    if constexpr (sizeof...(Args) == 0) {
+      return begin.template operator()<R>(std::decay_t<F>(std::forward<F>(function)));
+    } else {
+      return begin.template operator()<R>(
+          [f = std::decay_t<F>(std::forward<F>(function)),
+           a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable -> R {
+            return std::apply([&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)...); }, a);
+          });
+    }
   }
 }
 

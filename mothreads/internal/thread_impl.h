@@ -23,11 +23,19 @@ auto make_thread(const ThreadOptions& options, F&& function, Args&&... args) {
   if constexpr (takes_please_stop) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., Signal>;
     Signal please_stop = please_stop_for(options);
-    absl::AnyInvocable<R()> bound = [f = std::decay_t<F>(std::forward<F>(function)),
-                                     a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...), please_stop]() mutable -> R {
-      return std::apply(
-          [&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(please_stop)); }, a);
-    };
+    absl::AnyInvocable<R()> bound;
+    // Without arguments no tuple is made of them: every thread's function would be compiled longer.
+    if constexpr (sizeof...(Args) == 0) {
+      bound = [f = std::decay_t<F>(std::forward<F>(function)), please_stop]() mutable -> R {
+        return std::invoke(std::move(f), std::move(please_stop));
+      };
+    } else {
+      bound = [f = std::decay_t<F>(std::forward<F>(function)), a = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...),
+               please_stop]() mutable -> R {
+        return std::apply(
+            [&](auto&... arg) -> R { return std::invoke(std::move(f), std::move(arg)..., std::move(please_stop)); }, a);
+      };
+    }
     return Ref<ThreadState<R>>::adopt(new ThreadState<R>(options.name, please_stop, Clock::current(), std::move(bound)));
   }
 }
