@@ -63,8 +63,7 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
   Waiter waiter(me, id);
-  label_.set_owner(owner_);
-  const Why why = home_.core().wait(waiters_, waiter, label_.waits(mothreads::internal::OwnedVerb::rlock), until);
+  const Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for RLock"), until);
   if (why != Why::ready) internal::throw_wait_ended(label_, "RLock", why);
 }
 
@@ -80,7 +79,6 @@ void RLock::release() {
   owner_ = nullptr;
   if (auto* next = static_cast<Waiter*>(waiters_.claim_front_on_host())) {
     owner_ = &next->context;
-    label_.set_owner(owner_);
     owner_id_ = next->id;
     depth_ = 1;
     home_.core().end_wait(*next, Why::ready);

@@ -55,9 +55,6 @@ void Lock::fail_not_entered() const {
                                      name_, internal::Context::current().name));
 }
 
-// Only where somebody queues: whoever takes the lock then does so under mutex_.
-void Lock::tell_owner(const internal::Context* owner) const noexcept { kept_name_.set_owner(owner == nullptr ? 0 : owner->own_kept_name()); }
-
 bool Lock::try_lock() {
   if (internal::Context::watch(internal::Step::before, "tries Lock", this, write_name)) [[unlikely]] watch();
   internal::Context& me = internal::Context::current();
@@ -115,14 +112,13 @@ void Lock::queue_up(internal::Context& me, Return* from) {
   bool has_limit = from != nullptr && !is_late && !from->limit.is_never();
   bool was_woken = false;
   for (bool first = true;; first = false) {
-    internal::Wait wait({internal::OwnedVerb::lock, this, write_name, kept_name_.number()});
+    internal::Wait wait({"enters lock", this, write_name, kept_name_.number()});
     entrant.arm(wait, Why::ready);
     internal::WaitList& list = is_late ? late_ : entering_;
     {
       internal::TinyLock lock(mutex_);
       if (take_or_mark(me, entrant)) return;
       if (first) entrant.came_at = takings_;
-      tell_owner(owner_.load(std::memory_order_relaxed));  // contexts are recycled, never freed
       // A thread that was woken for a fiber is awake, and may not be for long.
       entrant.is_urgent = is_late || (was_woken && me.host != nullptr);
       // Who was woken and found the lock taken again keeps its turn.

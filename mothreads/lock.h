@@ -123,7 +123,6 @@ class ABSL_LOCKABLE Lock {
   Tried try_once(internal::Context& me, Entrant* entrant) noexcept;
   bool try_enter_spinning(internal::Context& me, Entrant* entrant) noexcept;
   void leave_slow();
-  void tell_owner(const internal::Context* owner) const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void watch() noexcept;
   static void write_name(const void* lock, char* buffer, std::size_t size);
   // Leaves and enters: what the analysis cannot follow.

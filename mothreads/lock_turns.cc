@@ -59,7 +59,6 @@ bool Lock::take(internal::Context& me, Entrant* entrant) noexcept {
   while ((word & kHeld) == 0 && may_take(me, entrant)) {
     if (!word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // as lock()
     if (entrant != nullptr) has_come(*entrant);
-    tell_owner(&me);
     ++takings_;
     return true;
   }
@@ -130,7 +129,6 @@ internal::Claimed Lock::free_and_choose(const internal::Host* host) {
   }
   if (internal::WaitNode* node = claim_waiter()) chosen.add(*node);
   const bool queued = next_ != nullptr || !entering_.is_empty() || !late_.is_empty();
-  if (queued) tell_owner(nullptr);
   const std::uint32_t marks = queued ? kListed | kQueued : !waiting_.is_empty() ? kListed : 0;
   word_.store(marks | (word_.load(std::memory_order_relaxed) & kWatched), std::memory_order_release);  // pairs with the acquire in lock()
   return chosen;

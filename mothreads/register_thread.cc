@@ -5,7 +5,6 @@
 #include "mothreads/clock.h"
 #include "mothreads/internal/runtime.h"
 #include "mothreads/internal/wait/context.h"
-#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0 {
@@ -16,15 +15,6 @@ class RegisteredNode final : public internal::Node {
   using Node::Node;
   MemberKind kind() const override { return MemberKind::registered_thread; }
 };
-
-}  // namespace
-
-namespace {
-
-// For who waits for what the thread has.
-void keep_name_of(internal::Context& context) noexcept {
-  if (auto* const thread = internal::ThreadContext::of(context); thread != nullptr) thread->keep_name(context.name);
-}
 
 }  // namespace
 
@@ -44,7 +34,6 @@ RegisterThread::RegisterThread(std::string_view name) {
   node_->attach_to(internal::main_node());
   before_ = std::exchange(context.node, node_.get());
   name_before_ = std::exchange(context.name, node_->name().c_str());
-  keep_name_of(context);
   node_->context().set(&context);
 }
 
@@ -55,7 +44,6 @@ RegisterThread::~RegisterThread() {
   node_->context().set(nullptr);
   context.node = before_;
   context.name = name_before_;
-  keep_name_of(context);
   node_->mark_stopped();
   node_->detach();
 }

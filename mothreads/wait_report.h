@@ -13,10 +13,7 @@ struct WaitReport {
   std::string what;  // "pops from queue jobs", "waits for signal saved"
   // When the wait began, by the clock that it goes by. Of a fiber: to a millisecond, and not after it. None where that is not kept: of a thread's
   // own code where the thread has fibers.
-  std::optional<Instant> since = std::nullopt;
-  // Who is inside of the Lock or RLock that it waits to enter, where that has a name; 55 bytes of theirs at most. Empty where nobody is, as of some moment
-  // during the call, and for all other waits.
-  std::string owner = {};
+  std::optional<Instant> since;
 };
 
 }  // namespace mothreads

@@ -102,7 +102,6 @@ class FiberBlock final : public mothreads::internal::Context {
   const ParentRef* left = nullptr;  // of one that has ended: where its parent was, while finish() runs functions of users in its place
 
   FiberBlock*& next_free() noexcept { return older; }  // of one that is not in use
-  std::uint32_t own_kept_name() const noexcept override { return kept_name.number(); }
 
   alignas(std::max_align_t) std::byte room[kRoom];
 

@@ -28,8 +28,6 @@ class Label {
   mothreads::internal::HostedWait waits(const char* verb) const noexcept { return {verb, number()}; }
   // The same for a wait that other threads may end. It refers to nothing: the label's object may go before.
   mothreads::internal::WaitDescription waits_everywhere(const char* verb) const noexcept { return {.verb = verb, .kept_name = number()}; }
-  // Who has the object now, of one that has a name.
-  void set_owner(const mothreads::internal::Context* owner) const noexcept { name_.set_owner(owner == nullptr ? 0 : owner->own_kept_name()); }
   // `event "temperature"`, or `event`.
   std::string object(const char* kind) const;
 

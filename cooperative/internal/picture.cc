@@ -49,12 +49,9 @@ void take_stack(const Runnable& runnable, const FiberCamera& camera, FiberPictur
 void describe_state(const mothreads::internal::Context& context, bool runs, const SchedulerCore& core, FiberPicture::Entry& entry) noexcept {
   if (!context.write_wait_on_host(entry.state, sizeof entry.state)) {
     std::snprintf(entry.state, sizeof entry.state, "%s", runs ? "runs" : "is ready to run");
-    return;
+  } else if (core.clock().is_real()) {
+    context.look([&](const mothreads::internal::ContextLook& look) { entry.since = look.since; });
   }
-  context.look([&](const mothreads::internal::ContextLook& look) {
-    if (core.clock().is_real()) entry.since = look.since;
-    mothreads::internal::KeptName::read(look.owner(), entry.owner);
-  });
 }
 
 void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int depth, FiberPicture::Entry& entry) noexcept {
@@ -66,7 +63,6 @@ void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int dept
            .name = {},
            .state = {},
            .since = std::nullopt,
-           .owner = {},
            .frames = {},
            .frame_count = 0};
   std::snprintf(entry.name, sizeof entry.name, "%s", fiber.own_name.c_str());

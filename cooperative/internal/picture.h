@@ -9,7 +9,6 @@
 #include <optional>
 
 #include "mothreads/instant.h"
-#include "mothreads/internal/base/kept_name.h"
 
 namespace cooperative::inline v0::internal {
 
@@ -38,7 +37,6 @@ class FiberPicture {
     char name[64];
     char state[128];
     std::optional<mothreads::Instant> since;  // of its wait, where it waits by the real clock
-    mothreads::internal::KeptName::Copy owner;  // who has what it waits for
     std::array<void*, kMaxFrames> frames;
     int frame_count;
   };

@@ -128,7 +128,6 @@ Context& Context::adopt_alien() {
     key = end_key();
     alien.reset(new Alien{context, name_of_this_thread()});
     context.name = alien->name.c_str();
-    context.keep_name(context.name);
     context.care.has_no_end = round_of_end >= kLastRound;
   }
   if (&tree_hooks != nullptr) tree_hooks.adopted(context);

@@ -201,7 +201,6 @@ void adopted(ThreadContext& context) {
   if (on_os_main_thread()) {
     context.node = &root_node();
     context.name = root_node().name().c_str();
-    context.keep_name(context.name);
   } else {
     context.node = new AlienNode(context.name, context.care.must_not_block);
   }

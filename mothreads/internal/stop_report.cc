@@ -39,7 +39,6 @@ void add_stack(std::string& text, const std::string& indent, const std::vector<s
 
 void add_wait(std::string& text, const WaitReport& waits_on) {
   text += " " + waits_on.what;
-  if (!waits_on.owner.empty()) text += fmt::format(", which \"{}\" has", waits_on.owner);
   if (!waits_on.since) return;
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - *waits_on.since;
   text += fmt::format(", for {:.3f} s", since.count());
@@ -48,7 +47,7 @@ void add_wait(std::string& text, const WaitReport& waits_on) {
 void add_hosted(std::string& text, const HostedContext& context, int depth, bool with_stacks) {
   const std::string indent = indent_of(depth);
   text += fmt::format("\n{}{} \"{}\"", indent, context.kind, context.name);
-  add_wait(text, {.what = context.state, .since = context.since, .owner = context.owner});
+  add_wait(text, {.what = context.state, .since = context.since});
   if (context.takes_stop) text += context.told_to_stop ? "; please_stop was given" : "; please_stop was not given";
   if (context.is_cancelled) text += "; it was cancelled";
   if (with_stacks) add_stack(text, indent, describe_frames(context.stack));

@@ -85,7 +85,6 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   context.clock = &node->clock();
   context.node = node.get();
   context.name = node->name().c_str();
-  context.keep_name(node->name());
   context.log_extras = std::move(inherited->log_extras);
   delete inherited;
   Context::set_current(&context);

@@ -21,7 +21,7 @@ constexpr std::size_t kWords = (KeptName::kMax + 1) / sizeof(std::uint64_t);
 struct alignas(64) Text {
   std::array<std::atomic<std::uint64_t>, kWords> words;
   std::atomic<std::uint32_t> names;  // so many share it
-  std::atomic<std::uint32_t> owner;  // while it is in use; else the number of the next that is not, or 0
+  std::uint32_t next_free;
 };
 
 // Number n lies in block n / kPerBlock. Blocks are made when they are needed, and stay.
@@ -42,7 +42,7 @@ class Numbers {
     TinyLock lock(mutex_);
     if (free_ != 0) {
       const std::uint32_t number = free_;
-      free_ = text_of(number).owner.load(std::memory_order_relaxed);
+      free_ = text_of(number).next_free;
       return number;
     }
     if (next_ == kPerBlock * kBlocks) return 0;
@@ -58,7 +58,7 @@ class Numbers {
   }
   void give_back(std::uint32_t number) noexcept {
     TinyLock lock(mutex_);
-    text_of(number).owner.store(free_, std::memory_order_relaxed);
+    text_of(number).next_free = free_;
     free_ = number;
   }
 
@@ -90,7 +90,6 @@ KeptName::KeptName(std::string_view name) noexcept : number_(numbers.take()) {
   std::memcpy(bytes, name.data(), std::min(name.size(), kMax));
   Text& text = text_of(number());
   text.names.store(1, std::memory_order_relaxed);
-  text.owner.store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i < kWords; ++i) {
     std::uint64_t word = 0;
     std::memcpy(&word, bytes + i * sizeof word, sizeof word);
@@ -108,10 +107,6 @@ void KeptName::drop(std::uint32_t number) noexcept {
   // acq_rel: the next name in this memory comes after all that the owners of this one did.
   if (number != 0 && text_of(number).names.fetch_sub(1, std::memory_order_acq_rel) == 1) numbers.give_back(number);
 }
-
-// release and acquire: the owner's name was written before it became the owner.
-void KeptName::set_owner_of(std::uint32_t number, std::uint32_t owner) noexcept { text_of(number).owner.store(owner, std::memory_order_release); }
-std::uint32_t KeptName::owner_of(std::uint32_t number) noexcept { return number == 0 ? 0 : text_of(number).owner.load(std::memory_order_acquire); }
 
 void KeptName::read(std::uint32_t number, Copy& copy) noexcept {
   copy.bytes[0] = '\0';

@@ -44,15 +44,7 @@ class KeptName {
   // Copies the name that has the number now. Empty for 0.
   static void read(std::uint32_t number, Copy& copy) noexcept;
 
-  // Of a name that is an object's: the number of the name of whoever has that object, 0 for nobody that is known. Nothing where this is none.
-  void set_owner(std::uint32_t owner) const noexcept {
-    if (number() != 0) set_owner_of(number(), owner);
-  }
-  // 0 for 0.
-  static std::uint32_t owner_of(std::uint32_t number) noexcept;
-
  private:
-  static void set_owner_of(std::uint32_t number, std::uint32_t owner) noexcept;
   static std::uint32_t share(std::uint32_t number) noexcept;
   static void drop(std::uint32_t number) noexcept;
 

@@ -31,7 +31,6 @@
 #include "absl/functional/function_ref.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
-#include "mothreads/internal/base/kept_name.h"
 #include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/wait_report.h"
 
@@ -89,22 +88,12 @@ struct HostTurn {
   std::uint64_t wait_stamp = 0;  // when a wait that begins now did so: in Context::kStampUnit of the host's clock, by its last look there
 };
 
-// The verbs of waits for what somebody has: its KeptName knows the owner. By their addresses.
-struct OwnedVerb {
-  static constexpr char lock[] = "enters lock";
-  static constexpr char rlock[] = "waits for RLock";
-  static bool is_one(const char* verb) noexcept { return verb == lock || verb == rlock; }
-};
-
 // A context on a host, as another thread sees it.
 struct ContextLook {
   bool waits = false;           // else it runs, or is ready to run
   const char* verb = nullptr;   // of the wait; null for one that has not begun
   std::uint32_t kept_name = 0;  // of what it waits on
   Instant since;                // when the wait began, by the host's last look at its clock before that
-
-  // The number of the name of who has what it waits for, 0 for nobody that is known.
-  std::uint32_t owner() const noexcept { return waits && OwnedVerb::is_one(verb) ? KeptName::owner_of(kept_name) : 0; }
 };
 
 // When a test world hears of an operation: other threads may run before and after it, and not where it is only told what comes.
@@ -272,9 +261,6 @@ class Context {
 
   // What stands in for the operating system under it; null where nothing does. Only the context itself asks.
   Simulation* simulation() const noexcept;
-
-  // The number of its own name, for others who wait for what it has; 0 where it has none that is kept. Any thread may ask.
-  virtual std::uint32_t own_kept_name() const noexcept { return 0; }
 
   // Shows any thread a context on a host, without a step on its own. Calls `read`, which may look at more that belongs to the context;
   // false when it has changed meanwhile, and nothing counts.

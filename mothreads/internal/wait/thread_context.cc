@@ -148,7 +148,6 @@ void ThreadContext::describe(const WaitDescription& what) noexcept {
     what.write_object(description_ + used + 1, sizeof description_ - used - 1);
   }
   described_since_ = std::chrono::steady_clock::now();
-  described_owned_ = OwnedVerb::is_one(what.verb) ? what.kept_name : 0;
 }
 
 void ThreadContext::undescribe() noexcept {
@@ -165,9 +164,7 @@ std::optional<WaitReport> ThreadContext::waits_on() const {
   }
   TinyLock lock(description_mutex_);
   if (description_[0] == '\0') return std::nullopt;
-  KeptName::Copy owner;
-  KeptName::read(KeptName::owner_of(described_owned_), owner);
-  return WaitReport{description_, described_since_, std::string(owner.view())};
+  return WaitReport{description_, described_since_};
 }
 
 void ThreadContext::suspend(const std::optional<Instant>& deadline) noexcept {

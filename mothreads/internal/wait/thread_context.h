@@ -43,10 +43,6 @@ class ThreadContext final : public Context {
 
   std::optional<WaitReport> waits_on() const override;
 
-  // A copy of its name for who waits for what it has. Only the thread itself calls it.
-  void keep_name(std::string_view its_name) noexcept { kept_name_ = KeptName(its_name); }
-  std::uint32_t own_kept_name() const noexcept override { return kept_name_.number(); }
-
   bool spin_until(absl::FunctionRef<bool()> condition, int pauses) noexcept override;
   // The same also where it has a host, whose own sleep it is.
   bool spin(absl::FunctionRef<bool()> condition, int pauses) noexcept;
@@ -64,7 +60,6 @@ class ThreadContext final : public Context {
   mutable TinyMutex description_mutex_;
   char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
   Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
-  std::uint32_t described_owned_ ABSL_GUARDED_BY(description_mutex_) = 0;  // the KeptName of what somebody has, where it waits for that
 
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;
@@ -74,7 +69,6 @@ class ThreadContext final : public Context {
   std::uint32_t waits_ = 0;
   const Node* node_of_alien_ = nullptr;
   ForeignSlot foreign_;
-  KeptName kept_name_;
 };
 
 }  // namespace mothreads::internal

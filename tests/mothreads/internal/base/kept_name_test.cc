@@ -39,26 +39,6 @@ TEST(KeptNameTest, OfALongNameTheRestIsNotSeen) {
   EXPECT_EQ(text_of(fits.number()), std::string(KeptName::kMax, 'f'));
 }
 
-TEST(KeptNameTest, AnObjectsNameKnowsTheNameOfItsOwner) {
-  const KeptName owner("owner");
-  std::uint32_t number = 0;
-  {
-    const KeptName object("object");
-    number = object.number();
-    EXPECT_EQ(KeptName::owner_of(number), 0u);
-    object.set_owner(owner.number());
-    EXPECT_EQ(text_of(KeptName::owner_of(number)), "owner");
-    object.set_owner(0);
-    EXPECT_EQ(KeptName::owner_of(number), 0u);
-    object.set_owner(owner.number());
-  }
-  const KeptName next("next");  // in the same memory
-  EXPECT_EQ(next.number(), number);
-  EXPECT_EQ(KeptName::owner_of(number), 0u);
-  KeptName().set_owner(owner.number());
-  EXPECT_EQ(KeptName::owner_of(0), 0u);
-}
-
 TEST(KeptNameTest, CopiesShareTheMemoryWhichTheLastGivesBack) {
   std::uint32_t number = 0;
   {
