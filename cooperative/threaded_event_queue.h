@@ -215,18 +215,20 @@ class ThreadedEventQueue {
     mothreads::internal::Wait wait(label_.waits_everywhere("waits for a value of ThreadedEventQueue"));
     Waiter waiter(wait, Why::ready);
     std::optional<internal::Label> label;  // for when the queue is gone
+    bool is_closed = false;
     {
       mothreads::internal::TinyLock lock(mutex_);
       if (!values_.is_empty()) {
         take_front(into);
         return;
       }
-      if (closed_) {
-        into = mothreads::Result<T>(mothreads::Why::closed, label_.object(kObject));
-        return;
-      }
       label.emplace(label_);
-      waiters_.push_back(waiter);
+      is_closed = closed_;
+      if (!is_closed) waiters_.push_back(waiter);
+    }
+    if (is_closed) {
+      into = mothreads::Result<T>(Why::closed, label->object(kObject));
+      return;
     }
     bool was_woken = false;
     absl::Cleanup leave = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {

@@ -132,6 +132,18 @@ class Central {
       flush();  // nobody is in it any more
     } catch (const std::bad_alloc&) {
       sink.is_removed.store(true, std::memory_order_release);  // and the next change takes it out
+      await_writing();
+    }
+  }
+
+  // flush() that goes on where there is no memory for it just now.
+  void await_writing() noexcept {
+    while (true) {
+      try {
+        return flush();
+      } catch (const std::bad_alloc&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
     }
   }
 
@@ -159,8 +171,8 @@ class Central {
   // Whoever writes has the list before, or this one, which is without the removed.
   template <typename Change>
   void change_added(Change&& change) {
+    std::shared_ptr<AddedSinks> changed;  // in the end the one before: functions are destroyed without the mutexes
     const std::lock_guard one_at_a_time(changing_);
-    std::shared_ptr<AddedSinks> changed;  // in the end the one before: functions are destroyed without the mutex
     {
       std::lock_guard lock(sink_mutex_);
       changed = added_ == nullptr ? std::make_shared<AddedSinks>() : std::make_shared<AddedSinks>(*added_);

@@ -23,22 +23,23 @@ using internal::WebSocketFrames;
 using mothreads::Until;
 
 WebSocket::WebSocket(std::unique_ptr<WebSocketFrames> frames, mothreads::internal::Access) : frames_(std::move(frames)) {}
-WebSocket::WebSocket(WebSocket&& other) : frames_(other.give_away()) {}
+WebSocket::WebSocket(WebSocket&& other) noexcept : frames_(other.give_away()) {}
 WebSocket::~WebSocket() = default;
 
-WebSocket& WebSocket::operator=(WebSocket&& other) {
+WebSocket& WebSocket::operator=(WebSocket&& other) noexcept {
   check_moves();
   if (this != &other) frames_ = other.give_away();
   return *this;
 }
 
-std::unique_ptr<WebSocketFrames> WebSocket::give_away() {
+std::unique_ptr<WebSocketFrames> WebSocket::give_away() noexcept {
   check_moves();
   return std::move(frames_);
 }
 
-void WebSocket::check_moves() const {
-  if (is_kept_) throw mothreads::Misuse("a handler's WebSocket cannot be moved: it ends with its connection; keep a pointer, until the handler returns");
+void WebSocket::check_moves() const noexcept {
+  if (!is_kept_) return;
+  mothreads::internal::fatal_misuse("a handler's WebSocket was moved, though it ends with its connection: keep a pointer, until the handler returns");
 }
 
 WebSocketFrames& WebSocket::frames() const {

@@ -135,9 +135,9 @@ class WebSocket {
                                  kPolicy = 1008, kTooBig = 1009, kFailed = 1011;
 
   // Leaves one behind whose verbs throw mothreads::Misuse. One that a handler was given stays where it is, and ends with its connection: moving it away
-  // throws mothreads::Misuse.
-  WebSocket(WebSocket&& other);
-  WebSocket& operator=(WebSocket&& other);
+  // ends the process, which says so.
+  WebSocket(WebSocket&& other) noexcept;
+  WebSocket& operator=(WebSocket&& other) noexcept;
   ~WebSocket();
 
   // The next whole message. One fiber at a time: another gets mothreads::Misuse. Throws WebSocketError, IoError. `closed` also after a write that was cut
@@ -177,8 +177,8 @@ class WebSocket {
 
  private:
   internal::WebSocketFrames& frames() const;
-  std::unique_ptr<internal::WebSocketFrames> give_away();
-  void check_moves() const;
+  std::unique_ptr<internal::WebSocketFrames> give_away() noexcept;
+  void check_moves() const noexcept;
 
   std::unique_ptr<internal::WebSocketFrames> frames_;
   bool is_kept_ = false;  // a handler's

@@ -3,9 +3,9 @@
 // What other folders keep for one life of a scheduler, as io/ does the threads that serve its files: made there when first needed, ended with the scheduler
 // after all fibers, the newest first. The scheduler knows nothing of them.
 
-#include <deque>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace cooperative::inline v0::internal {
 
@@ -21,24 +21,36 @@ struct ServiceKind {
 
 class Services {
  public:
+  Services() = default;
+  Services(const Services&) = delete;
+  Services& operator=(const Services&) = delete;
+  ~Services() { end(); }
+
   // Null before one was put there. The place stays where it is.
   std::unique_ptr<Service>& of(const ServiceKind& kind) {
-    for (auto& [known, service] : all_) {
-      if (known == &kind) return service;
+    for (const std::unique_ptr<Entry>& entry : all_) {
+      if (entry->kind == &kind) return entry->service;
     }
-    return all_.emplace_back(&kind, nullptr).second;
+    return all_.emplace_back(new Entry{&kind, nullptr})->service;
   }
   void end() noexcept {
-    while (!all_.empty()) all_.pop_back();
+    while (!all_.empty()) {
+      const std::unique_ptr<Service> newest = std::move(all_.back()->service);  // what it waits for at its end may ask for another
+      all_.pop_back();
+    }
   }
   // In the child of a fork(): they are left as they are, with their threads, and their ring.
   void leave_behind() noexcept {
-    for (auto& [kind, service] : all_) static_cast<void>(service.release());
+    for (const std::unique_ptr<Entry>& entry : all_) static_cast<void>(entry->service.release());
     all_.clear();
   }
 
  private:
-  std::deque<std::pair<const ServiceKind*, std::unique_ptr<Service>>> all_;
+  struct Entry {
+    const ServiceKind* kind;
+    std::unique_ptr<Service> service;
+  };
+  std::vector<std::unique_ptr<Entry>> all_;
 };
 
 }  // namespace cooperative::internal
