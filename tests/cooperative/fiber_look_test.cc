@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -81,7 +82,15 @@ TEST(FiberLookTest, AnotherThreadSeesWhatFibersWaitFor) {
     auto ended = spawn("ended", [] {});
     ended.join();
     const Scheduler here = Scheduler::current();
-    EXPECT_THAT(Thread::run("looks", [&](Signal) { return waits_of(here); }).join(),
+    // Until the one that made it waits for its end, too.
+    const auto look = [&](Signal) {
+      while (true) {
+        auto waits = waits_of(here);
+        if (!waits["callback_result"].empty()) return waits;
+        std::this_thread::yield();
+      }
+    };
+    EXPECT_THAT(Thread::run("looks", look).join(),
                 UnorderedElementsAre(Pair("signal", "waits for signal saved"), Pair("unnamed", "waits for signal"),
                                      Pair("either", "waits for signal"), Pair("queue", "pops from queue numbers"),
                                      Pair("limited", "pops from queue numbers"), Pair("lock", "enters lock table"), Pair("event", "waits for event"),
