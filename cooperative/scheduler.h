@@ -37,7 +37,7 @@ enum class RunIn : bool {
   callbacks,  // that of the callbacks, in their order: while it waits, the later ones do
 };
 
-// What is not given stays as it is.
+// Options that are not given stay as they are.
 struct SchedulerOptions {
   std::optional<std::size_t> max_fibers = std::nullopt;  // so many at a time, those included that have not begun; default internal::kDefaultMaxFibers
   // The stack of the fibers for callbacks, and for the functions of callback_result(), that begin from now on: bytes, 0 for FiberOptions' default. A

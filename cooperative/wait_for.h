@@ -114,7 +114,8 @@ class AnnouncedBranch final : public Branch {
   SignalBranch branch_{signal_};
 };
 
-// Of a mothreads::Queue. It says that the queue is closed by Closed. The queue may be destroyed by whoever learns of what ended the wait there.
+// The branch of a mothreads::Queue. take() throws Closed for a queue that is closed and empty. Whoever learns of what ended the wait may destroy the
+// queue.
 template <typename T>
 class QueueBranch final : public Branch {
  public:
@@ -182,7 +183,8 @@ inline constexpr bool kAreTied = false;
 template <typename... Sources>
 concept NotTied = !(std::is_lvalue_reference_v<Sources> && ...);
 
-// What wait_for_all() can wait for: it holds what came while it awaits the others, and gives it back when one of them fails.
+// Refuses the sources that wait_for_all() cannot wait for: wait_for_all() holds what came from one source while it awaits the others, and gives
+// that back when one of them fails.
 template <typename B>
 constexpr void check_for_all() {
   static_assert(!requires { B::kForgets; },

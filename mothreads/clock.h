@@ -32,7 +32,7 @@ class Clock {
   // The clock of the calling thread or fiber.
   static Clock& current();
 
-  // Whether its time passes by itself, so that the kernel can time a wait.
+  // Whether the clock's time passes by itself, so that the kernel can time a wait.
   bool is_real() const noexcept { return is_real_; }
 
   // For the library: where waits and Tills on this clock are kept.

@@ -24,7 +24,7 @@ class Instant : public std::chrono::time_point<std::chrono::steady_clock, std::c
   static constexpr Instant min() noexcept { return Point::min(); }
   static constexpr Instant max() noexcept { return Point::max(); }
 
-  // What lies beyond min() or max() is that.
+  // A sum beyond max() is max(), and one beyond min() is min().
   friend Instant operator+(Instant instant, absl::Duration more) {
     const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(more);
     if (more == absl::InfiniteDuration()) return max();

@@ -53,7 +53,7 @@ class Limit {
   }
 
   std::optional<Instant> time() const noexcept { return when_ == kNever ? std::nullopt : std::optional(when_); }
-  // Whether it is nothing but a time: no Signal may come before, and it is none of zero, which has come already.
+  // Whether the limit is nothing but a time: no Signal may come before, and it is no limit of zero, which has come already.
   bool is_only_time() const noexcept { return signals_ == nullptr && when_ != kNow && when_ != kNever; }
 
  private:

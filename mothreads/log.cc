@@ -39,7 +39,7 @@
 
 namespace mothreads::inline v0::log {
 
-// What add_sink() was given. Who writes has the list of them for many lines, and looks at each before each call.
+// A function that add_sink() was given. The drainer has the list of these for many lines, and looks whether each is removed before each call.
 struct AddedSink::Function {
   explicit Function(std::function<void(const Line&)> its) : function(std::move(its)) {}
   const std::function<void(const Line&)> function;

@@ -109,7 +109,7 @@ class [[nodiscard("it has the value, or says why there is none")]] Result {
 
   // For the library: `object` without an allocation.
   Result(Why why, const internal::SharedName& object, internal::Access) noexcept : object_(object), why_(why) {}
-  // Of one without a value.
+  // The name of where the value was to come from; only of a Result without a value.
   const internal::SharedName& object(internal::Access) const noexcept { return object_; }
 
  private:

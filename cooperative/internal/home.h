@@ -44,7 +44,7 @@ inline bool is_running(std::uint64_t id) {
 // "Timed out waiting for OBJECT", "Stopped waiting for OBJECT"; `details` follow.
 [[noreturn]] void throw_wait_ended(std::string_view object, mothreads::Why why, std::string_view details = {});
 
-// The same for what has a name.
+// throw_wait_ended() for an object that may have a name.
 [[noreturn]] void throw_wait_ended(const Label& label, const char* kind, mothreads::Why why);
 
 // Nothing may wait for what goes away.

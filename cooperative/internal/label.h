@@ -24,9 +24,9 @@ class Label {
   Label& operator=(const Label&) = delete;
 
   std::uint32_t number() const noexcept { return name_.number(); }
-  // What a fiber does that waits for it.
+  // The description of a fiber's wait for the object.
   mothreads::internal::HostedWait waits(const char* verb) const noexcept { return {verb, number()}; }
-  // The same for a wait that other threads may end. It refers to nothing: the label's object may go before.
+  // The description of a wait that other threads may end. The description refers to nothing: the object may go before the wait is over.
   mothreads::internal::WaitDescription waits_everywhere(const char* verb) const noexcept { return {.verb = verb, .kept_name = number()}; }
   // `event "temperature"`, or `event`.
   std::string object(const char* kind) const;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What other folders keep for one life of a scheduler, as io/ does the threads that serve its files: made there when first needed, ended with the scheduler
-// after all fibers, the newest first. The scheduler knows nothing of them.
+// Services: objects that other folders keep for one life of a scheduler, as io/ keeps the threads that serve its files. Each is made when first needed, and
+// ends with the scheduler after all fibers, the newest first. The scheduler knows nothing of them.
 
 #include <memory>
 #include <utility>

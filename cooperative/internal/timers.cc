@@ -22,7 +22,7 @@ const TimerOps TimeLimit::kOps{
     .fire = [](TimerNode& timer) { static_cast<TimeLimit&>(timer).node.finish_on_host(Why::timed_out); },
 };
 
-// Whether it is the usual one, nothing but a duration that is no short one, by this clock; then the time when it comes.
+// Whether `until` is the usual limit: nothing but a duration of kSoon or more, by this clock. Then `when` is the time when the limit comes.
 inline bool Timers::start_usual(const Until& until, const mothreads::Clock* of_context, std::int64_t& when) noexcept {
   if (!until.is_only_duration() || of_context != clock_) return false;
   const std::int64_t nanoseconds = absl::ToInt64Nanoseconds(until.duration());

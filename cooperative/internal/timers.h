@@ -66,7 +66,7 @@ class Timers {
   }
   // The limit of a verb of a context with that clock that begins now.
   mothreads::Limit start(const mothreads::Until& until, const mothreads::Clock& of_context) noexcept;
-  // Of a wait by a context with that clock. False when the limit is another than the usual one: nothing was made. One that starts with the wait
+  // Makes the limit of a wait by a context with that clock. False when the limit is another than the usual one: nothing was made. One that starts with the wait
   // need not be made a Limit before.
   bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, mothreads::Limit limit, const mothreads::Clock* of_context) noexcept;
   bool set_limit(RoomForLimit& room, mothreads::internal::WaitNode& node, const mothreads::Until& until, const mothreads::Clock* of_context) noexcept;
@@ -80,12 +80,12 @@ class Timers {
 
   // --- when waits begin, as others see it: at the last look at the clock, since a look at each wait would cost as much as the wait -------
 
-  // Whether a new one is due in that round; and whether it may be, which a round asks that has nothing else to look after.
+  // Whether a new stamp is due in that round; and whether one may be due, which a round asks that has nothing else to look after.
   static constexpr std::uint64_t kRoundsPerStamp = 128;
   static bool may_lack_stamp(std::uint64_t round) noexcept { return round % kRoundsPerStamp == 0; }
   bool lacks_stamp(std::uint64_t round) const noexcept { return round / kRoundsPerStamp != stamped_in_round_ / kRoundsPerStamp; }
   void outlive_stamp(std::uint64_t round) noexcept { stamped_in_round_ = round - kRoundsPerStamp; }
-  // Of that time, in nanoseconds of the clock; and of now.
+  // The stamp of that time, in nanoseconds of the clock; and the stamp of now.
   std::uint64_t stamp(std::uint64_t round, std::int64_t now) noexcept {
     stamped_in_round_ = round;
     return mothreads::internal::Context::stamp_of(now);

@@ -8,7 +8,7 @@
 
 namespace cooperative::inline v0 {
 
-// Of the calling thread's scheduler: SchedulerOptions::selfishness.
+// The figure of the calling thread's scheduler: SchedulerOptions::selfishness.
 std::uint32_t selfishness();
 
 // The same for the fiber that calls; 0 for the thread's. Gives what it was.

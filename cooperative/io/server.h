@@ -97,7 +97,7 @@ class [[nodiscard]] Server {
   // the server otherwise: an IoError of the listening socket.
   void join(const mothreads::Until& until = {});
   mothreads::Signal stopped() const;
-  // Of one that was moved from every verb throws mothreads::Misuse.
+  // Every verb of a Server that was moved from throws mothreads::Misuse.
 
   ServerStatistics statistics() const;
 

@@ -111,7 +111,7 @@ class QueueCore {
 
   static void write_queue_name(const void* core, char* buffer, std::size_t size);
   static void write_shared_name(const void* name, char* buffer, std::size_t size);
-  // Of waits that may outlast the queue: `name` is the waiter's own copy of its name.
+  // The descriptions of waits that may outlast the queue: `name` is the waiter's own copy of the queue's name.
   WaitDescription describe_add(const SharedName& name) const noexcept { return {"waits for room in queue", &name, write_shared_name, kept_name_.number()}; }
   WaitDescription describe_pop(const SharedName& name) const noexcept { return {"pops from queue", &name, write_shared_name, kept_name_.number()}; }
 

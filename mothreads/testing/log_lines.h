@@ -1,12 +1,12 @@
 #pragma once
 
-// What is logged in the length of a test, instead of on stderr.
+// Captures the log for the length of a test: lines go here instead of to stderr.
 //
 //     mothreads::testing::LogLines lines;
 //     reload("missing.json");
 //     EXPECT_EQ(lines.with("missing.json").size(), 1U);
 //
-// One at a time: it is the log's sink (log::set_sink). Beside where lines go already log::add_sink() gets them. Thread safety: every member may be called
+// A process has one LogLines at a time, since that is the log's sink (log::set_sink). log::add_sink() is for one more sink beside the others. Thread safety: every member may be called
 // from any thread or fiber.
 
 #include <mutex>

@@ -27,7 +27,7 @@ class NothingLeft : public ::testing::Test {
 // The OS threads of the process, without the library's own. A thread that has been joined may show for a moment longer.
 std::size_t count_threads();
 
-// What each open descriptor refers to, in the order of their numbers. Files that the process has mapped are left out: a report with stacks
+// The names of what the open descriptors refer to, in the order of their numbers. Files that the process has mapped are left out: a report with stacks
 // leaves the program and the shared libraries open that it took names from.
 std::vector<std::string> open_descriptors();
 

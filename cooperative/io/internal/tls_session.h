@@ -1,6 +1,6 @@
 #pragma once
 
-// What a TlsStream is inside: OpenSSL's state of one connection, and the fibers that wait for it.
+// The inside of a TlsStream: OpenSSL's state of one connection, and the fibers that wait for it.
 
 #include <cstddef>
 #include <cstdint>

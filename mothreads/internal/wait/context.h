@@ -305,7 +305,7 @@ class Context {
   UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest
 
   Host* host = nullptr;                     // who runs it and others on one OS thread; none where it has a thread to itself
-  // What each wait looks at, as one word.
+  // The flags that each wait looks at, as one word.
   struct alignas(std::uint64_t) Care {
     int callbacks_running = 0;    // it is inside so many Signal::then functions; and kHasAftermath
     bool unwind_wanted = false;   // its waits end by an exception that unwinds it, or a part: see Host::unwind()

@@ -47,7 +47,7 @@ class WaitNode {
 
   bool is_linked() const noexcept { return next != nullptr; }
 
-  // Of a wait with several nodes: whether it was this one's list that ended it. For the waiter, once the wait is over. Then whatever has that list
+  // Whether the list of this node ended the wait, which may have several nodes. For the waiter, once the wait is over. Then whatever has that list
   // may be gone.
   bool has_won() const noexcept { return has_won_; }
   void mark_won() noexcept { has_won_ = true; }  // for the list, which has unlinked it

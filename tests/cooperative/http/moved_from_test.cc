@@ -1,4 +1,4 @@
-// What is left of a handle that was moved from: every verb says so, and none crashes.
+// Handles that were moved from: every verb says so, and none crashes.
 
 #include <span>
 #include <string>

@@ -35,9 +35,8 @@
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"
+#include "tests/cooperative/io/on_file_host.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/nothing_left.h"
-#include "tests/support/scratch_folder.h"
 
 namespace cooperative::inline v0 {
 namespace {
@@ -51,21 +50,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// In a folder of its own; with io_uring, where there is one, and without.
-class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithParamInterface<bool> {
+class FileTest : public testing::OnFileHost {
  protected:
-  std::string path(const std::string& name = "file") const { return folder_.path(name); }
-  std::vector<std::string> names() const { return folder_.names(); }
-
-  // The test's body on a thread of its own, whose scheduler ends with it, and the threads that served its files.
-  template <typename F>
-  static void on_host(F&& body) {
-    Thread::run("host", [&](Signal) {
-      if (!GetParam()) internal::io::do_without_file_ring();
-      body();
-    }).join();
-  }
-
   static std::span<std::byte> bytes_of(std::string& text) { return std::as_writable_bytes(std::span(text)); }
 
   // No two places of it look the same.
@@ -77,8 +63,6 @@ class FileTest : public mothreads::testing::NothingLeft, public ::testing::WithP
   }
   void write(std::string_view text, const std::string& name = "file") { write_file_atomically(path(name), text, {.sync = false}); }
   void make_cold() { folder_.make_cold("file"); }
-
-  mothreads::testing::ScratchFolder folder_;
 };
 
 // The system would open what is before the zero byte.

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,42 +11,20 @@
 #include "absl/time/time.h"
 #include "cooperative/errors.h"
 #include "cooperative/io/file.h"
-#include "cooperative/io/internal/file_ring.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/signal.h"
-#include "mothreads/thread.h"
+#include "tests/cooperative/io/on_file_host.h"
 #include "tests/support/exceptions.h"
-#include "tests/support/nothing_left.h"
-#include "tests/support/scratch_folder.h"
 
 namespace cooperative::inline v0 {
 namespace {
 
 using mothreads::DONE;
-using mothreads::Signal;
-using mothreads::Thread;
 using mothreads::testing::what_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// In a folder of its own; with io_uring, where there is one, and without.
-class WholeFileTest : public mothreads::testing::NothingLeft, public ::testing::WithParamInterface<bool> {
- protected:
-  std::string path(const std::string& name = "file") const { return folder_.path(name); }
-  std::vector<std::string> names() const { return folder_.names(); }
-
-  // The test's body on a thread of its own, whose scheduler ends with it, and the threads that served its files.
-  template <typename F>
-  static void on_host(F&& body) {
-    Thread::run("host", [&](Signal) {
-      if (!GetParam()) internal::io::do_without_file_ring();
-      body();
-    }).join();
-  }
-
- private:
-  mothreads::testing::ScratchFolder folder_;
-};
+class WholeFileTest : public testing::OnFileHost {};
 
 TEST_P(WholeFileTest, AWholeFileHasALimit) {
   on_host([this] {
@@ -83,7 +60,7 @@ TEST_P(WholeFileTest, AReplacementThatFailsLeavesNothing) {
   });
 }
 
-// One that another thread has begun before it could be withdrawn goes on to its end, and counts.
+// A call that another thread has begun before it could be withdrawn goes on to its end, and counts.
 TEST_P(WholeFileTest, AfterALimitItIsTheOldOneOrTheNew) {
   on_host([this] {
     write_file_atomically(path(), "old", {.sync = false});
