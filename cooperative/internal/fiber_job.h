@@ -58,7 +58,7 @@ struct FiberJob {
 
   // The result first: who takes it knows its type, not the function's.
   std::optional<Kept> result;
-  // No optional: that would be compiled for each function that is spawned.
+  // In place of an optional, which the compiler would make anew for each function that is spawned.
   union {
     Bound function;
   };
@@ -159,10 +159,10 @@ auto spawn(const Order& order, F&& function, Args&&... args) {
   if constexpr (takes_stop) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..., mothreads::Signal>;
     give_please_stop(fiber, order.please_stop);
-    // Without arguments no tuple is made of them: every function that is spawned would be compiled a third longer.
+    // Without arguments no tuple is made of them: every function that is spawned would take a fifth longer to compile.
     if constexpr (sizeof...(Args) == 0) {
       return begin.template operator()<R>([f = std::decay_t<F>(std::forward<F>(function)), stop = fiber.please_stop]() mutable -> R {
-        return std::move(f)(std::move(stop));
+        return std::invoke(std::move(f), std::move(stop));
       });
     } else {
       return begin.template operator()<R>(

@@ -43,6 +43,12 @@ TEST(FiberOrderTest, SpawnDoesNotRunTheFiberYet) {
   EXPECT_TRUE(ran);
 }
 
+// Whatever std::invoke() takes is a function, also with no other argument than the please_stop.
+TEST(FiberOrderTest, AMemberOfThePleaseStopIsAFunction) {
+  EXPECT_FALSE(spawn("asks", &Signal::operator bool).join());
+  EXPECT_FALSE(Thread::run("asks", &Signal::operator bool).join());
+}
+
 TEST(FiberOrderTest, RunInTheOrderTheyWereSpawned) {
   Names order;
   std::vector<Fiber<void>> fibers;
