@@ -431,6 +431,9 @@ ROWS = [
 # Ours against ours: what the machine's noise alone makes of a ratio.
 NOISE = "lock.uncontended"
 
+# A change may cost a row this much: of the same row of the code before it.
+BEFORE = 1.02
+
 
 def interval(values):
     """The narrowest pair of order statistics that covers the median with at least 95 % by the sign test."""
@@ -445,11 +448,14 @@ def interval(values):
     return best
 
 
-def measure_pair(row, peer, repetitions, bin_dir):
+def measure_pair(row, peer, repetitions, bin_dir, before):
+    def measure(side):
+        return row.measure("ours", before) if side == "before" else row.measure(side, bin_dir)
+
     ours, theirs, ratios = [], [], []
     for repetition in range(repetitions):
         sides = ["ours", peer] if repetition % 2 == 0 else [peer, "ours"]
-        figures = [row.measure(side, bin_dir) for side in sides]
+        figures = [measure(side) for side in sides]
         mine, other = figures if repetition % 2 == 0 else reversed(figures)
         ours.append(mine)
         theirs.append(other)
@@ -482,7 +488,14 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/bench")
     parser.add_argument("--json", metavar="FILE", help="also write the rows there")
     parser.add_argument("--repetitions", type=int, default=9, help="at least 7; default 9")
+    parser.add_argument(
+        "--before",
+        type=pathlib.Path,
+        metavar="CHECKOUT",
+        help=f"measure each row beside the same row of this checkout of older code, and not beside its peers; the target is {BEFORE}",
+    )
     parser.add_argument("--bin", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bin-before", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--list-targets", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="a row's name or the beginning of one; default all")
     options = parser.parse_args()
@@ -497,14 +510,15 @@ def main():
         return 0
 
     print(f"{'row':<23}{'ours':>15}{'peer':>11}{'theirs':>11}{'ratio':>9}  95 % interval   target")
-    results = [measure_pair(noise, "ours", options.repetitions, options.bin)]
+    results = [measure_pair(noise, "ours", options.repetitions, options.bin, None)]
     results[0]["name"] = "aa"
     print_result(results[0], None)
     missed = 0
     for row in chosen:
         row.prepare(options.bin)
-        for peer, target in row.targets.items():
-            result = measure_pair(row, peer, options.repetitions, options.bin)
+        targets = {"before": BEFORE} if options.bin_before else row.targets
+        for peer, target in targets.items():
+            result = measure_pair(row, peer, options.repetitions, options.bin, options.bin_before)
             results.append(result)
             print_result(result, target)
             missed += target is not None and result["low"] > target
