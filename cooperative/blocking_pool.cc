@@ -10,7 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
-#include "cooperative/internal/home.h"
+#include "cooperative/internal/wait/home.h"
 #include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/base/linked_list.h"
 #include "mothreads/internal/base/tiny_mutex.h"

@@ -18,7 +18,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "cooperative/internal/call.h"
+#include "cooperative/internal/scheduler/call.h"
 #include "cooperative/scheduler.h"
 #include "mothreads/executor.h"
 #include "mothreads/internal/wait/context.h"

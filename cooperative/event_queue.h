@@ -12,9 +12,9 @@
 #include <utility>
 
 #include "cooperative/errors.h"
-#include "cooperative/internal/branch.h"
-#include "cooperative/internal/home.h"
-#include "cooperative/internal/label.h"
+#include "cooperative/internal/wait/branch.h"
+#include "cooperative/internal/wait/home.h"
+#include "cooperative/internal/wait/label.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/base/ring.h"
 #include "mothreads/posted.h"

@@ -2,8 +2,8 @@
 
 #include <fmt/core.h>
 
-#include "cooperative/internal/fiber_member.h"
-#include "cooperative/internal/groups.h"
+#include "cooperative/internal/scheduler/fiber_member.h"
+#include "cooperative/internal/scheduler/groups.h"
 #include "mothreads/internal/wait/context.h"
 #include "mothreads/misuse.h"
 

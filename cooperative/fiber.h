@@ -39,9 +39,9 @@
 #include <utility>
 
 #include "cooperative/errors.h"
-#include "cooperative/internal/branch.h"
-#include "cooperative/internal/fiber_job.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/fiber_job.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/wait/branch.h"
 #include "mothreads/end_record.h"
 #include "mothreads/internal/base/access.h"
 #include "mothreads/member.h"

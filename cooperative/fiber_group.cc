@@ -5,8 +5,8 @@
 #include <fmt/core.h>
 
 #include "cooperative/errors.h"
-#include "cooperative/internal/fiber_member.h"
-#include "cooperative/internal/groups.h"
+#include "cooperative/internal/scheduler/fiber_member.h"
+#include "cooperative/internal/scheduler/groups.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/tree/node.h"
 #include "mothreads/log.h"

@@ -25,7 +25,7 @@
 
 #include "absl/time/time.h"
 #include "cooperative/fiber.h"
-#include "cooperative/internal/group_place.h"
+#include "cooperative/internal/scheduler/group_place.h"
 #include "mothreads/end_record.h"
 #include "mothreads/member.h"
 #include "mothreads/signal.h"

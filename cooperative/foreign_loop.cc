@@ -1,7 +1,7 @@
 #include "cooperative/foreign_loop.h"
 
-#include "cooperative/internal/foreign_poll.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/foreign_poll.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 
 namespace cooperative::inline v0 {
 

@@ -6,12 +6,12 @@
 #include <memory>
 #include <utility>
 
-#include "cooperative/internal/call.h"
-#include "cooperative/internal/conductor.h"
-#include "cooperative/internal/mailbox.h"
-#include "cooperative/internal/posting.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/under_way.h"
+#include "cooperative/internal/scheduler/call.h"
+#include "cooperative/internal/scheduler/conductor.h"
+#include "cooperative/internal/scheduler/mailbox.h"
+#include "cooperative/internal/scheduler/posting.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/wait/under_way.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

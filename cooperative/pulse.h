@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "cooperative/internal/branch.h"
-#include "cooperative/internal/home.h"
-#include "cooperative/internal/label.h"
+#include "cooperative/internal/wait/branch.h"
+#include "cooperative/internal/wait/home.h"
+#include "cooperative/internal/wait/label.h"
 #include "mothreads/ended.h"
 #include "mothreads/until.h"
 

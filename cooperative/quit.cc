@@ -1,6 +1,6 @@
 #include "cooperative/quit.h"
 
-#include "cooperative/internal/home.h"
+#include "cooperative/internal/wait/home.h"
 #include "mothreads/ended.h"
 #include "mothreads/main_thread.h"
 #include "mothreads/signal.h"

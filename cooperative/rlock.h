@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "cooperative/internal/home.h"
-#include "cooperative/internal/label.h"
+#include "cooperative/internal/wait/home.h"
+#include "cooperative/internal/wait/label.h"
 #include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/wait/context.h"
 #include "mothreads/until.h"

@@ -6,9 +6,9 @@
 #include <fmt/core.h>
 
 #include "absl/functional/any_invocable.h"
-#include "cooperative/internal/look.h"
-#include "cooperative/internal/posting.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/look.h"
+#include "cooperative/internal/scheduler/posting.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "mothreads/executor.h"
 #include "mothreads/misuse.h"
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/wait/wait.h"
 

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "absl/time/time.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/wait/context.h"

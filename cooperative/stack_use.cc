@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/stack_marks.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/stack_marks.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {

@@ -11,8 +11,8 @@
 
 #include "absl/time/clock.h"
 #include "cooperative/errors.h"
-#include "cooperative/internal/fiber_life.h"
-#include "cooperative/internal/label.h"
+#include "cooperative/internal/scheduler/fiber_life.h"
+#include "cooperative/internal/wait/label.h"
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/wait/context.h"

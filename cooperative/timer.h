@@ -23,8 +23,8 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
-#include "cooperative/internal/fiber_block.h"
-#include "cooperative/internal/home.h"
+#include "cooperative/internal/scheduler/fiber_block.h"
+#include "cooperative/internal/wait/home.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/wait/timer_wheel.h"
 #include "mothreads/until.h"

@@ -25,7 +25,7 @@
 #include <variant>
 #include <vector>
 
-#include "cooperative/internal/branch.h"
+#include "cooperative/internal/wait/branch.h"
 #include "mothreads/ended.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"

@@ -13,7 +13,7 @@
 #include <functional>
 #include <type_traits>
 
-#include "cooperative/internal/timeout_scope.h"
+#include "cooperative/internal/wait/timeout_scope.h"
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {

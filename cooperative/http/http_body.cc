@@ -8,7 +8,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/deadline.h"
 #include "cooperative/http/internal/http_parser.h"
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/clock.h"
 
@@ -123,7 +123,7 @@ std::string Body::read_all(std::size_t max, const Until& until) {
   if (framing_ == Framing::sized && left_ > max) refuse_long();
   const Limit limit(until);
   std::string all;
-  // Much comes by way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
+  // Much comes by way of memory that begins at a page, which a string's does not: see cooperative/internal/stack/page_memory.h.
   Memory<char> much;
   std::size_t much_size = 0;
   while (!is_done_) {

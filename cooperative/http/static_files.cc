@@ -18,8 +18,8 @@
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
 #include "cooperative/http/internal/http_date.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/file_pool.h"
-#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 
@@ -121,7 +121,7 @@ std::string read_part(const OpenFile& file, const HttpRange& range) {
     text.resize(done);
     return text;
   }
-  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
+  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/stack/page_memory.h.
   const auto room = cooperative::internal::make_memory<char>(size);
   static_cast<void>(read_from_file(file.native(), {room.get(), size}, range.offset, done, {}));
   cooperative::internal::append_much(text, {room.get(), done});

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstddef>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/descriptor.h"
 #include "cooperative/io/internal/quiet_write.h"
 #include "cooperative/io/io_error.h"

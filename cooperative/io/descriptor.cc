@@ -8,7 +8,7 @@
 
 #include <fmt/core.h>
 
-#include "cooperative/internal/lent_waits.h"
+#include "cooperative/internal/scheduler/lent_waits.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/misuse.h"
 

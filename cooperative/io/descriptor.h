@@ -14,9 +14,9 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
-#include "cooperative/internal/branch.h"
-#include "cooperative/internal/readiness.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/readiness.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/wait/branch.h"
 #include "mothreads/ended.h"
 #include "mothreads/limit.h"
 #include "mothreads/until.h"

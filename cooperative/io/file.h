@@ -32,8 +32,8 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
-#include "cooperative/internal/home.h"
-#include "cooperative/internal/turn.h"
+#include "cooperative/internal/wait/home.h"
+#include "cooperative/internal/wait/turn.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/internal/base/fork.h"
 #include "mothreads/limit.h"

@@ -16,8 +16,8 @@
 
 #include "cooperative/blocking_pool.h"
 #include "cooperative/errors.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/io_error.h"
 
 namespace cooperative::inline v0 {

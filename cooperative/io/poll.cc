@@ -11,9 +11,9 @@
 #include <fmt/ranges.h>
 
 #include "absl/cleanup/cleanup.h"
-#include "cooperative/internal/lent_waits.h"
-#include "cooperative/internal/poller.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/lent_waits.h"
+#include "cooperative/internal/scheduler/poller.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/wait/host.h"

@@ -1,6 +1,6 @@
 #include "cooperative/io/selfishness.h"
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 
 namespace cooperative::inline v0 {
 

@@ -3,8 +3,8 @@
 #include <exception>
 
 #include "cooperative/errors.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/internal/connections.h"
-#include "cooperative/internal/page_memory.h"
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
 #include "mothreads/misuse.h"

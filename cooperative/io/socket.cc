@@ -15,8 +15,8 @@
 #include <fmt/core.h>
 
 #include "absl/container/inlined_vector.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/internal/socket_waits.h"
 #include "cooperative/io/poll.h"
 #include "mothreads/misuse.h"

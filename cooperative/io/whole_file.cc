@@ -16,7 +16,7 @@
 
 #include <fmt/core.h>
 
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/file.h"
 #include "cooperative/io/file_pool.h"
 #include "cooperative/io/internal/c_string.h"
@@ -47,7 +47,7 @@ std::string read_file(const std::string& path, std::size_t max, const Until& unt
   const std::uint64_t expected = std::min<std::uint64_t>(file.size(), max);
   std::string text;
   text.reserve(static_cast<std::size_t>(expected));
-  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/page_memory.h.
+  // By way of memory that begins at a page, which a string's does not: see cooperative/internal/stack/page_memory.h.
   const std::size_t room = static_cast<std::size_t>(std::clamp<std::uint64_t>(expected + 1, 4096, kAtOnce));
   const internal::Memory<char> part = internal::make_memory<char>(room);
   while (true) {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "cooperative/internal/world_core.h"
+#include "cooperative/internal/world/world_core.h"
 #include "cooperative/testing/internal/world_search.h"
 #include "mothreads/misuse.h"
 #include "mothreads/till.h"

@@ -12,9 +12,9 @@
 
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/stack_marks.h"
-#include "cooperative/internal/stacks.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/stack_marks.h"
+#include "cooperative/internal/stack/stacks.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
 #include "mothreads/signal.h"

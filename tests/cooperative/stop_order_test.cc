@@ -12,7 +12,7 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 #include "mothreads/thread.h"

@@ -36,7 +36,7 @@ class LayersTest(RulesTest):
     def test_own_folder_and_lower_layers(self):
         self.assert_fine(
             rules.layers,
-            cooperative__fiber_h='#include "mothreads/signal.h"\n#include "cooperative/internal/switch.h"\n#include <vector>\n',
+            cooperative__fiber_h='#include "mothreads/signal.h"\n#include "cooperative/internal/stack/switch.h"\n#include <vector>\n',
             tests__fiber_test_cc='#include "catools/pv.h"\n#include "tests/clock.h"\n#include "absl/time/time.h"\n',
         )
 

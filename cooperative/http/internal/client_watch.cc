@@ -4,7 +4,7 @@
 #include <exception>
 
 #include "cooperative/errors.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/ended.h"
 #include "mothreads/log.h"

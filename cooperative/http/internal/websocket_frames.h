@@ -13,7 +13,7 @@
 #include "cooperative/http/internal/websocket_frame.h"
 #include "cooperative/http/internal/websocket_output.h"
 #include "cooperative/http/websocket.h"
-#include "cooperative/internal/home.h"
+#include "cooperative/internal/wait/home.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/ended.h"
 #include "mothreads/internal/base/fork.h"

@@ -7,7 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
 #include "cooperative/http/internal/deadline.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/stream.h"
 #include "mothreads/internal/wait/context.h"

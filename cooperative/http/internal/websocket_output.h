@@ -21,7 +21,7 @@
 #include "cooperative/http/internal/websocket_frame.h"
 #include "cooperative/http/internal/websocket_turns.h"
 #include "cooperative/http/websocket.h"
-#include "cooperative/internal/turn.h"
+#include "cooperative/internal/wait/turn.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
 #include "mothreads/internal/base/fork.h"

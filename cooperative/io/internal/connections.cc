@@ -5,7 +5,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "mothreads/log.h"
 #include "mothreads/result.h"

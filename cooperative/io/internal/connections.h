@@ -15,7 +15,7 @@
 #include <string>
 
 #include "cooperative/fiber.h"
-#include "cooperative/internal/poller.h"
+#include "cooperative/internal/scheduler/poller.h"
 #include "cooperative/io/internal/serving.h"
 #include "cooperative/io/session.h"
 #include "cooperative/pulse.h"

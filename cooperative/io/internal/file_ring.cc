@@ -6,7 +6,7 @@
 
 #include <liburing.h>
 
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 
 namespace cooperative::inline v0::internal::io {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "cooperative/internal/poller.h"
+#include "cooperative/internal/scheduler/poller.h"
 #include "mothreads/internal/wait/wait.h"
 
 namespace cooperative::inline v0::internal::io {

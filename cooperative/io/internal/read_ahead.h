@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/stack/page_memory.h"
 
 namespace cooperative::inline v0::internal::io {
 

@@ -15,7 +15,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/server.h"
 #include "cooperative/io/socket.h"

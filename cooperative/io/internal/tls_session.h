@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "cooperative/internal/home.h"
-#include "cooperative/internal/turn.h"
+#include "cooperative/internal/wait/home.h"
+#include "cooperative/internal/wait/turn.h"
 #include "cooperative/io/internal/openssl.h"
 #include "cooperative/io/stream.h"
 #include "cooperative/io/tls.h"

@@ -9,10 +9,10 @@
 #include <string>
 
 #include "absl/functional/function_ref.h"
-#include "cooperative/internal/world_core.h"
-#include "cooperative/internal/world_runs.h"
-#include "cooperative/internal/world_shrink.h"
-#include "cooperative/internal/world_trace.h"
+#include "cooperative/internal/world/world_core.h"
+#include "cooperative/internal/world/world_runs.h"
+#include "cooperative/internal/world/world_shrink.h"
+#include "cooperative/internal/world/world_trace.h"
 #include "cooperative/testing/find_failure.h"
 #include "cooperative/testing/world.h"
 

@@ -93,7 +93,7 @@ TEST(HttpBodyTest, ItsLimit) {
   EXPECT_EQ(read_to_the_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n", 3, 4, options).end, "long body");
 }
 
-// Whatever asks for much at a time gives memory that begins at a page: cooperative/internal/page_memory.h.
+// Whatever asks for much at a time gives memory that begins at a page: cooperative/internal/stack/page_memory.h.
 class BodyOfZeros final : public Stream {
  public:
   BodyOfZeros(std::string head, std::size_t size) : head_(std::move(head)), left_(size) {}

@@ -22,7 +22,7 @@
 #include "cooperative/http/internal/beneath.h"
 #include "cooperative/http/internal/conditions.h"
 #include "cooperative/http/server.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/file_pool.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/testing/world.h"

@@ -1,4 +1,4 @@
-#include "cooperative/internal/overflow_report.h"
+#include "cooperative/internal/scheduler/overflow_report.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -20,8 +20,8 @@
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/stacks.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/stacks.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "cooperative/timer.h"

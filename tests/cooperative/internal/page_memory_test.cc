@@ -1,4 +1,4 @@
-#include "cooperative/internal/page_memory.h"
+#include "cooperative/internal/stack/page_memory.h"
 
 #include <cstddef>
 #include <cstdint>

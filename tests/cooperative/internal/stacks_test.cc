@@ -1,4 +1,4 @@
-#include "cooperative/internal/stacks.h"
+#include "cooperative/internal/stack/stacks.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

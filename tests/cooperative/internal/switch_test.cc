@@ -1,5 +1,5 @@
 // Debuggers and unwinders find their way on fibers' stacks: parked ones, from what the switch has left there, and running ones.
-#include "cooperative/internal/switch.h"
+#include "cooperative/internal/stack/switch.h"
 
 #define UNW_LOCAL_ONLY
 #include <execinfo.h>
@@ -15,7 +15,7 @@
 
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/sleep.h"
 #include "mothreads/signal.h"
 

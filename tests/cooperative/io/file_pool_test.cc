@@ -13,7 +13,7 @@
 
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/sleep.h"
 #include "cooperative/testing/world.h"

@@ -19,7 +19,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
-#include "cooperative/internal/poller.h"
+#include "cooperative/internal/scheduler/poller.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/sleep.h"

@@ -282,7 +282,7 @@ TEST_F(StreamTest, OneThatWasMovedFromHoldsNothing) {
   EXPECT_THAT(told(script.read_all(9)), Pair("and", Why::ready));
 }
 
-// As cooperative/internal/page_memory.h says.
+// As cooperative/internal/stack/page_memory.h says.
 TEST_F(StreamTest, MuchThatIsReadAheadBeginsAtAPage) {
   on_thread([] {
     auto ends = Socket::pair();

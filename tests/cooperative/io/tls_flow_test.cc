@@ -109,7 +109,7 @@ class Measured final : public testing::Over {
   }
 };
 
-// As cooperative/internal/page_memory.h says.
+// As cooperative/internal/stack/page_memory.h says.
 TEST_F(TlsFlowTest, MuchIsReadIntoMemoryThatBeginsAtAPage) {
   on_host([] {
     auto [a, b] = testing::socket_pair();

@@ -19,7 +19,7 @@
 #include "cooperative/event_queue.h"
 #include "cooperative/fiber.h"
 #include "cooperative/fiber_group.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/poll.h"
 #include "cooperative/io/selfishness.h"
 #include "cooperative/io/socket.h"

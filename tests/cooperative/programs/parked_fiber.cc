@@ -2,8 +2,8 @@
 
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
-#include "cooperative/internal/scheduler_core.h"
-#include "cooperative/internal/switch.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
+#include "cooperative/internal/stack/switch.h"
 #include "cooperative/sleep.h"
 
 // With C's names, so that they are the same for every compiler.

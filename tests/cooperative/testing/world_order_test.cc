@@ -1,4 +1,4 @@
-#include "cooperative/internal/world_order.h"
+#include "cooperative/internal/world/world_order.h"
 
 #include <cstdint>
 #include <vector>
@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cooperative/internal/world_trace.h"
+#include "cooperative/internal/world/world_trace.h"
 
 namespace cooperative::inline v0::internal {
 namespace {

@@ -1,4 +1,4 @@
-#include "cooperative/internal/world_shrink.h"
+#include "cooperative/internal/world/world_shrink.h"
 
 #include <algorithm>
 #include <optional>
@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cooperative/internal/world_trace.h"
+#include "cooperative/internal/world/world_trace.h"
 
 namespace cooperative::inline v0::internal {
 namespace {

@@ -1,6 +1,6 @@
-// What a scheduler does while its fibers wait for descriptors: cooperative/internal/poller.h.
+// What a scheduler does while its fibers wait for descriptors: cooperative/internal/scheduler/poller.h.
 
-#include "cooperative/internal/poller.h"
+#include "cooperative/internal/scheduler/poller.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@
 #include "cooperative/fiber.h"
 #include "cooperative/foreign_loop.h"
 #include "cooperative/handler_callback.h"
-#include "cooperative/internal/scheduler_core.h"
+#include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/io/poll.h"
 #include "cooperative/io/socket.h"
 #include "cooperative/scheduler.h"
