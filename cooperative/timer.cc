@@ -116,7 +116,7 @@ constexpr TimerOps Timer::kOps{
 
 TimerTime::TimerTime(absl::Time time) : TimerTime(time - mothreads::Clock::current().wall_now()) {}
 
-Timer::Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options)
+Timer::Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()>&& function, const TimerOptions& options)
     : TimerNode(kOps),
       repeat_(options.repeat),
       reuse_(options.reuse || options.repeat != TimerRepeat::no),

@@ -69,10 +69,10 @@ class [[nodiscard]] Timer : private mothreads::internal::TimerNode {
  public:
   // With absl::InfiniteDuration() it sleeps until reset(). A repeating one uses the same duration each time; it must be more than zero,
   // and no point in time, else throws mothreads::Misuse.
-  [[nodiscard]] Timer(TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {})
+  [[nodiscard]] Timer(TimerTime time, absl::AnyInvocable<void()>&& function, const TimerOptions& options = {})
       : Timer(std::string_view(), time, std::move(function), options) {}
   // The name is that of the fiber in which the function runs, in reports.
-  [[nodiscard]] Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()> function, const TimerOptions& options = {});
+  [[nodiscard]] Timer(std::string_view name, TimerTime time, absl::AnyInvocable<void()>&& function, const TimerOptions& options = {});
   ~Timer() {
     if (!home_.is_here()) [[unlikely]] {
       go_late();

@@ -47,9 +47,7 @@ CallbackId SignalState::then(absl::AnyInvocable<void()> function) {
     TinyLock lock(mutex_);
     if (!is_gone()) {
       if (number != 0) first_number_ = number;
-      callback->previous = last_callback_;
-      (callbacks_ == nullptr ? callbacks_ : last_callback_->next) = callback;
-      last_callback_ = callback;
+      callbacks_.push_back(*callback);
       if (!revivable_ || kept_) return id;
       is_kept = true;
     }
@@ -119,7 +117,7 @@ void SignalState::set_turned() noexcept {
 // --- running -------------------------------------------------------------------------------------------------------------
 
 Callback* SignalState::take_next(Context& me) noexcept {
-  Callback* const callback = callbacks_;
+  Callback* const callback = callbacks_.first();
   if (callback != nullptr) {
     unlink(*callback);
     callback->phase = Callback::Phase::running;
@@ -129,9 +127,8 @@ Callback* SignalState::take_next(Context& me) noexcept {
 }
 
 void SignalState::unlink(Callback& callback) noexcept {
-  (callback.previous == nullptr ? callbacks_ : callback.previous->next) = callback.next;
-  (callback.next == nullptr ? last_callback_ : callback.next->previous) = callback.previous;
-  callback.previous = callback.next = nullptr;
+  callbacks_.take_out(callback);
+  callback.previous = nullptr;  // which means another thing for one that an executor runs
 }
 
 void SignalState::run_functions(Callback* callback) noexcept {
@@ -178,7 +175,7 @@ void SignalState::report_failure() const noexcept {
 }
 
 void SignalState::drop_functions() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  while (Callback* callback = callbacks_) {
+  while (Callback* callback = callbacks_.first()) {
     unlink(*callback);
     callback->set_over();
     callback->run = nullptr;

@@ -73,7 +73,7 @@ void SignalState::destroy(SignalState* state) noexcept ABSL_NO_THREAD_SAFETY_ANA
   while (SignalState* next = dying.first) {
     dying.first = next->next_;
     next->release_sources(dying);
-    if (next->callbacks_ == nullptr) {
+    if (next->callbacks_.is_empty()) {
       delete next;
     } else {
       Aftermath::destroy_with_functions(*next);  // what the functions hold may be the last handle of others
@@ -202,7 +202,7 @@ bool SignalState::fire(std::uint32_t flags, Relay**& end, Fired& fired, Context*
   {
     TinyLock lock(mutex_);
     if (is_gone()) return false;
-    fired.has_functions = callbacks_ != nullptr;
+    fired.has_functions = !callbacks_.is_empty();
     fired.held = fired.has_functions || !relays_.is_empty();
     if (fired.held) ref();
     word_.store(kGone | flags, std::memory_order_release);  // pairs with is_gone()

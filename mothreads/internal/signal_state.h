@@ -208,7 +208,7 @@ class SignalState {
 
   void keep() noexcept;
   bool is_kept_for_nothing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return turned_ && !is_gone() && callbacks_ == nullptr && relays_.is_empty();
+    return turned_ && !is_gone() && callbacks_.is_empty() && relays_.is_empty();
   }
   bool turn(Relay*& kept) noexcept;
   void set_turned() noexcept;
@@ -256,8 +256,7 @@ class SignalState {
 
   WaitList waiters_ ABSL_GUARDED_BY(mutex_);
   LinkedList<Relay, &Relay::previous, &Relay::next> relays_ ABSL_GUARDED_BY(mutex_);
-  Callback* callbacks_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  Callback* last_callback_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  LinkedList<Callback, &Callback::previous, &Callback::next> callbacks_ ABSL_GUARDED_BY(mutex_);
 
   // Most signals have one function at most: it needs no allocation of its own.
   KeptName kept_name_;  // of one that was made with a name

@@ -53,21 +53,6 @@ std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept {
 
 // --- who has it now --------------------------------------------------------------------------------------------------------------
 
-// Of one that runs functions of its end.
-FiberBlock* next_above(FiberBlock* fiber) noexcept {
-  FiberBlock* at = fiber;
-  while (at != nullptr) {
-    if (at->state == FiberBlock::State::ending || at->state <= FiberBlock::State::begun) return at;
-    if (at->state != FiberBlock::State::ended) {
-      at = at->parent;
-    } else {
-      const ParentRef left = at->left != nullptr ? *at->left : ParentRef();
-      at = left.block != nullptr && left.block->id == left.id ? left.block : nullptr;
-    }
-  }
-  return nullptr;
-}
-
 // The fiber that gets this one when it is released; null for the root.
 FiberBlock* heir_of(const FiberBlock& fiber) noexcept {
   FiberBlock* heir = fiber.parent;

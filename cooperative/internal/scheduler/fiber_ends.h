@@ -20,8 +20,6 @@ std::shared_ptr<GroupPlace> report_failure(FiberBlock& fiber) noexcept;
 
 // --- who has it now --------------------------------------------------------------------------------------------------------------
 
-// The fiber itself, or the next above it that is not at its end; null for the root.
-FiberBlock* next_above(FiberBlock* fiber) noexcept;
 // The fiber that gets this one when it is released; null for the root.
 FiberBlock* heir_of(const FiberBlock& fiber) noexcept;
 void hand_to(FiberBlock& fiber, FiberBlock* heir) noexcept;

@@ -10,6 +10,20 @@ bool FiberTree::is_below(const FiberBlock& fiber, const FiberBlock& ancestor) no
   return false;
 }
 
+FiberBlock* FiberTree::next_above(FiberBlock* fiber) noexcept {
+  FiberBlock* at = fiber;
+  while (at != nullptr) {
+    if (at->state == FiberBlock::State::ending || at->state <= FiberBlock::State::begun) return at;
+    if (at->state != FiberBlock::State::ended) {
+      at = at->parent;
+    } else {
+      const ParentRef left = at->left != nullptr ? *at->left : ParentRef();
+      at = left.block != nullptr && left.block->id == left.id ? left.block : nullptr;
+    }
+  }
+  return nullptr;
+}
+
 FiberBlock* FiberTree::next(const FiberBlock& fiber, int& depth) const noexcept {
   if (fiber.newest_child != nullptr) {
     ++depth;

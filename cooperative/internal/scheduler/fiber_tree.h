@@ -27,6 +27,8 @@ class FiberTree {
   FiberBlock* newest_child_of(const FiberBlock* parent) const noexcept { return parent == nullptr ? newest_ : parent->newest_child; }
   // No sibling is older.
   bool is_oldest(const FiberBlock& fiber) const noexcept { return fiber.older == newest_child_of(fiber.parent); }
+  // The fiber itself, or, where it runs functions of its end, the next above it that lives on; null for the root.
+  static FiberBlock* next_above(FiberBlock* fiber) noexcept;
   static bool is_below(const FiberBlock& fiber, const FiberBlock& ancestor) noexcept;
   // Each before its children, the newest first, from newest() on; null after the last. `depth` goes along.
   FiberBlock* next(const FiberBlock& fiber, int& depth) const noexcept;

@@ -48,14 +48,14 @@ Poller::Poller(SchedulerCore& core) : core_(core), events_(std::make_unique<Even
 }
 
 Poller::~Poller() {
-  while (first_ != nullptr) first_->forget();
+  while (Registered* first = registered_.first()) static_cast<Readiness*>(first)->forget();
   lent_.reset();
   if (epoll_ >= 0) ::close(epoll_);
   core_.take_down_bell();
 }
 
 void Poller::leave_behind() noexcept {
-  for (Readiness* readiness = first_; readiness != nullptr; readiness = readiness->next_) readiness->leave_behind();
+  for (Registered* one = registered_.first(); one != nullptr; one = registered_.after(*one)) static_cast<Readiness*>(one)->leave_behind();
   ::close(std::exchange(epoll_, -1));  // a change of the list by this copy would be one by the parent
 }
 

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "cooperative/internal/scheduler/scheduler_core.h"
 #include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/linked_list.h"
 
 struct epoll_event;
 
@@ -34,6 +35,12 @@ struct ReadinessWatcher {
 
  protected:
   ~ReadinessWatcher() = default;
+};
+
+// The links of what is registered with a poller.
+struct Registered {
+  Registered* previous = nullptr;
+  Registered* next = nullptr;
 };
 
 class Poller {
@@ -95,7 +102,7 @@ class Poller {
   SchedulerCore& core_;
   const mothreads::internal::Born born_;
   int epoll_ = -1;
-  Readiness* first_ = nullptr;
+  mothreads::internal::LinkedList<Registered, &Registered::previous, &Registered::next> registered_;
   std::unique_ptr<LentWaits> lent_;
   ReadinessWatcher* watcher_ = nullptr;
   struct Events;

@@ -43,10 +43,7 @@ void Readiness::join_scheduler() {
   if (poller_ != nullptr) return;
   Poller& poller = SchedulerCore::current().poller();
   poller_ = &poller;
-  previous_ = nullptr;
-  next_ = poller.first_;
-  if (next_ != nullptr) next_->previous_ = this;
-  poller.first_ = this;
+  poller.registered_.push_front(*this);
 }
 
 // Writing is added when somebody first waits for it: every peer that reads from a Unix socket would make an edge else.
@@ -176,11 +173,8 @@ void Readiness::forget() noexcept {
   if (interest_ != 0) poller_->remove(descriptor_);
   interest_ = 0;
   descriptor_ = -1;
-  if (previous_ != nullptr) previous_->next_ = next_;
-  if (next_ != nullptr) next_->previous_ = previous_;
-  if (poller_->first_ == this) poller_->first_ = next_;
+  poller_->registered_.take_out(*this);
   poller_ = nullptr;
-  previous_ = next_ = nullptr;
   ready_[0] = ready_[1] = true;
 }
 
@@ -197,7 +191,7 @@ bool Readiness::leave_lost_poller() noexcept {
   interest_ = 0;
   descriptor_ = -1;
   poller_ = nullptr;
-  previous_ = next_ = nullptr;
+  next = nullptr;
   ready_[0] = ready_[1] = true;
   return true;
 }

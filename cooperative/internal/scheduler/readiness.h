@@ -16,7 +16,7 @@ namespace cooperative::inline v0::internal {
 //
 // Each side has one turn at a time. Who is woken has it until it goes on; who comes meanwhile stands behind those who wait, and what
 // comes meanwhile wakes nobody. So nobody is overtaken between the wake and the try, and whoever has tried passes the turn on.
-class Readiness {
+class Readiness : private Registered {
  public:
   enum class Side : std::uint8_t { read, write };
   enum class QueuePosition : bool { last, first };
@@ -106,8 +106,6 @@ class Readiness {
   Waiter* turns_[2] = {nullptr, nullptr};     // woken by an edge
   mothreads::internal::WaitList close_waiters_;
   ReadinessWatcher* watcher_ = nullptr;
-  Readiness* previous_ = nullptr;  // of the poller's
-  Readiness* next_ = nullptr;
 };
 
 inline bool Readiness::is_its_thread() const noexcept { return poller_ == nullptr || poller_->core().is_its_thread(); }

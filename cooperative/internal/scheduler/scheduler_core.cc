@@ -189,8 +189,6 @@ void SchedulerCore::unwind_if_due() {
   if (running().context->must_unwind()) unwind(*running().context);
 }
 
-FiberBlock* SchedulerCore::parent_for_new() const noexcept { return next_above(running_fiber()); }
-
 mothreads::internal::Simulation* SchedulerCore::simulation() noexcept {
   return life_.conductor == nullptr ? nullptr : &life_.conductor->simulation();
 }

@@ -122,7 +122,10 @@ class SchedulerCore final : public mothreads::internal::Host {
     return me != nullptr && FiberTree::is_below(*me, ancestor);
   }
   // Below which a fiber that is made now belongs: who runs. Where that are functions of a fiber's end, it is the next above that lives on.
-  FiberBlock* parent_for_new() const noexcept;
+  FiberBlock* parent_for_new() const noexcept {
+    FiberBlock* const me = running_fiber();
+    return me == nullptr || me->state == FiberBlock::State::begun ? me : FiberTree::next_above(me);
+  }
   Runnable& runnable_of(mothreads::internal::Context& context) noexcept {
     return &context == life_.root->context ? *life_.root : static_cast<FiberBlock&>(context).runnable;
   }

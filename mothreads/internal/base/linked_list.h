@@ -1,7 +1,7 @@
 #pragma once
 
 // Items in a circle of links of their own; the list is one pointer, to the first, and owns none of them. An item can be taken out wherever it
-// stands, in constant time, and can be in several lists at a time, with links for each. The links of one that is in no list are null.
+// stands, in constant time, and can be in several lists at a time, with links for each. The next of one that is in no list is null.
 // Not thread-safe: whatever guards the list guards the links.
 
 namespace mothreads::inline v0::internal {
@@ -38,17 +38,16 @@ class LinkedList {
 
   // Of an item that is in this list. True when it was the only one.
   bool take_out(T& item) noexcept {
-    T* const previous = item.*kPrevious;
-    T* const next = item.*kNext;
-    item.*kPrevious = item.*kNext = nullptr;
-    if (next == &item) {
+    const bool was_only = item.*kNext == &item;
+    if (was_only) {
       first_ = nullptr;
-      return true;
+    } else {
+      item.*kPrevious->*kNext = item.*kNext;
+      item.*kNext->*kPrevious = item.*kPrevious;
+      if (first_ == &item) first_ = item.*kNext;
     }
-    previous->*kNext = next;
-    next->*kPrevious = previous;
-    if (first_ == &item) first_ = next;
-    return false;
+    item.*kNext = nullptr;
+    return was_only;
   }
   // Null when the list is empty.
   T* take_first() noexcept {

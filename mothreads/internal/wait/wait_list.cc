@@ -2,24 +2,18 @@
 
 namespace mothreads::inline v0::internal {
 
-void WaitList::push_front(WaitNode& node) noexcept {
-  push_back(node);
-  head_ = &node;
-}
-
 Claimed WaitList::take_claimed() noexcept {
   Claimed claimed;
-  while (WaitNode* node = head_) {
-    remove(*node);
+  while (WaitNode* node = nodes_.take_first()) {
     if (node->claim()) claimed.add(*node);
   }
   return claimed;
 }
 
 WaitNode* WaitList::claim_front() noexcept {
-  for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+  for (WaitNode* node = front(); node != nullptr; node = after(*node)) {
     if (node->claim()) {
-      remove(*node);
+      nodes_.take_out(*node);
       node->mark_won();
       return node;
     }

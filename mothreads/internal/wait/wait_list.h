@@ -7,6 +7,7 @@
 
 #include "mothreads/ended.h"
 #include "mothreads/internal/base/fifo.h"
+#include "mothreads/internal/base/linked_list.h"
 #include "mothreads/internal/wait/context.h"
 
 namespace mothreads::inline v0::internal {
@@ -69,30 +70,20 @@ class WaitList {
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
 
-  bool is_empty() const noexcept { return head_ == nullptr; }
-  WaitNode* front() const noexcept { return head_; }
-  WaitNode* after(const WaitNode& node) const noexcept { return node.next == head_ ? nullptr : node.next; }
+  bool is_empty() const noexcept { return nodes_.is_empty(); }
+  WaitNode* front() const noexcept { return nodes_.first(); }
+  WaitNode* after(const WaitNode& node) const noexcept { return nodes_.after(node); }
 
-  void push_back(WaitNode& node) noexcept {
-    if (head_ == nullptr) {
-      node.previous = node.next = head_ = &node;
-      return;
-    }
-    node.next = head_;
-    node.previous = head_->previous;
-    node.previous->next = &node;
-    head_->previous = &node;
-  }
-  void push_front(WaitNode& node) noexcept;
+  void push_back(WaitNode& node) noexcept { nodes_.push_back(node); }
+  void push_front(WaitNode& node) noexcept { nodes_.push_front(node); }
   // Nothing when it is not linked.
   void remove(WaitNode& node) noexcept {
-    if (node.is_linked()) take_out(node);
+    if (node.is_linked()) nodes_.take_out(node);
   }
 
   // Removes the first waiter that could be claimed and returns it, or null; takes out those before it, whose waits have ended otherwise.
   WaitNode* claim_first() noexcept {
-    while (WaitNode* node = head_) {
-      take_out(*node);
+    while (WaitNode* node = nodes_.take_first()) {
       if (node->claim()) return node;
     }
     return nullptr;
@@ -105,7 +96,7 @@ class WaitList {
   WaitNode* claim_front() noexcept;
   // The same for a list that only code of its waiters' host touches.
   WaitNode* claim_front_on_host() noexcept {
-    for (WaitNode* node = head_; node != nullptr; node = after(*node)) {
+    for (WaitNode* node = front(); node != nullptr; node = after(*node)) {
       if (claim_on_host(*node)) return node;
     }
     return nullptr;
@@ -113,24 +104,13 @@ class WaitList {
   // Removes it, too, if it could be claimed.
   bool claim_on_host(WaitNode& node) noexcept {
     if (!node.claim_on_host()) return false;
-    take_out(node);
+    nodes_.take_out(node);
     node.mark_won();
     return true;
   }
 
  private:
-  void take_out(WaitNode& node) noexcept {
-    if (node.next == &node) {
-      head_ = nullptr;
-    } else {
-      node.previous->next = node.next;
-      node.next->previous = node.previous;
-      if (head_ == &node) head_ = node.next;
-    }
-    node.next = nullptr;
-  }
-
-  WaitNode* head_ = nullptr;
+  LinkedList<WaitNode, &WaitNode::previous, &WaitNode::next> nodes_;
 };
 
 // Claimed waiters, to be finished once the source's mutex has been left.
