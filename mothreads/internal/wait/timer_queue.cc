@@ -91,6 +91,7 @@ TimerNode** TimerQueue::take_all(const TimerOps& kind, TimerNode** end) {
     *end = &node;
     end = &node.previous;
   });
+  *end = nullptr;
   return end;
 }
 
