@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "mothreads/misuse.h"
 
 namespace cooperative::inline v0 {
@@ -32,7 +33,14 @@ struct RLock::Waiter : WaitNode {
 std::string_view RLock::holder() const {
   if (owner_id_ == 0) return owner_->name;
   const auto& fiber = static_cast<const internal::FiberBlock&>(*owner_);
-  return fiber.id == owner_id_ ? std::string_view(fiber.own_name) : "a fiber that has ended";
+  return has_holder_ended() ? "a fiber that has ended" : std::string_view(fiber.own_name);
+}
+
+bool RLock::has_holder_ended() const noexcept { return owner_id_ != 0 && static_cast<const internal::FiberBlock&>(*owner_).id != owner_id_; }
+
+// Its name has a holder only while somebody waits: to enter it when it is free, and to leave it then, costs nothing more.
+void RLock::tell_holder() const noexcept {
+  if (label_.number() != 0 && !has_holder_ended()) label_.name().tell_holder(owner_->name_for_others());
 }
 
 RLock::~RLock() {
@@ -63,7 +71,11 @@ void RLock::acquire(const mothreads::Until& until) {
 
 void RLock::wait(Context& me, std::uint64_t id, const mothreads::Until& until) {
   Waiter waiter(me, id);
-  const Why why = home_.core().wait(waiters_, waiter, label_.waits("waits for RLock"), until);
+  if (!label_.name().has_holder()) tell_holder();
+  const absl::Cleanup last_forgets = [this] {
+    if (waiters_.is_empty()) label_.name().forget_holder();
+  };
+  const Why why = home_.core().wait(waiters_, waiter, label_.waits(mothreads::internal::EnteringVerb::rlock), until);
   if (why != Why::ready) internal::throw_wait_ended(label_, "RLock", why);
 }
 
@@ -81,6 +93,11 @@ void RLock::release() {
     owner_ = &next->context;
     owner_id_ = next->id;
     depth_ = 1;
+    if (waiters_.is_empty()) {
+      label_.name().forget_holder();
+    } else {
+      tell_holder();
+    }
     home_.core().end_wait(*next, Why::ready);
   }
 }

@@ -2,6 +2,8 @@
 
 // A lock among the fibers of one scheduler, for a section that waits. Its holder may enter it again; leaving it as often hands it to
 // the first who waits, so nobody barges in. Without a wait inside, fibers need no lock.
+//
+// Of one that has a name, those who wait for it tell others the name of its holder: see FiberLook::owner. A holder that ended without leaving is not told.
 
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +52,8 @@ class RLock {
   void wait(mothreads::internal::Context& me, std::uint64_t id, const mothreads::Until& until);
   [[noreturn]] void refuse_release() const;
   std::string_view holder() const;
+  bool has_holder_ended() const noexcept;
+  void tell_holder() const noexcept;
 
   internal::Home home_;
   const internal::Label label_{};

@@ -59,7 +59,7 @@ bool Lock::try_lock() {
   if (internal::Context::watch(internal::Step::before, "tries Lock", this, write_name)) [[unlikely]] watch();
   internal::Context& me = internal::Context::current();
   if (try_once(me, nullptr) != Tried::taken) return false;
-  owner_.store(&me, std::memory_order_relaxed);
+  owner_.store(&me, std::memory_order_release);  // pairs with tell_owner()
   return true;
 }
 
@@ -103,7 +103,7 @@ struct Lock::Return {
 
 void Lock::enter_again(internal::Context& me, Return& from) {
   if (!try_enter_spinning(me, nullptr)) queue_up(me, &from);
-  owner_.store(&me, std::memory_order_relaxed);
+  owner_.store(&me, std::memory_order_release);  // pairs with tell_owner()
 }
 
 void Lock::queue_up(internal::Context& me, Return* from) {
@@ -112,9 +112,10 @@ void Lock::queue_up(internal::Context& me, Return* from) {
   bool has_limit = from != nullptr && !is_late && !from->limit.is_never();
   bool was_woken = false;
   for (bool first = true;; first = false) {
-    internal::Wait wait({"enters lock", this, write_name, kept_name_.number()});
+    internal::Wait wait({internal::EnteringVerb::lock, this, write_name, kept_name_.number()});
     entrant.arm(wait, Why::ready);
     internal::WaitList& list = is_late ? late_ : entering_;
+    bool is_told = false;
     {
       internal::TinyLock lock(mutex_);
       if (take_or_mark(me, entrant)) return;
@@ -127,12 +128,14 @@ void Lock::queue_up(internal::Context& me, Return* from) {
       } else {
         list.push_back(entrant);
       }
+      is_told = tell_owner();
     }
     absl::Cleanup leave_list = [&] {
       internal::TinyLock lock(mutex_);
       list.remove(entrant);
     };
-    was_woken = wait.park(has_limit ? from->limit : Limit()) == Why::ready;
+    const Limit limit = has_limit ? from->limit : Limit();
+    was_woken = (is_told ? wait.park(limit) : park_and_tell(wait, limit)) == Why::ready;
     if (was_woken) {
       std::move(leave_list).Cancel();
       if (try_enter_spinning(me, &entrant)) return;

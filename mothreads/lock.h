@@ -31,6 +31,10 @@
 // turn, but it does not unwind one that was cancelled. Waiting for it does, and so does every wait().
 // When not to use it: to hand values over (Queue), to wait for one event (Signal).
 //
+// Of a lock that has a name, other than kDefaultName, those who wait to enter it tell others the name of the thread or fiber inside: see WaitReport,
+// FiberLook and the report of a stop. That is the name that it had when the first of them began to wait. There is none for a moment after the lock has
+// changed hands. A thread or fiber that ends inside and does not leave is misuse: those who queue later may tell the name of a later one.
+//
 // Thread safety: as a lock. Its name must be valid UTF-8 only for the reader's sake; it is copied.
 
 #include <atomic>
@@ -92,7 +96,7 @@ class ABSL_LOCKABLE Lock {
     std::uint32_t expected = 0;
     // acquire pairs with the release in unlock().
     if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) enter_slow(me);
-    owner_.store(&me, std::memory_order_relaxed);
+    owner_.store(&me, std::memory_order_release);  // pairs with tell_owner()
   }
   bool try_lock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true);
   void unlock() ABSL_UNLOCK_FUNCTION() {
@@ -128,6 +132,13 @@ class ABSL_LOCKABLE Lock {
   // Leaves and enters: what the analysis cannot follow.
   Ended wait(Limit limit, bool changed) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
+  // Tells others the name of the context inside, since somebody queues: lock_owner.cc. False where the owner is not known yet. The second waits a
+  // little for that.
+  bool tell_owner() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return kept_name_.number() == 0 || tell_owner_by_name(); }
+  bool tell_owner_by_name() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool tell_owner_soon() noexcept;
+  Why park_and_tell(internal::Wait& wait, Limit limit);
+
   // Who may enter, and who is next: lock_turns.cc.
   bool take(internal::Context& me, Entrant* entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool take_or_mark(internal::Context& me, Entrant& entrant) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -156,7 +167,7 @@ class ABSL_LOCKABLE Lock {
   const internal::Born born_;
   std::uint64_t change_ ABSL_GUARDED_BY(mutex_) = 0;  // counts the changes that waiters are to look at
   const std::string name_;
-  const internal::KeptName kept_name_;  // none for kDefaultName
+  const internal::KeptName kept_name_;  // none for kDefaultName. Has a holder only while the lock is held, and kListed
 };
 
 // Being inside. Belongs to the context that entered and to its scope.

@@ -59,6 +59,8 @@ bool Lock::take(internal::Context& me, Entrant* entrant) noexcept {
   while ((word & kHeld) == 0 && may_take(me, entrant)) {
     if (!word_.compare_exchange_weak(word, word | kHeld, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // as lock()
     if (entrant != nullptr) has_come(*entrant);
+    owner_.store(&me, std::memory_order_release);  // pairs with tell_owner()
+    if (kept_name_.number() != 0 && (!entering_.is_empty() || !late_.is_empty())) static_cast<void>(tell_owner_by_name());
     ++takings_;
     return true;
   }
@@ -128,6 +130,7 @@ internal::Claimed Lock::free_and_choose(const internal::Host* host) {
     if (guest_ != nullptr) chosen.add(*guest_);
   }
   if (internal::WaitNode* node = claim_waiter()) chosen.add(*node);
+  kept_name_.forget_holder();
   const bool queued = next_ != nullptr || !entering_.is_empty() || !late_.is_empty();
   const std::uint32_t marks = queued ? kListed | kQueued : !waiting_.is_empty() ? kListed : 0;
   word_.store(marks | (word_.load(std::memory_order_relaxed) & kWatched), std::memory_order_release);  // pairs with the acquire in lock()

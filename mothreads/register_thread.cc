@@ -4,7 +4,7 @@
 
 #include "mothreads/clock.h"
 #include "mothreads/internal/runtime.h"
-#include "mothreads/internal/wait/context.h"
+#include "mothreads/internal/wait/thread_context.h"
 #include "mothreads/misuse.h"
 
 namespace mothreads::inline v0 {
@@ -34,6 +34,7 @@ RegisterThread::RegisterThread(std::string_view name) {
   node_->attach_to(internal::main_node());
   before_ = std::exchange(context.node, node_.get());
   name_before_ = std::exchange(context.name, node_->name().c_str());
+  if (auto* const thread = internal::ThreadContext::of(context)) thread->set_registered_name(node_->name());
   node_->context().set(&context);
 }
 
@@ -44,6 +45,7 @@ RegisterThread::~RegisterThread() {
   node_->context().set(nullptr);
   context.node = before_;
   context.name = name_before_;
+  if (auto* const thread = internal::ThreadContext::of(context)) thread->set_registered_name({});
   node_->mark_stopped();
   node_->detach();
 }

@@ -104,7 +104,7 @@ ThreadContext* unknown_thread_here() noexcept {
 }
 
 LibraryThread::LibraryThread(const char* name) : context_(ThreadContext::acquire()) {
-  context_.name = name;
+  context_.set_name(name);
   context_.care.must_not_block = true;
   Context::set_current(&context_);
   if (&tree_hooks != nullptr) tree_hooks.adopted(context_);
@@ -123,11 +123,11 @@ Context& Context::adopt_alien() {
   std::unique_ptr<Alien> alien;
   pthread_key_t key{};
   if (syscall(SYS_gettid) == getpid()) {
-    context.name = "main";  // as long as the process: it may exit() after its thread_local objects are gone
+    context.set_name("main");  // as long as the process: it may exit() after its thread_local objects are gone
   } else {
     key = end_key();
     alien.reset(new Alien{context, name_of_this_thread()});
-    context.name = alien->name.c_str();
+    context.set_name(alien->name.c_str());
     context.care.has_no_end = round_of_end >= kLastRound;
   }
   if (&tree_hooks != nullptr) tree_hooks.adopted(context);

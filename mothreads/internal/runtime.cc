@@ -106,7 +106,7 @@ void go_on_in_child() noexcept {
   forget_alien();
   if (here == nullptr || here->simulation() != nullptr) return;
   here->node = &node;
-  here->name = node.name().c_str();
+  here->set_name(node.name().c_str());
   node.context().set(here);
 }
 
@@ -200,7 +200,7 @@ class AlienNode final : public Node {
 void adopted(ThreadContext& context) {
   if (on_os_main_thread()) {
     context.node = &root_node();
-    context.name = root_node().name().c_str();
+    context.set_name(root_node().name().c_str());
   } else {
     context.node = new AlienNode(context.name, context.care.must_not_block);
   }

@@ -39,6 +39,7 @@ void add_stack(std::string& text, const std::string& indent, const std::vector<s
 
 void add_wait(std::string& text, const WaitReport& waits_on) {
   text += " " + waits_on.what;
+  if (!waits_on.owner.empty()) text += fmt::format(", which \"{}\" has", printable(waits_on.owner));
   if (!waits_on.since) return;
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - *waits_on.since;
   text += fmt::format(", for {:.3f} s", since.count());
@@ -47,7 +48,7 @@ void add_wait(std::string& text, const WaitReport& waits_on) {
 void add_hosted(std::string& text, const HostedContext& context, int depth, bool with_stacks) {
   const std::string indent = indent_of(depth);
   text += fmt::format("\n{}{} \"{}\"", indent, context.kind, context.name);
-  add_wait(text, {.what = context.state, .since = context.since});
+  add_wait(text, {.what = context.state, .since = context.since, .owner = context.owner});
   if (context.takes_stop) text += context.told_to_stop ? "; please_stop was given" : "; please_stop was not given";
   if (context.is_cancelled) text += "; it was cancelled";
   if (with_stacks) add_stack(text, indent, describe_frames(context.stack));
@@ -62,7 +63,8 @@ void add_own_part(std::string& text, const Node& node, const HostedContexts* hos
     if (const auto* thread = dynamic_cast<const ThreadContext*>(&context)) os_thread_id = thread->os_thread_id();
   });
   if (hosted != nullptr) {
-    add_wait(text, {.what = hosted->shown.front().state, .since = hosted->shown.front().since});
+    const HostedContext& own = hosted->shown.front();
+    add_wait(text, {.what = own.state, .since = own.since, .owner = own.owner});
   } else if (waits_on) {
     add_wait(text, *waits_on);
   } else if (os_thread_id != 0) {

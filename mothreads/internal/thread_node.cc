@@ -84,7 +84,7 @@ __attribute__((no_sanitize("null"))) void* ThreadNode::entry(void* argument) {
   ThreadContext& context = ThreadContext::acquire();
   context.clock = &node->clock();
   context.node = node.get();
-  context.name = node->name().c_str();
+  context.set_name(node->name().c_str());
   context.log_extras = std::move(inherited->log_extras);
   delete inherited;
   Context::set_current(&context);
@@ -123,7 +123,7 @@ void ThreadNode::finish(Ref<ThreadNode> node, ThreadContext& context) {
   node->context().set(nullptr);
   // The last reference may be this one: what the function returned is destroyed here, and may still use the library.
   context.node = &main_node();
-  context.name = "ended thread";
+  context.name = "ended thread";  // to others it has the name that it had
   node = {};
   Context::set_current(nullptr);
   ThreadContext::release(context);

@@ -444,6 +444,34 @@ TEST_F(FiberReportDeathTest, WhoStillDoesNotEndIsNamedWithItsWaitAndItsStack) {
       "    \\|           #0 (.|\n)* waits_for_what_never_comes\n");
 }
 
+TEST_F(FiberReportDeathTest, AWaitForALockSaysItsOwner) {
+  EXPECT_EXIT(
+      {
+        mothreads::Lock table("table");
+        auto host = Thread::run("host", [&](Signal) {
+          auto holder = spawn("holder", [&](const Signal&) {
+            const NoCancel whole;
+            const mothreads::Lock::Held inside = table.enter();
+            waits_for_what_never_comes(never);
+          });
+          yield();
+          auto waiter = spawn("waiter", [&](const Signal&) {
+            const NoCancel whole;
+            const mothreads::Lock::Held inside = table.enter();
+          });
+          waiter.join();
+        });
+        await(host.thread(), "waiter", [](const HostedContext& context) { return context.state == "enters lock table"; });
+        host.stop();
+        clock.await_timers(2);
+        clock.advance(kDefaultStopDeadline);
+        await(host.thread(), "waiter", [](const HostedContext& context) { return context.is_cancelled; });
+        clock.advance(kUnwindGrace);
+      },
+      ExitedWithCode(kExitDidNotStop),
+      "\n    \\|     fiber \"waiter\" enters lock table, which \"holder\" has; please_stop was given; it was cancelled\n");
+}
+
 TEST_F(FiberReportDeathTest, AFiberThatBlocksItsThreadIsNamedAndThoseThatItKeepsWaiting) {
   EXPECT_EXIT(
       {

@@ -84,6 +84,9 @@ TEST(ForkTest, AThreadThatForksIsTheChildsMainThread) {
   EXPECT_EQ(output_of("thread"), "main has 0 children\ntold to stop\nchild: exit 0\n");
 }
 
+// By the name that it has there; to those who waited before, by the one that it had.
+TEST(ForkTest, InAChildTheOwnerOfALockIsTold) { EXPECT_EQ(output_of("lock's owner"), "table: main\nshelf: worker\nchild: exit 0\n"); }
+
 TEST(ForkTest, AThreadThatForksAndThrowsInTheChildGivesItAnExitCode) {
   EXPECT_THAT(output_of("thread throws"),
               AllOf(HasSubstr("Problem in thread \"worker\", which nobody joined: no bread\n"), HasSubstr("child: exit 111\n")));

@@ -102,6 +102,7 @@ class FiberBlock final : public mothreads::internal::Context {
   const ParentRef* left = nullptr;  // of one that has ended: where its parent was, while finish() runs functions of users in its place
 
   FiberBlock*& next_free() noexcept { return older; }  // of one that is not in use
+  mothreads::internal::KeptName name_for_others() const noexcept override { return mothreads::internal::KeptName::share_of(kept_name); }
 
   alignas(std::max_align_t) std::byte room[kRoom];
 

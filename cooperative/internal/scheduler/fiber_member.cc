@@ -147,7 +147,7 @@ std::optional<mothreads::WaitReport> FiberMember::waits_on() const {
     if (!fiber.since) return;
     std::string what(fiber.wait);
     if (!fiber.object.empty()) what.append(" ").append(fiber.object);
-    report = mothreads::WaitReport{.what = std::move(what), .since = fiber.since};
+    report = mothreads::WaitReport{.what = std::move(what), .since = fiber.since, .owner = std::string(fiber.owner)};
   });
   return report;
 }

@@ -145,7 +145,7 @@ void become_root(SchedulerCore& core) noexcept {
   Context& context = *rooms.root->context;
   mothreads::internal::Node& main = *context.node;  // the child's: the tree has had its turn
   context.node = &main;
-  context.name = main.name().c_str();
+  context.set_name(main.name().c_str());
   main.context().set(&context);
   rooms.callbacks.make_anew(main.name());
   rooms.node = nullptr;  // the parent's

@@ -18,6 +18,7 @@ namespace {
 struct Room {
   KeptName::Copy name;
   KeptName::Copy object;
+  KeptName::Copy owner;
 };
 
 // False when the block is no fiber, or another one by now.
@@ -25,24 +26,26 @@ bool look(const FiberBlock& block, std::uint64_t id, Room& room, FiberLook& fibe
   constexpr int kTries = 3;  // a fiber whose waits follow each other so closely runs
   bool is_group = false;
   bool is_whole = false;
-  fiber = {.id = id, .name = {}, .wait = {}, .object = {}, .since = std::nullopt};
+  fiber = {.id = id, .name = {}, .wait = {}, .object = {}, .owner = {}, .since = std::nullopt};
   for (int i = 0; i < kTries && !is_whole; ++i) {
     is_whole = block.look([&](const ContextLook& now) {
       is_group = now.verb == kGroupKind;
       const bool waits = now.waits && now.verb != nullptr;  // null where the block has become another's meanwhile
       fiber.wait = waits ? std::string_view(now.verb) : std::string_view();
       KeptName::read(waits ? now.kept_name : 0, room.object);
+      KeptName::read_holder(now.lock(), room.owner);
       fiber.since = waits ? std::optional(now.since) : std::nullopt;
     });
   }
   if (!is_whole) {
     fiber.wait = {};
     fiber.since.reset();
-    room.object.size = 0;
+    room.object.size = room.owner.size = 0;
   }
   KeptName::read(block.kept_name.number(), room.name);
   fiber.name = room.name.view();
   fiber.object = room.object.view();
+  fiber.owner = room.owner.view();
   return !is_group && block.life() == id;
 }
 

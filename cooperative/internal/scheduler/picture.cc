@@ -49,9 +49,13 @@ void take_stack(const Runnable& runnable, const FiberCamera& camera, FiberPictur
 void describe_state(const mothreads::internal::Context& context, bool runs, const SchedulerCore& core, FiberPicture::Entry& entry) noexcept {
   if (!context.write_wait_on_host(entry.state, sizeof entry.state)) {
     std::snprintf(entry.state, sizeof entry.state, "%s", runs ? "runs" : "is ready to run");
-  } else if (core.clock().is_real()) {
-    context.look([&](const mothreads::internal::ContextLook& look) { entry.since = look.since; });
+    return;
   }
+  const bool is_whole = context.look([&](const mothreads::internal::ContextLook& look) {
+    if (core.clock().is_real()) entry.since = look.since;
+    mothreads::internal::KeptName::read_holder(look.lock(), entry.owner);
+  });
+  if (!is_whole) entry.owner.size = 0;  // another thread has ended its wait just now
 }
 
 void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int depth, FiberPicture::Entry& entry) noexcept {
@@ -63,6 +67,7 @@ void describe_fiber(const FiberBlock& fiber, const FiberCamera& camera, int dept
            .name = {},
            .state = {},
            .since = std::nullopt,
+           .owner = {},
            .frames = {},
            .frame_count = 0};
   std::snprintf(entry.name, sizeof entry.name, "%s", fiber.own_name.c_str());

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/kept_name.h"
 
 namespace cooperative::inline v0::internal {
 
@@ -37,6 +38,7 @@ class FiberPicture {
     char name[64];
     char state[128];
     std::optional<mothreads::Instant> since;  // of its wait, where it waits by the real clock
+    mothreads::internal::KeptName::Copy owner;  // as WaitReport's
     std::array<void*, kMaxFrames> frames;
     int frame_count;
   };

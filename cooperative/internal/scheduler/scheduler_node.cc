@@ -52,6 +52,7 @@ HostedContext copy_of(const FiberPicture::Entry& entry) {
           .kind = "fiber",
           .state = std::string(entry.has_function_ended ? "has ended its function and " : "") + entry.state,
           .since = entry.since,
+          .owner = std::string(entry.owner.view()),
           .name = entry.name,
           .takes_stop = entry.takes_stop,
           .told_to_stop = entry.told_to_stop,

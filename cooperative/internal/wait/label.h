@@ -28,6 +28,8 @@ class Label {
   mothreads::internal::HostedWait waits(const char* verb) const noexcept { return {verb, number()}; }
   // The description of a wait that other threads may end. The description refers to nothing: the object may go before the wait is over.
   mothreads::internal::WaitDescription waits_everywhere(const char* verb) const noexcept { return {.verb = verb, .kept_name = number()}; }
+  // For KeptName::tell_holder() and forget_holder(), of the name of a lock.
+  const mothreads::internal::KeptName& name() const noexcept { return name_; }
   // `event "temperature"`, or `event`.
   std::string object(const char* kind) const;
 

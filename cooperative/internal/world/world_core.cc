@@ -49,7 +49,7 @@ WorldCore::WorldCore(const Options& options)
   timers_context_.set_simulated();
   timers_context_.clock = &clock_;
   timers_context_.node = timers_node_.get();
-  timers_context_.name = "timers";
+  timers_context_.set_name("timers");
   timers_context_.host = this;
   timers_context_.care.must_not_block = true;
 }

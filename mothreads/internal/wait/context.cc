@@ -141,12 +141,15 @@ void WaitDescription::write_object(char* buffer, std::size_t size) const noexcep
 std::optional<WaitReport> Context::waits_on() const {
   std::optional<WaitReport> report;
   KeptName::Copy object;
+  KeptName::Copy owner;
   const bool is_whole = look([&](const ContextLook& now) {
     KeptName::read(now.waits ? now.kept_name : 0, object);
-    if (now.waits && now.verb != nullptr) report = WaitReport{.what = now.verb, .since = std::nullopt};
+    KeptName::read_holder(now.lock(), owner);
+    if (now.waits && now.verb != nullptr) report = WaitReport{.what = now.verb};
   });
   if (!is_whole) return std::nullopt;  // it goes from one wait to the next
   if (report && object.size != 0) report->what.append(" ").append(object.view());
+  if (report) report->owner = owner.view();
   return report;
 }
 

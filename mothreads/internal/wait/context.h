@@ -31,6 +31,7 @@
 #include "absl/functional/function_ref.h"
 #include "mothreads/ended.h"
 #include "mothreads/instant.h"
+#include "mothreads/internal/base/kept_name.h"
 #include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/wait_report.h"
 
@@ -88,12 +89,22 @@ struct HostTurn {
   std::uint64_t wait_stamp = 0;  // when a wait that begins now did so: in Context::kStampUnit of the host's clock, by its last look there
 };
 
+// The verbs of waits for a lock that another context is inside of, whose name the lock's KeptName then knows. By their addresses.
+struct EnteringVerb {
+  static constexpr char lock[] = "enters lock";
+  static constexpr char rlock[] = "waits for RLock";
+  static bool is_one(const char* verb) noexcept { return verb == lock || verb == rlock; }
+};
+
 // A context on a host, as another thread sees it.
 struct ContextLook {
   bool waits = false;           // else it runs, or is ready to run
   const char* verb = nullptr;   // of the wait; null for one that has not begun
   std::uint32_t kept_name = 0;  // of what it waits on
   Instant since;                // when the wait began, by the host's last look at its clock before that
+
+  // The KeptName of the lock that it waits to enter, for KeptName::read_holder(); 0 for all other waits.
+  std::uint32_t lock() const noexcept { return waits && EnteringVerb::is_one(verb) ? kept_name : 0; }
 };
 
 // When a test world hears of an operation: other threads may run before and after it, and not where it is only told what comes.
@@ -262,6 +273,11 @@ class Context {
   // What stands in for the operating system under it; null where nothing does. Only the context itself asks.
   Simulation* simulation() const noexcept;
 
+  // Gives a thread its name, which the caller keeps alive. Only the thread itself calls it.
+  virtual void set_name(const char* its_name) noexcept { name = its_name; }
+  // A share of its name, for others that wait for the lock that it is inside of; none where it has none. From any thread.
+  virtual KeptName name_for_others() const noexcept { return {}; }
+
   // Shows any thread a context on a host, without a step on its own. Calls `read`, which may look at more that belongs to the context;
   // false when it has changed meanwhile, and nothing counts.
   template <typename Read>
@@ -299,7 +315,7 @@ class Context {
   // These, which waits do not touch, fill a line of the cache with what is before them; the others, with the private ones, the next.
   Clock* clock;                             // time for its waits and Tills; inherited by the children it makes
   Node* node = nullptr;                     // its place in the shutdown tree
-  const char* name = "unknown";             // for the log; whoever sets it keeps it alive
+  const char* name = "unknown";             // for the log, on its own thread; of a thread set_name() sets it
   std::shared_ptr<const LogExtras> log_extras;  // what its log lines carry
   Aftermath* aftermath = nullptr;           // what the functions that it is inside have put off
   UnwindScope* unwind_scope = nullptr;      // the innermost part that may be unwound without the rest

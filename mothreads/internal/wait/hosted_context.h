@@ -16,6 +16,7 @@ struct HostedContext {
   std::string kind;   // "fiber"
   std::string state;  // "waits for signal saved", "has not begun"
   std::optional<Instant> since;  // of its wait, by the real clock
+  std::string owner;             // as WaitReport's
   std::string name;
   bool takes_stop = false;
   bool told_to_stop = false;

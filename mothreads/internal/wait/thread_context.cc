@@ -116,6 +116,8 @@ void ThreadContext::release(ThreadContext& context) noexcept {
   context.clock = &Clock::steady();
   context.node = nullptr;
   context.name = "unknown";
+  context.kept_name_ = KeptName();
+  context.registered_name_ = KeptName();
   context.log_extras.reset();
   context.host = nullptr;
   context.care = {};
@@ -139,6 +141,25 @@ std::vector<ThreadContext::ForeignThreadInfo> ThreadContext::foreign_threads() {
   return found;
 }
 
+void ThreadContext::set_name(const char* its_name) noexcept {
+  name = its_name;
+  kept_name_ = KeptName(its_name);
+  registered_name_ = KeptName();
+}
+
+void ThreadContext::set_registered_name(std::string_view its_name) noexcept {
+  registered_name_ = its_name.empty() ? KeptName() : KeptName(its_name);
+}
+
+// A thread that is in the scope of a RegisterThread enters none of a ForeignThread. The name of a ForeignThread becomes a KeptName here, so
+// that its scopes, which are many, need not make one.
+KeptName ThreadContext::name_for_others() const noexcept {
+  KeptName registered = KeptName::share_of(registered_name_);
+  if (registered.number() != 0) return registered;
+  ForeignSlot::Name name_of_scope;
+  return foreign_.read(name_of_scope) ? KeptName(name_of_scope.data()) : KeptName::share_of(kept_name_);
+}
+
 void ThreadContext::describe(const WaitDescription& what) noexcept {
   TinyLock lock(description_mutex_);
   const int written = std::snprintf(description_, sizeof description_, "%s", what.verb);
@@ -148,6 +169,7 @@ void ThreadContext::describe(const WaitDescription& what) noexcept {
     what.write_object(description_ + used + 1, sizeof description_ - used - 1);
   }
   described_since_ = std::chrono::steady_clock::now();
+  described_lock_ = EnteringVerb::is_one(what.verb) ? what.kept_name : 0;
 }
 
 void ThreadContext::undescribe() noexcept {
@@ -164,7 +186,10 @@ std::optional<WaitReport> ThreadContext::waits_on() const {
   }
   TinyLock lock(description_mutex_);
   if (description_[0] == '\0') return std::nullopt;
-  return WaitReport{description_, described_since_};
+  // The thread does not come back from that wait meanwhile, and so the lock is there.
+  KeptName::Copy owner;
+  KeptName::read_holder(described_lock_, owner);
+  return WaitReport{description_, described_since_, std::string(owner.view())};
 }
 
 void ThreadContext::suspend(const std::optional<Instant>& deadline) noexcept {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mothreads/internal/base/foreign_slot.h"
@@ -30,6 +31,11 @@ class ThreadContext final : public Context {
   void set_alien() noexcept { node_of_alien_ = node; }
   // Of one for which that was called: whether nothing has given the thread another place.
   bool is_unknown() const noexcept { return node == node_of_alien_; }
+
+  void set_name(const char* its_name) noexcept override;
+  KeptName name_for_others() const noexcept override;
+  // The name of its RegisterThread, in that scope; outside of it empty.
+  void set_registered_name(std::string_view its_name) noexcept;
 
   // Its name while it is in the scope of a ForeignThread.
   ForeignSlot& foreign() noexcept { return foreign_; }
@@ -60,6 +66,7 @@ class ThreadContext final : public Context {
   mutable TinyMutex description_mutex_;
   char description_[96] ABSL_GUARDED_BY(description_mutex_) = {};
   Instant described_since_ ABSL_GUARDED_BY(description_mutex_){};
+  std::uint32_t described_lock_ ABSL_GUARDED_BY(description_mutex_) = 0;  // the KeptName of the lock that it waits to enter, if it does
 
   std::atomic<std::uint64_t> os_thread_id_{0};  // what a report sends its signal to
   ThreadContext* next_free_ = nullptr;
@@ -69,6 +76,8 @@ class ThreadContext final : public Context {
   std::uint32_t waits_ = 0;
   const Node* node_of_alien_ = nullptr;
   ForeignSlot foreign_;
+  KeptName kept_name_;        // as set_name() said, for others
+  KeptName registered_name_;  // in the scope of a RegisterThread, for others
 };
 
 }  // namespace mothreads::internal

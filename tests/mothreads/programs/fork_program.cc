@@ -25,6 +25,7 @@
 #include "mothreads/lock.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
+#include "mothreads/member.h"
 #include "mothreads/misuse.h"
 #include "mothreads/queue.h"
 #include "mothreads/register_thread.h"
@@ -428,6 +429,31 @@ int keeps_a_stop_deadline_to_itself() {
   return 0;
 }
 
+// The thread that forks is inside: of one lock that nobody waits for, and of one for which a thread of the parent does.
+int tells_the_owner_of_a_lock_in_the_child() {
+  auto thread = Thread::run("worker", [](const Signal&) {
+    mothreads::Lock table("table");
+    mothreads::Lock shelf("shelf");
+    const mothreads::Lock::Held held = table.enter();
+    std::optional<mothreads::Lock::Held> held_too(shelf);
+    auto waits = Thread::run("waits in the parent", [&](const Signal&) { const mothreads::Lock::Held inside = shelf.enter(); });
+    mothreads::testing::await_sleeping(waits.thread(), "enters lock shelf");
+    say_end_of(fork_and([&] {
+      for (mothreads::Lock* lock : {&table, &shelf}) {
+        const auto enter = [lock](const Signal&) { const mothreads::Lock::Held inside = lock->enter(); };
+        auto* const waiter = new mothreads::ThreadHandle<void>(Thread::run("waiter", enter));
+        mothreads::testing::await_sleeping(waiter->thread(), "enters lock");
+        say(lock->name() + ": " + mothreads::Member(*waiter).waits_on()->owner);
+      }
+      std::_Exit(0);
+      return 0;
+    }));
+    held_too.reset();
+  });
+  thread.join();
+  return 0;
+}
+
 const std::map<std::string_view, std::function<int()>>& scenarios() {
   static const auto& all = *new std::map<std::string_view, std::function<int()>>{
       {"service", logs_and_runs_a_service_in_the_child},
@@ -450,6 +476,7 @@ const std::map<std::string_view, std::function<int()>>& scenarios() {
       {"deadline", keeps_a_stop_deadline_to_itself},
       {"drain", has_a_drain_of_its_own_in_the_child},
       {"thread's end", forks_in_functions_of_a_threads_end},
+      {"lock's owner", tells_the_owner_of_a_lock_in_the_child},
   };
   return all;
 }
