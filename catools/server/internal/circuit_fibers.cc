@@ -1,0 +1,89 @@
+#include "catools/server/internal/circuit_fibers.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/time.h"
+#include "cooperative/errors.h"
+#include "cooperative/io/io_error.h"
+#include "mothreads/log.h"
+
+namespace catools::inline v0::internal {
+
+using mothreads::Signal;
+namespace log = mothreads::log;
+
+namespace {
+
+constexpr absl::Duration kLastWords = absl::Seconds(1);  // for a client to read what waits when its circuit ends
+constexpr std::size_t kKeptBuffer = 16 * 1024;           // of a circuit that is silent
+
+}  // namespace
+
+CircuitFibers::CircuitFibers(const Directory& directory, std::uint16_t port, Puts& puts, Counters& counters, const CircuitLimits& limits,
+                             cooperative::Stream& client)
+    : puts_(puts), counters_(counters), client_(client), circuit_(std::make_shared<Circuit>(directory, port, *this, counters, limits, client.name())) {}
+
+void CircuitFibers::run(const Signal& please_stop) {
+  // A stop does not end it: it sends what the reader has to say. However the reader ends, it is cancelled.
+  cooperative::Fiber<void> writer = cooperative::spawn("writer of " + client_.name(), [this](const Signal&) { write(); });
+  const absl::Cleanup cancel_writer = [&writer] {
+    if (writer.owns()) writer.cancel();
+  };
+  try {
+    read(please_stop);
+    while (please_stop && circuit_->puts() > 0 && writer.is_alive()) room_.wait();
+  } catch (const ProtocolError& error) {
+    counters_.malformed.add();
+    log::info("the circuit of {} ends: it sent {}", circuit_->client(), error.what());
+    circuit_->refuse(error.what());
+  } catch (const cooperative::IoError& error) {
+    log::debug("the circuit of {} ends: {}", circuit_->client(), error.what());
+  } catch (const cooperative::Closed&) {
+    // The writer has closed the stream: it has failed.
+  }
+  circuit_->drop_monitors();
+  is_ending_ = true;
+  output_.signal();
+  try {
+    writer.join(kLastWords);
+  } catch (const cooperative::Timedout&) {
+    log::info("{} did not read what waited for it when its circuit ended", circuit_->client());
+  }
+}
+
+void CircuitFibers::read(const Signal& please_stop) {
+  while (true) {
+    client_.consume(circuit_->take(client_.buffered()));
+    if (!circuit_->has_room()) {
+      try {
+        room_.wait(please_stop);
+      } catch (const cooperative::Stopped&) {
+        return;
+      }
+      continue;
+    }
+    if (!client_.fill(please_stop)) return;
+  }
+}
+
+// What it throws is the end of the circuit, which the reader sees by the close.
+void CircuitFibers::write() {
+  try {
+    std::string bytes;
+    while (true) {
+      while (circuit_->next_output(bytes)) client_.write_all(bytes);
+      if (is_ending_) return;
+      if (bytes.capacity() > kKeptBuffer) std::string().swap(bytes);
+      output_.wait();
+    }
+  } catch (const cooperative::IoError& error) {
+    log::debug("the circuit of {} ends: {}", circuit_->client(), error.what());
+    client_.close();
+    room_.signal();
+  } catch (const cooperative::Closed&) {
+  }
+}
+
+}  // namespace catools::inline v0::internal

@@ -1,0 +1,21 @@
+#pragma once
+
+// Searches: clients ask for names by datagrams, and the server answers for those that it has. It is silent about all others.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catools/server/internal/directory.h"
+#include "catools/server/internal/wire.h"
+
+namespace catools::inline v0::internal {
+
+// The datagrams that answer one: none where no name is known. What is malformed ends the reading of a datagram; what stood before it is answered.
+std::vector<std::string> answer_search(std::string_view datagram, const Directory& directory, std::uint16_t port);
+
+// The answer for a name that is served.
+void append_search_reply(std::string& out, const Header& request, std::uint16_t port);
+
+}  // namespace catools::inline v0::internal

@@ -1,0 +1,276 @@
+#include "catools/server/internal/served_pv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <tuple>
+
+#include <fmt/core.h>
+
+#include "catools/server/internal/updates.h"
+#include "catools/server/internal/wire.h"
+#include "mothreads/clock.h"
+#include "mothreads/misuse.h"
+
+namespace catools::inline v0::internal {
+
+namespace {
+
+std::size_t memory_of(const Sample& sample) { return count_of(sample.cells) * bytes_of(type_of(sample.cells)); }
+
+template <typename Number>
+std::optional<double> only_number(const Cells& cells) {
+  const auto* numbers = std::get_if<std::vector<Number>>(&cells);
+  if (numbers == nullptr || numbers->size() != 1) return std::nullopt;
+  return static_cast<double>(numbers->front());
+}
+
+}  // namespace
+
+// --- SampleQueue ---------------------------------------------------------------------------------------------------------------
+
+bool SampleQueue::push(SamplePtr sample, const QueueLimit& limit) {
+  const std::size_t size = memory_of(*sample);
+  const bool is_full = !samples_.empty() && (samples_.size() >= limit.samples || bytes_ + size > limit.bytes);
+  if (is_full) {
+    // A client that asked for alarms only must see one that the dropped sample began.
+    if (const std::uint16_t both = sample->events | samples_.back()->events; both != sample->events) {
+      auto merged = std::make_shared<Sample>(*sample);
+      merged->events = both;
+      sample = std::move(merged);
+    }
+    bytes_ -= memory_of(*samples_.back());
+    samples_.pop_back();
+  }
+  bytes_ += size;
+  samples_.push_back(std::move(sample));
+  return is_full;
+}
+
+SamplePtr SampleQueue::pop() {
+  SamplePtr first = std::move(samples_.front());
+  samples_.pop_front();
+  bytes_ -= memory_of(*first);
+  return first;
+}
+
+void SampleQueue::keep_newest() {
+  while (samples_.size() > 1) static_cast<void>(pop());
+}
+
+void SampleQueue::clear() {
+  samples_.clear();
+  bytes_ = 0;
+}
+
+// --- ServedPv ------------------------------------------------------------------------------------------------------------------
+
+ServedPv::ServedPv(PvSetup setup, std::shared_ptr<Updates> updates)
+    : name_(std::move(setup.name)),
+      type_(type_of(setup.initial)),
+      is_array_(setup.is_array),
+      max_count_(setup.max_count),
+      queue_limit_(setup.queue),
+      on_put_(std::move(setup.on_put)),
+      updates_(std::move(updates)),
+      rights_(setup.rights) {
+  check(setup.initial, *setup.properties);
+  const auto [severity, condition] = alarm_of(setup.initial, *setup.properties);
+  last_ = std::make_shared<Sample>(Sample{.cells = std::move(setup.initial),
+                                          .properties = std::move(setup.properties),
+                                          .severity = severity,
+                                          .condition = condition,
+                                          .time = mothreads::Clock::current().wall_now(),
+                                          .number = 1,
+                                          .events = kAllEvents,
+                                          .unacknowledged = severity});
+}
+
+void ServedPv::check(const Cells& cells, const Properties& properties) const {
+  const std::size_t count = count_of(cells);
+  if (count > max_count_ || (!is_array_ && count != 1)) {
+    throw std::invalid_argument(fmt::format("\"{}\" holds up to {} elements, and was given {}", name_, max_count_, count));
+  }
+  if (const auto* texts = std::get_if<std::vector<std::string>>(&cells)) {
+    for (const std::string& text : *texts) {
+      if (text.size() < kStringSize) continue;
+      throw std::invalid_argument(
+          fmt::format("\"{}\" was given a text of {} bytes: {} is the most that a Channel Access string holds; serve a longer one as "
+                      "std::vector<char>",
+                      name_, text.size(), kStringSize - 1));
+    }
+  }
+  try {
+    check_choices(cells, properties);
+  } catch (const ConversionError& error) {
+    throw std::invalid_argument(fmt::format("\"{}\": {}", name_, error.what()));
+  }
+}
+
+std::pair<Severity, Condition> ServedPv::alarm_of(const Cells& cells, const Properties& properties) const {
+  constexpr std::pair<Severity, Condition> kNone{Severity::none, Condition::none};
+  if (is_array_) return kNone;
+  std::optional<double> number = only_number<double>(cells);
+  if (!number) number = only_number<float>(cells);
+  if (!number) number = only_number<std::int32_t>(cells);
+  if (!number) number = only_number<std::int16_t>(cells);
+  if (!number) number = only_number<std::uint8_t>(cells);
+  if (!number) return kNone;
+  if (std::isnan(*number)) return {Severity::invalid, Condition::undefined};
+  const Limits& limits = properties.limits;  // a comparison with NaN is false
+  if (*number >= limits.high_alarm) return {Severity::major, Condition::hihi};
+  if (*number <= limits.low_alarm) return {Severity::major, Condition::lolo};
+  if (*number >= limits.high_warning) return {Severity::minor, Condition::high};
+  if (*number <= limits.low_warning) return {Severity::minor, Condition::low};
+  return kNone;
+}
+
+void ServedPv::set(Cells cells, const Stamp& stamp) {
+  if (stamp.condition && !stamp.severity) {
+    throw mothreads::Misuse(fmt::format("\"{}\" was given a condition without a severity: give both", name_));
+  }
+  check(cells, *sample()->properties);
+  const absl::Time time = stamp.time ? *stamp.time : mothreads::Clock::current().wall_now();
+  {
+    std::lock_guard held(mutex_);
+    auto next = std::make_shared<Sample>(Sample{.cells = std::move(cells), .properties = last_->properties, .time = time});
+    if (stamp.severity) {
+      next->severity = *stamp.severity;
+      next->condition = stamp.condition.value_or(*stamp.severity == Severity::none ? Condition::none : Condition::soft);
+    } else {
+      std::tie(next->severity, next->condition) = alarm_of(next->cells, *next->properties);
+    }
+    next->events = kValueEvents | kLogEvents;
+    next->acknowledges_transient = last_->acknowledges_transient;
+    next->unacknowledged = last_->unacknowledged;
+    if (next->severity != last_->severity || next->condition != last_->condition) {
+      next->events |= kAlarmEvents;
+      if (!next->acknowledges_transient || next->severity >= next->unacknowledged) next->unacknowledged = next->severity;
+    }
+    if (!add_sample(std::move(next))) return;
+  }
+  updates_->note(shared_from_this());
+}
+
+// With the mutex. True when the serving thread has to be told.
+bool ServedPv::add_sample(std::shared_ptr<Sample> next) {
+  next->number = last_->number + 1;
+  last_ = std::move(next);
+  if (monitors_ == 0 || is_removed_) return false;
+  static_cast<void>(untold_.push(last_, queue_limit_));
+  return !std::exchange(is_noted_, true);
+}
+
+SamplePtr ServedPv::sample() const {
+  std::lock_guard held(mutex_);
+  return last_;
+}
+
+void ServedPv::change_properties(absl::FunctionRef<void(Properties&)> change) {
+  {
+    std::lock_guard held(mutex_);
+    auto next = std::make_shared<Sample>(*last_);
+    Properties properties = *last_->properties;
+    change(properties);
+    next->properties = std::make_shared<const Properties>(std::move(properties));
+    next->events = kPropertyEvents;
+    if (!add_sample(std::move(next))) return;
+  }
+  updates_->note(shared_from_this());
+}
+
+void ServedPv::acknowledge(Severity severity) {
+  {
+    std::lock_guard held(mutex_);
+    if (severity < last_->unacknowledged || last_->unacknowledged == Severity::none) return;
+    auto next = std::make_shared<Sample>(*last_);
+    next->unacknowledged = Severity::none;
+    next->events = kAlarmEvents;
+    if (!add_sample(std::move(next))) return;
+  }
+  updates_->note(shared_from_this());
+}
+
+void ServedPv::acknowledge_transient(bool on) {
+  {
+    std::lock_guard held(mutex_);
+    auto next = std::make_shared<Sample>(*last_);
+    next->acknowledges_transient = on;
+    if (!on && next->unacknowledged > next->severity) next->unacknowledged = next->severity;
+    next->events = kAlarmEvents;
+    if (!add_sample(std::move(next))) return;
+  }
+  updates_->note(shared_from_this());
+}
+
+void ServedPv::set_rights(AccessRights rights) {
+  {
+    std::lock_guard held(mutex_);
+    // Relaxed: whoever reads it looks at nothing else that this thread wrote.
+    if (rights_.exchange(rights, std::memory_order_relaxed) == rights) return;
+    has_other_rights_ = true;
+    if (std::exchange(is_noted_, true)) return;
+  }
+  updates_->note(shared_from_this());
+}
+
+bool ServedPv::remove() {
+  {
+    std::lock_guard held(mutex_);
+    if (std::exchange(is_removed_, true)) return false;
+    untold_.clear();
+    if (std::exchange(is_noted_, true)) return true;
+  }
+  updates_->note(shared_from_this());
+  return true;
+}
+
+bool ServedPv::is_removed() const {
+  std::lock_guard held(mutex_);
+  return is_removed_;
+}
+
+// --- the serving thread --------------------------------------------------------------------------------------------------------
+
+void ServedPv::remove_watcher(const PvWatcher& watcher) {
+  const auto found = std::find(watchers_.begin(), watchers_.end(), &watcher);
+  if (found == watchers_.end()) return;
+  *found = watchers_.back();
+  watchers_.pop_back();
+}
+
+void ServedPv::begin_monitoring() {
+  std::lock_guard held(mutex_);
+  ++monitors_;
+}
+
+void ServedPv::end_monitoring() {
+  std::lock_guard held(mutex_);
+  if (--monitors_ == 0) untold_.clear();
+}
+
+void ServedPv::tell() {
+  SampleQueue untold;
+  bool has_other_rights = false;
+  bool is_removed = false;
+  {
+    std::lock_guard held(mutex_);
+    std::swap(untold, untold_);
+    has_other_rights = std::exchange(has_other_rights_, false);
+    is_removed = is_removed_;
+    is_noted_ = false;
+  }
+  if (is_removed) {
+    for (PvWatcher* watcher : std::exchange(watchers_, {})) watcher->is_gone();
+    return;
+  }
+  if (has_other_rights) {
+    for (PvWatcher* watcher : watchers_) watcher->has_other_rights();
+  }
+  while (!untold.empty()) {
+    const SamplePtr sample = untold.pop();
+    for (PvWatcher* watcher : watchers_) watcher->has_new(sample);
+  }
+}
+
+}  // namespace catools::inline v0::internal
