@@ -139,7 +139,7 @@ TEST_P(ServerTest, ASlowClientHoldsUpNobody) {
   Served<std::vector<double>> wave = server.add<std::vector<double>>("WAVE", large);
   Served<double> end = server.add<double>("END", 0);
   CaClient slow(server.address());
-  slow.socket().set_receive_buffer(4096);
+  slow.socket().set_receive_buffer(256 * 1024);
   const CaClient::Channel slow_wave = slow.create("WAVE").value();
   const CaClient::Channel slow_end = slow.create("END", 2).value();
   slow.monitor(slow_wave, kDouble, 1);
