@@ -7,12 +7,12 @@
 
 namespace catools::inline v0::internal {
 
-void Updates::note(std::shared_ptr<ServedPv> pv) {
+void Updates::note(const std::shared_ptr<ServedPv>& pv) {
   std::optional<cooperative::Scheduler> scheduler;
   {
     std::lock_guard held(mutex_);
     if (has_ended_) return;
-    noted_.push_back(std::move(pv));
+    noted_.push_back(pv);
     if (scheduler_ && !std::exchange(is_posted_, true)) scheduler = scheduler_;
   }
   if (scheduler) post(*scheduler);
@@ -35,13 +35,15 @@ void Updates::post(const cooperative::Scheduler& scheduler) {
 }
 
 void Updates::tell() {
-  std::vector<std::shared_ptr<ServedPv>> noted;
+  std::vector<std::weak_ptr<ServedPv>> noted;
   {
     std::lock_guard held(mutex_);
     is_posted_ = false;
     noted.swap(noted_);
   }
-  for (const std::shared_ptr<ServedPv>& pv : noted) pv->tell();
+  for (const std::weak_ptr<ServedPv>& one : noted) {
+    if (const std::shared_ptr<ServedPv> pv = one.lock()) pv->tell();
+  }
 }
 
 void Updates::drop() {

@@ -18,7 +18,7 @@ class ServedPv;
 class Updates final : public std::enable_shared_from_this<Updates> {
  public:
   // Any thread.
-  void note(std::shared_ptr<ServedPv> pv);
+  void note(const std::shared_ptr<ServedPv>& pv);
 
   // The serving thread: from now on it is told, also of what came before.
   void begin(const cooperative::Scheduler& scheduler);
@@ -31,7 +31,7 @@ class Updates final : public std::enable_shared_from_this<Updates> {
   void tell();
 
   std::mutex mutex_;
-  std::vector<std::shared_ptr<ServedPv>> noted_;
+  std::vector<std::weak_ptr<ServedPv>> noted_;  // one that nobody else has any more has nobody to tell
   std::optional<cooperative::Scheduler> scheduler_;
   bool is_posted_ = false;
   bool has_ended_ = false;
