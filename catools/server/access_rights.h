@@ -1,6 +1,6 @@
 #pragma once
 
-// What clients may do with a process variable.
+// The operations that clients may do on a process variable.
 
 #include <cstdint>
 

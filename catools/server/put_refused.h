@@ -1,6 +1,6 @@
 #pragma once
 
-// What a put handler throws to refuse a put: the client's put fails (ECA_PUTFAIL), and the text is logged.
+// A put handler throws this to refuse a put: the client's put fails (ECA_PUTFAIL), and the text is logged.
 //
 //     server.add<double>("SIM:SETPOINT", 0.0, {.on_put = [](double v) {
 //       if (v < 0) throw ca::PutRefused("must not be negative");

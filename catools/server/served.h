@@ -6,8 +6,8 @@
 //     beam.set(299.8);                                              // the severity follows from the limits
 //     beam.set(299.8, {.severity = ca::Severity::minor});           // or is given
 //
-// T is double, float, std::int32_t, std::int16_t, std::uint8_t, char, std::string (up to 39 bytes), an enum whose numbers are the places of its texts,
-// or a std::vector of one of those. A vector's longest is ServedOptions::max_count; clients get its current length when they ask for that.
+// T is double, float, std::int32_t, std::int16_t, std::uint8_t, char, std::string (up to 39 bytes), an enum whose numbers are the places of its
+// texts, or a std::vector of one of those. A vector's longest is ServedOptions::max_count; clients get its current length when they ask for that.
 //
 // A Served is a cheap handle: copies are the same process variable. It does not keep the server running; when that has ended, or the variable
 // was removed, set() and get() still work, and nobody else sees it.
@@ -104,7 +104,8 @@ class Served {
   // Throws std::invalid_argument, which names the variable, for a value that it cannot hold: a text that is too long, too many elements, an enum
   // without a text. Throws mothreads::Misuse for a condition without a severity.
   void set(T value, const SetOptions& options = {}) const {
-    pv_->set(internal::ServedType<T>::cells_of(std::move(value)), {.severity = options.severity, .condition = options.condition, .time = options.time});
+    pv_->set(internal::ServedType<T>::cells_of(std::move(value)),
+             {.severity = options.severity, .condition = options.condition, .time = options.time});
   }
   T get() const { return internal::ServedType<T>::value_of(pv_->sample()->cells); }
   Severity severity() const { return pv_->sample()->severity; }

@@ -13,14 +13,16 @@
 // A client finds it by EPICS_CA_ADDR_LIST=HOST:PORT with what address() says. It serves on the loopback interface at a free port unless
 // the options say otherwise. It announces itself by no beacons.
 //
-// It has a thread of its own, with a scheduler; put handlers run there. With ServerOptions::own_thread = false it serves by fibers of the thread that
-// makes it, for handlers that share something with others of that thread; then it serves while that thread waits in the library.
+// It has a thread of its own, with a scheduler; put handlers run there. With ServerOptions::own_thread = false the fibers of the thread that makes
+// it serve, for handlers that share something with other fibers of that thread; then it serves while that thread waits in the library.
 //
-// The server belongs to its maker, or to ServerOptions::parent: its destructor stops it and waits. stop(): no more circuits and no more searches; puts that
-// are under way may end, and then each client is sent what waits for it, and its circuit is closed. What has not ended after ServerOptions::drain is
-// cancelled. When the stop of the program is announced (MainThread::draining()), it takes no more circuits and answers no more searches.
+// The server belongs to its maker, or to ServerOptions::parent: its destructor stops it and waits. After stop() it takes no more circuits and
+// answers no more searches. A put whose handler takes a please_stop may end; any other is cancelled and refused. Then each client is sent the
+// replies that wait for it, and its circuit is closed. Circuits that have not ended after ServerOptions::drain are cancelled. When the stop of the
+// program is announced (MainThread::draining()), the server takes no more circuits and answers no more searches; its circuits go on.
 //
-// A client that reads slowly has a bounded queue for each monitor, and keeps nobody else waiting. What no client sends ends its circuit, and the log says so.
+// A client that reads slowly has a bounded queue for each monitor, and keeps nobody else waiting. A malformed message ends its circuit, and the log
+// says so.
 //
 // Thread safety: add(), remove(), names(), address() and statistics() may be called from any thread or fiber; the others are the owner's.
 

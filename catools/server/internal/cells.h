@@ -27,7 +27,7 @@ inline constexpr std::size_t kUnitsSize = 8;
 inline constexpr std::size_t kMaxChoices = 16;
 inline constexpr std::size_t kChoiceSize = 26;
 
-// What a process variable tells about its value.
+// The properties that a process variable tells beside its value.
 struct Properties {
   static constexpr int kNoPrecision = -1;
 

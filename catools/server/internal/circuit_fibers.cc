@@ -23,7 +23,10 @@ constexpr std::size_t kKeptBuffer = 16 * 1024;           // of a circuit that is
 
 CircuitFibers::CircuitFibers(const Directory& directory, std::uint16_t port, Puts& puts, Counters& counters, const CircuitLimits& limits,
                              cooperative::Stream& client)
-    : puts_(puts), counters_(counters), client_(client), circuit_(std::make_shared<Circuit>(directory, port, *this, counters, limits, client.name())) {}
+    : puts_(puts),
+      counters_(counters),
+      client_(client),
+      circuit_(std::make_shared<Circuit>(directory, port, *this, counters, limits, client.name())) {}
 
 void CircuitFibers::run(const Signal& please_stop) {
   // A stop does not end it: it sends what the reader has to say. However the reader ends, it is cancelled.
@@ -68,7 +71,7 @@ void CircuitFibers::read(const Signal& please_stop) {
   }
 }
 
-// What it throws is the end of the circuit, which the reader sees by the close.
+// A failure ends the circuit: the reader sees the close.
 void CircuitFibers::write() {
   try {
     std::string bytes;

@@ -83,8 +83,9 @@ Circuit::Reply Circuit::make_reply(Command command, const Header& request, const
   return reply;
 }
 
-// What is small is encoded at once, beside other replies.
-void Circuit::append_value(Command command, const Header& request, const Layout& layout, SamplePtr sample, std::uint32_t first, std::uint32_t second) {
+// A small value is encoded at once, beside other replies.
+void Circuit::append_value(Command command, const Header& request, const Layout& layout, SamplePtr sample, std::uint32_t first,
+                           std::uint32_t second) {
   constexpr std::size_t kSmall = 4096;
   Reply reply = make_reply(command, request, layout, std::move(sample), first, second);
   reply_bytes_ += reply.size();
@@ -131,7 +132,8 @@ Circuit::Reply Circuit::make_update(Monitor& monitor) {
   };
   if (!monitor.channel.may_read()) return refused(Status::no_read_access);
   try {
-    Reply reply = make_reply(Command::event_add, request, monitor.layout, std::move(sample), static_cast<std::uint32_t>(Status::normal), request.second);
+    constexpr auto kNormal = static_cast<std::uint32_t>(Status::normal);
+    Reply reply = make_reply(Command::event_add, request, monitor.layout, std::move(sample), kNormal, request.second);
     counters_.updates.add();
     return reply;
   } catch (const ConversionError&) {

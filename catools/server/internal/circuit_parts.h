@@ -1,6 +1,6 @@
 #pragma once
 
-// What a Circuit is made of, for its own files.
+// The parts of a Circuit, for its own files.
 
 #include <cstddef>
 #include <cstdint>

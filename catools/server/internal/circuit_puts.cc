@@ -112,9 +112,10 @@ void Circuit::perform_put(PutInput& input) {
     if (pv->has_handler()) {
       const std::uint64_t number = next_put_++;
       puts_.emplace(number, PutAnswer{input.header, input.channel_id});
-      return host_.start_put(pv, {.cells = std::move(cells), .client = client_, .ended = [weak = weak_from_this(), number](const std::string& refusal) {
-                                    if (const std::shared_ptr<Circuit> self = weak.lock()) self->put_has_ended(number, refusal);
-                                  }});
+      auto ended = [weak = weak_from_this(), number](const std::string& refusal) {
+        if (const std::shared_ptr<Circuit> self = weak.lock()) self->put_has_ended(number, refusal);
+      };
+      return host_.start_put(pv, {.cells = std::move(cells), .client = client_, .ended = std::move(ended)});
     }
     pv->set(std::move(cells), {});
   }

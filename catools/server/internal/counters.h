@@ -1,6 +1,6 @@
 #pragma once
 
-// What a server counts. Any thread reads; relaxed, since no other memory follows from a number.
+// The counts of a server. Any thread reads; relaxed, since no other memory follows from a number.
 
 #include <atomic>
 #include <cstddef>

@@ -40,7 +40,9 @@ Number limit_as(double limit) {
     return static_cast<Number>(limit);
   } else {
     if (std::isnan(limit)) return 0;
-    return static_cast<Number>(std::clamp(limit, static_cast<double>(std::numeric_limits<Number>::min()), static_cast<double>(std::numeric_limits<Number>::max())));
+    constexpr auto kLeast = static_cast<double>(std::numeric_limits<Number>::min());
+    constexpr auto kMost = static_cast<double>(std::numeric_limits<Number>::max());
+    return static_cast<Number>(std::clamp(limit, kLeast, kMost));
   }
 }
 

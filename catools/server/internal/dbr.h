@@ -42,10 +42,10 @@ struct Layout {
 // Nothing for a number that is no type.
 std::optional<Layout> layout_of(std::uint16_t type);
 
-// Of so many cells; none take the room of one.
+// The size for so many cells; none take the room of one.
 std::size_t payload_size(const Layout& layout, std::size_t count);
 
-// What stands before the cells: Layout::offset bytes.
+// Appends all that stands before the cells: Layout::offset bytes.
 void append_prefix(std::string& out, const Layout& layout, const Sample& sample);
 
 }  // namespace catools::inline v0::internal

@@ -12,7 +12,8 @@
 
 namespace catools::inline v0::internal {
 
-// The datagrams that answer one: none where no name is known. What is malformed ends the reading of a datagram; what stood before it is answered.
+// The datagrams that answer one: none where no name is known. A malformed message ends the reading of a datagram; the searches before it are
+// answered.
 std::vector<std::string> answer_search(std::string_view datagram, const Directory& directory, std::uint16_t port);
 
 // The answer for a name that is served.

@@ -53,7 +53,7 @@ class SampleQueue {
   std::size_t bytes_ = 0;
 };
 
-// Of one channel of a client; told on the serving thread.
+// One channel of a client; told on the serving thread.
 class PvWatcher {
  public:
   virtual ~PvWatcher() = default;

@@ -3,6 +3,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -64,7 +65,8 @@ void Serving::run(const Signal& please_stop) {
         CircuitFibers(directory_, address_.port(), puts, counters_, options_.circuit, client).run(stop);
       },
       {.name = options_.name, .max_connections = options_.max_circuits, .drain = options_.drain, .draining = draining});
-  cooperative::Fiber<void> searches = cooperative::spawn(options_.name + "'s searches", [this, draining](const Signal& stop) { answer_searches(stop | draining); });
+  cooperative::Fiber<void> searches =
+      cooperative::spawn(options_.name + "'s searches", [this, draining](const Signal& stop) { answer_searches(stop | draining); });
   (please_stop | circuits.stopped()).wait();
   searches.stop().join();
   circuits.stop().join();

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a ca::Server serves by: its sockets, and what its fibers do.
+// The inside of a ca::Server: its sockets, and the functions of its fibers.
 
 #include <cstddef>
 #include <cstdint>

@@ -22,7 +22,7 @@ class Updates final : public std::enable_shared_from_this<Updates> {
 
   // The serving thread: from now on it is told, also of what came before.
   void begin(const cooperative::Scheduler& scheduler);
-  // What is noted later is dropped. end() waits, too, until no callback is on its way.
+  // A later note is dropped. end() waits, too, until no callback is on its way.
   void drop();
   void end();
 

@@ -44,7 +44,7 @@ enum class Command : std::uint16_t {
   channel_gone = 27,
 };
 
-// Of EPICS' caerr.h: the numbers travel.
+// The numbers are those of EPICS' caerr.h: they travel.
 enum class Status : std::uint32_t {
   normal = 1,
   no_memory = 48,
@@ -60,7 +60,7 @@ enum class Status : std::uint32_t {
   bad_channel = 410,
 };
 
-// What a client wants to be told of.
+// The events that a client wants to be told of.
 enum EventMask : std::uint16_t { kValueEvents = 1, kLogEvents = 2, kAlarmEvents = 4, kPropertyEvents = 8, kAllEvents = 15 };
 
 struct Header {
@@ -82,7 +82,8 @@ constexpr std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_
 // --- numbers -------------------------------------------------------------------------------------------------------------------
 
 template <std::size_t Size>
-using Unsigned = std::conditional_t<Size == 1, std::uint8_t, std::conditional_t<Size == 2, std::uint16_t, std::conditional_t<Size == 4, std::uint32_t, std::uint64_t>>>;
+using Unsigned = std::conditional_t<Size == 1, std::uint8_t,
+                                    std::conditional_t<Size == 2, std::uint16_t, std::conditional_t<Size == 4, std::uint32_t, std::uint64_t>>>;
 
 template <std::unsigned_integral U>
 constexpr U in_network_order(U number) {

@@ -34,7 +34,8 @@ class AccessRightsTest : public testing::ServingTest {
 };
 
 TEST_F(AccessRightsTest, EachOfThem) {
-  const std::pair<AccessRights, unsigned> kTable[] = {{AccessRights::none, 0}, {AccessRights::read, 1}, {AccessRights::write, 2}, {AccessRights::read_write, 3}};
+  const std::pair<AccessRights, unsigned> kTable[] = {
+      {AccessRights::none, 0}, {AccessRights::read, 1}, {AccessRights::write, 2}, {AccessRights::read_write, 3}};
   for (const auto& [rights, number] : kTable) {
     const std::string name = "PV" + std::to_string(number);
     Served<double> pv = server_->add<double>(name, 1.0, {.access = rights});

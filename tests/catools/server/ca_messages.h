@@ -84,7 +84,7 @@ std::string payload_of(const std::vector<Number>& numbers) {
   return bytes;
 }
 
-// What EVENT_ADD carries: three numbers that nobody uses, and the mask.
+// The payload of EVENT_ADD: three numbers that nobody uses, and the mask.
 inline std::string mask_payload(std::uint16_t events) {
   std::string bytes(12, '\0');
   internal::append_number(bytes, events);

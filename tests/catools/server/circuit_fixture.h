@@ -19,7 +19,7 @@ class CircuitSide final : public internal::CircuitHost {
   explicit CircuitSide(const internal::Directory& directory, internal::CircuitLimits limits = {})
       : circuit_(std::make_shared<internal::Circuit>(directory, 5064, *this, counters, limits, "a test")) {}
 
-  // All that was sent is taken, or waits until there is room. What is refused is forgotten.
+  // All that was sent is taken, or waits until there is room. A message that is refused is forgotten.
   void send(std::string_view bytes) {
     waiting_ += bytes;
     try {
@@ -29,7 +29,7 @@ class CircuitSide final : public internal::CircuitHost {
       throw;
     }
   }
-  // What the client gets next; its replies make room for what waits.
+  // The messages that the client gets next; reading them makes room for requests that wait.
   std::vector<CaMessage> received() {
     std::string all;
     std::string some;

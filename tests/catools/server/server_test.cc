@@ -253,7 +253,7 @@ TEST_P(ServerTest, AStopInTheMiddleOfEverything) {
   EXPECT_EQ(wave.get().size(), 20U);
 }
 
-// What a client asked for before the stop is answered.
+// A put that was begun before the stop is answered.
 TEST_P(ServerTest, APutUnderWayMayEnd) {
   Server server(options());
   Signal begun;

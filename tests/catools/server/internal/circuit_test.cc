@@ -201,7 +201,9 @@ TEST_F(CircuitTest, AMonitorGetsTheValueAtOnceAndThenChanges) {
 
 TEST_F(CircuitTest, MasksChooseTheEvents) {
   const std::uint32_t number = create("NUMBER");
-  for (const std::uint16_t events : {kValueEvents, kLogEvents, kAlarmEvents, kPropertyEvents}) EXPECT_EQ(monitor(number, 6, events, events).size(), 1U);
+  for (const std::uint16_t events : {kValueEvents, kLogEvents, kAlarmEvents, kPropertyEvents}) {
+    EXPECT_EQ(monitor(number, 6, events, events).size(), 1U);
+  }
   const auto told = [&] {
     pv("NUMBER")->tell();
     std::vector<std::uint32_t> who;
@@ -303,7 +305,8 @@ TEST_F(CircuitTest, ARemovedPvTellsItsChannels) {
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all[0].header, (Header{.command = Command::channel_gone, .first = 31}));
   EXPECT_EQ(put(number, 6, 1, payload_of<double>({1})).header.first, static_cast<std::uint32_t>(Status::bad_channel));
-  EXPECT_EQ(ask({.command = Command::create_channel, .first = 8, .second = 13}, name_payload("NUMBER")).header.command, Command::create_channel_failed);
+  const CaMessage other = ask({.command = Command::create_channel, .first = 8, .second = 13}, name_payload("NUMBER"));
+  EXPECT_EQ(other.header.command, Command::create_channel_failed);
 }
 
 TEST_F(CircuitTest, APutWithAHandlerIsAnsweredWhenThatEnds) {

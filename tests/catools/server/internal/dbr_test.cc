@@ -76,7 +76,8 @@ TEST(DbrTest, StatusAndTime) {
 TEST(DbrTest, Control) {
   EXPECT_EQ(payload(29, sample_of(std::vector<std::int16_t>{9}, kAll)),
             hex_of(bytes_of_hex("0003 0002 6d41000000000000 0002 0001 0004 0006 0005 0003 0008 0007 0009")));
-  EXPECT_EQ(payload(32, sample_of(std::vector<std::uint8_t>{9}, kAll)), hex_of(bytes_of_hex("0003 0002 6d41000000000000 02 01 04 06 05 03 08 07 00 09")));
+  EXPECT_EQ(payload(32, sample_of(std::vector<std::uint8_t>{9}, kAll)),
+            hex_of(bytes_of_hex("0003 0002 6d41000000000000 02 01 04 06 05 03 08 07 00 09")));
   EXPECT_EQ(payload(26, sample_of(std::vector<std::int32_t>{9}, kAll)),
             hex_of(bytes_of_hex("0003 0002 6d41000000000000 00000002 00000001 00000004 00000006 00000005 00000003 00000009")));
   EXPECT_EQ(payload(34, sample_of(std::vector<double>{9}, kAll)),
