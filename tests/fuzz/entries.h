@@ -33,6 +33,11 @@ void routes(std::string_view input);
 // Lines: an event's id and type; what is left is its data.
 void event_stream(std::string_view input);
 
+// A Channel Access client's circuit. The first byte chooses the pieces in which the rest comes.
+void ca_circuit(std::string_view input);
+// A datagram of a Channel Access client that looks for names.
+void ca_search(std::string_view input);
+
 inline constexpr Entry kEntries[] = {
     {"http_request", http_request},
     {"http_response", http_response},
@@ -42,6 +47,8 @@ inline constexpr Entry kEntries[] = {
     {"address", address},
     {"routes", routes},
     {"event_stream", event_stream},
+    {"ca_circuit", ca_circuit},
+    {"ca_search", ca_search},
 };
 
 }  // namespace cooperative::fuzz
