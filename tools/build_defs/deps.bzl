@@ -2,6 +2,7 @@
 
 load(":bazel_shims.bzl", "empty_repository", "native_rules_repository")
 load(":system_abseil.bzl", "system_abseil")
+load(":system_epics.bzl", "system_epics")
 load(":system_library.bzl", "system_library")
 
 def _unless_defined(rule, name, **kwargs):
@@ -100,6 +101,9 @@ def mothreads_deps():
         debian_package = "nlohmann-json3-dev",
         targets = {"json": ""},
     )
+
+    # For catools: EPICS, which is no package.
+    _unless_defined(system_epics, "epics")
 
     # For tests. As upstream, gtest brings gmock with it.
     _unless_defined(

@@ -34,6 +34,7 @@ def _label(text):
 # of the library.
 _NOT_OPTIMISED = {
     "docs/examples": "for_examples",
+    "tests/catools": "for_tests",
     "tests/cooperative": "for_tests",
     "tests/docs": "for_tests",
     "tests/fuzz": "for_tests",

@@ -4,6 +4,8 @@
 packages_for() {
   case $1 in
     build) echo g++ python3 libabsl-dev libboost1.81-dev libc-ares-dev libconcurrentqueue-dev libfmt-dev libspdlog-dev libssl-dev liburing-dev ;;
+    # To build EPICS, where the site has none: epics.sh.
+    epics) echo dpkg-dev libreadline-dev make perl ;;
     examples) echo libcli11-dev ;;
     test) echo chromium curl gdb libgmock-dev libunwind-dev nlohmann-json3-dev openssl valgrind wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
