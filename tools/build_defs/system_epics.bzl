@@ -29,6 +29,8 @@ cc_library(
 
 cc_library(
     name = "ca",
+    # What uses libca depends on nothing else.
+    hdrs = glob(["include/**/*.h", "compiler/*.h"]),
     linkopts = ["-L{library}", "-lca"],
     deps = [":com"],
 )
