@@ -1,0 +1,147 @@
+#include "catools/camonitor.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "absl/cleanup/cleanup.h"
+#include "catools/internal/channel.h"
+#include "catools/internal/context.h"
+#include "catools/internal/monitor.h"
+#include "cooperative/fiber.h"
+#include "mothreads/internal/wait/context.h"
+#include "mothreads/limit.h"
+#include "mothreads/log.h"
+#include "mothreads/misuse.h"
+
+namespace catools::inline v0 {
+namespace {
+
+using internal::Monitor;
+
+unsigned events_of(const MonitorOptions& options) {
+  if (options.events) return static_cast<unsigned>(*options.events);
+  Events events = Events::value;
+  if (options.format != Format::raw) events = events | Events::alarm;
+  if (options.format == Format::control) events = events | Events::property;
+  return static_cast<unsigned>(events);
+}
+
+std::shared_ptr<Monitor> monitor_of(std::string_view name, const MonitorOptions& options,
+                                    internal::KeepLatest keep_latest = internal::KeepLatest::no) {
+  const internal::MonitorPlan plan{
+      .get = {.datatype = options.datatype, .format = options.format, .count = options.count},
+      .events = events_of(options),
+      .all_updates = options.all_updates,
+      .notify_disconnect = options.notify_disconnect,
+      .keeps_latest = keep_latest == internal::KeepLatest::yes,
+  };
+  return std::make_shared<Monitor>(internal::Context::current(name).channel(name), plan);
+}
+
+void report(Monitor& monitor, const std::string& what) {
+  mothreads::log::error("{}: the function of a subscription threw, and closes it: {}", *monitor.channel()->name(), what);
+  monitor.note_error(what);
+}
+
+void call(Monitor& monitor, absl::AnyInvocable<void(const Value&)>& function, const Value& value) {
+  if (!monitor.begin_call()) return;
+  absl::Cleanup end = [&] { monitor.end_call(); };
+  try {
+    function(value);
+    return;
+  } catch (const cooperative::FiberCancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    report(monitor, error.what());
+  } catch (...) {
+    report(monitor, "something that is no std::exception");
+  }
+  monitor.close();
+}
+
+void follow(const std::shared_ptr<Monitor>& monitor, absl::AnyInvocable<void(const Value&)> function) {
+  while (const mothreads::Result<Value> value = monitor->next({})) call(*monitor, function, *value);
+}
+
+SubscriptionInfo info_of(const Monitor& monitor) {
+  internal::MonitorLook look = monitor.look();
+  return {.name = *monitor.channel()->name(),
+          .is_closed = look.is_closed,
+          .updates = look.updates,
+          .dropped = look.dropped,
+          .waiting = look.waiting,
+          .last_error = std::move(look.last_error)};
+}
+
+}  // namespace
+
+Subscription::Subscription() noexcept = default;
+Subscription::Subscription(std::shared_ptr<Monitor> monitor, bool has_function) noexcept
+    : monitor_(std::move(monitor)), has_function_(has_function) {}
+Subscription::Subscription(Subscription&& other) noexcept : monitor_(std::move(other.monitor_)), has_function_(other.has_function_) {}
+
+Subscription& Subscription::operator=(Subscription&& other) {
+  if (this == &other) return *this;
+  close();
+  monitor_ = std::move(other.monitor_);
+  has_function_ = other.has_function_;
+  return *this;
+}
+
+Subscription::~Subscription() {
+  if (monitor_ == nullptr) return;
+  const mothreads::internal::NoUnwind no_unwind;
+  close();
+}
+
+mothreads::Result<Value> Subscription::next(const mothreads::Until& until) {
+  if (monitor_ == nullptr) return mothreads::Why::closed;
+  if (has_function_) {
+    throw mothreads::Misuse("next() of the subscription to " + name() + ", whose values go to its function: call camonitor() without one");
+  }
+  const std::shared_ptr<Monitor> monitor = monitor_;  // the handle may go meanwhile
+  if (monitor->channel()->context().is_left_behind()) return mothreads::Why::closed;  // a thread of the parent may have been inside
+  return monitor->next(mothreads::Limit(until));
+}
+
+void Subscription::close() {
+  const std::shared_ptr<Monitor> monitor = monitor_;
+  if (monitor == nullptr || monitor->channel()->context().is_left_behind()) return;
+  monitor->close();
+  if (has_function_) monitor->await_call();
+}
+
+bool Subscription::is_closed() const { return monitor_ == nullptr || monitor_->is_closed(); }
+std::string Subscription::name() const { return monitor_ == nullptr ? std::string() : *monitor_->channel()->name(); }
+SubscriptionInfo Subscription::info() const { return monitor_ == nullptr ? SubscriptionInfo{.name = {}, .is_closed = true} : info_of(*monitor_); }
+
+std::shared_ptr<Monitor> internal::open_monitor(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest) {
+  std::shared_ptr<Monitor> monitor = monitor_of(name, options, keep_latest);
+  monitor->channel()->add(monitor);
+  return monitor;
+}
+
+Subscription camonitor(std::string_view name, const MonitorOptions& options) {
+  return Subscription(internal::open_monitor(name, options, internal::KeepLatest::no), false);
+}
+
+Subscription camonitor(std::string_view name, absl::AnyInvocable<void(const Value&)> function, const MonitorOptions& options) {
+  if (!function) throw mothreads::Misuse(fmt::format("camonitor(\"{}\") got an empty function: leave it out for a queue", name));
+  std::shared_ptr<Monitor> monitor = monitor_of(name, options);
+  // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
+  cooperative::spawn(fmt::format("monitor of {}", name), follow, monitor, std::move(function)).release();
+  monitor->channel()->add(monitor);
+  return Subscription(std::move(monitor), true);
+}
+
+std::vector<SubscriptionInfo> subscriptions() {
+  std::vector<SubscriptionInfo> all;
+  for (const auto& channel : internal::Context::current("").channels()) {
+    for (const std::shared_ptr<Monitor>& monitor : channel->monitors()) all.push_back(info_of(*monitor));
+  }
+  std::sort(all.begin(), all.end(), [](const SubscriptionInfo& a, const SubscriptionInfo& b) { return a.name < b.name; });
+  return all;
+}
+
+}  // namespace catools::inline v0

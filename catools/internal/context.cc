@@ -1,0 +1,255 @@
+#include "catools/internal/context.h"
+
+#include <cadef.h>
+#include <fmt/core.h>
+#include <sched.h>
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "catools/internal/channel.h"
+#include "catools/internal/repeater.h"
+#include "mothreads/foreign_thread.h"
+#include "mothreads/log.h"
+#include "mothreads/main_thread.h"
+
+namespace catools::inline v0::internal {
+
+using mothreads::internal::ForkPart;
+using mothreads::internal::TinyLock;
+using mothreads::internal::TinyMutex;
+
+// What there is of Channel Access in the process.
+struct Process {
+  static constinit TinyMutex making;  // held while libca starts
+  static constinit std::atomic<Context*> context;
+
+  static Context* make(std::string_view name);
+  static void close_at_exit() noexcept {
+    if (Context* const made = context.load(std::memory_order_acquire)) made->close();
+  }
+  static void in_child() noexcept {
+    new (&making) TinyMutex;
+    context.store(nullptr, std::memory_order_relaxed);  // the child has one thread
+  }
+};
+constinit TinyMutex Process::making;
+constinit std::atomic<Context*> Process::context{nullptr};
+
+namespace {
+
+constexpr std::chrono::seconds kPatience{2};  // of exit(), with servers that do not close their end
+
+constinit ForkPart fork_part{.in_child = Process::in_child};
+
+// libca's own words.
+[[gnu::format(printf, 1, 0)]] int print_to_log(const char* format, va_list arguments) noexcept {
+  std::array<char, 1024> text{};
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  std::string_view line(text.data());
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  try {
+    mothreads::log::warning("Channel Access: {}", line);
+  } catch (...) {
+    // No memory for a line is no reason to end the thread.
+  }
+  return static_cast<int>(line.size());
+}
+
+// What belongs to no request: a plain put that the server refused, a circuit that broke.
+void on_exception(exception_handler_args args) noexcept {
+  const mothreads::ForeignThread here(kThreadName);
+  try {
+    const char* const context = args.ctx == nullptr ? "" : args.ctx;
+    if (args.stat == ECA_DISCONN) {
+      mothreads::log::debug("Channel Access: {} {}", ca_message(args.stat), context);
+    } else if (args.chid != nullptr) {
+      mothreads::log::warning("{}: {} ({})", ca_name(args.chid), ca_message(args.stat), context);
+    } else {
+      mothreads::log::warning("Channel Access: {} ({})", ca_message(args.stat), context);
+    }
+    if (args.chid != nullptr) static_cast<Channel*>(ca_puser(args.chid))->note_error(static_cast<Code>(args.stat), ca_message(args.stat));
+  } catch (...) {
+    // No memory for a line is no reason to end the thread.
+  }
+}
+
+}  // namespace
+
+Context* Process::make(std::string_view name) {
+  const TinyLock lock(making);
+  Context* made = context.load(std::memory_order_acquire);
+  if (made != nullptr) return made;
+  static constinit std::atomic<bool> is_arranged{false};
+  if (!is_arranged.exchange(true, std::memory_order_relaxed)) {
+    // The library's own end at exit() is arranged before, and so comes after.
+    static_cast<void>(mothreads::MainThread::please_stop());
+    mothreads::internal::take_part_in_forks(fork_part);
+    static_cast<void>(std::atexit(close_at_exit));
+  }
+  made = new Context;
+  try {
+    made->open(name);
+  } catch (...) {
+    delete made;
+    throw;
+  }
+  // release: pairs with the acquire of who finds it.
+  context.store(made, std::memory_order_release);
+  return made;
+}
+
+Context& Context::current(std::string_view name) {
+  Context* const made = Process::context.load(std::memory_order_acquire);
+  return made != nullptr ? *made : *Process::make(name);
+}
+
+void Context::open(std::string_view name) {
+  ensure_repeater();
+  ca_client_context* const before = ca_current_context();
+  if (before != nullptr) ca_detach_context();
+  const int status = ca_context_create(ca_enable_preemptive_callback);
+  if (status == ECA_NORMAL) {
+    ca_ = ca_current_context();
+    ca_add_exception_event(on_exception, nullptr);
+    ca_replace_printf_handler(print_to_log);
+    ca_detach_context();
+  }
+  if (before != nullptr) ca_attach_context(before);
+  if (status != ECA_NORMAL) Error(mothreads::Why::closed, static_cast<Code>(status), name, text_of(static_cast<Code>(status))).raise();
+}
+
+void Context::close() noexcept {
+  if (is_closed_.exchange(true)) return;
+  const Outcome outcome{.code = Code::closed, .text = std::string(kEnded)};
+  {
+    const TinyLock lock(mutex_);
+    for (Batch* batch = waiting_.first(); batch != nullptr; batch = waiting_.after(*batch)) batch->end(outcome);
+  }
+  for (const std::shared_ptr<Channel>& channel : channels()) channel->close();
+
+  // libca says goodbye to each server, and waits for up to 30 s until that has closed its end. The process does not wait so long: what comes later
+  // finds nobody who waits, and memory that is never freed.
+  struct Destruction {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;
+  };
+  const auto destruction = std::make_shared<Destruction>();
+  try {
+    std::thread([this, destruction] {
+      const mothreads::ForeignThread here(kThreadName);
+      destroy();
+      const std::lock_guard lock(destruction->mutex);
+      destruction->is_done = true;
+      destruction->changed.notify_all();
+    }).detach();
+  } catch (const std::system_error&) {
+    return destroy();
+  }
+  std::unique_lock lock(destruction->mutex);
+  destruction->changed.wait_for(lock, kPatience, [&] { return destruction->is_done; });
+}
+
+void Context::destroy() noexcept {
+  while (sections_.load() != 0) sched_yield();
+  ca_client_context* const before = ca_current_context();
+  if (before != nullptr) ca_detach_context();
+  ca_attach_context(ca_);
+  for (const std::shared_ptr<Channel>& channel : channels()) channel->clear_at_end();
+  ca_context_destroy();
+  if (before != nullptr) ca_attach_context(before);
+}
+
+void Context::begin_wait(Batch& batch) noexcept {
+  {
+    const TinyLock lock(mutex_);
+    waiting_.push_back(batch);
+  }
+  // Else close() finds it in the list.
+  if (is_closed()) batch.end({.code = Code::closed, .text = std::string(kEnded)});
+}
+
+void Context::end_wait(Batch& batch) noexcept {
+  const TinyLock lock(mutex_);
+  waiting_.take_out(batch);
+}
+
+std::shared_ptr<Channel> Context::channel(std::string_view name) {
+  std::shared_ptr<Channel> made;
+  {
+    const TinyLock lock(mutex_);
+    std::shared_ptr<Channel>& place = channels_[std::string(name)];
+    if (place != nullptr) return place;
+    place = made = std::make_shared<Channel>(*this, name);
+  }
+  // Others may have found it meanwhile: they wait for the connection.
+  made->open();
+  return made;
+}
+
+std::vector<std::shared_ptr<Channel>> Context::channels() const {
+  const TinyLock lock(mutex_);
+  std::vector<std::shared_ptr<Channel>> all;
+  all.reserve(channels_.size());
+  for (const auto& [name, channel] : channels_) all.push_back(channel);
+  return all;
+}
+
+std::size_t Context::release_unused() {
+  std::vector<std::shared_ptr<Channel>> unused;
+  {
+    const TinyLock lock(mutex_);
+    for (auto place = channels_.begin(); place != channels_.end();) {
+      // References are made from this one under this mutex, or from another: where there is no other none can come.
+      if (place->second.use_count() > 1) {
+        ++place;
+        continue;
+      }
+      unused.push_back(std::move(place->second));
+      channels_.erase(place++);
+    }
+  }
+  for (const std::shared_ptr<Channel>& channel : unused) channel->clear();
+  return unused.size();
+}
+
+Section::Section(Context& context) noexcept : context_(context) {
+  context_.sections_.fetch_add(1);
+  if (context_.is_closed()) {
+    context_.sections_.fetch_sub(1);
+    return;
+  }
+  is_inside_ = true;
+  before_ = ca_current_context();
+  if (before_ == context_.ca_) return;
+  if (before_ != nullptr) ca_detach_context();
+  ca_attach_context(context_.ca_);
+  is_attached_ = true;
+}
+
+Section::~Section() {
+  if (!is_inside_) return;
+  if (is_attached_) {
+    ca_detach_context();
+    if (before_ != nullptr) ca_attach_context(before_);
+  }
+  context_.sections_.fetch_sub(1);
+}
+
+void Section::flush() noexcept {
+  if (is_inside_) ca_flush_io();
+}
+
+std::string text_of(Code code) { return ca_message(static_cast<long>(code)); }
+
+}  // namespace catools::inline v0::internal

@@ -1,0 +1,31 @@
+#pragma once
+
+// What the verbs share: a request for each name, issued together, and waited for.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "catools/error.h"
+#include "catools/internal/request.h"
+#include "mothreads/limit.h"
+#include "mothreads/until.h"
+
+namespace catools::inline v0::internal {
+
+struct RanBatch {
+  std::shared_ptr<Batch> batch;
+  mothreads::Why why;
+};
+
+// `fill` sets what each request asks for. No name is none.
+RanBatch run_batch(std::span<const std::string_view> names, const mothreads::Until& until, absl::FunctionRef<void(Batch& batch)> fill);
+
+const std::shared_ptr<const std::string>& name_of(const Request& request);
+// Of a request that did not end well; `why` is how the wait ended.
+Error error_of(const Request& request, mothreads::Why why);
+inline bool is_fine(const Request& request) { return request.outcome && request.outcome->code == Code::normal; }
+
+}  // namespace catools::inline v0::internal

@@ -1,0 +1,66 @@
+#pragma once
+
+// What travels: which type and count a verb asks for, and values to and from the structures of libca.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catools/value.h"
+
+namespace catools::inline v0::internal {
+
+// What the caller makes of the value.
+enum class Wish : std::uint8_t {
+  value,    // a Value
+  numbers,  // numbers: the type that the variable has, so that nothing is lost before it is looked at
+  text,     // a text: that of an array of characters, else the server's own
+  texts,    // an array of texts
+};
+
+struct GetPlan {
+  Wish wish = Wish::value;
+  std::optional<Type> datatype = std::nullopt;
+  Format format = Format::raw;
+  std::size_t count = 0;
+};
+
+// What a channel is, while it is connected.
+struct Native {
+  long type = 0;  // of Channel Access
+  std::size_t element_count = 0;
+};
+
+struct Asked {
+  long type = 0;  // of Channel Access, with the format
+  unsigned long count = 0;
+  bool as_text = false;  // characters that are one text
+};
+
+Asked asked_for(const GetPlan& plan, const Native& native, const std::string& name) noexcept;
+
+// `value` is libca's; throws std::bad_alloc alone.
+ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t element_count, bool as_text, long type, long count, const void* value);
+
+// What a put sends.
+struct Outgoing {
+  Data data;
+  bool is_exact = true;  // false for a number of 64 bits that is no double
+  std::optional<Type> datatype = std::nullopt;
+};
+
+struct Encoded {
+  long type = 0;
+  unsigned long count = 0;
+  const void* bytes() const noexcept { return borrowed != nullptr ? borrowed : owned.data(); }
+  const void* borrowed = nullptr;  // of the Outgoing
+  std::vector<std::byte> owned;
+};
+
+// Throws an Error where a value does not fit.
+Encoded encode(const Outgoing& outgoing, const Native& native, const std::string& name);
+
+}  // namespace catools::inline v0::internal

@@ -1,0 +1,82 @@
+#include "tests/catools/support/source.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <system_error>
+
+namespace catools::testing {
+namespace {
+
+// Free for TCP and UDP a moment ago.
+int free_port() {
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::array<int, 2> sockets{socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    const auto* const where = reinterpret_cast<const sockaddr*>(&address);
+    bool is_free = bind(sockets[0], where, size) == 0;
+    is_free = is_free && getsockname(sockets[0], reinterpret_cast<sockaddr*>(&address), &size) == 0;
+    is_free = is_free && bind(sockets[1], where, size) == 0;
+    for (const int one : sockets) close(one);
+    if (is_free) return ntohs(address.sin_port);
+  }
+  throw std::system_error(errno, std::generic_category(), "no port of loopback is free");
+}
+
+struct Ports {
+  int ioc = free_port();
+  int repeater = free_port();
+};
+
+const Ports& ports() {
+  static const Ports chosen;
+  return chosen;
+}
+
+// Every test that links this.
+[[maybe_unused]] const bool is_ready = (use_loopback(), true);
+
+}  // namespace
+
+void use_loopback() {
+  setenv("EPICS_CA_AUTO_ADDR_LIST", "NO", 1);
+  setenv("EPICS_CA_ADDR_LIST", ("127.0.0.1:" + std::to_string(ports().ioc)).c_str(), 1);
+  setenv("EPICS_CA_REPEATER_PORT", std::to_string(ports().repeater).c_str(), 1);
+  setenv("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1", 1);
+  setenv("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "NO", 1);
+  setenv("EPICS_CAS_BEACON_ADDR_LIST", "127.0.0.1", 1);
+  setenv("EPICS_CAS_BEACON_PORT", std::to_string(ports().repeater).c_str(), 1);
+  setenv("EPICS_CAS_SERVER_PORT", std::to_string(ports().ioc).c_str(), 1);
+  unsetenv("EPICS_CA_NAME_SERVERS");
+}
+
+int port_of_ioc() { return ports().ioc; }
+
+SoftIoc::SoftIoc(std::string_view records) { start(records); }
+
+void SoftIoc::start(std::string_view records) {
+  const std::string folder = std::string(std::getenv("TEST_SRCDIR")) + "/" + std::getenv("TEST_WORKSPACE") + "/tests/catools/";
+  program_ = std::make_unique<mothreads::testing::Program>(
+      "external/epics/bin/softIoc",
+      std::vector<std::string>{"-a", folder + "access.acf", "-m", "P=" + std::string(kPrefix), "-d", folder + std::string(records)});
+  program_->await_output("iocRun: All initialization complete");
+}
+
+void SoftIoc::pause() { program_->send_signal(SIGSTOP); }
+
+void SoftIoc::kill() {
+  program_->send_signal(SIGKILL);
+  program_->wait();
+  program_.reset();
+}
+
+}  // namespace catools::testing
