@@ -83,7 +83,8 @@ inline void connect(std::initializer_list<std::string_view> names, const mothrea
 // All channels of the process, in the order of their names.
 std::vector<Info> channels();
 
-// Gives up the channels that have no subscription, and that no verb is using; how many those were. A later verb makes them anew.
+// Gives up the channels that have no subscription, and that no verb is using; how many those were. A later verb makes them anew, which may take
+// seconds where it comes while libca still closes the circuit to that server.
 std::size_t release_unused_channels();
 
 }  // namespace catools::inline v0

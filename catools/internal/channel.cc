@@ -91,7 +91,7 @@ bool Channel::issue(Request& request) noexcept {
 
 bool Channel::withdraw(Request& request) noexcept {
   const TinyLock lock(mutex_);
-  if (!RequestList::is_linked(request)) return false;
+  if (request.is_sent || !RequestList::is_linked(request)) return false;
   kept_.take_out(request);
   return true;
 }
@@ -133,23 +133,35 @@ Channel::Sent Channel::send(Request& request, const Connection& connection) noex
 int Channel::send_get(Request& request, const Connection& connection) {
   const Asked asked = asked_for(request.plan, connection.native, *name_);
   request.as_text = asked.as_text;
-  return counted([&] { return ca_array_get_callback(asked.type, asked.count, connection.id, on_value, &request); });
+  return send_noted(request, [&] { return ca_array_get_callback(asked.type, asked.count, connection.id, on_value, &request); });
 }
 
 int Channel::send_put(Request& request, const Connection& connection, bool& is_done) {
   const Encoded encoded = encode(*request.outgoing, connection.native, *name_);
   is_done = request.kind == Request::Kind::put;
   if (is_done) return ca_array_put(encoded.type, encoded.count, connection.id, encoded.bytes());
-  return counted([&] { return ca_array_put_callback(encoded.type, encoded.count, connection.id, encoded.bytes(), on_put, &request); });
+  return send_noted(request, [&] {
+    return ca_array_put_callback(encoded.type, encoded.count, connection.id, encoded.bytes(), on_put, &request);
+  });
 }
 
-// Of a request that libca answers when it has taken it.
+// Of a request that libca answers when it has taken it: the answer may come before this returns.
 template <typename F>
-int Channel::counted(F send) {
-  sent_.fetch_add(1, std::memory_order_relaxed);
+int Channel::send_noted(Request& request, F send) {
+  {
+    const TinyLock lock(mutex_);
+    request.is_sent = true;
+    sent_.push_back(request);
+  }
   const int status = send();
-  if (status != ECA_NORMAL) sent_.fetch_sub(1, std::memory_order_relaxed);
+  if (status != ECA_NORMAL) note_answer(request);
   return status;
+}
+
+void Channel::note_answer(Request& request) noexcept {
+  const TinyLock lock(mutex_);
+  request.is_sent = false;
+  sent_.take_out(request);
 }
 
 // --- libca calls ---------------------------------------------------------------------------------------------------------------------
@@ -167,14 +179,14 @@ void Channel::on_value(event_handler_args args) noexcept {
   } catch (...) {
     outcome.code = Code::no_memory;
   }
-  request.channel->sent_.fetch_sub(1, std::memory_order_relaxed);
+  request.channel->note_answer(request);
   Batch::finish(request, std::move(outcome));
 }
 
 void Channel::on_put(event_handler_args args) noexcept {
   const mothreads::ForeignThread here(kThreadName);
   auto& request = *static_cast<Request*>(args.usr);
-  request.channel->sent_.fetch_sub(1, std::memory_order_relaxed);
+  request.channel->note_answer(request);
   Batch::finish(request, args.status == ECA_NORMAL ? Outcome{} : refused(static_cast<Code>(args.status)));
 }
 
@@ -296,8 +308,15 @@ void Channel::clear() noexcept {
 
 void Channel::clear_at_end() noexcept {
   for (const std::shared_ptr<Monitor>& monitor : monitors()) monitor->unsubscribe();
-  // libca answers what it still has when its context is destroyed, but not where its channel is cleared. relaxed: nobody sends any more.
-  if (id_ != nullptr && sent_.load(std::memory_order_relaxed) == 0) ca_clear_channel(id_);
+  if (id_ != nullptr) ca_clear_channel(id_);
+  // libca has dropped what it had. Nobody waits for it any more.
+  for (;;) {
+    std::shared_ptr<Batch> kept;
+    const TinyLock lock(mutex_);
+    Request* const request = sent_.take_first();
+    if (request == nullptr) return;
+    kept = std::move(request->keeps);
+  }
 }
 
 }  // namespace catools::inline v0::internal

@@ -9,7 +9,6 @@
 //
 // Thread safety: every member may be called from any thread; the callbacks of libca come one at a time.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -94,7 +93,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void refuse_all(const Outcome& outcome) noexcept;
   Sent send(Request& request, const Connection& connection) noexcept;
   template <typename F>
-  int counted(F send);
+  int send_noted(Request& request, F send);
+  void note_answer(Request& request) noexcept;
   int send_get(Request& request, const Connection& connection);
   int send_put(Request& request, const Connection& connection, bool& is_done);
 
@@ -103,13 +103,12 @@ class Channel : public std::enable_shared_from_this<Channel> {
   const mothreads::internal::KeptName kept_name_;
   oldChannelNotify* id_ = nullptr;  // set before the first callback; read by others when it is connected
 
-  std::atomic<int> sent_{0};  // requests that libca has, and answers
-
   mutable mothreads::internal::TinyMutex mutex_;
   ChannelLook look_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t connections_ ABSL_GUARDED_BY(mutex_) = 0;
   Code failure_ ABSL_GUARDED_BY(mutex_) = Code::normal;  // it can never connect
-  RequestList kept_ ABSL_GUARDED_BY(mutex_);
+  RequestList kept_ ABSL_GUARDED_BY(mutex_);  // for the connection
+  RequestList sent_ ABSL_GUARDED_BY(mutex_);  // libca answers them
   std::vector<std::shared_ptr<Monitor>> monitors_ ABSL_GUARDED_BY(mutex_);
 };
 

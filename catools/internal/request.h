@@ -52,6 +52,7 @@ struct Request {
   std::shared_ptr<Batch> keeps;  // while it is under way
 
   // While the channel has it, under the channel's mutex.
+  bool is_sent = false;  // libca has it, too
   Request* previous = nullptr;
   Request* next = nullptr;
 

@@ -82,7 +82,7 @@ TYPED_TEST(ConnectTest, ChannelsThatNobodyUsesAreReleased) {
   }
   EXPECT_EQ(release_unused_channels(), 1U);
   EXPECT_TRUE(channels().empty());
-  EXPECT_EQ(caget<double>(this->pv("double")), 3.5);
+  EXPECT_EQ(caget<double>(this->pv("double"), absl::Seconds(15)), 3.5);
 }
 
 TYPED_TEST(ConnectTest, APutThatNobodyWaitedForLeavesItsError) {

@@ -38,7 +38,7 @@ TYPED_TEST(EdgesTest, APutUnderWayEndsWithTheStop) {
   Program program(kProgram, {"stops", std::string(TypeParam::kPrefix)});
   program.await_output("under way");
   program.send_signal(SIGINT);
-  EXPECT_EQ(program.wait(), 0);
+  EXPECT_EQ(program.wait(), 0) << program.output();
   EXPECT_THAT(program.output(), HasSubstr("fiber: ioc:slow.PROC: the wait for an answer was stopped"));
   EXPECT_THAT(program.output(), HasSubstr("thread: ioc:slower.PROC: the wait for an answer was stopped"));
 }
