@@ -108,6 +108,9 @@ Context* Process::make(std::string_view name) {
   return made;
 }
 
+// acquire pairs with make().
+bool Context::is_made() noexcept { return Process::context.load(std::memory_order_acquire) != nullptr; }
+
 Context& Context::current(std::string_view name) {
   Context* const made = Process::context.load(std::memory_order_acquire);
   return made != nullptr ? *made : *Process::make(name);

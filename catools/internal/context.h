@@ -31,6 +31,8 @@ class Context {
  public:
   // Never null, never freed. Throws an Error with `name` when libca cannot start.
   static Context& current(std::string_view name);
+  // Whether the process has used Channel Access; a child of fork() begins anew.
+  static bool is_made() noexcept;
 
   // The channel of that very name, made if there is none. Does not wait.
   std::shared_ptr<Channel> channel(std::string_view name);

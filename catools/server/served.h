@@ -119,6 +119,11 @@ class Served {
   void set_limits(const Limits& limits) const {
     pv_->change_properties([&](internal::Properties& properties) { properties.limits = limits; });
   }
+  // Likewise. Throws mothreads::Misuse for units of more than 7 bytes.
+  void set_units(std::string units) const {
+    internal::check_units(pv_->name(), units);
+    pv_->change_properties([&](internal::Properties& properties) { properties.units = std::move(units); });
+  }
   Limits limits() const { return pv_->sample()->properties->limits; }
 
   // False once it was removed from its server.

@@ -68,9 +68,7 @@ ServerOptions named(std::string_view name, ServerOptions options) {
 // The fields of a message have their sizes; what does not fit would be cut.
 void check_properties(const internal::PvSetup& setup, bool is_enum) {
   const internal::Properties& properties = *setup.properties;
-  if (properties.units.size() >= internal::kUnitsSize) {
-    throw Misuse(fmt::format("\"{}\" has the units \"{}\": up to {} bytes are sent", setup.name, properties.units, internal::kUnitsSize - 1));
-  }
+  internal::check_units(setup.name, properties.units);
   if (is_enum && properties.texts.empty()) throw Misuse(fmt::format("\"{}\" is an enum: give its texts", setup.name));
   if (!is_enum && !properties.texts.empty()) throw Misuse(fmt::format("\"{}\" has texts and is no enum: leave them out", setup.name));
   if (properties.texts.size() > internal::kMaxChoices) {

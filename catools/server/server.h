@@ -114,11 +114,11 @@ class [[nodiscard]] Server {
 
 template <internal::Servable T>
 Served<T> Server::add(std::string_view name, T initial, ServedOptions<T> options) {
-  using Type = internal::ServedType<T>;
+  using Form = internal::ServedType<T>;
   internal::PvSetup setup{.name = std::string(name),
-                          .initial = Type::cells_of(std::move(initial)),
-                          .is_array = Type::kIsArray,
-                          .max_count = Type::kIsArray ? options.max_count : 1,
+                          .initial = Form::cells_of(std::move(initial)),
+                          .is_array = Form::kIsArray,
+                          .max_count = Form::kIsArray ? options.max_count : 1,
                           .properties = std::make_shared<const internal::Properties>(
                               internal::Properties{.units = std::move(options.units),
                                                    .precision = options.precision.value_or(internal::Properties::kNoPrecision),
@@ -128,7 +128,7 @@ Served<T> Server::add(std::string_view name, T initial, ServedOptions<T> options
                           .queue = {},
                           .on_put = std::move(options.on_put.function_)};
   if (setup.max_count == 0) setup.max_count = std::max<std::size_t>(internal::count_of(setup.initial), 1);
-  return Served<T>(add_pv(std::move(setup), Type::kIsEnum));
+  return Served<T>(add_pv(std::move(setup), Form::kIsEnum));
 }
 
 }  // namespace catools::inline v0

@@ -273,4 +273,9 @@ void ServedPv::tell() {
   }
 }
 
+void check_units(std::string_view name, std::string_view units) {
+  if (units.size() < kUnitsSize) return;
+  throw mothreads::Misuse(fmt::format("\"{}\" has the units \"{}\": up to {} bytes are sent", name, units, kUnitsSize - 1));
+}
+
 }  // namespace catools::inline v0::internal

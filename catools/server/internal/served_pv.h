@@ -160,4 +160,7 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
   std::deque<Put> puts_;
 };
 
+// Throws mothreads::Misuse for units that are too long to be sent.
+void check_units(std::string_view name, std::string_view units);
+
 }  // namespace catools::inline v0::internal

@@ -34,6 +34,7 @@ int free_port() {
 
 struct Ports {
   int ioc = free_port();
+  int own = free_port();
   int repeater = free_port();
 };
 
@@ -49,7 +50,7 @@ const Ports& ports() {
 
 void use_loopback() {
   setenv("EPICS_CA_AUTO_ADDR_LIST", "NO", 1);
-  setenv("EPICS_CA_ADDR_LIST", ("127.0.0.1:" + std::to_string(ports().ioc)).c_str(), 1);
+  setenv("EPICS_CA_ADDR_LIST", ("127.0.0.1:" + std::to_string(ports().ioc) + " 127.0.0.1:" + std::to_string(ports().own)).c_str(), 1);
   setenv("EPICS_CA_REPEATER_PORT", std::to_string(ports().repeater).c_str(), 1);
   setenv("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1", 1);
   setenv("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "NO", 1);
@@ -61,8 +62,6 @@ void use_loopback() {
 
 int port_of_ioc() { return ports().ioc; }
 
-SoftIoc::SoftIoc(std::string_view records) { start(records); }
-
 void SoftIoc::start(std::string_view records) {
   const std::string folder = std::string(std::getenv("TEST_SRCDIR")) + "/" + std::getenv("TEST_WORKSPACE") + "/tests/catools/";
   program_ = std::make_unique<mothreads::testing::Program>(
@@ -71,9 +70,15 @@ void SoftIoc::start(std::string_view records) {
   program_->await_output("iocRun: All initialization complete");
 }
 
-void SoftIoc::pause() { program_->send_signal(SIGSTOP); }
+void OwnServer::start(std::string_view records) {
+  program_ = std::make_unique<mothreads::testing::Program>(
+      "tests/catools/programs/served_records", std::vector<std::string>{std::string(kPrefix), std::string(records), std::to_string(ports().own)});
+  program_->await_output("serving");
+}
 
-void SoftIoc::kill() {
+void Served::pause() { program_->send_signal(SIGSTOP); }
+
+void Served::kill() {
   program_->send_signal(SIGKILL);
   program_->wait();
   program_.reset();

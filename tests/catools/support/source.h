@@ -25,30 +25,47 @@ namespace catools::testing {
 void use_loopback();
 int port_of_ioc();
 
-// The IOC of EPICS.
-class SoftIoc {
+// A program that serves records.
+class Served {
  public:
-  static constexpr std::string_view kPrefix = "ioc:";
-
-  explicit SoftIoc(std::string_view records = "records.db");
-
   // As if the machine lost its power.
   void kill();
   // It answers no more, and closes nothing; until kill().
   void pause();
   // Of a file beside records.db.
-  void start(std::string_view records = "records.db");
+  virtual void start(std::string_view records) = 0;
+  void start() { start("records.db"); }
   void restart(std::string_view records = "records.db") {
     kill();
     start(records);
   }
 
- private:
+ protected:
+  Served() = default;
+  ~Served() = default;  // ends the program
+
   std::unique_ptr<mothreads::testing::Program> program_;
 };
 
-// Add the in-process server here: then all tests run against it, too.
-using Sources = ::testing::Types<SoftIoc>;
+// The IOC of EPICS.
+class SoftIoc final : public Served {
+ public:
+  static constexpr std::string_view kPrefix = "ioc:";
+  explicit SoftIoc(std::string_view records = "records.db") { SoftIoc::start(records); }
+  using Served::start;
+  void start(std::string_view records) override;
+};
+
+// The server of the library itself, by programs/served_records.cc.
+class OwnServer final : public Served {
+ public:
+  static constexpr std::string_view kPrefix = "own:";
+  explicit OwnServer(std::string_view records = "records.db") { OwnServer::start(records); }
+  using Served::start;
+  void start(std::string_view records) override;
+};
+
+using Sources = ::testing::Types<SoftIoc, OwnServer>;
 
 template <typename Source>
 class ServedTest : public ::testing::Test {
