@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/steady_timers.h"
 #include "mothreads/internal/wait/context.h"
 
@@ -18,14 +19,19 @@ class SteadyClock final : public Clock {
 
 namespace internal {
 
+namespace {
+
+constinit MadeOnce<SteadyTimers> timers;
+constinit MadeOnce<SteadyTimers> timers_of_stops;
+
+}  // namespace
+
 SteadyTimers& steady_timers() {
-  static SteadyTimers& instance = *new SteadyTimers("timers");  // outlives every thread
-  return instance;
+  return timers.get([] { return new SteadyTimers("timers"); });
 }
 
 SteadyTimers& stop_watch_timers() {
-  static SteadyTimers& instance = *new SteadyTimers("stop watch");  // outlives every thread
-  return instance;
+  return timers_of_stops.get([] { return new SteadyTimers("stop watch"); });
 }
 
 }  // namespace internal

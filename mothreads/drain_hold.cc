@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/base/printable.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/internal/wait/context.h"
@@ -33,8 +34,8 @@ DrainHold::~DrainHold() {
 }
 
 const std::string& DrainHold::name() const {
-  static const std::string& none = *new std::string;
-  return hold_ == nullptr ? none : hold_->name;
+  static constinit internal::MadeOnce<const std::string> none;
+  return hold_ == nullptr ? none.get([] { return new const std::string; }) : hold_->name;
 }
 
 }  // namespace mothreads

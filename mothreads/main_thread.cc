@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "mothreads/clock.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/drain.h"
 #include "mothreads/internal/log_thread.h"
 #include "mothreads/internal/runtime.h"
@@ -51,7 +52,9 @@ __attribute__((no_sanitize("null"))) int MainThread::run_function(absl::AnyInvoc
   internal::begin_log();
 
   // Kept for ever: another thread may be asking it to stop while this ends.
-  static std::vector<internal::Ref<internal::MainNode>>& mains = *new std::vector<internal::Ref<internal::MainNode>>;
+  using Mains = std::vector<internal::Ref<internal::MainNode>>;
+  static constinit internal::MadeOnce<Mains> made;
+  Mains& mains = made.get([] { return new Mains; });
   mains.push_back(internal::Ref<internal::MainNode>::adopt(
       new internal::MainNode("main", Signal("please_stop for main"), Clock::current())));
   const auto node = mains.back();

@@ -16,6 +16,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/io/internal/c_string.h"
 #include "cooperative/io/poll.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/base/printable.h"
 
 namespace cooperative::inline v0 {
@@ -70,7 +71,8 @@ using Channel = std::unique_ptr<ares_channeldata, CloseChannel>;
 
 // ares_library_init() is not thread-safe; for the rest of the process.
 void init_library() {
-  static const int status = ares_library_init(ARES_LIB_INIT_ALL);
+  static constinit mothreads::internal::MadeOnce<const int> initialised;
+  const int status = initialised.get([] { return new const int(ares_library_init(ARES_LIB_INIT_ALL)); });
   if (status != ARES_SUCCESS) throw NotResolved(fmt::format("names of hosts cannot be resolved: {}", ares_strerror(status)));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "cooperative/io/internal/openssl.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace cooperative::inline v0 {
 
@@ -28,8 +29,8 @@ class OpensslCategory final : public std::error_category {
 };
 
 std::error_code code_of(unsigned long error) {
-  static const OpensslCategory category;
-  return {static_cast<int>(static_cast<unsigned int>(error)), category};
+  static constinit mothreads::internal::MadeOnce<const OpensslCategory> category;
+  return {static_cast<int>(static_cast<unsigned int>(error)), category.get([] { return new const OpensslCategory; })};
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/wait/host.h"
 #include "mothreads/internal/wait/thread_context.h"
 
@@ -74,14 +75,14 @@ void end_round(void* pointer) {
 
 // By a key of the C library, whose functions come after the destructors of thread_local objects, so that those may still use the
 // library, as may the functions of other keys. For the main thread it is not called.
+constinit MadeOnce<const pthread_key_t> made_key;
 pthread_key_t end_key() {
-  static const pthread_key_t key = [] {
-    pthread_key_t made{};
-    const int error = pthread_key_create(&made, end_round);
+  return made_key.get([] {
+    pthread_key_t key{};
+    const int error = pthread_key_create(&key, end_round);
     if (error != 0) throw std::system_error(error, std::generic_category(), "cannot make the key for threads' ends");
-    return made;
-  }();
-  return key;
+    return new const pthread_key_t(key);
+  });
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cooperative/http/message.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace cooperative::inline v0::http::internal {
 
@@ -128,15 +129,17 @@ class Walk {
   int links_ = 0;
 };
 
+// 0 and 1 for whether the system has it.
+constinit mothreads::internal::Known<int> knows_openat2{-1};
+
 }  // namespace
 
 bool has_openat2() {
-  static const bool has = [] {
+  return knows_openat2.get([] {
     const long opened = openat2(AT_FDCWD, ".");
     if (opened >= 0) ::close(static_cast<int>(opened));
-    return opened >= 0 || !is_unknown_call(errno);
-  }();
-  return has;
+    return opened >= 0 || !is_unknown_call(errno) ? 1 : 0;
+  }) == 1;
 }
 
 int open_beneath(int directory, std::string_view path, BeneathBy by) {

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "cooperative/internal/scheduler/scheduler_core.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace cooperative::inline v0::internal {
 namespace {
@@ -109,10 +110,13 @@ void handle(int number, siginfo_t* info, void* context) noexcept {
   errno = error;
 }
 
+constexpr bool kInstalled = true;
+constinit mothreads::internal::MadeOnce<const bool> installation;
+
 }  // namespace
 
 void report_overflows() noexcept {
-  static const bool installed = [] {
+  installation.get([] {
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
       struct sigaction& old = before[i].action;
       sigaction(kSignals[i], nullptr, &old);
@@ -123,9 +127,8 @@ void report_overflows() noexcept {
       ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (old.sa_flags & (SA_NODEFER | SA_RESTART));
       sigaction(kSignals[i], &ours, nullptr);
     }
-    return true;
-  }();
-  static_cast<void>(installed);
+    return &kInstalled;
+  });
 }
 
 void SignalStack::enter() noexcept {

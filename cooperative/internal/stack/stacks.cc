@@ -15,6 +15,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/internal/stack/sanitizers.h"
 #include "cooperative/internal/stack/valgrind.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace cooperative::inline v0::internal {
 namespace {
@@ -31,19 +32,22 @@ constinit std::atomic<bool> only_mapped_guards{false};
 constinit std::atomic<std::size_t> mapped_stacks{0};
 constinit std::atomic<std::size_t> tsan_stacks{0};
 
+constinit mothreads::internal::Known<std::size_t> size_of_page{0};
 std::size_t page_size() {
-  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return size;
+  return size_of_page.get([] { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); });
 }
 
+constinit mothreads::internal::Known<std::size_t> allowed_mappings{0};
 std::size_t max_map_count() {
-  static const std::size_t count = [] {
+  return allowed_mappings.get([] {
     std::size_t allowed = 65530;  // the kernel's default
     std::ifstream("/proc/sys/vm/max_map_count") >> allowed;
     return allowed;
-  }();
-  return count;
+  });
 }
+
+// 0 and 1 for whether it does.
+constinit mothreads::internal::Known<int> system_marks_guards{-1};
 
 [[noreturn]] void refuse(int error, std::string_view fiber, std::string_view why) {
   throw NoStack(error, fmt::format("fiber \"{}\" cannot have a stack: {}", fiber, why));
@@ -92,14 +96,14 @@ std::size_t max_mapped_stacks() {
 }
 
 bool Stacks::has_marked_guards() {
-  static const bool has = [] {
+  const int has = system_marks_guards.get([] {
     void* probe = mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (probe == MAP_FAILED) return false;
+    if (probe == MAP_FAILED) return 0;
     const bool works = madvise(probe, page_size(), kMadviseGuardInstall) == 0;
     munmap(probe, page_size());
-    return works;
-  }();
-  return has && !only_mapped_guards.load(std::memory_order_relaxed);
+    return works ? 1 : 0;
+  });
+  return has == 1 && !only_mapped_guards.load(std::memory_order_relaxed);
 }
 
 void Stacks::set_only_mapped_guards(bool only) noexcept { only_mapped_guards.store(only, std::memory_order_relaxed); }

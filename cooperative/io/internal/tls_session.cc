@@ -16,6 +16,7 @@
 #include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/address.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/base/printable.h"
 #include "mothreads/misuse.h"
 
@@ -40,7 +41,8 @@ constexpr std::size_t kMuchInVain = 32 * 1024;  // more than a record: where not
 // --- between OpenSSL and the stream below ------------------------------------------------------------------------------------
 
 BIO_METHOD* TlsStream::Session::pipe() {
-  static BIO_METHOD* const method = [] {
+  static constinit mothreads::internal::MadeOnce<BIO_METHOD> method;
+  return &method.get([] {
     BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "a stream of mothreads");
     if (made == nullptr) throw std::bad_alloc();
     BIO_meth_set_read_ex(made, [](BIO* bio, char* into, std::size_t room, std::size_t* size) {
@@ -76,8 +78,7 @@ BIO_METHOD* TlsStream::Session::pipe() {
       return 1;
     });
     return made;
-  }();
-  return method;
+  });
 }
 
 TlsStream::Session::Session(const TlsContext& context, std::unique_ptr<Stream> owned, Stream& below, std::string host)

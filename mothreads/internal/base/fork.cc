@@ -11,6 +11,7 @@
 namespace mothreads::inline v0::internal {
 namespace {
 
+constinit TinyMutex happening_once;  // before `registering`
 constinit TinyMutex registering;
 constinit ForkPart* parts = nullptr;  // by rank, the highest first: as prepare() takes them
 constinit bool is_registered = false;
@@ -30,6 +31,7 @@ constexpr int kRanks = static_cast<int>(ForkPart::Rank::schedulers) + 1;
 
 // Held from prepare() to one of the other two, which the analysis cannot see.
 void prepare() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  happening_once.lock();
   registering.lock();
   block_signals();
   for (ForkPart* part = parts; part != nullptr; part = part->next) {
@@ -43,11 +45,12 @@ void in_parent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   }
   const sigset_t mask = mask_of_caller;  // another fork() may begin at once
   registering.unlock();
+  happening_once.unlock();
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
 void in_child() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  new (&registering) TinyMutex;  // who slept on it is not here: nobody is to be woken
+  for (TinyMutex* held : {&registering, &happening_once}) new (held) TinyMutex;  // who slept on them is not here: nobody is to be woken
   fork_generation.fetch_add(1, std::memory_order_relaxed);
   for (int rank = 0; rank < kRanks; ++rank) {
     for (ForkPart* part = parts; part != nullptr; part = part->next) {
@@ -57,6 +60,18 @@ void in_child() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   pthread_sigmask(SIG_SETMASK, &mask_of_caller, nullptr);
 }
 
+// The first of all handlers comes last before a fork() and first after it: those of others then run while nothing of ours is held.
+void register_handlers() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(registering) {
+  if (!is_registered) is_registered = pthread_atfork(prepare, in_parent, in_child) == 0;
+}
+
+// Before there is a second thread, where it can be: its fork() would not wait.
+[[maybe_unused]] const bool registered_early = [] {
+  const TinyLock lock(registering);
+  register_handlers();
+  return true;
+}();
+
 }  // namespace
 
 void take_part_in_forks(ForkPart& part) {
@@ -65,9 +80,11 @@ void take_part_in_forks(ForkPart& part) {
   while (*place != nullptr && (*place)->rank >= part.rank) place = &(*place)->next;
   part.next = *place;
   *place = &part;
-  // The first of all handlers comes last before a fork() and first after it: those of others then run while nothing of ours is held.
-  if (!is_registered) is_registered = pthread_atfork(prepare, in_parent, in_child) == 0;
+  register_handlers();
 }
+
+ForkWaits::ForkWaits() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS { happening_once.lock(); }
+ForkWaits::~ForkWaits() ABSL_NO_THREAD_SAFETY_ANALYSIS { happening_once.unlock(); }
 
 void set_mask_of_child(const sigset_t& mask) noexcept { mask_of_caller = mask; }
 

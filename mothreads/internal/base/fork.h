@@ -45,6 +45,16 @@ struct ForkPart {
 // `part` lives for ever. Called while static objects are made, or at the first use of what the part keeps.
 void take_part_in_forks(ForkPart& part);
 
+// As long as one lives a fork() of another thread waits: for what happens once in a process, and must not be half done in a child. One at a time in a
+// process: another thread waits for it, and the same one would do so for ever.
+class ForkWaits {
+ public:
+  ForkWaits() noexcept;
+  ~ForkWaits();
+  ForkWaits(const ForkWaits&) = delete;
+  ForkWaits& operator=(const ForkWaits&) = delete;
+};
+
 // From before the first part is told until after the last, the calling thread blocks all signals: a handler of the library that ran in the child
 // earlier would tell the parent. This is the mask that the child's thread has then, instead of the one that it had. For in_child() only.
 void set_mask_of_child(const sigset_t& mask) noexcept;

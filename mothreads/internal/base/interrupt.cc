@@ -16,6 +16,7 @@
 
 #include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/base/futex.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace mothreads::inline v0::internal {
 namespace {
@@ -61,17 +62,20 @@ void handle(int, siginfo_t* info, void* context) {
   errno = saved;
 }
 
+constexpr bool kReady = true;
+constexpr bool kNotReady = false;
+constinit MadeOnce<const bool> readiness;
+
 bool is_ready() {
-  static const bool ready = [] {
+  return readiness.get([] {
     void* warm_up[1];
     backtrace(warm_up, 1);  // its first call loads a library, which a signal handler must not do
     struct sigaction action {};
     action.sa_sigaction = handle;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     sigemptyset(&action.sa_mask);
-    return sigaction(signal_number(), &action, nullptr) == 0;
-  }();
-  return ready;
+    return sigaction(signal_number(), &action, nullptr) == 0 ? &kReady : &kNotReady;
+  });
 }
 
 bool send(std::uint64_t os_thread_id, std::uint32_t number) {

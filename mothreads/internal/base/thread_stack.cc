@@ -11,25 +11,26 @@
 #include <vector>
 
 #include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/made_once.h"
 
 namespace mothreads::inline v0::internal {
 namespace {
 
+constinit Known<std::size_t> size_of_page{0};
 std::size_t page_size() {
-  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return size;
+  return size_of_page.get([] { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); });
 }
 
+constinit Known<std::size_t> size_by_default{0};
 std::size_t default_size() {
-  static const std::size_t size = [] {
+  return size_by_default.get([] {
     pthread_attr_t attributes;
     std::size_t its_size = 0;
     pthread_getattr_default_np(&attributes);
     pthread_attr_getstacksize(&attributes, &its_size);
     pthread_attr_destroy(&attributes);
     return its_size;
-  }();
-  return size;
+  });
 }
 
 struct Kept {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mothreads/internal/base/fork.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/internal/stop_report.h"
 #include "mothreads/log.h"
@@ -126,8 +127,11 @@ Ended wait_stopped_or_lost(const Node& node, const Until& until) {
 std::string describe_with_stacks(const Node& top) { return describe_unstopped(top, /*with_stacks=*/true); }
 
 void keep_lost(TreeMember& member) {
-  static const bool takes_part = (take_part_in_forks(part), true);
-  static_cast<void>(takes_part);
+  static constinit MadeOnce<ForkPart> told;
+  told.get([] {
+    take_part_in_forks(part);
+    return &part;
+  });
   const TinyLock lock(registry_mutex);
   if (registry == nullptr) registry = new std::vector<Ref<TreeMember>>;
   registry->emplace_back(member);

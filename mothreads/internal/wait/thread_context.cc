@@ -13,6 +13,7 @@
 #include "mothreads/clock.h"
 #include "mothreads/internal/base/fork.h"
 #include "mothreads/internal/base/futex.h"
+#include "mothreads/internal/base/made_once.h"
 #include "mothreads/internal/base/spin.h"
 #include "mothreads/internal/library_thread.h"
 
@@ -28,14 +29,14 @@ constexpr std::uint32_t kProbeEvery = 32;
 
 // As many may spin at a time as there are processors: two threads that wait for each other in turn both spin for a moment. On
 // one processor it is pointless, since the waker needs it.
+constinit Known<int> allowed_spinners{-1};
 int max_spinners() {
-  static const int allowed_spinners = [] {
+  return allowed_spinners.get([] {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
     const int processors = CPU_COUNT(&allowed);
     return processors > 1 ? processors : 0;
-  }();
-  return allowed_spinners;
+  });
 }
 
 constinit std::atomic<int> spinners{0};
