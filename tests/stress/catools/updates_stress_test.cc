@@ -31,7 +31,8 @@ using mothreads::Thread;
 
 constexpr std::size_t kVariables = 1000;
 constexpr absl::Duration kPeriod = absl::Milliseconds(10);
-constexpr std::int64_t kAhead = 50;  // laps at most: a processor that is too slow for the rate takes longer, and loses none
+// Laps at most. A processor that is too slow for the rate takes longer, and loses none: libca would ask the server for the last values alone.
+constexpr std::int64_t kAhead = 2;
 
 std::int64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
