@@ -22,7 +22,7 @@ namespace catools::inline v0::internal {
 namespace {
 
 constexpr unsigned short kUsualPort = 5065;
-constexpr int kTries = 300;  // each of a millisecond at most
+constexpr int kTries = 300;  // with a millisecond between them
 
 // Ends at once where another process has the port.
 void start_repeater() {
@@ -82,7 +82,8 @@ void ensure_repeater() noexcept {
     if (probe.finds_one()) return;
   }
   start_repeater();
-  for (int attempt = 0; attempt < kTries && !probe.finds_one(); ++attempt) std::this_thread::yield();
+  // A probe that is refused takes no time: the thread may need more than that to begin.
+  for (int attempt = 0; attempt < kTries && !probe.finds_one(); ++attempt) poll(nullptr, 0, 1);
 }
 
 }  // namespace catools::inline v0::internal
