@@ -32,13 +32,13 @@ class KillStressTest : public ::testing::Test {
 };
 TYPED_TEST_SUITE(KillStressTest, Sources);
 
-template <typename F>
+template <typename Source, typename F>
 void until_it_fails(const std::atomic<bool>& is_over, F verb) {
   while (!is_over.load()) {
     try {
       verb();
     } catch (const Error& error) {
-      EXPECT_THAT(error.name(), ::testing::StartsWith("ioc:")) << error.what();
+      EXPECT_THAT(error.name(), ::testing::StartsWith(std::string(Source::kPrefix))) << error.what();
       EXPECT_TRUE(error.code() == Code::disconnected || error.code() == Code::timed_out) << error.what();
     }
   }
@@ -57,15 +57,15 @@ TYPED_TEST(KillStressTest, EveryVerbEndsWithAReason) {
     connect(names);
 
     std::vector<std::thread> threads;
-    threads.emplace_back([&] { until_it_fails(is_over, [&] { static_cast<void>(caget(names, {.format = Format::time}, kPatience)); }); });
-    threads.emplace_back([&] { until_it_fails(is_over, [&] { caput(names[3], 1, {.wait = true}, kPatience); }); });
-    threads.emplace_back([&] { until_it_fails(is_over, [&] { caput(names[3], 2, kPatience); }); });
+    threads.emplace_back([&] { until_it_fails<TypeParam>(is_over, [&] { static_cast<void>(caget(names, {.format = Format::time}, kPatience)); }); });
+    threads.emplace_back([&] { until_it_fails<TypeParam>(is_over, [&] { caput(names[3], 1, {.wait = true}, kPatience); }); });
+    threads.emplace_back([&] { until_it_fails<TypeParam>(is_over, [&] { caput(names[3], 2, kPatience); }); });
     threads.emplace_back([&] {
       int calls = 0;
       std::vector<Subscription> watches;
       for (const std::string& name : names) watches.push_back(camonitor(name, [&](const Value&) { ++calls; }, {.notify_disconnect = true}));
-      auto fiber = cooperative::spawn("get", [&] { until_it_fails(is_over, [&] { static_cast<void>(caget<double>(names[0], kPatience)); }); });
-      until_it_fails(is_over, [&] {
+      auto fiber = cooperative::spawn("get", [&] { until_it_fails<TypeParam>(is_over, [&] { static_cast<void>(caget<double>(names[0], kPatience)); }); });
+      until_it_fails<TypeParam>(is_over, [&] {
         Subscription watch = camonitor(names[3], {.all_updates = true, .notify_disconnect = true});
         static_cast<void>(watch.next(kPatience));
         static_cast<void>(watch.next(absl::Milliseconds(1)));
