@@ -27,18 +27,6 @@ unsigned events_of(const MonitorOptions& options) {
   return static_cast<unsigned>(events);
 }
 
-std::shared_ptr<Monitor> monitor_of(std::string_view name, const MonitorOptions& options,
-                                    internal::KeepLatest keep_latest = internal::KeepLatest::no) {
-  const internal::MonitorPlan plan{
-      .get = {.datatype = options.datatype, .format = options.format, .count = options.count},
-      .events = events_of(options),
-      .all_updates = options.all_updates,
-      .notify_disconnect = options.notify_disconnect,
-      .keeps_latest = keep_latest == internal::KeepLatest::yes,
-  };
-  return std::make_shared<Monitor>(internal::Context::current(name).channel(name), plan);
-}
-
 void report(Monitor& monitor, const std::string& what) {
   mothreads::log::error("{}: the function of a subscription threw, and closes it: {}", *monitor.channel()->name(), what);
   monitor.note_error(what);
@@ -116,29 +104,45 @@ bool Subscription::is_closed() const { return monitor_ == nullptr || monitor_->i
 std::string Subscription::name() const { return monitor_ == nullptr ? std::string() : *monitor_->channel()->name(); }
 SubscriptionInfo Subscription::info() const { return monitor_ == nullptr ? SubscriptionInfo{.name = {}, .is_closed = true} : info_of(*monitor_); }
 
-std::shared_ptr<Monitor> internal::open_monitor(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest) {
-  std::shared_ptr<Monitor> monitor = monitor_of(name, options, keep_latest);
+std::shared_ptr<Monitor> internal::monitor_of(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest) {
+  const MonitorPlan plan{
+      .get = {.datatype = options.datatype, .format = options.format, .count = options.count},
+      .events = events_of(options),
+      .all_updates = options.all_updates,
+      .notify_disconnect = options.notify_disconnect,
+      .keeps_latest = keep_latest == KeepLatest::yes,
+      .connect_limit = options.connect_limit,
+  };
+  return std::make_shared<Monitor>(Context::current(name).channel(name), plan);
+}
+
+Subscription internal::open(std::shared_ptr<Monitor> monitor) {
   monitor->channel()->add(monitor);
-  return monitor;
+  return Subscription(std::move(monitor), false);
+}
+
+Subscription internal::open(std::shared_ptr<Monitor> monitor, std::string_view fiber_name, absl::AnyInvocable<void(const Value&)> function) {
+  // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
+  cooperative::spawn(fiber_name, follow, monitor, std::move(function)).release();
+  monitor->channel()->add(monitor);
+  return Subscription(std::move(monitor), true);
 }
 
 Subscription camonitor(std::string_view name, const MonitorOptions& options) {
-  return Subscription(internal::open_monitor(name, options, internal::KeepLatest::no), false);
+  return internal::open(internal::monitor_of(name, options, internal::KeepLatest::no));
 }
 
 Subscription camonitor(std::string_view name, absl::AnyInvocable<void(const Value&)> function, const MonitorOptions& options) {
   if (!function) throw mothreads::Misuse(fmt::format("camonitor(\"{}\") got an empty function: leave it out for a queue", name));
-  std::shared_ptr<Monitor> monitor = monitor_of(name, options);
-  // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
-  cooperative::spawn(fmt::format("monitor of {}", name), follow, monitor, std::move(function)).release();
-  monitor->channel()->add(monitor);
-  return Subscription(std::move(monitor), true);
+  return internal::open(internal::monitor_of(name, options, internal::KeepLatest::no), fmt::format("monitor of {}", name), std::move(function));
 }
 
 std::vector<SubscriptionInfo> subscriptions() {
   std::vector<SubscriptionInfo> all;
   for (const auto& channel : internal::Context::current("").channels()) {
-    for (const std::shared_ptr<Monitor>& monitor : channel->monitors()) all.push_back(info_of(*monitor));
+    for (const std::shared_ptr<Monitor>& monitor : channel->monitors()) {
+      if (!monitor->watches_channel()) all.push_back(info_of(*monitor));
+    }
   }
   std::sort(all.begin(), all.end(), [](const SubscriptionInfo& a, const SubscriptionInfo& b) { return a.name < b.name; });
   return all;

@@ -19,6 +19,8 @@
 // has gone never takes the place of the value before it. With `all_updates` every value stays: without a bound, so let the consumer be quicker.
 //
 // Notices are Values that are not ok(): of a disconnection, where `notify_disconnect` asks for them, and of a server that refuses to send, always.
+// Where there is no connection within `connect_limit` one notice of Code::disconnected comes, whatever `notify_disconnect` says; the subscription
+// goes on waiting.
 //
 // The Subscription owns: its destructor closes it, and waits for a call of the function that runs, but from inside it. Afterwards the function is
 // not called.
@@ -39,6 +41,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
 #include "catools/internal/names.h"
 #include "catools/value.h"
 #include "mothreads/result.h"
@@ -61,6 +64,7 @@ struct MonitorOptions {
   std::optional<Events> events = std::nullopt;  // else of the value; of the alarm, where the format has it; of the properties, likewise
   bool all_updates = false;
   bool notify_disconnect = false;
+  absl::Duration connect_limit = absl::InfiniteDuration();  // else there is a notice, once
 };
 
 struct SubscriptionInfo {
@@ -121,7 +125,10 @@ std::vector<Subscription> camonitor(const Names& names, F function, const Monito
 namespace internal {
 // For PVs: with a value at hand.
 enum class KeepLatest : bool { no, yes };
-std::shared_ptr<Monitor> open_monitor(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest);
+std::shared_ptr<Monitor> monitor_of(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest);
+// Begins; the function in a fiber.
+Subscription open(std::shared_ptr<Monitor> monitor);
+Subscription open(std::shared_ptr<Monitor> monitor, std::string_view fiber_name, absl::AnyInvocable<void(const Value&)> function);
 }  // namespace internal
 
 // Those that are not closed, of the whole process, in the order of their names.

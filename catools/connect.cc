@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "catools/internal/channel.h"
 #include "catools/internal/context.h"
+#include "catools/internal/monitor.h"
 #include "catools/internal/run_batch.h"
+#include "mothreads/misuse.h"
 
 namespace catools::inline v0 {
 namespace {
@@ -27,6 +31,11 @@ Info info_of(const internal::Channel& channel) {
   info.may_read = look.may_read;
   info.may_write = look.may_write;
   return info;
+}
+
+// Of what a watch tells.
+bool differ(const Info& a, const Info& b) {
+  return a.state != b.state || a.since != b.since || a.may_read != b.may_read || a.may_write != b.may_write;
 }
 
 }  // namespace
@@ -63,6 +72,22 @@ std::vector<Reply<Info>> connect_each(std::span<const std::string_view> names, c
 }
 
 }  // namespace internal
+
+ConnectionWatch watch_connection(std::string_view name, absl::AnyInvocable<void(const Info&)> function) {
+  if (!function) throw mothreads::Misuse(fmt::format("watch_connection(\"{}\") got an empty function", name));
+  const std::shared_ptr<internal::Channel> channel = internal::Context::current(name).channel(name);
+  internal::MonitorPlan plan;
+  plan.watches_channel = true;
+  const auto monitor = std::make_shared<internal::Monitor>(channel, plan);
+  monitor->channel_changed();
+  auto tell = [channel, function = std::move(function), told = std::optional<Info>()](const Value&) mutable {
+    Info info = info_of(*channel);
+    if (told && !differ(*told, info)) return;
+    told = info;
+    function(info);
+  };
+  return ConnectionWatch(internal::open(monitor, fmt::format("connection of {}", name), std::move(tell)));
+}
 
 std::vector<Info> channels() {
   std::vector<Info> all;

@@ -6,9 +6,13 @@
 //     ca::Info info = ca::cainfo("SR-DI-DCCT-01:SIGNAL");  // waits for the connection
 //     std::cout << to_string(info);
 //     for (const ca::Info& one : ca::channels()) ...       // every channel of the process; waits for nothing
+//     ca::ConnectionWatch watch = ca::watch_connection("SR-DI-DCCT-01:SIGNAL", [](const ca::Info& info) {   // in a fiber of this scheduler
+//       print(info.name, to_string(info.state), info.may_write);
+//     });
 //
 // Every verb connects by itself; channels stay until release_unused_channels(), or the end of the process.
-// Blocking, failure, thread safety: as caget; channels() and release_unused_channels() wait for no server.
+// Blocking, failure, thread safety: as caget; channels(), release_unused_channels() and watch_connection() wait for no server. Of a ConnectionWatch:
+// as of a Subscription.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,10 +21,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "catools/caget.h"
+#include "catools/camonitor.h"
 #include "catools/internal/names.h"
 #include "catools/reply.h"
 #include "catools/value.h"
@@ -79,6 +86,27 @@ void connect(const Names& names, const mothreads::Until& until = kDefaultLimit) 
 inline void connect(std::initializer_list<std::string_view> names, const mothreads::Until& until = kDefaultLimit) {
   static_cast<void>(cainfo(names, until));
 }
+
+// Owns: its destructor closes it, and waits for a call of the function that runs, but from inside it. Afterwards the function is not called.
+class [[nodiscard("it ends with its handle")]] ConnectionWatch {
+ public:
+  ConnectionWatch() noexcept = default;  // of nothing: closed
+
+  void close() { changes_.close(); }
+  bool is_closed() const { return changes_.is_closed(); }
+  std::string name() const { return changes_.name(); }
+
+  // For the library.
+  explicit ConnectionWatch(Subscription changes) noexcept : changes_(std::move(changes)) {}
+
+ private:
+  Subscription changes_;
+};
+
+// The function is called with the present state, connected or not, and when the connection or the rights have changed since; for changes that come
+// faster than it takes them once, with the last. It runs as a function of camonitor() does: what it throws is logged, and closes the watch.
+// Throws FiberLimit, and Misuse for an empty function.
+ConnectionWatch watch_connection(std::string_view name, absl::AnyInvocable<void(const Info&)> function);
 
 // All channels of the process, in the order of their names.
 std::vector<Info> channels();

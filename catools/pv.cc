@@ -1,17 +1,27 @@
 #include "catools/pv.h"
 
+#include <fmt/core.h>
+
 #include "catools/internal/channel.h"
 #include "catools/internal/context.h"
 #include "catools/internal/monitor.h"
 #include "mothreads/limit.h"
+#include "mothreads/misuse.h"
 
 namespace catools::inline v0::internal {
 
+void check_function(std::string_view name, bool is_there) {
+  if (!is_there) throw mothreads::Misuse(fmt::format("the PV of \"{}\" got an empty function: leave it out", name));
+}
+
 Followed::Followed(std::string_view name, const PVOptions& options)
-    : monitor_(open_monitor(name,
-                            {.datatype = options.datatype, .format = options.format, .count = options.count, .events = options.events},
-                            KeepLatest::yes)),
-      subscription_(monitor_, false) {}
+    : monitor_(monitor_of(name, {.datatype = options.datatype, .format = options.format, .count = options.count, .events = options.events},
+                          KeepLatest::yes)) {}
+
+Subscription Followed::begin() const { return open(monitor_); }
+Subscription Followed::begin(absl::AnyInvocable<void(const Value&)> function) const {
+  return open(monitor_, fmt::format("updates of {}", name()), std::move(function));
+}
 
 Value Followed::latest(const mothreads::Until& until) const {
   mothreads::Result<Value> value = monitor_->latest(mothreads::Limit(until));
@@ -30,9 +40,9 @@ std::optional<Value> Followed::latest_now() const {
   return *std::move(value);
 }
 
-mothreads::Result<Value> Followed::next(const mothreads::Until& until) { return subscription_.next(until); }
-void Followed::reset() { monitor_->drop_waiting(); }
-void Followed::close() { subscription_.close(); }
+void Followed::reset() const { monitor_->drop_waiting(); }
+void Followed::close() const { monitor_->close(); }
+const std::string& Followed::name() const { return *monitor_->channel()->name(); }
 bool Followed::is_connected() const { return monitor_->channel()->look().is_connected; }
 
 }  // namespace catools::inline v0::internal

@@ -41,9 +41,11 @@ std::string_view to_string(Type type) noexcept;  // as cainfo has it: "long", "d
 
 // What is asked for beside the value.
 enum class Format : std::uint8_t {
-  raw,      // nothing
-  time,     // alarm and time stamp
-  control,  // alarm, units, limits, precision, the texts of an enumeration; of a string: as `time`
+  raw,              // nothing
+  time,             // alarm and time stamp
+  control,          // alarm, units, limits, precision, the texts of an enumeration; of a string: as `time`
+  acknowledgement,  // alarm, and what is acknowledged of it; the value comes as text, whatever type was asked for
+  class_name,       // in place of the value the class of the variable, as text: of an IOC the type of its record
 };
 
 // A choice of an enumeration, by its number.
@@ -58,6 +60,12 @@ struct Control {
   Limits limits;
   std::optional<int> precision;    // digits behind the point, of a float
   std::vector<std::string> texts;  // of an enumeration
+};
+
+// What Format::acknowledgement brings: what operators have still to acknowledge.
+struct Acknowledgement {
+  Severity severity = Severity::none;  // the highest that nobody has acknowledged
+  bool is_for_transient = true;        // also of an alarm that has passed
 };
 
 // Nothing; a scalar of each Type in their order; an array of each Type in their order.
@@ -76,6 +84,7 @@ struct ValueParts {
   Condition condition = Condition::none;
   std::optional<absl::Time> time = std::nullopt;
   std::shared_ptr<const Control> control = nullptr;
+  std::optional<Acknowledgement> acknowledgement = std::nullopt;
   std::uint64_t update_count = 1;
 };
 
@@ -96,7 +105,7 @@ class Value {
   std::size_t size() const noexcept;                                            // elements that came
   std::size_t element_count() const noexcept { return parts_.element_count; }  // that the variable can have
 
-  // Of Format::time and Format::control; else no alarm.
+  // Of Format::time, Format::control and Format::acknowledgement; else no alarm.
   Severity severity() const noexcept { return parts_.severity.value_or(Severity::none); }
   Condition condition() const noexcept { return parts_.condition; }
   bool has_alarm() const noexcept { return parts_.severity.has_value(); }  // whether the format brought one
@@ -104,6 +113,8 @@ class Value {
   const std::optional<absl::Time>& time() const noexcept { return parts_.time; }
   // Of Format::control; else null. Valid while the Value is.
   const Control* control() const noexcept { return parts_.control.get(); }
+  // Of Format::acknowledgement; else none.
+  const std::optional<Acknowledgement>& acknowledgement() const noexcept { return parts_.acknowledgement; }
   // Of a subscription that merges: how many updates this one stands for.
   std::uint64_t update_count() const noexcept { return parts_.update_count; }
 

@@ -34,6 +34,7 @@ void Channel::open() {
       code = Code::bad_string;
     } else if (section) {
       code = static_cast<Code>(ca_create_channel(name_->c_str(), on_connection, this, CA_PRIORITY_DEFAULT, &id_));
+      if (code == Code::normal) ca_replace_access_rights_event(id_, on_access_rights);
       section.flush();
     }
   }
@@ -50,7 +51,8 @@ ChannelLook Channel::look() const {
   {
     const TinyLock lock(mutex_);
     look = look_;
-    look.subscriptions = monitors_.size();
+    const auto takes_values = [](const std::shared_ptr<Monitor>& monitor) { return !monitor->watches_channel(); };
+    look.subscriptions = static_cast<std::size_t>(std::count_if(monitors_.begin(), monitors_.end(), takes_values));
   }
   const Section section(context_);
   if (look.is_connected && section) {
@@ -187,7 +189,9 @@ void Channel::on_put(event_handler_args args) noexcept {
   const mothreads::ForeignThread here(kThreadName);
   auto& request = *static_cast<Request*>(args.usr);
   request.channel->note_answer(request);
-  Batch::finish(request, args.status == ECA_NORMAL ? Outcome{} : refused(static_cast<Code>(args.status)));
+  Outcome outcome = args.status == ECA_NORMAL ? Outcome{} : refused(static_cast<Code>(args.status));
+  outcome.is_answer = true;
+  Batch::finish(request, std::move(outcome));
 }
 
 void Channel::on_connection(connection_handler_args args) noexcept {
@@ -198,6 +202,12 @@ void Channel::on_connection(connection_handler_args args) noexcept {
   } else {
     channel.disconnected();
   }
+}
+
+// They are libca's to keep: who is told asks for them.
+void Channel::on_access_rights(access_rights_handler_args args) noexcept {
+  const mothreads::ForeignThread here(kThreadName);
+  for (const std::shared_ptr<Monitor>& monitor : static_cast<Channel*>(ca_puser(args.chid))->monitors()) monitor->channel_changed();
 }
 
 void Channel::connected() {

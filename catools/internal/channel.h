@@ -25,6 +25,7 @@
 #include "mothreads/internal/base/tiny_mutex.h"
 
 struct oldChannelNotify;
+struct access_rights_handler_args;
 struct connection_handler_args;
 struct event_handler_args;
 
@@ -86,6 +87,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   };
 
   static void on_connection(connection_handler_args args) noexcept;
+  static void on_access_rights(access_rights_handler_args args) noexcept;
   static void on_value(event_handler_args args) noexcept;
   static void on_put(event_handler_args args) noexcept;
   void connected();

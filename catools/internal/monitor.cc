@@ -22,9 +22,11 @@ using mothreads::internal::WaitNode;
 // --- with libca ------------------------------------------------------------------------------------------------------------------------
 
 void Monitor::connected(oldChannelNotify* channel, const Native& native) noexcept {
+  if (plan_.watches_channel) return channel_changed();
   std::optional<Native> next = native;
   {
     const TinyLock lock(mutex_);
+    connect_limit_.reset();
     if (is_subscribing_) {
       newer_ = native;  // the other thread goes on with it
       return;
@@ -89,7 +91,12 @@ void Monitor::on_value(event_handler_args args) noexcept {
   }
 }
 
+void Monitor::channel_changed() noexcept {
+  if (plan_.watches_channel) add(notice(Code::normal, {}), true);
+}
+
 void Monitor::disconnected() noexcept {
+  channel_changed();
   if (plan_.notify_disconnect) add(notice(Code::disconnected, text_of(Code::disconnected)), true);
 }
 
@@ -187,10 +194,29 @@ Result<Value> Monitor::next(mothreads::Limit limit) {
       const TinyLock lock(mutex_);
       waiters_.remove(node);
     };
-    const Why why = wait.park(limit);
+    const Why why = park(wait, limit);
     if (why != Why::ready) return Result<Value>(why, *channel_->name());
     // Another may have been quicker: then this one waits on.
   }
+}
+
+// For a value, or for the end of the time to connect, whose notice is there then.
+Why Monitor::park(Wait& wait, mothreads::Limit limit) {
+  std::optional<mothreads::Limit> to_connect;
+  {
+    const TinyLock lock(mutex_);
+    to_connect = connect_limit_;
+  }
+  if (!to_connect || !to_connect->time()) return wait.park(limit);
+  const Why why = wait.park(limit.sooner(*to_connect->time()));
+  if (why != Why::timed_out || !to_connect->has_come()) return why;
+  {
+    const TinyLock lock(mutex_);
+    if (!connect_limit_) return limit.has_come() ? why : Why::ready;  // connected meanwhile, or another has told it
+    connect_limit_.reset();
+  }
+  add(notice(Code::disconnected, "no server answered in time"), true);
+  return Why::ready;
 }
 
 Result<Value> Monitor::latest(mothreads::Limit limit) {

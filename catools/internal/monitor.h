@@ -18,6 +18,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 #include "catools/internal/wire.h"
 #include "catools/value.h"
 #include "mothreads/internal/base/tiny_mutex.h"
@@ -25,6 +26,7 @@
 #include "mothreads/internal/wait/wait_list.h"
 #include "mothreads/limit.h"
 #include "mothreads/result.h"
+#include "mothreads/until.h"
 
 struct oldChannelNotify;
 struct oldSubscription;
@@ -40,6 +42,8 @@ struct MonitorPlan {
   bool all_updates = false;
   bool notify_disconnect = false;
   bool keeps_latest = false;  // for latest()
+  absl::Duration connect_limit = absl::InfiniteDuration();
+  bool watches_channel = false;  // it asks for no value: a notice comes with each change of the channel
 };
 
 // For lists of subscriptions.
@@ -53,12 +57,14 @@ struct MonitorLook {
 
 class Monitor : public std::enable_shared_from_this<Monitor> {
  public:
-  Monitor(std::shared_ptr<Channel> channel, const MonitorPlan& plan) : channel_(std::move(channel)), plan_(plan) {}
+  Monitor(std::shared_ptr<Channel> channel, const MonitorPlan& plan)
+      : channel_(std::move(channel)), plan_(plan), connect_limit_(mothreads::Until(plan.connect_limit)) {}
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
   const std::shared_ptr<Channel>& channel() const noexcept { return channel_; }
   MonitorLook look() const;
+  bool watches_channel() const noexcept { return plan_.watches_channel; }
 
   // The oldest that waits.
   mothreads::Result<Value> next(mothreads::Limit limit);
@@ -83,6 +89,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   // For the channel, in a Section.
   void connected(oldChannelNotify* channel, const Native& native) noexcept;
   void disconnected() noexcept;
+  void channel_changed() noexcept;  // also its rights, and at the beginning
   void refused(Code code, std::string text) noexcept;
   void ended() noexcept;  // libca's part is over
   void unsubscribe() noexcept;  // at the end of the context, in a thread that belongs to it
@@ -103,6 +110,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   void add(Value value, bool is_notice) noexcept;
   void merge(Value value, bool is_notice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Value notice(Code code, std::string text) const;
+  mothreads::Why park(mothreads::internal::Wait& wait, mothreads::Limit limit);
 
   const std::shared_ptr<Channel> channel_;
   const MonitorPlan plan_;
@@ -120,6 +128,9 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
+
+  // Until it has been connected, or the notice that it has not has come. A time alone.
+  std::optional<mothreads::Limit> connect_limit_ ABSL_GUARDED_BY(mutex_);
 
   std::optional<Value> latest_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList latest_waiters_ ABSL_GUARDED_BY(mutex_);

@@ -13,10 +13,14 @@ using mothreads::Why;
 using mothreads::internal::TinyLock;
 
 void Batch::issue_all() {
-  for (Request& request : requests_) request.keeps = shared_from_this();
   Section section(requests_.front().channel->context());
-  for (Request& request : requests_) request.channel->issue(request);
+  issue_all(section);
   section.flush();
+}
+
+void Batch::issue_all(const Section&) {
+  for (Request& request : requests_) request.keeps = shared_from_this();
+  for (Request& request : requests_) request.channel->issue(request);
 }
 
 void Batch::finish(Request& request, Outcome outcome) noexcept {
@@ -35,6 +39,12 @@ void Batch::finish(Request& request, Outcome outcome) noexcept {
   // Before the waiter goes on, so that it finds its channels unused afterwards. It keeps the batch until then.
   batch.reset();
   if (waiter != nullptr) waiter->finish(Why::ready);
+}
+
+std::optional<Outcome> Batch::refusal(std::size_t index) const {
+  const TinyLock lock(mutex_);
+  const std::optional<Outcome>& outcome = requests_[index].outcome;
+  return outcome && outcome->code != Code::normal && !outcome->is_answer ? outcome : std::nullopt;
 }
 
 bool Batch::is_left() const noexcept {

@@ -24,17 +24,21 @@
 #include "mothreads/internal/base/linked_list.h"
 #include "mothreads/internal/base/tiny_mutex.h"
 #include "mothreads/internal/wait/wait_list.h"
+#include "mothreads/ended.h"
 #include "mothreads/limit.h"
 
 namespace catools::inline v0::internal {
 
 class Batch;
 class Channel;
+class Section;
 
 struct Outcome {
   Code code = Code::normal;
+  mothreads::Why why = mothreads::Why::closed;  // of a code that is not normal
   std::string text = {};                     // of a code that is not normal
   std::optional<Value> value = std::nullopt;  // of a get
+  bool is_answer = false;                    // of the server, to a put
 };
 
 struct Request {
@@ -67,14 +71,20 @@ class Batch : public std::enable_shared_from_this<Batch> {
   std::size_t size() const noexcept { return requests_.size(); }
   // For the waiter before it issues them, and when the wait is over.
   Request& operator[](std::size_t index) noexcept { return requests_[index]; }
+  Request& front() noexcept { return requests_.front(); }
   // What its puts send; before they are issued.
   std::vector<Outgoing>& outgoing() noexcept { return outgoing_; }
 
-  // Gives each to its channel.
+  // Gives each to its channel, and flushes.
   void issue_all();
+  // The same within a Section of the caller, who flushes.
+  void issue_all(const Section& section);
 
   // For whoever has the request, which may be gone when this returns.
   static void finish(Request& request, Outcome outcome) noexcept;
+
+  // Of that request, when it ended without the server: the put was not sent.
+  std::optional<Outcome> refusal(std::size_t index) const;
 
   // True when nobody waits for its answers any more.
   bool is_left() const noexcept;

@@ -23,12 +23,17 @@ RanBatch run_batch(std::span<const std::string_view> names, const mothreads::Unt
 const std::shared_ptr<const std::string>& name_of(const Request& request) { return request.channel->name(); }
 
 Error error_of(const Request& request, Why why) {
-  const std::string& name = *name_of(request);
-  if (request.outcome) {
-    const Outcome& outcome = *request.outcome;
-    return Error(Why::closed, outcome.code, name, outcome.text.empty() ? text_of(outcome.code) : outcome.text);
-  }
-  const bool is_connected = request.channel->look().is_connected;
+  if (!request.outcome) return error_of_wait(*request.channel, why);
+  return error_of(*request.channel, *request.outcome);
+}
+
+Error error_of(const Channel& channel, const Outcome& outcome) {
+  return Error(outcome.why, outcome.code, *channel.name(), outcome.text.empty() ? text_of(outcome.code) : outcome.text);
+}
+
+Error error_of_wait(const Channel& channel, Why why) {
+  const std::string& name = *channel.name();
+  const bool is_connected = channel.look().is_connected;
   if (why == Why::stopped) {
     return Error(why, Code::timed_out, name, is_connected ? "the wait for an answer was stopped" : "the wait for a server was stopped");
   }

@@ -82,6 +82,11 @@ void take_time(ValueParts& parts, const void* from) {
   parts.time = absl::FromUnixSeconds(kEpoch + stamp.secPastEpoch) + absl::Nanoseconds(stamp.nsec);
 }
 
+void take_acknowledgement(ValueParts& parts, const void* from) {
+  const auto& wire = *static_cast<const dbr_stsack_string*>(from);
+  parts.acknowledgement = Acknowledgement{.severity = static_cast<Severity>(wire.acks), .is_for_transient = wire.ackt != 0};
+}
+
 template <typename Wire>
 std::shared_ptr<const Control> control_of(const void* from) {
   const auto& wire = *static_cast<const Wire*>(from);
@@ -143,6 +148,8 @@ void put_number(std::vector<std::byte>& to, long type, std::size_t index, double
     case DBR_STRING: return put_text(to, index, fmt::format("{}", number), name);
     case DBR_SHORT: return put_number<std::int16_t>(to, index, number, name);
     case DBR_FLOAT: return put_number<float>(to, index, number, name);
+    case DBR_PUT_ACKT:
+    case DBR_PUT_ACKS:
     case DBR_ENUM: return put_number<std::uint16_t>(to, index, number, name);
     case DBR_CHAR: {
       // Records have characters with a sign, and without: both are the same byte.
@@ -201,12 +208,26 @@ Encoded encode_numbers(std::span<const T> numbers, std::size_t index_of_type, lo
   return encoded;
 }
 
+long target_of(const Outgoing& outgoing, const Native& native) noexcept {
+  switch (outgoing.to) {
+    case PutTo::acknowledged_severity: return DBR_PUT_ACKS;
+    case PutTo::acknowledge_transient: return DBR_PUT_ACKT;
+    case PutTo::value: break;
+  }
+  return outgoing.datatype ? number_of(*outgoing.datatype) : native.type;
+}
+
 }  // namespace
 
 Asked asked_for(const GetPlan& plan, const Native& native, const std::string& name) noexcept {
   Asked asked;
   asked.count = std::min(plan.count, native.element_count);  // 0: those that are there
   asked.type = native.type;
+  if (plan.format == Format::acknowledgement) {
+    asked.type = DBR_STSACK_STRING;
+    return asked;
+  }
+  if (plan.format == Format::class_name) return {.type = DBR_CLASS_NAME, .count = 1};
   if (plan.datatype) {
     asked.type = number_of(*plan.datatype);
   } else if (plan.wish == Wish::texts || (plan.wish == Wish::text && !(native.type == DBR_CHAR && native.element_count > 1))) {
@@ -226,17 +247,19 @@ ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t el
   ValueParts parts;
   parts.name = name;
   parts.element_count = element_count;
-  const long base = type % kTypes;
+  const bool is_text = type == DBR_STSACK_STRING || type == DBR_CLASS_NAME;
+  const long base = is_text ? DBR_STRING : type % kTypes;
   const auto elements = static_cast<std::size_t>(std::max(count, 0L));
   const void* const first = static_cast<const char*>(value) + dbr_value_offset[type];
   if (as_text) {
     parts.data = text_of(static_cast<const char*>(first), elements);
   } else {
-    parts.data = data_of(base, first, elements, element_count == 1);
+    parts.data = data_of(base, first, elements, element_count == 1 || type == DBR_CLASS_NAME);
   }
-  if (type >= DBR_STS_STRING) take_alarm(parts, value);
+  if (type >= DBR_STS_STRING && type != DBR_CLASS_NAME) take_alarm(parts, value);
+  if (type == DBR_STSACK_STRING) take_acknowledgement(parts, value);
   if (type >= kTime && type < kTime + kTypes) take_time(parts, value);
-  if (type >= kControl) parts.control = control_of(base, value);
+  if (type >= kControl && type < kControl + kTypes) parts.control = control_of(base, value);
   return parts;
 }
 
@@ -244,11 +267,14 @@ Encoded encode(const Outgoing& outgoing, const Native& native, const std::string
   if (!outgoing.is_exact) {
     refuse(name, Code::no_conversion, "a number of 64 bits does not fit: Channel Access sends it as a double, which would change it");
   }
-  const long target = outgoing.datatype ? number_of(*outgoing.datatype) : native.type;
+  const long target = target_of(outgoing, native);
   Encoded encoded = std::visit(
       [&](const auto& data) -> Encoded {
         using T = std::decay_t<decltype(data)>;
         const std::size_t type = (outgoing.data.index() + kTypes - 1) % kTypes;
+        if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::vector<std::string>>) {
+          if (outgoing.to != PutTo::value) refuse(name, Code::bad_type, "an acknowledgement is a number");
+        }
         if constexpr (std::is_same_v<T, std::monostate>) {
           refuse(name, Code::bad_type, "there is no value to put");
         } else if constexpr (std::is_same_v<T, std::string>) {

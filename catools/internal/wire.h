@@ -45,11 +45,15 @@ Asked asked_for(const GetPlan& plan, const Native& native, const std::string& na
 // `value` is libca's; throws std::bad_alloc alone.
 ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t element_count, bool as_text, long type, long count, const void* value);
 
+// What a put changes, as caput.h says.
+enum class PutTo : std::uint8_t { value, acknowledged_severity, acknowledge_transient };
+
 // What a put sends.
 struct Outgoing {
   Data data;
   bool is_exact = true;  // false for a number of 64 bits that is no double
   std::optional<Type> datatype = std::nullopt;
+  PutTo to = PutTo::value;
 };
 
 struct Encoded {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <thread>
 #include <vector>
 
@@ -252,6 +253,11 @@ TYPED_TEST(CagetTest, AnArrayOfManyElementsComesWhole) {
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<double>(i);
   caput(this->pv("large"), all, {.wait = true});
   EXPECT_EQ(caget<std::vector<double>>(this->pv("large")), all);
+}
+
+TYPED_TEST(CagetTest, TheClassOfAVariableIsAText) {
+  const std::string name = caget<std::string>(this->pv("wave"), {.format = Format::class_name});
+  EXPECT_EQ(name, (std::is_same_v<TypeParam, SoftIoc> ? "waveform" : "served"));
 }
 
 }  // namespace

@@ -139,6 +139,26 @@ TYPED_TEST(CamonitorTest, TheLimitEndsANext) {
   });
 }
 
+TYPED_TEST(CamonitorTest, WithoutAConnectionInTimeOneNoticeComes) {
+  in_each_world([&] {
+    Subscription watch = camonitor(this->pv("missing"), {.connect_limit = absl::Milliseconds(20)});
+    EXPECT_EQ(watch.next(absl::ZeroDuration()).why(), mothreads::Why::timed_out);
+    const Value notice = watch.next(kSoon).value();
+    EXPECT_EQ(notice.code(), Code::disconnected);
+    EXPECT_EQ(watch.next(absl::Milliseconds(40)).why(), mothreads::Why::timed_out);  // once; it goes on waiting
+    EXPECT_FALSE(watch.is_closed());
+
+    Subscription there = camonitor(this->pv("double"), {.connect_limit = absl::Seconds(4)});
+    EXPECT_EQ(there.next(kSoon).value().template as<double>(), 3.5);
+    Subscription late = camonitor(this->pv("missing"), {.connect_limit = absl::Seconds(100)});
+    EXPECT_EQ(late.next(absl::Milliseconds(5)).why(), mothreads::Why::timed_out);
+  });
+  cooperative::EventQueue<Code> seen;
+  const Subscription with_function = camonitor(this->pv("missing"), [&](const Value& value) { seen.signal(value.code()); },
+                                               {.connect_limit = absl::Milliseconds(20)});
+  EXPECT_EQ(seen.wait(kSoon), Code::disconnected);
+}
+
 TYPED_TEST(CamonitorTest, CloseEndsANextThatWaits) {
   in_each_world([&] {
     Subscription watch = camonitor(this->pv("missing"));

@@ -1,16 +1,21 @@
 #include "catools/connect.h"
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "catools/caget.h"
 #include "catools/camonitor.h"
 #include "catools/caput.h"
+#include "cooperative/event_queue.h"
+#include "cooperative/sleep.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/misuse.h"
 #include "tests/catools/support/source.h"
 #include "tests/catools/support/worlds.h"
 
@@ -18,6 +23,8 @@ namespace catools::testing {
 namespace {
 
 using ::testing::HasSubstr;
+
+const absl::Duration kSoon = absl::Seconds(5);
 
 template <typename Source>
 class ConnectTest : public ServedTest<Source> {
@@ -89,6 +96,43 @@ TYPED_TEST(ConnectTest, APutThatNobodyWaitedForLeavesItsError) {
   caput(this->pv("enum"), "no such choice");
   static_cast<void>(caget(this->pv("enum")));  // behind the refusal, on the same circuit
   EXPECT_THAT(this->look(this->pv("enum")).last_error, HasSubstr("write"));
+}
+
+TYPED_TEST(ConnectTest, AWatchTellsThePresentStateAndEachChange) {
+  cooperative::EventQueue<Info> seen;
+  const std::thread::id here = std::this_thread::get_id();
+  const auto tell = [&](const Info& info) {
+    EXPECT_EQ(std::this_thread::get_id(), here);
+    seen.signal(info);
+  };
+  caput(this->pv("gate"), 0, {.wait = true});
+  while (!cainfo(this->pv("guarded")).may_write) cooperative::sleep(absl::Milliseconds(1));  // an IOC asks itself for the gate
+  ConnectionWatch watch = watch_connection(this->pv("guarded"), tell);
+  EXPECT_EQ(watch.name(), this->pv("guarded"));
+  const Info first = seen.wait(kSoon);
+  EXPECT_EQ(first.state, ChannelState::connected);
+  EXPECT_EQ(first.type, Type::float64);
+  EXPECT_TRUE(first.may_write);
+  EXPECT_EQ(first.subscriptions, 0U);  // it takes no values
+
+  caput(this->pv("gate"), 1, {.wait = true});
+  EXPECT_FALSE(seen.wait(kSoon).may_write);
+  caput(this->pv("gate"), 0, {.wait = true});
+  EXPECT_TRUE(seen.wait(kSoon).may_write);
+  EXPECT_TRUE(subscriptions().empty());
+
+  watch.close();
+  EXPECT_TRUE(watch.is_closed());
+  caput(this->pv("gate"), 1, {.wait = true});
+  caput(this->pv("gate"), 0, {.wait = true});
+  EXPECT_EQ(seen.size(), 0U);
+}
+
+TYPED_TEST(ConnectTest, AWatchOfAMissingOneTellsThatItIs) {
+  cooperative::EventQueue<ChannelState> seen;
+  const ConnectionWatch watch = watch_connection(this->pv("missing"), [&](const Info& info) { seen.signal(info.state); });
+  EXPECT_EQ(seen.wait(kSoon), ChannelState::never_connected);
+  EXPECT_THROW(static_cast<void>(watch_connection("x", absl::AnyInvocable<void(const Info&)>())), mothreads::Misuse);
 }
 
 }  // namespace

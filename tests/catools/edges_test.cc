@@ -29,18 +29,28 @@ TYPED_TEST(EdgesTest, EndsWithEverythingOpen) {
   for (int i = 0; i < 10; ++i) {
     Program program(kProgram, {"exits", std::string(TypeParam::kPrefix)});
     EXPECT_EQ(program.wait(), 0) << program.output();
-    EXPECT_THAT(program.output(), HasSubstr("ioc:double: Channel Access has ended with the process"));
+    EXPECT_THAT(program.output(), HasSubstr(std::string(TypeParam::kPrefix) + "double: Channel Access has ended with the process"));
   }
 }
 
 TYPED_TEST(EdgesTest, APutUnderWayEndsWithTheStop) {
   const TypeParam source("slow.db");
+  const std::string prefix(TypeParam::kPrefix);
   Program program(kProgram, {"stops", std::string(TypeParam::kPrefix)});
   program.await_output("under way");
   program.send_signal(SIGINT);
   EXPECT_EQ(program.wait(), 0) << program.output();
-  EXPECT_THAT(program.output(), HasSubstr("fiber: ioc:slow.PROC: the wait for an answer was stopped"));
-  EXPECT_THAT(program.output(), HasSubstr("thread: ioc:slower.PROC: the wait for an answer was stopped"));
+  EXPECT_THAT(program.output(), HasSubstr("fiber: " + prefix + "slow.PROC: the wait for an answer was stopped"));
+  EXPECT_THAT(program.output(), HasSubstr("thread: " + prefix + "slower.PROC: the wait for an answer was stopped"));
+}
+
+TYPED_TEST(EdgesTest, TheFunctionOfAPutIsToldThatItsSchedulerEnds) {
+  const TypeParam source("slow.db");
+  const std::string prefix(TypeParam::kPrefix);
+  Program program(kProgram, {"function", prefix});
+  EXPECT_EQ(program.wait(), 0) << program.output();
+  EXPECT_THAT(program.output(), HasSubstr("thread: " + prefix + "slow.PROC: the wait for an answer was stopped\n"));
+  EXPECT_THAT(program.output(), HasSubstr("main: " + prefix + "slower.PROC: the wait for an answer was stopped\n"));
 }
 
 TYPED_TEST(EdgesTest, AServerThatIsSilentDoesNotHoldUpTheEnd) {

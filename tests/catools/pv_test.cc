@@ -9,10 +9,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "catools/caget.h"
+#include "catools/camonitor.h"
 #include "catools/caput.h"
+#include "cooperative/event_queue.h"
 #include "mothreads/ended_early.h"
+#include "mothreads/misuse.h"
 #include "tests/catools/support/source.h"
 #include "tests/catools/support/worlds.h"
 
@@ -96,6 +100,53 @@ TYPED_TEST(PvTest, AnArrayHasTheLatestOfEach) {
   EXPECT_THROW(partly.get(absl::Milliseconds(100)), mothreads::Timedout);
   EXPECT_THAT(partly.latest(), ElementsAre(std::optional<double>(444), std::nullopt));
   EXPECT_FALSE(partly.all_ok());
+}
+
+TYPED_TEST(PvTest, AFunctionGetsThePvAtEachUpdate) {
+  cooperative::EventQueue<int> seen;
+  {
+    PV<int> other(this->pv("other"),
+                  [&](PV<int>& pv) {
+                    EXPECT_EQ(pv.name(), this->pv("other"));
+                    EXPECT_TRUE(pv.is_connected());
+                    seen.signal(pv.get());
+                  },
+                  {.caput_wait = true});
+    const PV<int> moved = std::move(other);
+    EXPECT_EQ(seen.wait(kSoon), 0);
+    moved.caput(6);
+    EXPECT_EQ(seen.wait(kSoon), 6);
+    EXPECT_EQ(moved.latest(), 6);
+  }
+  caput(this->pv("other"), 7, {.wait = true});
+  EXPECT_EQ(seen.size(), 0U);
+  EXPECT_TRUE(subscriptions().empty());
+
+  PV<int> once(this->pv("other"), [&](PV<int>& pv) {
+    seen.signal(pv.get());
+    pv.close();
+  });
+  EXPECT_EQ(seen.wait(kSoon), 7);
+  EXPECT_THROW(static_cast<void>(once.get_next()), mothreads::Misuse);
+  EXPECT_THROW(PV<int>("x", absl::AnyInvocable<void(PV<int>&)>()), mothreads::Misuse);
+}
+
+TYPED_TEST(PvTest, AFunctionOfAnArrayGetsThePlaceThatChanged) {
+  cooperative::EventQueue<std::size_t> seen;
+  PVArray<double> both(this->pvs({"other", "merged"}), [&](PVArray<double>& array, std::size_t index) {
+    EXPECT_TRUE(array.seen()[index]);
+    seen.signal(index);
+  });
+  EXPECT_EQ(seen.wait(kSoon) + seen.wait(kSoon), 1U);
+  both.caput(std::vector<int>{9, 8});
+  EXPECT_EQ(seen.wait(kSoon) + seen.wait(kSoon), 1U);
+  EXPECT_THAT(both.latest(), ElementsAre(9.0, 8.0));
+  EXPECT_THAT(both.severities(), ElementsAre(Severity::none, Severity::none));
+  EXPECT_THAT(both.conditions(), ElementsAre(Condition::none, Condition::none));
+  EXPECT_TRUE(both.times()[0] && both.times()[1]);
+  both.caput(5);  // the same for all
+  EXPECT_THAT(both.caget(), ElementsAre(5, 5));
+  both.close();
 }
 
 }  // namespace

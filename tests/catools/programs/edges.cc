@@ -91,6 +91,22 @@ int is_stopped_in_a_put() {
   });
 }
 
+// The function of a put is told of the end of its scheduler: in a thread, and in the main thread, whose function returns with the put under way.
+int ends_in_a_put_with_a_function() {
+  const auto put = [](std::string name, std::string_view where) {
+    ca::caput(pv(name + ".PROC"), 1, [where](const ca::Reply<void>& reply) {
+      say(std::string(where) + ": " + (reply ? "done" : reply.error().what()));
+    });
+    while (ca::caget<int>(pv(name + ".DLYA")) == 0) cooperative::yield();
+  };
+  return MainThread::run([&](const Signal&) {
+    mothreads::Thread::run("thread", [&](const Signal&) { put("slow", "thread"); }).join();
+    put("slower", "main");
+    say("under way");
+    return 0;
+  });
+}
+
 int forks() {
   ca::Subscription watch = ca::camonitor(pv("other"));
   static_cast<void>(watch.next().value());
@@ -122,6 +138,7 @@ int main(int, char** arguments) {
   prefix = arguments[2];
   if (what == "exits") return exits_with_all_open();
   if (what == "stops") return is_stopped_in_a_put();
+  if (what == "function") return ends_in_a_put_with_a_function();
   if (what == "forks") return forks();
   if (what == "outlives") return ends_after_its_server();
   return 99;

@@ -45,6 +45,10 @@ class Records {
     add<std::vector<std::string>>("strings", {}, {.max_count = 5});
     add<std::vector<double>>("large", {}, {.max_count = 200'000});
     add<double>("readonly", 1, {.access = ca::AccessRights::read});
+    const ca::Served<double> guarded = add<double>("guarded", 0);
+    add<std::int32_t>("gate", 0, {.on_put = [guarded](std::int32_t gate) {
+                        guarded.set_access(gate == 0 ? ca::AccessRights::read_write : ca::AccessRights::read);
+                      }});
     constexpr std::int64_t kEpochOfEpics = 631152000;
     add<double>("never", 0).set(0, {.severity = ca::Severity::invalid, .condition = ca::Condition::undefined, .time = absl::FromUnixSeconds(kEpochOfEpics)});
   }
@@ -57,8 +61,14 @@ class Records {
   }
 
   void slow() {
-    for (const char* name : {"slow.PROC", "slower.PROC"}) {
-      add<std::uint8_t>(name, std::uint8_t{0}, {.on_put = [](std::uint8_t, const Signal& please_stop) { static_cast<void>(please_stop.wait(absl::Seconds(1000))); }});
+    for (const std::string name : {"slow", "slower"}) {
+      add<double>(name, 0);
+      const ca::Served<std::int16_t> is_under_way = add<std::int16_t>(name + ".DLYA", std::int16_t{0});
+      add<std::uint8_t>(name + ".PROC", std::uint8_t{0}, {.on_put = [is_under_way](std::uint8_t, const Signal& please_stop) {
+                          is_under_way.set(1);
+                          static_cast<void>(please_stop.wait(absl::Seconds(1000)));
+                          is_under_way.set(0);
+                        }});
     }
   }
 

@@ -66,7 +66,7 @@ void SoftIoc::start(std::string_view records) {
   const std::string folder = std::string(std::getenv("TEST_SRCDIR")) + "/" + std::getenv("TEST_WORKSPACE") + "/tests/catools/";
   program_ = std::make_unique<mothreads::testing::Program>(
       "external/epics/bin/softIoc",
-      std::vector<std::string>{"-a", folder + "access.acf", "-m", "P=" + std::string(kPrefix), "-d", folder + std::string(records)});
+      std::vector<std::string>{"-m", "P=" + std::string(kPrefix), "-a", folder + "access.acf", "-d", folder + std::string(records)});
   program_->await_output("iocRun: All initialization complete");
 }
 

@@ -13,6 +13,7 @@
 #include "catools/camonitor.h"
 #include "catools/caput.h"
 #include "catools/connect.h"
+#include "cooperative/event_queue.h"
 #include "cooperative/fiber.h"
 #include "mothreads/ended_early.h"
 #include "mothreads/signal.h"
@@ -66,6 +67,19 @@ TYPED_TEST(ReconnectionTest, ASubscriptionSurvivesARestart) {
   EXPECT_EQ(silent.next(kSoon).value().template as<int>(), 7);  // no notice: nobody asked
   caput(this->pv("other"), 8);
   EXPECT_EQ(watch.next(kSoon).value().template as<int>(), 8);
+}
+
+TYPED_TEST(ReconnectionTest, AWatchTellsTheEndAndTheReturnOfAServer) {
+  TypeParam source;
+  connect(this->pv("other"), kReconnection);
+  cooperative::EventQueue<ChannelState> seen;
+  const ConnectionWatch watch = watch_connection(this->pv("other"), [&](const Info& info) { seen.signal(info.state); });
+  EXPECT_EQ(seen.wait(kSoon), ChannelState::connected);
+  mothreads::testing::restart_watchdog();
+  source.kill();
+  EXPECT_EQ(seen.wait(kSoon), ChannelState::previously_connected);
+  source.start();
+  EXPECT_EQ(seen.wait(kReconnection), ChannelState::connected);
 }
 
 TYPED_TEST(ReconnectionTest, AVerbThatComesBeforeTheServerWaitsForIt) {
