@@ -93,9 +93,8 @@ void RLock::release() {
     owner_ = &next->context;
     owner_id_ = next->id;
     depth_ = 1;
-    if (waiters_.is_empty()) {
-      label_.name().forget_holder();
-    } else {
+    label_.name().forget_holder();
+    if (!waiters_.is_empty()) {
       tell_holder();
     }
     home_.core().end_wait(*next, Why::ready);

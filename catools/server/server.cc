@@ -69,6 +69,14 @@ ServerOptions named(std::string_view name, ServerOptions options) {
 void check_properties(const internal::PvSetup& setup, bool is_enum) {
   const internal::Properties& properties = *setup.properties;
   internal::check_units(setup.name, properties.units);
+  constexpr int kMostDigits = 17;
+  if (properties.precision != internal::Properties::kNoPrecision && (properties.precision < 0 || properties.precision > kMostDigits)) {
+    throw Misuse(fmt::format("\"{}\" has a precision of {}: give 0 to {} digits", setup.name, properties.precision, kMostDigits));
+  }
+  constexpr std::size_t kMostElements = 100'000'000;  // a message has less than 4 GiB, also where each is sent as text of 40 bytes
+  if (setup.max_count > kMostElements) {
+    throw Misuse(fmt::format("\"{}\" has up to {} elements: {} can be sent", setup.name, setup.max_count, kMostElements));
+  }
   if (is_enum && properties.texts.empty()) throw Misuse(fmt::format("\"{}\" is an enum: give its texts", setup.name));
   if (!is_enum && !properties.texts.empty()) throw Misuse(fmt::format("\"{}\" has texts and is no enum: leave them out", setup.name));
   if (properties.texts.size() > internal::kMaxChoices) {

@@ -158,6 +158,13 @@ Cells convert(const Cells& cells, CellType to, const Properties& properties, Fit
   throw ConversionError("no such type");
 }
 
+Cells convert(const Cells& cells, std::size_t most, CellType to, const Properties& properties, Fit fit) {
+  if (count_of(cells) <= most) return convert(cells, to, properties, fit);
+  const Cells first = std::visit(
+      [most](const auto& all) { return Cells(std::decay_t<decltype(all)>(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(most))); }, cells);
+  return convert(first, to, properties, fit);
+}
+
 void check_choices(const Cells& cells, const Properties& properties) {
   const auto* choices = std::get_if<std::vector<std::uint16_t>>(&cells);
   if (choices == nullptr) return;

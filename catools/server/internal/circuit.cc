@@ -174,7 +174,13 @@ void Circuit::clear_channel(const Header& header) {
 void Circuit::drop_channel(std::uint32_t id) {
   const auto found = channels_.find(id);
   if (found == channels_.end()) return;
-  while (!found->second->monitors().empty()) drop_monitor(found->second->monitors().back()->request.second);
+  Channel& channel = *found->second;
+  if (!channel.monitors().empty()) std::erase_if(ready_monitors_, [&](std::uint32_t ready) { return &monitors_.at(ready)->channel == &channel; });
+  for (const Monitor* const monitor : std::exchange(channel.monitors(), {})) {
+    channel.pv()->end_monitoring();
+    counters_.monitors.take();
+    monitors_.erase(monitor->request.second);
+  }
   channels_.erase(found);
 }
 
@@ -253,8 +259,15 @@ void Circuit::drop_monitor(std::uint32_t id) {
   monitors_.erase(found);
 }
 
+// All at once: to look for each in the lists of the others would take a client's number of them squared.
 void Circuit::drop_monitors() {
-  while (!monitors_.empty()) drop_monitor(monitors_.begin()->first);
+  ready_monitors_.clear();
+  for (const auto& [id, channel] : channels_) channel->monitors().clear();
+  for (const auto& [id, monitor] : monitors_) {
+    monitor->channel.pv()->end_monitoring();
+    counters_.monitors.take();
+  }
+  monitors_.clear();
 }
 
 void Circuit::enqueue(Monitor& monitor, const SamplePtr& sample) {

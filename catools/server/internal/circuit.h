@@ -5,7 +5,7 @@
 //     socket.consume(circuit->take(socket.buffered()));
 //     while (circuit->next_output(bytes)) socket.write_all(bytes);
 //
-// Memory: replies are kept up to kMaxReplies bytes and puts up to kMaxPuts; then take() takes no more until they have gone. A put's elements are
+// Memory: replies are kept up to kMaxReplies bytes, with one that may pass it, and puts up to kMaxPuts, of each PV fewer (puts.h); then take() takes no more until they have gone. A put's elements are
 // kept as they come, never more than the process variable holds; the payload of any other message is at most kMaxPayload bytes. A monitor's
 // queue has the limit of its PV. Values are encoded as they are sent, in pieces of kPiece bytes.
 //
@@ -57,7 +57,7 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
  public:
   static constexpr std::size_t kMaxPayload = 16 * 1024;
   static constexpr std::size_t kMaxReplies = 256 * 1024;
-  static constexpr std::size_t kMaxPuts = 64;
+  static constexpr std::size_t kMaxPuts = 256;
   static constexpr std::size_t kPiece = 64 * 1024;
 
   // `client` is what the log calls it until it says its name.
@@ -121,7 +121,7 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
   void append_value(Command command, const Header& request, const Layout& layout, SamplePtr sample, std::uint32_t first, std::uint32_t second);
   Reply make_reply(Command command, const Header& request, const Layout& layout, SamplePtr sample, std::uint32_t first, std::uint32_t second) const;
   Reply make_update(Monitor& monitor);
-  bool append_part(Reply& reply, std::string& out) const;
+  static bool append_part(Reply& reply, std::string& out, std::size_t most);
   bool begin_next();
   void wake();
 

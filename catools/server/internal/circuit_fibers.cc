@@ -86,6 +86,12 @@ void CircuitFibers::write() {
     client_.close();
     room_.signal();
   } catch (const cooperative::Closed&) {
+  } catch (const cooperative::FiberCancelled&) {
+    throw;
+  } catch (...) {  // no memory: the reader must not wait for it
+    client_.close();
+    room_.signal();
+    throw;
   }
 }
 

@@ -7,15 +7,15 @@ namespace catools::inline v0::internal {
 
 namespace {
 
-// As the type that the client asked for.
-SamplePtr as_asked(SamplePtr sample, const Layout& layout) {
+// As the type that the client asked for, and of another type no more than the `most` cells that it asked for.
+SamplePtr as_asked(SamplePtr sample, const Layout& layout, std::size_t most) {
   if (layout.form == Form::class_name) {
     auto name = std::make_shared<Sample>(*sample);
     name->cells = std::vector<std::string>{"served"};
     return name;
   }
   if (type_of(sample->cells) == layout.cell) return sample;
-  auto converted = std::make_shared<Sample>(Sample{.cells = convert(sample->cells, layout.cell, *sample->properties, Fit::clamp),
+  auto converted = std::make_shared<Sample>(Sample{.cells = convert(sample->cells, most, layout.cell, *sample->properties, Fit::clamp),
                                                    .properties = sample->properties,
                                                    .severity = sample->severity,
                                                    .condition = sample->condition,
@@ -65,7 +65,8 @@ void Circuit::refuse(std::string_view why) {
 
 Circuit::Reply Circuit::make_reply(Command command, const Header& request, const Layout& layout, SamplePtr sample, std::uint32_t first,
                                    std::uint32_t second) const {
-  SamplePtr asked = as_asked(std::move(sample), layout);
+  const std::size_t most = request.count == 0 ? count_of(sample->cells) : request.count;
+  SamplePtr asked = as_asked(std::move(sample), layout, most);
   const std::size_t there = count_of(asked->cells);
   const std::size_t count = request.count == 0 ? there : request.count;
   const std::size_t size = payload_size(layout, count);
@@ -92,24 +93,24 @@ void Circuit::append_value(Command command, const Header& request, const Layout&
   if (reply.left > kSmall) {
     replies_.push_back(std::move(reply));
   } else {
-    append_part(reply, reply_text());
+    append_part(reply, reply_text(), std::string::npos);  // whole, however much waits before it
   }
   wake();
 }
 
-// Gives whether that was all of it.
-bool Circuit::append_part(Reply& reply, std::string& out) const {
+// Fills `out` up to about `most` bytes. Gives whether that was all of the reply.
+bool Circuit::append_part(Reply& reply, std::string& out, std::size_t most) {
   out += std::exchange(reply.bytes, {});
   if (reply.sample == nullptr) return true;
   const std::size_t cell = bytes_of(type_of(reply.sample->cells));
   // A small value goes whole, so that the pieces of a large one begin at its cells.
-  const std::size_t room = out.size() < kPiece ? kPiece - out.size() : 0;
+  const std::size_t room = out.size() < most ? most - out.size() : 0;
   const std::size_t count = std::min(reply.end - reply.next, room / cell + 1);
   append_cells(out, reply.sample->cells, reply.next, count);
   reply.next += count;
   reply.left -= count * cell;
   if (reply.next < reply.end) return false;
-  const std::size_t zeros = std::min(reply.left, out.size() < kPiece ? kPiece - out.size() : std::size_t{8});
+  const std::size_t zeros = std::min(reply.left, out.size() < most ? most - out.size() : std::size_t{8});
   out.append(zeros, '\0');
   reply.left -= zeros;
   return reply.left == 0;
@@ -166,7 +167,7 @@ bool Circuit::next_output(std::string& out) {
   out.clear();
   while (out.size() < kPiece) {
     if (current_ == nullptr && !begin_next()) break;
-    if (append_part(*current_, out)) current_.reset();
+    if (append_part(*current_, out, kPiece)) current_.reset();
   }
   return !out.empty();
 }

@@ -53,6 +53,10 @@ void perform_all(ServedPv& pv, const Signal& please_stop) {
 }  // namespace
 
 void Puts::start(const std::shared_ptr<ServedPv>& pv, Put put) {
+  if (pv->puts().size() >= kMaxWaiting) {
+    log::info("a put to \"{}\" by {} was refused: {} wait already", pv->name(), put.client, kMaxWaiting);
+    return put.ended("too many puts wait already");
+  }
   pv->puts().push_back(std::move(put));
   if (pv->puts().size() > 1) return;
   bool begins = false;

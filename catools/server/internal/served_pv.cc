@@ -232,13 +232,6 @@ bool ServedPv::is_removed() const {
 
 // --- the serving thread --------------------------------------------------------------------------------------------------------
 
-void ServedPv::remove_watcher(const PvWatcher& watcher) {
-  const auto found = std::find(watchers_.begin(), watchers_.end(), &watcher);
-  if (found == watchers_.end()) return;
-  *found = watchers_.back();
-  watchers_.pop_back();
-}
-
 void ServedPv::begin_monitoring() {
   std::lock_guard held(mutex_);
   ++monitors_;

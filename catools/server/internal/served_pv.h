@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -121,8 +122,8 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
 
   // --- the serving thread ---------------------------------------------------------------------------------------------------
 
-  void add_watcher(PvWatcher& watcher) { watchers_.push_back(&watcher); }
-  void remove_watcher(const PvWatcher& watcher);
+  void add_watcher(PvWatcher& watcher) { watchers_.insert(&watcher); }
+  void remove_watcher(PvWatcher& watcher) { watchers_.erase(&watcher); }
   // From now on samples are kept until they have been told.
   void begin_monitoring();
   void end_monitoring();
@@ -156,7 +157,7 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
   bool is_removed_ = false;
   std::size_t monitors_ = 0;
 
-  std::vector<PvWatcher*> watchers_;
+  std::unordered_set<PvWatcher*> watchers_;
   std::deque<Put> puts_;
 };
 

@@ -1,6 +1,6 @@
 // caget [-w SECONDS] [-t | -a] [-n] [-d TYPE] [-# COUNT] PV...
 //
-// Prints the values of process variables, all asked for at once. Exit code: 0; 1 when one of them could not be had; 2 for a wrong command line.
+// Prints the values of process variables, all asked for at once. Exit code: 0; 1 when one of them could not be had, or stdout not be written; 2 for a wrong command line.
 
 #include <cstdio>
 #include <cstdlib>
@@ -77,6 +77,6 @@ int main(int argc, char** argv) {
       if (options.with_time) text = tools::time_of(*reply) + " " + text + tools::alarm_of(*reply);
       std::printf("%s\n", options.terse ? text.c_str() : tools::line_of(reply.name(), text).c_str());
     }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return tools::finished(failed);
   });
 }

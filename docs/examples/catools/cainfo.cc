@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "catools/connect.h"
+#include "docs/examples/catools/print.h"
 #include "docs/examples/command_line.h"
 
 namespace ca = catools;
@@ -32,6 +33,6 @@ int main(int argc, char** argv) {
         failed = true;
       }
     }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return tools::finished(failed);
   });
 }

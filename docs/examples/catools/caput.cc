@@ -71,6 +71,6 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "%s\n", problem.what());
       return EXIT_FAILURE;
     }
-    return EXIT_SUCCESS;
+    return tools::finished(false);
   });
 }

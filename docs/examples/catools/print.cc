@@ -1,5 +1,9 @@
 #include "docs/examples/catools/print.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <variant>
 #include <vector>
 
@@ -15,7 +19,11 @@ namespace ca = catools;
 // Where the time of Channel Access begins: a record that was never processed has it.
 constexpr std::int64_t kEpochOfEpics = 631152000;
 
-std::string text(const std::string& element) { return element; }
+// What a server sends must not command a terminal.
+std::string text(std::string element) {
+  std::replace_if(element.begin(), element.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  return element;
+}
 std::string text(ca::Enum element) { return fmt::format("{}", element.index); }
 template <typename T>
 std::string text(T element) {
@@ -44,6 +52,12 @@ std::string text_of(const ca::Value& value, const std::vector<std::string>& text
     if (choice->index < known.size()) return known[choice->index];
   }
   return std::visit(Printer(), value.data());
+}
+
+int finished(bool failed) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  std::perror("cannot write to stdout");
+  return EXIT_FAILURE;
 }
 
 std::string line_of(std::string_view name, std::string_view rest) { return fmt::format("{:<30} {}", name, rest); }

@@ -13,6 +13,9 @@ namespace tools {
 // "3.5"; an array as its number of elements and then each, "3 1 2 3". An enumeration is its text, where these or the value itself have it, else its number.
 std::string text_of(const catools::Value& value, const std::vector<std::string>& texts = {});
 
+// The exit code of a program that has printed all, or 1 where stdout could not take it, which it says.
+int finished(bool failed);
+
 // "SR:CURRENT                     3.5": the name takes 30 columns at least.
 std::string line_of(std::string_view name, std::string_view rest);
 

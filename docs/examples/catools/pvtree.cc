@@ -20,6 +20,7 @@
 
 #include "catools/caget.h"
 #include "docs/examples/catools/link_tree.h"
+#include "docs/examples/catools/print.h"
 #include "docs/examples/command_line.h"
 
 namespace ca = catools;
@@ -105,6 +106,6 @@ int main(int argc, char** argv) {
   return examples::run([&](const mothreads::Signal& please_stop) {
     Tree tree(options, please_stop);
     for (const std::string& name : options.names) tree.print(name, 0, "");
-    return tree.failed() ? EXIT_FAILURE : EXIT_SUCCESS;
+    return tools::finished(tree.failed());
   });
 }

@@ -13,15 +13,15 @@ namespace {
 constexpr std::size_t kScale = 11;  // characters for the numbers at the left
 constexpr std::size_t kFewestRows = 4;  // of a strip: its head and three of the chart
 
+// As ASCII: what a server sends must not command the terminal.
 std::string cut(std::string line, std::size_t columns) {
   if (line.size() > columns) line.resize(columns);
+  std::replace_if(line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return line;
 }
 
-// The head is ASCII; a name of other bytes is shown without them.
 std::string head_of(const Trace& trace) {
-  std::string name = trace.history.name();
-  std::replace_if(name.begin(), name.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  const std::string& name = trace.history.name();
   if (!trace.trouble.empty()) return fmt::format("{}  {}", name, trace.trouble);
   if (!trace.is_connected) return fmt::format("{}  not connected", name);
   const std::optional<Point> last = trace.history.last();

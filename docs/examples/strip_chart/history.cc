@@ -17,7 +17,10 @@ void widen(std::optional<Extent>& extent, double value) {
 }  // namespace
 
 void History::add(const Point& point) {
-  if (size_ > 0 && point.at < at(size_ - 1).at) return;
+  if (size_ > 0 && point.at < at(size_ - 1).at) {
+    if (at(size_ - 1).at - point.at <= kLate) return;
+    size_ = 0;
+  }
   ++added_;
   if (size_ < points_.size()) {
     points_[(first_ + size_++) % points_.size()] = point;

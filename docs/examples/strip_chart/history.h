@@ -27,10 +27,13 @@ struct Extent {
 
 class History {
  public:
+  static constexpr absl::Duration kLate = absl::Seconds(1);
+
   // `room` is the number of points that it keeps, at least one.
   History(std::string name, std::size_t room) : name_(std::move(name)), points_(room) {}
 
-  // A point that is older than the last one is left out: a chart goes from the left to the right.
+  // A point that is a little older than the last one is left out: a chart goes from the left to the right. One that is older by more than kLate begins
+  // the chart anew: a clock was set back.
   void add(const Point& point);
 
   const std::string& name() const { return name_; }

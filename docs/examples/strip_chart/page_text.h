@@ -109,8 +109,14 @@ function draw() {
 function take(update) {
   for (const [i, at, value] of update.strips) {
     const points = board.strips[i].points;
-    if (points.length && at <= points[points.length - 1][0]) continue;  // the history has it
+    const last = points.length ? points[points.length - 1][0] : at - 1;
+    if (at <= last && at > last - 1) continue;  // the history has it
+    if (at <= last) {  // a clock was set back
+      points.length = 0;
+      board.newest = at;
+    }
     points.push([at, value]);
+    if (points.length > 20000) points.splice(0, points.length - 10000);  // nothing is drawn in a hidden page
     board.newest = Math.max(board.newest || 0, at);
     board.newestCame = performance.now();
   }
@@ -136,7 +142,7 @@ async function begin() {
 }
 
 const updates = new WebSocket(`ws://${location.host}/updates`);
-updates.onopen = () => { state.textContent = ""; begin().catch(problem => { state.textContent = String(problem); }); };
+updates.onopen = () => { state.textContent = ""; begin().catch(problem => { state.textContent = String(problem); early = []; updates.close(); }); };
 updates.onmessage = message => early ? early.push(JSON.parse(message.data)) : take(JSON.parse(message.data));
 updates.onclose = () => { state.textContent = "the program has ended; reload when it runs again"; };
 </script></body></html>

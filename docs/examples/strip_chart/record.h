@@ -25,6 +25,9 @@ class Record {
 
   // Makes the file, or empties it, and writes a head. Throws IoError, which names the path.
   explicit Record(const std::string& path);
+  ~Record() { waiting_.close(); }  // where finish() was not reached: the writer ends, and is awaited
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
 
   // Never waits.
   void add(std::string_view name, const Point& point, catools::Severity severity);

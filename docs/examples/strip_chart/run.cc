@@ -57,6 +57,7 @@ int Run::operator()(const Signal& please_stop) {
   }
   summarise();
   if (record_) record_->finish();
+  if (record_ && record_->lost() > 0) failed_ = true;
   return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

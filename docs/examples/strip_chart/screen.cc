@@ -2,6 +2,7 @@
 
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -31,7 +32,8 @@ void Screen::message(std::string_view text) {
     std::fprintf(stderr, "strip_chart: %.*s\n", static_cast<int>(text.size()), text.data());
     return;
   }
-  messages_.emplace_back(text.substr(0, 200));
+  std::string& message = messages_.emplace_back(text.substr(0, kMessage));
+  std::replace_if(message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
   if (messages_.size() > kMessages) messages_.pop_front();
 }
 

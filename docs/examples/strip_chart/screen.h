@@ -32,6 +32,7 @@ class Screen {
 
  private:
   static constexpr std::size_t kMessages = 3;
+  static constexpr std::size_t kMessage = 200;  // bytes of each
 
   std::FILE* const output_;
   const bool in_place_;

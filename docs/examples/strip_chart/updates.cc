@@ -19,6 +19,8 @@ using mothreads::Signal;
 
 namespace {
 
+constexpr absl::Duration kSlowest = absl::Seconds(5);  // for a page to take a message
+
 // JSON has no NaN and no infinity.
 std::string number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
 
@@ -50,7 +52,9 @@ void Updates::send_once() {
   const auto message = std::make_shared<const std::string>(
       fmt::format(R"({{"strips":[{}],"profile":[{}]}})", std::exchange(strips_, {}), std::exchange(profile_, {})));
   for (Page* page : pages_) {
-    if (!page->signal(message)) page->close();  // it is full: its writer ends, and closes the WebSocket
+    if (page->signal(message)) continue;
+    page->reset();  // it is full: its writer ends, and closes the WebSocket
+    page->close();
   }
 }
 
@@ -70,9 +74,9 @@ http::Response Updates::open(const http::Request& request) {
       page.close();
     });
     try {
-      while (const auto message = page.next()) socket.write_text(**message);
+      while (const auto message = page.next()) socket.write_text(**message, kSlowest);
     } catch (const co::IoError&) {
-    } catch (const mothreads::Closed&) {
+    } catch (const mothreads::EndedEarly&) {  // it has gone, or reads too slowly
     }
   });
 }

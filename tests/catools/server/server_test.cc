@@ -273,6 +273,28 @@ TEST_P(ServerTest, APutUnderWayMayEnd) {
   server.join();
 }
 
+// Puts last longer than their clients, so those that wait are bounded for each variable; and other verbs of the client go on.
+TEST_P(ServerTest, PutsThatWaitAreBounded) {
+  Server server(options());
+  Signal goes_on;
+  server.add<double>("SIM:SLOW", 0.0, {.on_put = [&](double, const Signal&) { goes_on.wait(); }});
+  server.add<double>("SIM:A", 1.0);
+  CaClient client(server.address());
+  const CaClient::Channel slow = client.create("SIM:SLOW").value();
+  const CaClient::Channel other = client.create("SIM:A", 2).value();
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    client.send({.command = Command::write_notify, .type = kDouble, .count = 1, .first = slow.id, .second = i}, payload_of<double>({1}));
+  }
+  for (std::uint32_t i = 32; i < 40; ++i) {
+    const CaMessage refused = client.next(Command::write_notify);
+    EXPECT_EQ(refused.header.second, i);
+    EXPECT_NE(refused.header.first, kNormal);
+  }
+  EXPECT_EQ(client.read(other, kDouble).number_at<double>(0), 1);
+  goes_on.go();
+  for (std::uint32_t i = 0; i < 32; ++i) EXPECT_EQ(client.next(Command::write_notify).header.first, kNormal);
+}
+
 TEST_P(ServerTest, AnAnnouncedStopTakesNoMoreClients) {
   Signal draining;
   ServerOptions drains = options();

@@ -38,6 +38,15 @@ TEST(HistoryTest, LeavesOutAPointThatIsOlder) {
   EXPECT_EQ(history.last()->value, 8);
 }
 
+TEST(HistoryTest, AClockThatWasSetBackBeginsAnew) {
+  History history = filled(3, {100, 101});
+  history.add({second(5), 7});
+  EXPECT_EQ(history.size(), 1u);
+  EXPECT_EQ(history.last()->value, 7);
+  history.add({second(6), 8});
+  EXPECT_EQ(history.size(), 2u);
+}
+
 TEST(HistoryTest, AColumnHasAllOfItsTime) {
   const auto columns = filled(10, {1, 1.5, 3}).columns(second(4), absl::Seconds(4), 4);
   ASSERT_EQ(columns.size(), 4u);

@@ -333,14 +333,15 @@ TEST_F(CircuitTest, APutThatEndsAfterItsCircuit) {
 
 TEST_F(CircuitTest, NoMorePutsThanItMayHave) {
   const std::uint32_t slow = create("SLOW");
-  for (std::uint32_t i = 0; i < 100; ++i) {
+  constexpr std::size_t kPuts = Circuit::kMaxPuts + 36;
+  for (std::uint32_t i = 0; i < kPuts; ++i) {
     side_.send(message({.command = Command::write_notify, .type = 6, .count = 1, .first = slow, .second = i}, payload_of<double>({1})));
   }
   EXPECT_EQ(side_.puts.size(), Circuit::kMaxPuts);
   EXPECT_GT(side_.waiting(), 0U);
   for (Put& put : std::exchange(side_.puts, {})) put.ended("");
   side_.send({});
-  EXPECT_EQ(side_.puts.size(), 100 - Circuit::kMaxPuts);
+  EXPECT_EQ(side_.puts.size(), kPuts - Circuit::kMaxPuts);
 }
 
 TEST_F(CircuitTest, RepliesThatNobodyReadsHoldUpTheNextRequests) {
@@ -349,6 +350,43 @@ TEST_F(CircuitTest, RepliesThatNobodyReadsHoldUpTheNextRequests) {
   EXPECT_EQ(side_.waiting(), 9U * 24);
   EXPECT_EQ(side_.received().size(), 10U);
   EXPECT_EQ(side_.waiting(), 0U);
+}
+
+// As a client does that asks for a list: no reply waits for the one before it to be sent.
+TEST_F(CircuitTest, ManySmallArraysAreAskedForAtOnce) {
+  constexpr std::uint32_t kElements = 100;
+  serve({.name = "SMALL", .initial = std::vector<double>(kElements, 2.5), .is_array = true, .max_count = kElements});
+  const std::uint32_t small = create("SMALL");
+  std::string all;
+  for (std::uint32_t i = 0; i < 250; ++i) {
+    all += message({.command = Command::read_notify, .type = 6, .count = kElements, .first = small, .second = i});
+  }
+  side_.send(all);
+  const auto replies = side_.received();
+  ASSERT_EQ(replies.size(), 250U);
+  for (std::uint32_t i = 0; i < 250; ++i) {
+    EXPECT_EQ(replies[i].header.second, i);
+    EXPECT_EQ(replies[i].header.size, 8 * kElements);
+    EXPECT_EQ(replies[i].number_at<double>(kElements - 1), 2.5);
+  }
+}
+
+// A text of each element takes more memory than the element.
+TEST_F(CircuitTest, OfALongArrayOnlyWhatIsAskedForIsConverted) {
+  EXPECT_EQ(read(create("WAVE"), 0, 3).text_at(2), "2");
+}
+
+TEST_F(CircuitTest, AChannelTakesItsReadyMonitorsAlone) {
+  const std::uint32_t number = create("NUMBER");
+  const std::uint32_t other = create("SHORT", 78);
+  side_.send(message({.command = Command::events_off}));
+  for (std::uint32_t id = 0; id < 50; ++id) {
+    side_.send(message({.command = Command::event_add, .type = 6, .count = 1, .first = id % 2 == 0 ? number : other, .second = id}, mask_payload(1)));
+  }
+  side_.send(message({.command = Command::clear_channel, .first = number, .second = 77}));
+  EXPECT_EQ(side_.counters.monitors.value(), 25U);
+  side_.send(message({.command = Command::events_on}));
+  EXPECT_EQ(side_.received().size(), 26U);  // the confirmation, and the others' first values
 }
 
 TEST_F(CircuitTest, LimitsOfChannelsAndMonitors) {
