@@ -14,7 +14,8 @@
 // A variable that is not connected is waited for. The limit is for the connection and the value; 5 s unless said. A list has one limit for all. A
 // value that the server does not send because the circuit breaks is an Error at once, Code::disconnected.
 //
-// Blocking: until the values are there; on a fiber only that fiber. Works on any thread, with a scheduler or without. Failure: an Error; of a list
+// Blocking: until the values are there; on a fiber only that fiber. Works on any thread, with a scheduler or without. A server that does not read
+// holds up the whole thread in libca once 64 KiB and more wait for it. Failure: an Error; of a list
 // the first in its order, when all have ended. Thread safety: may be called anywhere at any time.
 
 #include <cstddef>
@@ -41,7 +42,7 @@ inline constexpr absl::Duration kDefaultLimit = absl::Seconds(5);
 struct GetOptions {
   std::optional<Type> datatype = std::nullopt;  // what the server is to convert to; else the variable's own
   Format format = Format::raw;                  // what comes beside the value
-  std::size_t count = 0;                        // so many elements of an array, or all if it has less; 0 for those that it has now
+  std::size_t count = 0;                        // so many elements of an array, which the server fills up with zeros; 0 for those that it has now
 };
 
 namespace internal {

@@ -1,5 +1,7 @@
 #include "catools/camonitor.h"
 
+#include <cxxabi.h>
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -40,6 +42,8 @@ void call(Monitor& monitor, absl::AnyInvocable<void(const Value&)>& function, co
     return;
   } catch (const cooperative::FiberCancelled&) {
     throw;
+  } catch (abi::__forced_unwind&) {  // pthread_exit()
+    throw;
   } catch (const std::exception& error) {
     report(monitor, error.what());
   } catch (...) {
@@ -49,6 +53,8 @@ void call(Monitor& monitor, absl::AnyInvocable<void(const Value&)>& function, co
 }
 
 void follow(const std::shared_ptr<Monitor>& monitor, absl::AnyInvocable<void(const Value&)> function) {
+  // However the fiber ends: a subscription that nobody follows would gather values.
+  const absl::Cleanup close = [&] { monitor->close(); };
   while (const mothreads::Result<Value> value = monitor->next({})) call(*monitor, function, *value);
 }
 
@@ -100,9 +106,15 @@ void Subscription::close() {
   if (has_function_) monitor->await_call();
 }
 
-bool Subscription::is_closed() const { return monitor_ == nullptr || monitor_->is_closed(); }
+bool Subscription::is_closed() const {
+  return monitor_ == nullptr || monitor_->channel()->context().is_left_behind() || monitor_->is_closed();
+}
 std::string Subscription::name() const { return monitor_ == nullptr ? std::string() : *monitor_->channel()->name(); }
-SubscriptionInfo Subscription::info() const { return monitor_ == nullptr ? SubscriptionInfo{.name = {}, .is_closed = true} : info_of(*monitor_); }
+SubscriptionInfo Subscription::info() const {
+  // In a child of fork() a thread of the parent may have been inside.
+  if (monitor_ == nullptr || monitor_->channel()->context().is_left_behind()) return {.name = name(), .is_closed = true};
+  return info_of(*monitor_);
+}
 
 std::shared_ptr<Monitor> internal::monitor_of(std::string_view name, const MonitorOptions& options, KeepLatest keep_latest) {
   const MonitorPlan plan{

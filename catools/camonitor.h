@@ -60,7 +60,7 @@ constexpr Events operator|(Events a, Events b) noexcept { return static_cast<Eve
 struct MonitorOptions {
   std::optional<Type> datatype = std::nullopt;  // what the server is to convert to; else the variable's own
   Format format = Format::raw;
-  std::size_t count = 0;  // so many elements of an array at most; 0 for those that it has at each update
+  std::size_t count = 0;  // so many elements of an array, which the server fills up with zeros; 0 for those that it has at each update
   std::optional<Events> events = std::nullopt;  // else of the value; of the alarm, where the format has it; of the properties, likewise
   bool all_updates = false;
   bool notify_disconnect = false;

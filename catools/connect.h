@@ -48,7 +48,7 @@ struct Info {
   bool may_write = false;
   absl::Time since = absl::InfinitePast();  // of the last connection, or of its end
   std::size_t subscriptions = 0;
-  std::string last_error = {};  // of a put that nobody waited for
+  std::string last_error = {};  // of a put, also of one that was waited for where the server says it twice
 };
 
 // As the program cainfo of EPICS prints it: several lines.

@@ -24,7 +24,7 @@ Subscription Followed::begin(absl::AnyInvocable<void(const Value&)> function) co
 }
 
 Value Followed::latest(const mothreads::Until& until) const {
-  mothreads::Result<Value> value = monitor_->latest(mothreads::Limit(until));
+  mothreads::Result<Value> value = is_left_behind() ? mothreads::Result<Value>(mothreads::Why::closed) : monitor_->latest(mothreads::Limit(until));
   if (value) return *std::move(value);
   switch (value.why()) {
     case mothreads::Why::timed_out:
@@ -35,14 +35,19 @@ Value Followed::latest(const mothreads::Until& until) const {
 }
 
 std::optional<Value> Followed::latest_now() const {
-  mothreads::Result<Value> value = monitor_->latest(mothreads::Limit::now());
-  if (!value) return std::nullopt;
-  return *std::move(value);
+  if (is_left_behind()) return std::nullopt;
+  return monitor_->latest_now();
 }
 
-void Followed::reset() const { monitor_->drop_waiting(); }
-void Followed::close() const { monitor_->close(); }
+// In a child of fork(): a thread of the parent may have been inside.
+bool Followed::is_left_behind() const { return monitor_->channel()->context().is_left_behind(); }
+void Followed::reset() const {
+  if (!is_left_behind()) monitor_->drop_waiting();
+}
+void Followed::close() const {
+  if (!is_left_behind()) monitor_->close();
+}
 const std::string& Followed::name() const { return *monitor_->channel()->name(); }
-bool Followed::is_connected() const { return monitor_->channel()->look().is_connected; }
+bool Followed::is_connected() const { return !is_left_behind() && monitor_->channel()->look().is_connected; }
 
 }  // namespace catools::inline v0::internal

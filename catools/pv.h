@@ -71,6 +71,7 @@ class Followed {
   void reset() const;
   void close() const;
   bool is_connected() const;
+  bool is_left_behind() const;
   const std::string& name() const;
 
  private:

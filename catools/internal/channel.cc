@@ -44,6 +44,7 @@ void Channel::open() {
     failure_ = code;
   }
   refuse_all(refused(code));
+  for (const std::shared_ptr<Monitor>& monitor : monitors()) monitor->refused(code, text_of(code));  // that came before
 }
 
 ChannelLook Channel::look() const {
@@ -270,10 +271,10 @@ void Channel::add(const std::shared_ptr<Monitor>& monitor) {
     failure = failure_;
   }
   Section section(context_);
-  if (failure != Code::normal) {
-    monitor->refused(failure, text_of(failure));
-  } else if (!section) {
+  if (!section) {
     monitor->ended();
+  } else if (failure != Code::normal) {
+    monitor->refused(failure, text_of(failure));
   } else if (is_connected) {
     monitor->connected(id_, native);
     section.flush();

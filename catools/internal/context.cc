@@ -209,6 +209,9 @@ std::vector<std::shared_ptr<Channel>> Context::channels() const {
 }
 
 std::size_t Context::release_unused() {
+  // Once the end has begun it clears the channels: libca knows each until then.
+  Section section(*this);
+  if (!section) return 0;
   std::vector<std::shared_ptr<Channel>> unused;
   {
     const TinyLock lock(mutex_);
@@ -223,6 +226,7 @@ std::size_t Context::release_unused() {
     }
   }
   for (const std::shared_ptr<Channel>& channel : unused) channel->clear();
+  section.flush();
   return unused.size();
 }
 

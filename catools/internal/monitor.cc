@@ -239,6 +239,11 @@ Result<Value> Monitor::latest(mothreads::Limit limit) {
   }
 }
 
+std::optional<Value> Monitor::latest_now() const {
+  const TinyLock lock(mutex_);
+  return latest_;
+}
+
 void Monitor::drop_waiting() noexcept {
   std::deque<Pending> dropped;  // goes outside the lock
   const TinyLock lock(mutex_);
@@ -267,21 +272,25 @@ void Monitor::close() noexcept {
   std::deque<Pending> dropped;
   Subscribed before;
   std::shared_ptr<Monitor> kept;
+  // Without one libca may call this monitor until Context has cleared its channel: it stays there, and keeps itself.
+  Section section(channel_->context());
   {
     const TinyLock lock(mutex_);
     if (is_closed_) return;
     is_closed_ = true;
-    before = std::exchange(subscribed_, {});
-    if (before.id != nullptr) kept = std::move(keeps_);  // else whoever is subscribing lets go
+    if (section) {
+      before = std::exchange(subscribed_, {});
+      if (before.id != nullptr) kept = std::move(keeps_);  // else whoever is subscribing lets go
+    }
     dropped.swap(pending_);
     waiting = waiters_.take_claimed();
     mothreads::internal::Claimed others = latest_waiters_.take_claimed();
     waiting = std::move(others);  // adds them
   }
   waiting.finish_all(Why::closed);
-  Section section(channel_->context());
+  if (!section) return;
   // Waits for a callback that runs, which then finds it closed.
-  if (section && before.id != nullptr) ca_clear_subscription(before.id);
+  if (before.id != nullptr) ca_clear_subscription(before.id);
   section.flush();
   channel_->remove(*this);
 }

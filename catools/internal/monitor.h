@@ -71,6 +71,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
 
   // The newest that came, whether it was taken or not; waits for the first.
   mothreads::Result<Value> latest(mothreads::Limit limit);
+  std::optional<Value> latest_now() const;
   // Those that wait are as if they had been taken.
   void drop_waiting() noexcept;
 
