@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 
+from soft_ioc import SoftIoc
+
 BENCHMARKS = "//tests/benchmarks:"
 
 
@@ -342,6 +344,34 @@ def go_program(name):
     return program
 
 
+class CaRow(Row):
+    """A client of Channel Access, of an IOC of EPICS that each measurement starts anew. `ours` and peers are a program and its work each."""
+
+    SIDES = {"libca": "ca_raw", "list": "ca_ours"}
+
+    def __init__(self, name, work, targets, records=(("ca_double.db", 1000),), unit="us"):
+        super().__init__(name, None, targets, unit=unit)
+        self.work = work
+        self.records = records
+
+    def bazel_targets(self):
+        return [BENCHMARKS + program for program in ("ca_ours", "ca_raw")]
+
+    def client(self, side, programs):
+        if side == "pyepics":
+            # Of the packages that Debian's own interpreter finds.
+            return ["/usr/bin/python3", "-B", pathlib.Path(__file__).parents[2] / "tests/benchmarks/ca_pyepics.py"]
+        return [programs / self.SIDES.get(side, "ca_ours"), "list" if side == "list" else self.work]
+
+    def measure(self, side, bin_dir):
+        programs = bin_dir / "tests/benchmarks"
+        folder = pathlib.Path(__file__).parents[2] / "tests/benchmarks"
+        records = [(folder / file, {"N": number}) for file, count in self.records for number in range(count)]
+        with SoftIoc(records, repeater=[programs / "ca_raw", "repeater"]) as ioc:
+            done = subprocess.run(self.client(side, programs), env=ioc.environment, check=True, stdout=subprocess.PIPE, text=True)
+        return float(done.stdout) / {"ns": 1, "us": 1e3, "ms": 1e6}[self.unit]
+
+
 class HashTree(Row):
     """The example program over a real tree in a warm cache, beside OpenSSL's own program and beside two bare threads."""
 
@@ -426,6 +456,14 @@ ROWS = [
     IoMemory("ws.idle_memory", "ws_idle", 2048, 1.0, mode="http"),
     HttpsRow("http.tls", 1024, 1.0),
     IoRow("ws.echo", "websocket", 50, {"go": 0.6}, mode="http"),
+    CaRow("ca.list", "list", {"libca": 1.3}),
+    CaRow("ca.list_vs_single", "one_by_one", {"list": None}),
+    CaRow("ca.single", "single", {"libca": 1.15}),
+    CaRow("ca.put_wait", "put_wait", {"libca": 1.15}),
+    CaRow("ca.monitor", "monitor", {"libca": 2.0}, records=(("ca_counter.db", 1000), ("ca_tick.db", 10)), unit="ns"),
+    CaRow("ca.waveform", "waveform", {"libca": 1.2}, records=(("ca_wave.db", 1),)),
+    CaRow("ca.connect", "connect", {"libca": 1.2}, records=(("ca_double.db", 1000), ("ca_wave.db", 1))),
+    CaRow("ca.pyepics", "list", {"pyepics": 0.1}),
 ]
 
 # Ours against ours: what the machine's noise alone makes of a ratio.

@@ -10,7 +10,7 @@ packages_for() {
     test) echo chromium curl gdb libgmock-dev libunwind-dev nlohmann-json3-dev openssl python3-pyepics valgrind wrk ;;
     # The sanitizers of clang match suppressions against symbols, which llvm's symbolizer looks up.
     clang) echo clang-14 libclang-rt-14-dev lld-14 llvm ;;
-    bench) echo curl findutils golang-go golang-golang-x-net-dev libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev nginx-light openssl strace util-linux wrk ;;
+    bench) echo curl findutils golang-go golang-golang-x-net-dev libbenchmark-dev libboost-fiber1.81-dev libev-dev libtbb-dev libuv1-dev nginx-light openssl python3-pyepics strace util-linux wrk ;;
     *) echo "packages_for: no purpose named $1" >&2; return 1 ;;
   esac
 }
