@@ -14,6 +14,7 @@ inline constexpr int kOneByOneRounds = 5;
 inline constexpr int kWaveRounds = 40;
 inline constexpr int kMillion = 1'000'000;
 inline constexpr std::chrono::seconds kFollowed{3};
+inline constexpr std::chrono::milliseconds kSettling{500};
 inline constexpr int kRate = 100;  // of each counter, in a second
 inline const std::string kWave = "bench:wave";
 
