@@ -57,7 +57,7 @@ constexpr Wish wish_for() {
   return Wish::numbers;
 }
 
-// Of a value that came. Throws an Error where it does not fit.
+// Converts a value that came. Throws an Error where the value does not fit.
 template <typename T>
 T converted(Value&& value) {
   if constexpr (std::is_same_v<T, Value>) {

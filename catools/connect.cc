@@ -33,7 +33,7 @@ Info info_of(const internal::Channel& channel) {
   return info;
 }
 
-// Of what a watch tells.
+// Whether a ConnectionWatch tells of a change from one to the other.
 bool differ(const Info& a, const Info& b) {
   return a.state != b.state || a.since != b.since || a.may_read != b.may_read || a.may_write != b.may_write;
 }

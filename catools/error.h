@@ -1,6 +1,6 @@
 #pragma once
 
-// What goes wrong with a process variable: one family for gets, puts, connections and monitors.
+// Errors of process variables: one family for gets, puts, connections and monitors.
 //
 //     try {
 //       ca::caput("TEST:SETPOINT", 3.5, {.wait = true}, please_stop | absl::Seconds(2));
@@ -73,7 +73,7 @@ class Error {
   std::shared_ptr<const Parts> parts_;
 };
 
-// What is thrown. Catch an Error, or one of the library's exceptions.
+// The exception that raise() throws. Catch an Error, or one of the library's exceptions.
 template <typename Base>
 class ErrorAs final : public Base, public Error {
  public:

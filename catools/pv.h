@@ -101,7 +101,7 @@ class PV {
 
   // The latest value; waits for the first one.
   T get(const mothreads::Until& until = kDefaultLimit) const { return internal::converted<T>(followed_.latest(until)); }
-  // The same without a wait: none when there has been none.
+  // The latest value, without a wait; none before the first one.
   std::optional<T> latest() const {
     std::optional<Value> value = followed_.latest_now();
     if (!value) return std::nullopt;
@@ -171,7 +171,7 @@ class PVArray {
     for (const internal::Followed& one : parts_->all) values.push_back(internal::converted<T>(one.latest(limit)));
     return values;
   }
-  // The same without a wait: none where there has been none.
+  // The latest values, without a wait; none for a variable before its first one.
   std::vector<std::optional<T>> latest() const {
     return each([](const internal::Followed& one) -> std::optional<T> {
       std::optional<Value> value = one.latest_now();

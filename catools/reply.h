@@ -1,6 +1,6 @@
 #pragma once
 
-// What a verb that throws for no single process variable gives for each: a value, or the Error.
+// The result of a verb that throws for no single process variable: for each variable a value, or the Error.
 //
 //     for (const ca::Reply<double>& r : ca::caget_each<double>(names)) {
 //       if (r) total += *r;
@@ -68,7 +68,7 @@ class [[nodiscard("it has the value, or says why there is none")]] Reply {
   std::variant<T, Error> outcome_;
 };
 
-// Of a verb that gives no value: a put, a connection.
+// The reply of a verb that gives no value: a put, a connection.
 template <>
 class [[nodiscard("it says whether it was done")]] Reply<void> {
  public:

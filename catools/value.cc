@@ -27,7 +27,7 @@ std::optional<double> parsed(std::string_view text) {
   return number;
 }
 
-// What stands at `index`: of a scalar, itself; of nothing, an empty text.
+// The text at `index`: that of a scalar is the scalar; without data the text is empty.
 template <typename R, typename F>
 R with_element(const Data& data, std::size_t index, const F& f) {
   return std::visit(

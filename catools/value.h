@@ -39,7 +39,7 @@ namespace catools::inline v0 {
 enum class Type : std::uint8_t { string, int16, float32, enumeration, uint8, int32, float64 };
 std::string_view to_string(Type type) noexcept;  // as cainfo has it: "long", "double" ...
 
-// What is asked for beside the value.
+// The information that a verb asks for beside the value.
 enum class Format : std::uint8_t {
   raw,              // nothing
   time,             // alarm and time stamp
@@ -54,7 +54,7 @@ struct Enum {
   friend bool operator==(Enum, Enum) = default;
 };
 
-// What Format::control brings.
+// The information of Format::control.
 struct Control {
   std::string units;
   Limits limits;
@@ -62,7 +62,7 @@ struct Control {
   std::vector<std::string> texts;  // of an enumeration
 };
 
-// What Format::acknowledgement brings: what operators have still to acknowledge.
+// The information of Format::acknowledgement: alarms that operators have still to acknowledge.
 struct Acknowledgement {
   Severity severity = Severity::none;  // the highest that nobody has acknowledged
   bool is_for_transient = true;        // also of an alarm that has passed
@@ -73,7 +73,7 @@ using Data = std::variant<std::monostate, std::string, std::int16_t, float, Enum
                           std::vector<std::int16_t>, std::vector<float>, std::vector<Enum>, std::vector<std::uint8_t>,
                           std::vector<std::int32_t>, std::vector<double>>;
 
-// What a Value is made of.
+// The parts of a Value.
 struct ValueParts {
   std::shared_ptr<const std::string> name;
   Data data = {};  // none for the notice that the server has gone, or refuses
@@ -96,7 +96,7 @@ class Value {
   // False of a notice in a subscription: the server has gone (Code::disconnected), or refuses to send.
   bool ok() const noexcept { return parts_.code == Code::normal; }
   Code code() const noexcept { return parts_.code; }
-  // Of a notice.
+  // The Error of a notice.
   Error error() const;
 
   const Data& data() const noexcept { return parts_.data; }
@@ -105,17 +105,17 @@ class Value {
   std::size_t size() const noexcept;                                            // elements that came
   std::size_t element_count() const noexcept { return parts_.element_count; }  // that the variable can have
 
-  // Of Format::time, Format::control and Format::acknowledgement; else no alarm.
+  // The alarm comes with Format::time, Format::control and Format::acknowledgement; else there is none.
   Severity severity() const noexcept { return parts_.severity.value_or(Severity::none); }
   Condition condition() const noexcept { return parts_.condition; }
   bool has_alarm() const noexcept { return parts_.severity.has_value(); }  // whether the format brought one
-  // Of Format::time, to the nanosecond; else none.
+  // The time comes with Format::time, to the nanosecond; else there is none.
   const std::optional<absl::Time>& time() const noexcept { return parts_.time; }
-  // Of Format::control; else null. Valid while the Value is.
+  // Null without Format::control. Valid while the Value is.
   const Control* control() const noexcept { return parts_.control.get(); }
-  // Of Format::acknowledgement; else none.
+  // None without Format::acknowledgement.
   const std::optional<Acknowledgement>& acknowledgement() const noexcept { return parts_.acknowledgement; }
-  // Of a subscription that merges: how many updates this one stands for.
+  // The number of updates that this one stands for, in a subscription that merges.
   std::uint64_t update_count() const noexcept { return parts_.update_count; }
 
   // Throws an Error where it does not fit.

@@ -148,7 +148,7 @@ int Channel::send_put(Request& request, const Connection& connection, bool& is_d
   });
 }
 
-// Of a request that libca answers when it has taken it: the answer may come before this returns.
+// Sends a get or a put to libca. The answer may come before this function returns.
 template <typename F>
 int Channel::send_noted(Request& request, F send) {
   {

@@ -34,7 +34,7 @@ namespace catools::inline v0::internal {
 class Context;
 class Monitor;
 
-// What is known of a channel.
+// The state of a channel, as a caller may see it.
 struct ChannelLook {
   bool was_connected = false;
   bool is_connected = false;
@@ -75,7 +75,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void close() noexcept;
   // Nobody uses it any more.
   void clear() noexcept;
-  // The same just before the context is destroyed, in a thread that belongs to it.
+  // Clears the channel just before the context is destroyed, in a thread that belongs to the context.
   void clear_at_end() noexcept;
 
  private:

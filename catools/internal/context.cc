@@ -28,7 +28,7 @@ using mothreads::internal::ForkPart;
 using mothreads::internal::TinyLock;
 using mothreads::internal::TinyMutex;
 
-// What there is of Channel Access in the process.
+// The one context of Channel Access in the process.
 struct Process {
   static constinit TinyMutex making;  // held while libca starts
   static constinit std::atomic<Context*> context;
@@ -65,7 +65,7 @@ constinit ForkPart fork_part{.in_child = Process::in_child};
   return static_cast<int>(line.size());
 }
 
-// What belongs to no request: a plain put that the server refused, a circuit that broke.
+// libca calls this for errors that belong to no request: a plain put that the server refused, a circuit that broke.
 void on_exception(exception_handler_args args) noexcept {
   const mothreads::ForeignThread here(kThreadName);
   try {

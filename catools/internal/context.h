@@ -89,7 +89,7 @@ class Section {
   ca_client_context* before_ = nullptr;
 };
 
-// What libca says of a code.
+// libca's text for a code.
 std::string text_of(Code code);
 
 // Why nothing is sent after exit() has begun.

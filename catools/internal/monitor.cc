@@ -66,7 +66,7 @@ void Monitor::subscribe(oldChannelNotify* channel, const Native& native) noexcep
     if (!is_too_late && status == ECA_NORMAL) subscribed_ = now;
   }
   if (is_too_late && status == ECA_NORMAL) ca_clear_subscription(now.id);
-  // One that was lost meanwhile: the next connection makes another.
+  // The connection was lost meanwhile: the next connection makes another subscription.
   if (status != ECA_NORMAL && status != ECA_DISCONN) refused(static_cast<Code>(status), text_of(static_cast<Code>(status)));
 }
 
@@ -164,7 +164,7 @@ void Monitor::add(Value value, bool is_notice) noexcept {
   waiting.finish_all(Why::ready);
 }
 
-// What came last stands last. A notice never takes the place of a value, nor a value that of a notice.
+// The newest entry stands last. A notice never takes the place of a value, nor a value that of a notice.
 void Monitor::merge(Value value, bool is_notice) {
   const auto same = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& one) { return one.is_notice == is_notice; });
   if (same != pending_.end()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a Subscription has to do with libca, and the values that wait for its user.
+// The side of a Subscription that libca calls, and the values that wait for the user.
 //
 //     a thread of libca: connected() makes libca's subscription, of the type that the variable has then
 //                        on_value() puts the value in the queue, and wakes one that waits

@@ -72,18 +72,18 @@ class Batch : public std::enable_shared_from_this<Batch> {
   // For the waiter before it issues them, and when the wait is over.
   Request& operator[](std::size_t index) noexcept { return requests_[index]; }
   Request& front() noexcept { return requests_.front(); }
-  // What its puts send; before they are issued.
+  // The values of the puts; set before the puts are issued.
   std::vector<Outgoing>& outgoing() noexcept { return outgoing_; }
 
   // Gives each to its channel, and flushes.
   void issue_all();
-  // The same within a Section of the caller, who flushes.
+  // Issues the requests within a Section of the caller. The caller flushes.
   void issue_all(const Section& section);
 
   // For whoever has the request, which may be gone when this returns.
   static void finish(Request& request, Outcome outcome) noexcept;
 
-  // Of that request, when it ended without the server: the put was not sent.
+  // The outcome of a request that ended without the server, so that the put was not sent.
   std::optional<Outcome> refusal(std::size_t index) const;
 
   // True when nobody waits for its answers any more.

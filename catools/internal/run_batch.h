@@ -24,10 +24,10 @@ struct RanBatch {
 RanBatch run_batch(std::span<const std::string_view> names, const mothreads::Until& until, absl::FunctionRef<void(Batch& batch)> fill);
 
 const std::shared_ptr<const std::string>& name_of(const Request& request);
-// Of a request that did not end well; `why` is how the wait ended.
+// The Error of a request that failed; `why` is how the wait ended.
 Error error_of(const Request& request, mothreads::Why why);
 Error error_of(const Channel& channel, const Outcome& outcome);
-// Of a wait for an answer that ended with `why` before the answer came.
+// The Error of a wait that ended with `why` before the answer came.
 Error error_of_wait(const Channel& channel, mothreads::Why why);
 inline bool is_fine(const Request& request) { return request.outcome && request.outcome->code == Code::normal; }
 

@@ -13,7 +13,7 @@
 
 namespace catools::inline v0::internal {
 
-// What the caller makes of the value.
+// The use that the caller makes of the value.
 enum class Wish : std::uint8_t {
   value,    // a Value
   numbers,  // numbers: the type that the variable has, so that nothing is lost before it is looked at
@@ -28,7 +28,7 @@ struct GetPlan {
   std::size_t count = 0;
 };
 
-// What a channel is, while it is connected.
+// The type and size of a channel, while the channel is connected.
 struct Native {
   long type = 0;  // of Channel Access
   std::size_t element_count = 0;
@@ -45,10 +45,10 @@ Asked asked_for(const GetPlan& plan, const Native& native, const std::string& na
 // `value` is libca's; throws std::bad_alloc alone.
 ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t element_count, bool as_text, long type, long count, const void* value);
 
-// What a put changes, as caput.h says.
+// The field that a put changes, as caput.h says.
 enum class PutTo : std::uint8_t { value, acknowledged_severity, acknowledge_transient };
 
-// What a put sends.
+// The value that a put sends.
 struct Outgoing {
   Data data;
   bool is_exact = true;  // false for a number of 64 bits that is no double

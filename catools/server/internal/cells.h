@@ -56,7 +56,7 @@ enum class Fit : bool {
 // As another type: a fraction is cut, a number becomes text with the precision, a choice its text, a text the number or the choice that it names.
 // Throws ConversionError.
 Cells convert(const Cells& cells, CellType to, const Properties& properties, Fit fit);
-// The same of the first `most` alone.
+// Converts the first `most` cells alone.
 Cells convert(const Cells& cells, std::size_t most, CellType to, const Properties& properties, Fit fit);
 
 // A number as a record gives it as text: with so many digits, in exponential form where it is very large.
