@@ -4,14 +4,15 @@
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import unittest
 
 ROOT = pathlib.Path.cwd()
 sys.path.insert(0, str(ROOT / "tests/tidy"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 import xml_report
+from ports import free_port
 
 LIMIT = 60  # seconds for anything that a test waits for
 
@@ -34,18 +35,6 @@ info = epics.PV("own:long").get_ctrlvars(timeout=20)
 assert info["upper_alarm_limit"] == 98 and info["lower_warning_limit"] == 10, info
 print("all is right")
 """
-
-
-def free_port():
-    """Free for TCP and UDP a moment ago."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            try:
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-            except OSError:
-                continue
-            return tcp.getsockname()[1]
 
 
 class EpicsToolsTest(unittest.TestCase):

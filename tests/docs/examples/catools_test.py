@@ -4,28 +4,17 @@
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import unittest
 
 ROOT = pathlib.Path.cwd()
 sys.path.insert(0, str(ROOT / "tests/tidy"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 import xml_report
+from ports import free_port
 
 LIMIT = 60  # seconds for anything that a test waits for
-
-
-def free_port():
-    """Free for TCP and UDP a moment ago."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            try:
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-            except OSError:
-                continue
-            return tcp.getsockname()[1]
 
 
 class CatoolsTest(unittest.TestCase):
