@@ -31,7 +31,7 @@ class EventQueue {
   // So many values may wait in it; a name is for reports. Those that a wait_for_all() gives back come to their places in front also when others have filled
   // the queue meanwhile: nothing is lost, and it is full until as many more have been taken.
   explicit EventQueue(std::size_t max_length = kUnlimited) : max_length_(max_length) {}
-  explicit EventQueue(std::string_view name, std::size_t max_length = kUnlimited) : label_(kName, name), max_length_(max_length) {}
+  explicit EventQueue(std::string_view name, std::size_t max_length = kUnlimited) : max_length_(max_length), label_(kName, name) {}
   ~EventQueue() { internal::check_nobody_waits(waiters_, kName, label_); }
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
@@ -198,9 +198,9 @@ class EventQueue {
   }
 
   internal::Home home_;
-  const internal::Label label_{};
   const std::size_t max_length_;
   bool closed_ = false;
+  const internal::Label label_{};  // in the room behind closed_: what each call needs stays in one line of the cache
   mothreads::internal::RingQueue<T> values_;
   mothreads::internal::WaitList waiters_;
 };

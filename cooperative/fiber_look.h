@@ -19,7 +19,7 @@ struct FiberLook {
   std::string_view object;  // the name of that, where it has one; likewise
   std::string_view owner;   // the name of the thread or fiber inside of the Lock or RLock that it waits to enter; likewise; see WaitReport::owner
   // When that wait began, by its scheduler's clock: to a millisecond, and not after it. A scheduler that looks at its clock for no other reason
-  // does so every 128 rounds, so that a wait may seem to have begun as much earlier as these took. None where it does not wait.
+  // does so every 512 rounds, so that a wait may seem to have begun as much earlier as these took. None where it does not wait.
   std::optional<mothreads::Instant> since;
 };
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,7 +31,7 @@ class BlockPool {
   FiberBlock& take(std::string_view name, std::uint64_t life) {
     if (free_ == nullptr) [[unlikely]] make_blocks();
     FiberBlock& block = *free_;
-    if (block.own_name != name) rename(block, name);  // most often it had that name before
+    if (!has_name(block, name)) [[unlikely]] rename(block, name);  // most often it had that name before
     free_ = block.next_free();
     block.core_life = life;
     block.id = next_id_++;
@@ -66,6 +67,24 @@ class BlockPool {
     FiberBlock* blocks;
     std::size_t count;
   };
+
+  // Whether it has that name. Inlined for the usual lengths: a call of memcmp(3) takes a sixteenth of what a fiber that is made and joined takes.
+  static bool has_name(const FiberBlock& block, std::string_view name) noexcept {
+    const std::size_t size = name.size();
+    if (block.own_name.size() != size) return false;
+    const char* const own = block.own_name.data();
+    // Two words that may overlap.
+    if (size >= sizeof(std::uint64_t) && size <= 2 * sizeof(std::uint64_t)) {
+      const std::size_t second = size - sizeof(std::uint64_t);
+      return word_at(own) == word_at(name.data()) && word_at(own + second) == word_at(name.data() + second);
+    }
+    return block.own_name == name;
+  }
+  static std::uint64_t word_at(const char* text) noexcept {
+    std::uint64_t word;
+    std::memcpy(&word, text, sizeof word);
+    return word;
+  }
 
   [[gnu::noinline]] void make_blocks();
   [[gnu::noinline]] void rename(FiberBlock& block, std::string_view name);

@@ -243,7 +243,8 @@ void recycle(FiberBlock& fiber) noexcept {
   fiber.id = 0;
   fiber.group = nullptr;
   fiber.unwind_deferred = 0;
-  fiber.care.unwind_wanted = fiber.is_cancelled = false;
+  fiber.care = {};  // as one word, since the next wait reads it as one
+  fiber.is_cancelled = false;
   fiber.runnable.stack_pointer = nullptr;  // a report may look there as soon as the next has begun
   fiber.runnable.stack = nullptr;
   fiber.runnable.has_begun = false;

@@ -81,7 +81,7 @@ class Timers {
   // --- when waits begin, as others see it: at the last look at the clock, since a look at each wait would cost as much as the wait -------
 
   // Whether a new stamp is due in that round; and whether one may be due, which a round asks that has nothing else to look after.
-  static constexpr std::uint64_t kRoundsPerStamp = 128;
+  static constexpr std::uint64_t kRoundsPerStamp = 512;
   static bool may_lack_stamp(std::uint64_t round) noexcept { return round % kRoundsPerStamp == 0; }
   bool lacks_stamp(std::uint64_t round) const noexcept { return round / kRoundsPerStamp != stamped_in_round_ / kRoundsPerStamp; }
   void outlive_stamp(std::uint64_t round) noexcept { stamped_in_round_ = round - kRoundsPerStamp; }
