@@ -34,9 +34,10 @@ class BlockPool {
     if (!has_name(block, name)) [[unlikely]] rename(block, name);  // most often it had that name before
     free_ = block.next_free();
     block.core_life = life;
-    block.id = next_id_++;
+    const std::uint64_t id = next_id_++;
+    block.id = id;
     block.tell_kind(nullptr);
-    block.set_life(block.id);
+    block.set_life(id);
     return block;
   }
   // One that is as new.
