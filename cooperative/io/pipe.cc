@@ -1,6 +1,7 @@
 #include "cooperative/io/pipe.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,6 +28,18 @@ namespace {
 bool is_fifo(int descriptor) {
   struct stat status {};
   return fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+// The side of a pseudo-terminal that sees what programs write.
+bool is_terminal_master(int descriptor) {
+  unsigned number = 0;
+  return ioctl(descriptor, TIOCGPTN, &number) == 0;
+}
+
+// The end of a pseudo-terminal, which nobody has open any more, is EIO in Linux.
+ssize_t read_from(int descriptor, std::span<std::byte> into) {
+  const ssize_t size = ::read(descriptor, into.data(), into.size());
+  return size < 0 && errno == EIO && is_terminal_master(descriptor) ? 0 : size;
 }
 
 Pipe adopt_copy(int descriptor, const char* name) {
@@ -105,7 +118,7 @@ std::string Pipe::name() const {
 Received Pipe::receive(std::span<std::byte> into, Limit limit) {
   const auto its_name = [this] { return name(); };
   const auto [size, why] = descriptor_.until_done(Side::read, {"a pipe", its_name, "read from it"}, limit,
-                                                  [&] { return ::read(native(), into.data(), into.size()); });
+                                                  [&] { return read_from(native(), into); });
   if (size < 0) return {0, why};
   if (size == 0) return {0, Why::closed};
   if (is_fifo_ && static_cast<std::size_t>(size) < into.size()) descriptor_.readiness().clear_after_short_read();

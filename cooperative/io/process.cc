@@ -19,13 +19,16 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cooperative/errors.h"
+#include "cooperative/event.h"
 #include "cooperative/fiber.h"
 #include "cooperative/in_parallel.h"
 #include "cooperative/internal/scheduler/scheduler_core.h"
 #include "cooperative/internal/stack/page_memory.h"
 #include "cooperative/io/internal/children.h"
 #include "cooperative/io/internal/program.h"
+#include "cooperative/io/internal/terminal.h"
 #include "cooperative/io/io_error.h"
+#include "cooperative/wait_for.h"
 #include "cooperative/with_timeout.h"
 #include "mothreads/clock.h"
 #include "mothreads/instant.h"
@@ -40,6 +43,7 @@ namespace cooperative::inline v0 {
 using internal::SchedulerCore;
 using mothreads::Instant;
 using mothreads::Misuse;
+using mothreads::Signal;
 using mothreads::Until;
 using mothreads::Why;
 using mothreads::internal::NoUnwind;
@@ -79,8 +83,8 @@ ssize_t reap(int pidfd, std::optional<ProcessEnd>& end, pid_t group = 0) {
   return 0;
 }
 
-[[noreturn]] void throw_early(const std::string& name, Why why) {
-  mothreads::throw_ended_early(why, name, fmt::format("{}: {} before it had ended", name, why == Why::stopped ? "stopped" : "timed out"));
+[[noreturn]] void throw_early(const std::string& name, Why why, const std::string& more = {}) {
+  mothreads::throw_ended_early(why, name, fmt::format("{}: {} before it had ended{}", name, why == Why::stopped ? "stopped" : "timed out", more));
 }
 
 }  // namespace
@@ -105,6 +109,7 @@ struct Process::State {
   pid_t pid = -1;
   bool own_group = false;
   absl::Duration grace;
+  absl::Duration pipe_grace;
   std::size_t max_output = 0;
   Descriptor pidfd;
   std::optional<internal::io::Child> child;
@@ -171,10 +176,91 @@ struct Process::State {
     return *end;
   }
 
-  void feed() {
+  // Whether stop() reads it: as long as nobody else does, who would miss what it takes.
+  bool collects(std::size_t number) {
+    auto& pipe = pipes[number];
+    return !communicates && pipe && pipe->is_open() && pipe->buffered().size() < max_output && !has_reader(number);
+  }
+  bool has_reader(std::size_t number) { return pipes[number]->descriptor().readiness().has_waiters(Side::read); }
+
+  // Waits for its end, and lets the pipes read ahead what it writes meanwhile, so that a full pipe does not hold it up. False when the time comes
+  // first.
+  bool await_collecting(Instant by) {
+    std::array<bool, 3> has_ended{};
+    while (!reap_now()) {
+      std::vector<Readable> sources{Readable(pidfd)};
+      std::vector<std::size_t> numbers{0};
+      for (const std::size_t number : {1, 2}) {
+        if (has_ended[number] || !collects(number)) continue;
+        sources.emplace_back(pipes[number]->descriptor());
+        numbers.push_back(number);
+      }
+      std::size_t number = 0;
+      try {
+        number = numbers[wait_for_any(sources, by).index];
+      } catch (const Timedout&) {
+        return false;
+      }
+      if (number == 0 || !collects(number)) continue;
+      try {
+        has_ended[number] = pipes[number]->fill(absl::ZeroDuration()).why() == Why::closed;
+      } catch (const IoError& error) {
+        mothreads::log::warning("{}: what it wrote as it was stopped is not complete: {}", name(), error.what());
+        has_ended[number] = true;
+      }
+    }
+    return true;
+  }
+
+  // One communicate() while it runs.
+  struct Talk {
+    Signal late;          // the pipes are not waited for any more
+    Event<> done;
+    int pipes_left = 3;
+    void leave() {
+      if (--pipes_left == 0) done.signal();
+    }
+  };
+
+  void talk() {
+    Talk talk;
+    in_parallel(
+        [&] {
+          feed(talk.late);
+          talk.leave();
+        },
+        [&] {
+          drain(1, out, talk.late);
+          talk.leave();
+        },
+        [&] {
+          drain(2, err, talk.late);
+          talk.leave();
+        },
+        [&] {
+          await({});
+          give_up_late_pipes(talk);
+        });
+  }
+
+  void give_up_late_pipes(Talk& talk) {
+    try {
+      talk.done.wait(pipe_grace);
+    } catch (const Timedout&) {
+      mothreads::log::warning("{}: {} after its end somebody else, perhaps a process that it has started, has its pipes open: they are not read any more",
+                              name(), absl::FormatDuration(pipe_grace));
+      talk.late.go();
+    }
+  }
+
+  void feed(const Signal& late) {
     if (!pipes[0] || !pipes[0]->is_open()) return;
     try {
-      while (fed < to_feed.size()) fed += pipes[0]->write_some(std::string_view(to_feed).substr(fed)).size();
+      while (fed < to_feed.size()) {
+        const Sent sent = pipes[0]->write_some(std::string_view(to_feed).substr(fed), late);
+        if (!sent) break;
+        fed += sent.size();
+      }
     } catch (const IoError& error) {
       if (error.code() != std::errc::broken_pipe) throw;  // it reads no more: then it does not want the rest
     }
@@ -183,11 +269,11 @@ struct Process::State {
     pipes[0]->close();
   }
 
-  void drain(int number, std::string& text) {
+  void drain(int number, std::string& text, const Signal& late) {
     auto& pipe = pipes[static_cast<std::size_t>(number)];
     if (!pipe || !pipe->is_open()) return;
     const internal::Memory<std::byte> room = internal::make_memory<std::byte>(kDrainRoom);
-    while (const Received more = pipe->read_some({room.get(), kDrainRoom})) {
+    while (const Received more = pipe->read_some({room.get(), kDrainRoom}, late)) {
       internal::append_much(text, {reinterpret_cast<const char*>(room.get()), more.size()});
       if (text.size() > max_output) {
         throw TooLong(fmt::format("{}: more than {} bytes came from its {}", name(), max_output, kStreams[number]));
@@ -223,6 +309,12 @@ int Process::open_stream(Redirect& redirect, int number, State& state, std::vect
       state.pipes[static_cast<std::size_t>(number)] = std::move(number == 0 ? ends.writer : ends.reader);
       break;
     }
+    case Redirect::Kind::terminal: {
+      auto [ours, theirs] = internal::io::make_terminal(fmt::format("program \"{}\"", state.program));
+      source = childs.emplace_back(std::move(theirs)).native();
+      state.pipes[static_cast<std::size_t>(number)] = Pipe::adopt(ours.release());
+      break;
+    }
     case Redirect::Kind::descriptor: break;
   }
   // A lower descriptor would be overwritten while the three are put in place. This looks at it here, too, since the child cannot say what was wrong.
@@ -238,6 +330,9 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
   if (options.input.kind_ == Redirect::Kind::to_output || options.output.kind_ == Redirect::Kind::to_output) {
     throw Misuse("only a process' errors can go where its output goes: give the others a stream of their own");
   }
+  if (options.input.kind_ == Redirect::Kind::terminal) {
+    throw Misuse("a process' input cannot be a terminal of its own, whose end nobody could tell it: give it Redirect::pipe()");
+  }
   internal::io::Program program(std::move(command), options);
   static_cast<void>(SchedulerCore::current().poller());  // refuses a test world before anything is made
 
@@ -245,6 +340,7 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
   state->program = program.name();
   state->own_group = options.own_group;
   state->grace = options.grace;
+  state->pipe_grace = options.pipe_grace;
   state->max_output = options.max_output;
   std::vector<Descriptor> childs;
   Redirect* const redirects[]{&options.input, &options.output, &options.errors};
@@ -252,18 +348,13 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
     if (const int source = open_stream(*redirects[number], number, *state, childs); source >= 0) program.give_stream(source, number);
   }
   if (options.errors.kind_ == Redirect::Kind::to_output) program.give_stream(STDOUT_FILENO, STDERR_FILENO);
-  state->pid = program.start();
-  const int pidfd = open_pidfd(state->pid);
-  if (pidfd < 0) {
-    const int why = errno;
-    ::kill(state->pid, SIGKILL);
-    while (waitpid(state->pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-    throw IoError(why, state->name(), "watch over it");
-  }
-  state->pidfd = Descriptor(pidfd, Descriptor::NonBlocking{});
-  state->child.emplace(pidfd, options.own_group ? state->pid : 0);
   state_ = std::move(state);
+  try {
+    start(program, options);
+  } catch (...) {
+    state_.reset();
+    throw;
+  }
   if (!options.own_group) return;
   try {
     state_->watch_group();
@@ -271,6 +362,24 @@ Process::Process(std::vector<std::string> command, ProcessOptions options) {
     stop_if_any();
     throw;
   }
+}
+
+void Process::start(internal::io::Program& program, const ProcessOptions& options) {
+  State& own = *state_;
+  own.child.emplace();
+  absl::Cleanup abandon = [&own] { own.child.reset(); };
+  own.pid = program.start();
+  const int pidfd = open_pidfd(own.pid);
+  if (pidfd < 0) {
+    const int why = errno;
+    ::kill(own.pid, SIGKILL);
+    while (waitpid(own.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    throw IoError(why, own.name(), "watch over it");
+  }
+  own.pidfd = Descriptor(pidfd, Descriptor::NonBlocking{});
+  own.child->has_begun(pidfd, options.own_group ? own.pid : 0);
+  std::move(abandon).Cancel();
 }
 
 Process::State& Process::state(const char* what) const {
@@ -297,19 +406,13 @@ bool Process::kill() { return signal(SIGKILL); }
 void Process::stop() {
   State& own = state("stop");
   const NoUnwind whole;
-  for (auto& pipe : own.pipes) {
-    if (pipe) pipe->close();
-  }
+  if (own.pipes[0]) own.pipes[0]->close();
   if (!own.send(SIGTERM)) return;
   static_cast<void>(own.send(SIGCONT));  // one that was stopped would not take it
   SchedulerCore& core = SchedulerCore::current();
   const Instant by = std::min(Instant(std::chrono::nanoseconds(core.deadline_in_force())),
                               own.grace == absl::InfiniteDuration() ? Instant::max() : core.clock().now() + absl::ToChronoNanoseconds(own.grace));
-  try {
-    static_cast<void>(own.await(mothreads::Limit().sooner(by)));
-    return;
-  } catch (const Timedout&) {
-  }
+  if (own.await_collecting(by)) return;
   mothreads::log::warning("{} did not end when it was asked to: it is killed", own.name());
   static_cast<void>(own.send(SIGKILL));
   static_cast<void>(own.await({}));
@@ -349,11 +452,23 @@ Communicated Process::communicate(std::string_view input, const Until& until) {
   }
   own.communicates = true;
   const absl::Cleanup done = [&own] { own.communicates = false; };
-  const ProcessEnd end = with_timeout(until, [&own] {
-    in_parallel([&] { own.feed(); }, [&] { own.drain(1, own.out); }, [&] { own.drain(2, own.err); });
-    return own.await({});
-  });
-  return {std::exchange(own.out, {}), std::exchange(own.err, {}), end};
+  const auto throw_with_sizes = [&own](Why why) {
+    throw_early(own.name(), why, fmt::format("; {} bytes of its output and {} of its errors have come: call communicate() to go on, or take_collected()",
+                                             own.out.size(), own.err.size()));
+  };
+  try {
+    with_timeout(until, [&own] { own.talk(); });
+  } catch (const Timedout&) {
+    throw_with_sizes(Why::timed_out);
+  } catch (const Stopped&) {
+    throw_with_sizes(Why::stopped);
+  }
+  return {std::exchange(own.out, {}), std::exchange(own.err, {}), *own.end};
+}
+
+ProcessOutput Process::take_collected() {
+  State& own = state("give what it has written");
+  return {std::exchange(own.out, {}), std::exchange(own.err, {})};
 }
 
 pid_t Process::pid() const { return state("tell its number").pid; }

@@ -8,9 +8,9 @@
 //     co::Process grep({"grep", "-i", word}, {.input = co::Redirect::pipe(), .output = co::Redirect::pipe()});
 //     co::Process count({"wc", "-l"}, {.input = co::Redirect::take(grep.take_output()), .output = co::Redirect::pipe()});
 //
-// A Process owns what it started: its destructor closes the pipes, asks the process to end (SIGTERM), gives it a grace period, or what is left
-// of the stop deadline in force if that is less, kills it (SIGKILL), and waits. No zombie stays, also when the fiber is cancelled. When this process ends without that, past a
-// stop's deadline or by the third signal, what it has started is killed.
+// A Process owns what it started: its destructor closes its input, asks the process to end (SIGTERM), gives it a grace period, or what is left
+// of the stop deadline in force if that is less, kills it (SIGKILL), waits, and closes the other pipes. No zombie stays, also when the fiber is
+// cancelled. When this process ends without that, past a stop's deadline or by the third signal, what it has started is killed.
 //
 // The process begins with the default signal mask and dispositions, and with no descriptor but the three standard ones. The program is
 // looked for along this process' PATH. A process that it starts in turn is not ours: see own_group.
@@ -33,6 +33,10 @@
 #include "mothreads/until.h"
 
 namespace cooperative::inline v0 {
+
+namespace internal::io {
+class Program;
+}
 
 // How a process has ended.
 class ProcessEnd {
@@ -61,6 +65,9 @@ class Redirect {
   static Redirect null() { return Redirect(Kind::null); }
   // To this process: input(), output(), errors().
   static Redirect pipe() { return Redirect(Kind::pipe); }
+  // For the output and the errors: to this process as pipe(), through a pseudo-terminal, for a program that keeps its lines back where nobody looks
+  // at a terminal. The bytes come as the program writes them, without a carriage return before each newline. It is not the controlling terminal.
+  static Redirect terminal() { return Redirect(Kind::terminal); }
   // What the caller has open when the process is started, and keeps.
   static Redirect descriptor(int number) {
     Redirect redirect(Kind::descriptor);
@@ -74,7 +81,7 @@ class Redirect {
 
  private:
   friend class Process;
-  enum class Kind : std::uint8_t { inherited, null, pipe, descriptor, to_output };
+  enum class Kind : std::uint8_t { inherited, null, pipe, terminal, descriptor, to_output };
   explicit Redirect(Kind kind) : kind_(kind) {}
 
   Kind kind_ = Kind::inherited;
@@ -99,7 +106,15 @@ struct ProcessOptions {
   // where who starts the process has been told to stop already; wait(), end() and stop() see it at any time. Ctrl-C is not for them.
   bool own_group = false;
   absl::Duration grace = kDefaultGrace;  // from SIGTERM to SIGKILL
+  // So long communicate() goes on to read pipes that somebody else has open when the process has ended: what it has started, for example.
+  absl::Duration pipe_grace = kDefaultGrace;
   std::size_t max_output = kDefaultMaxOutput;
+};
+
+// What has come from a process.
+struct ProcessOutput {
+  std::string out;
+  std::string err;
 };
 
 struct Communicated {
@@ -129,7 +144,8 @@ class [[nodiscard]] Process {
   bool signal(int number);
   bool terminate();
   bool kill();
-  // What the destructor does.
+  // Closes its input, asks it to end, and kills it after the grace, or at the stop deadline in force; waits for its end. What it writes until then
+  // is kept as far as nobody else reads it, at most max_output of each stream, and output(), errors() and communicate() give it afterwards.
   void stop();
 
   // The other ends of its pipes. Throw mothreads::Misuse for a stream that is none.
@@ -141,10 +157,13 @@ class [[nodiscard]] Process {
   Pipe take_errors();
 
   // Feeds the input and closes it, and reads all that comes, at the same time; then waits for the end. What is no pipe is left out. That the
-  // process reads no more is no error. When the limit comes first throws Timedout, and nothing is lost: the next call, without input,
-  // goes on, and gives all that has come since the first. Throws TooLong when more comes than max_output; mothreads::Misuse when
-  // another fiber is at it.
+  // process reads no more is no error. Where somebody else keeps the pipes open past the end, gives what has come after pipe_grace, and the log
+  // says so. When the limit comes first throws Timedout, and nothing is lost: the next call, without input,
+  // goes on, and gives all that has come since the first; take_collected() gives it at once. Throws TooLong when more comes than max_output;
+  // mothreads::Misuse when another fiber is at it.
   Communicated communicate(std::string_view input = {}, const mothreads::Until& until = {});
+  // What a communicate() that ended by an exception had read. Never waits.
+  ProcessOutput take_collected();
 
   bool owns() const { return state_ != nullptr; }
   pid_t pid() const;
@@ -155,6 +174,7 @@ class [[nodiscard]] Process {
  private:
   struct State;
   static int open_stream(Redirect& redirect, int number, State& state, std::vector<Descriptor>& childs);
+  void start(internal::io::Program& program, const ProcessOptions& options);
   State& state(const char* what) const;
   void stop_if_any() noexcept;
 
