@@ -39,7 +39,10 @@ bool is_terminal_master(int descriptor) {
 // The end of a pseudo-terminal, which nobody has open any more, is EIO in Linux.
 ssize_t read_from(int descriptor, std::span<std::byte> into) {
   const ssize_t size = ::read(descriptor, into.data(), into.size());
-  return size < 0 && errno == EIO && is_terminal_master(descriptor) ? 0 : size;
+  if (size >= 0 || errno != EIO) return size;
+  if (is_terminal_master(descriptor)) return 0;
+  errno = EIO;
+  return -1;
 }
 
 Pipe adopt_copy(int descriptor, const char* name) {

@@ -9,7 +9,7 @@
 //     co::Process count({"wc", "-l"}, {.input = co::Redirect::take(grep.take_output()), .output = co::Redirect::pipe()});
 //
 // A Process owns what it started: its destructor closes its input, asks the process to end (SIGTERM), gives it a grace period, or what is left
-// of the stop deadline in force if that is less, kills it (SIGKILL), waits, and closes the other pipes. No zombie stays, also when the fiber is
+// of the stop deadline in force if that is less, kills it (SIGKILL), waits, and closes the other pipes, whose readers get Closed. No zombie stays, also when the fiber is
 // cancelled. When this process ends without that, past a stop's deadline or by the third signal, what it has started is killed.
 //
 // The process begins with the default signal mask and dispositions, and with no descriptor but the three standard ones. The program is
@@ -36,6 +36,7 @@ namespace cooperative::inline v0 {
 
 namespace internal::io {
 class Program;
+struct ProcessState;
 }
 
 // How a process has ended.
@@ -152,7 +153,7 @@ class [[nodiscard]] Process {
   Pipe& input();
   Pipe& output();
   Pipe& errors();
-  // The same, for another process, or to live longer.
+  // The same, for another process, or to live longer. Throw mothreads::Misuse while another fiber is in stop().
   Pipe take_output();
   Pipe take_errors();
 
@@ -172,13 +173,14 @@ class [[nodiscard]] Process {
   Descriptor& descriptor();
 
  private:
-  struct State;
+  using State = internal::io::ProcessState;
   static int open_stream(Redirect& redirect, int number, State& state, std::vector<Descriptor>& childs);
   void start(internal::io::Program& program, const ProcessOptions& options);
   State& state(const char* what) const;
   void stop_if_any() noexcept;
+  Pipe take(int number);
 
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // communicate() keeps it while another fiber destroys the Process
 };
 
 // For a child that somebody else has made, by fork() or the like: waits for its end and takes it, as waitpid(2). Throws Timedout; IoError

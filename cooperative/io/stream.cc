@@ -85,6 +85,7 @@ Received Stream::read_some(std::span<std::byte> into, const Until& until) {
   if (into.empty()) return {0, Why::ready};
   spend_act_on_what_is_there();
   if (const std::size_t size = take_ahead(into); size > 0) return {size, Why::ready};
+  const Visit visit(*this);
   return receive(into, start(until));
 }
 
@@ -92,6 +93,7 @@ Received Stream::read_rest(std::span<std::byte> into, const Until& until) {
   spend_act_on_what_is_there();
   std::size_t size = take_ahead(into);
   if (size == into.size()) return {size, Why::ready};
+  const Visit visit(*this);
   const Limit limit = start(until);
   while (true) {
     // Little by way of what is read ahead, so that the next has it already.

@@ -142,6 +142,11 @@ class Stream {
     return source();
   }
 
+  // For the library: whether a verb of several steps is under way, or one that reads, even where its fiber does not wait but has given others a turn.
+  bool is_in_use(mothreads::internal::Access) const { return visits_ != nullptr; }
+  // For the library: what was read from below by another way, behind what was read ahead before.
+  void append_ahead(std::string_view bytes, mothreads::internal::Access) { ahead_.append(bytes.data(), bytes.size()); }
+
  protected:
   Stream() = default;
   // What flushes another goes on with that one, as far as it can; what flushed this one before finds it gone.

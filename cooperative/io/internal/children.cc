@@ -20,7 +20,7 @@ struct Child::Slot {
 };
 
 constinit std::atomic<Child::Slot*> Child::first_{nullptr};
-constinit std::atomic<bool> Child::process_ends_{false};
+constinit std::atomic<pid_t> Child::ending_process_{0};  // not a child of it that was forked meanwhile, which has a copy
 
 Child::Child() : slot_(take_slot()) {
   sigset_t all;
@@ -29,9 +29,10 @@ Child::Child() : slot_(take_slot()) {
   slot_.parent.store(getpid(), std::memory_order_relaxed);
   // release: pairs with the acquire in end_suddenly().
   mothreads::internal::at_sudden_end.store(&kill_all, std::memory_order_release);
-  // Sequentially consistent, as in kill_all(): either this start sees the end, or the end sees this start.
-  slot_.is_starting.store(true, std::memory_order_seq_cst);
-  if (!process_ends_.load(std::memory_order_seq_cst)) return;
+  slot_.is_starting.store(true, std::memory_order_relaxed);
+  // Pairs with the fence in kill_all(): either this start sees the end, or the end sees this start.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (ending_process_.load(std::memory_order_relaxed) != getpid()) return;
   end_start();
   while (true) pause();
 }
@@ -45,7 +46,8 @@ void Child::has_begun(int pidfd, pid_t group) noexcept {
 
 void Child::end_start() noexcept {
   is_starting_ = false;
-  slot_.is_starting.store(false, std::memory_order_release);  // pairs with await_start(), which then sees the descriptor
+  // release: pairs with await_start(), which then sees the descriptor.
+  slot_.is_starting.store(false, std::memory_order_release);
   pthread_sigmask(SIG_SETMASK, &mask_of_caller_, nullptr);
 }
 
@@ -75,15 +77,16 @@ Child::Slot& Child::take_slot() {
 void Child::await_start(const Slot& slot) noexcept {
   constexpr int kMostLooks = 2000;
   for (int looks = 0; looks < kMostLooks; ++looks) {
-    // Sequentially consistent: see Child().
-    if (!slot.is_starting.load(std::memory_order_seq_cst)) return;
+    // acquire: pairs with end_start().
+    if (!slot.is_starting.load(std::memory_order_acquire)) return;
     const timespec millisecond{.tv_sec = 0, .tv_nsec = 1'000'000};
     nanosleep(&millisecond, nullptr);
   }
 }
 
 void Child::kill_all() noexcept {
-  process_ends_.store(true, std::memory_order_seq_cst);
+  ending_process_.store(getpid(), std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with that in Child()
   for (const Slot* slot = first_.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
     if (slot->parent.load(std::memory_order_relaxed) == getpid()) await_start(*slot);
   }

@@ -14,8 +14,7 @@ namespace cooperative::inline v0::internal::io {
 class Child {
  public:
   // Before the process is started: a sudden end waits until the start is over, so that it finds the new process, and a start that comes after it
-  // never goes on. Blocks the thread's signals until
-  // then, because a handler on this thread would wait for the start that it has interrupted.
+  // never goes on. Blocks the thread's signals until the start is over, because a handler on this thread would wait for what it has interrupted.
   Child();
   // The start is over, on the same thread. `group` is that of its own which goes with it, or 0. The descriptor must stay open while this lives.
   void has_begun(int pidfd, pid_t group) noexcept;
@@ -29,7 +28,7 @@ class Child {
   static void await_start(const Slot& slot) noexcept;
   static void kill_all() noexcept;
   static std::atomic<Slot*> first_;
-  static std::atomic<bool> process_ends_;
+  static std::atomic<pid_t> ending_process_;
 
   void end_start() noexcept;
 

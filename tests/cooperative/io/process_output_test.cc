@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +99,47 @@ TEST_F(ProcessOutputTest, ACommunicateGoesOnWhileItIsStopped) {
   EXPECT_EQ(all.end, ProcessEnd::exited(3));
 }
 
+TEST_F(ProcessOutputTest, ACommunicateThatStillFeedsGoesOnWhileItIsStopped) {
+  Process process = polite(kMuch, {.input = Redirect::pipe(), .output = Redirect::pipe()});
+  auto talk = spawn("talk", [&] { return process.communicate(std::string(1 << 20, 'x')); });
+  yield();
+  process.stop();
+  const Communicated all = talk.join();
+  EXPECT_THAT(all.out, AllOf(SizeIs(300004), EndsWith("x\nbye\n")));
+}
+
+// Whoever was to read left: nobody looked at the pipe again, and the process was killed for the grace.
+TEST_F(ProcessOutputTest, WhatAReaderLeavesIsKept) {
+  Process process = polite("echo last; " + std::string(kMuch), {.output = Redirect::pipe(), .grace = absl::InfiniteDuration()});
+  auto reader = spawn("reader", [&] { return *process.output().read_line(); });
+  yield();
+  process.stop();
+  EXPECT_EQ(reader.join(), "last");
+  EXPECT_EQ(process.end(), ProcessEnd::exited(3));
+  EXPECT_THAT(*process.output().read_all(1 << 20), SizeIs(300004));
+}
+
+TEST_F(ProcessOutputTest, ReadersOfAProcessThatGoesGetClosed) {
+  auto process = std::make_unique<Process>(std::vector<std::string>{"sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"}, ProcessOptions{.output = Redirect::pipe()});
+  const std::string grandchild = *process->output().read_line();
+  auto reader = spawn("reader", [&] { return process->output().read_line().why(); });
+  auto talk = spawn("talk", [&] { process->communicate(); });
+  yield();
+  process.reset();
+  EXPECT_THROW(reader.join(), Closed);
+  EXPECT_THROW(talk.join(), Closed);
+  EXPECT_EQ(::kill(std::stoi(grandchild), SIGKILL), 0);
+}
+
+TEST_F(ProcessOutputTest, OneThatAlwaysWritesIsKilledInTime) {
+  LogLines lines;
+  Process process({"sh", "-c", "trap '' TERM; echo ready; exec yes"}, {.output = Redirect::pipe(), .grace = absl::ZeroDuration()});
+  EXPECT_EQ(*process.output().read_line(), "ready");
+  process.stop();
+  EXPECT_EQ(process.end(), ProcessEnd::killed(SIGKILL));
+  EXPECT_LT(process.output().buffered().size(), 1U << 20);
+}
+
 TEST_F(ProcessOutputTest, TooMuchAtTheStopIsHeldBack) {
   LogLines lines;
   Process process = polite("yes", {.output = Redirect::pipe(), .grace = absl::Milliseconds(100), .max_output = 10'000});
@@ -105,7 +147,7 @@ TEST_F(ProcessOutputTest, TooMuchAtTheStopIsHeldBack) {
   EXPECT_EQ(process.end(), ProcessEnd::killed(SIGKILL));
   EXPECT_THAT(lines.with("it is killed"), SizeIs(1));
   // `yes` is the shell's child.
-  EXPECT_GE(process.output().buffered().size(), 10'000u);
+  EXPECT_EQ(process.output().buffered().size(), 10'000u);
   process.output().close();
 }
 
@@ -133,6 +175,15 @@ TEST_F(ProcessOutputTest, AGrandchildCannotHoldUpCommunicate) {
     advancer.join();
   });
   EXPECT_THAT(lines.with("3s after its end somebody else"), SizeIs(1));
+}
+
+TEST_F(ProcessOutputTest, AGrandchildThatAlwaysWritesCannotHoldUpCommunicate) {
+  LogLines lines;
+  Process process = shell("yes & echo $! >&2", {.output = Redirect::pipe(), .errors = Redirect::pipe(), .pipe_grace = absl::ZeroDuration()});
+  const auto [out, err, end] = process.communicate();
+  EXPECT_TRUE(end);
+  EXPECT_LT(out.size(), kDefaultMaxOutput);
+  EXPECT_THAT(lines.with("after its end somebody else"), SizeIs(1));
 }
 
 TEST_F(ProcessOutputTest, ATerminalIsOneAndItsEndIsTheEnd) {
