@@ -12,6 +12,7 @@
 #include "catools/internal/delivery.h"
 #include "catools/internal/monitor.h"
 #include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
 #include "mothreads/internal/wait/context.h"
 #include "mothreads/limit.h"
 #include "mothreads/log.h"
@@ -57,7 +58,7 @@ void follow(const std::shared_ptr<Monitor>& monitor, const std::shared_ptr<Deliv
   const absl::Cleanup close = [&] {
     monitor->end_call();
     monitor->close();
-    delivery->leave();
+    delivery->leave(*monitor);
   };
   while (const Value* const value = monitor->next_call()) call(*monitor, function, *value);
 }
@@ -67,7 +68,7 @@ std::shared_ptr<Delivery> delivery_here() {
   std::shared_ptr<Delivery> delivery = Delivery::here();
   if (delivery != nullptr) return delivery;
   delivery = Delivery::make();
-  cooperative::spawn("updates of Channel Access", [delivery] { delivery->run(); }).release();
+  cooperative::spawn("updates of Channel Access", [delivery] { delivery->run(cooperative::yield); }).release();
   return delivery;
 }
 
@@ -150,7 +151,7 @@ Subscription internal::open(std::shared_ptr<Monitor> monitor, std::string_view f
   const std::shared_ptr<Delivery> delivery = delivery_here();
   monitor->deliver_by(delivery);
   delivery->enter();
-  absl::Cleanup leave = [&] { delivery->leave(); };
+  absl::Cleanup leave = [&] { delivery->leave(*monitor); };
   // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
   cooperative::spawn(fiber_name, follow, monitor, delivery, std::move(function)).release();
   std::move(leave).Cancel();

@@ -1,5 +1,7 @@
 #include "catools/internal/delivery.h"
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -18,7 +20,8 @@ using mothreads::internal::TinyLock;
 
 namespace {
 
-constexpr std::size_t kSeveral = 4;  // monitors that are found together
+constexpr std::size_t kSeveral = 4;    // monitors that are found together
+constexpr std::size_t kTogether = 16;  // are woken before their fibers have their turns
 const absl::Duration kGathers = absl::Milliseconds(1);
 
 std::weak_ptr<Delivery>& of_this_thread() noexcept {
@@ -42,13 +45,19 @@ std::shared_ptr<Delivery> Delivery::make() {
   return made;
 }
 
-void Delivery::leave() noexcept {
-  if (--users_ == 0 && !born_.is_left_behind()) end();
+void Delivery::leave(Monitor& monitor) noexcept {
+  if (born_.is_left_behind()) return;
+  std::replace(taken_.begin(), taken_.end(), &monitor, static_cast<Monitor*>(nullptr));
+  {
+    const TinyLock lock(mutex_);
+    added_.erase(std::remove(added_.begin(), added_.end(), &monitor), added_.end());
+  }
+  if (--users_ == 0) end();
 }
 
 // Those that come later are woken in another way.
 void Delivery::end() noexcept {
-  std::vector<std::shared_ptr<Monitor>> left;
+  std::vector<Monitor*> left;
   mothreads::internal::Claimed runner;
   {
     const TinyLock lock(mutex_);
@@ -57,23 +66,23 @@ void Delivery::end() noexcept {
     runner = waiters_.take_claimed();
   }
   runner.finish_all(Why::closed);
-  for (const std::shared_ptr<Monitor>& monitor : left) monitor->wake();
+  for (Monitor* const monitor : left) monitor->wake();
 }
 
-bool Delivery::add(std::shared_ptr<Monitor> monitor) {
-  mothreads::internal::WaitNode* runner = nullptr;
-  {
-    const TinyLock lock(mutex_);
-    if (is_over_) return false;
-    added_.push_back(std::move(monitor));
-    if (!is_gathering_) runner = waiters_.claim_front();
+bool Delivery::add(Monitor& monitor, mothreads::internal::WaitNode*& runner) noexcept {
+  const TinyLock lock(mutex_);
+  if (is_over_) return false;
+  try {
+    added_.push_back(&monitor);
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-  if (runner != nullptr) runner->finish(Why::ready);
+  if (!is_gathering_) runner = waiters_.claim_front();
   return true;
 }
 
 // False when it has ended.
-bool Delivery::deliver() {
+bool Delivery::deliver(absl::FunctionRef<void()> yield) {
   const bool may_gather = mothreads::internal::Context::current().clock->is_real();
   {
     const TinyLock lock(mutex_);
@@ -81,14 +90,31 @@ bool Delivery::deliver() {
     taken_.swap(added_);
     is_gathering_ = may_gather && taken_.size() >= kSeveral;
   }
-  for (const std::shared_ptr<Monitor>& monitor : taken_) monitor->wake();
+  const auto each = [this](std::size_t from, auto what) {
+    for (std::size_t i = from; i < std::min(from + kTogether, taken_.size()); ++i) {
+      if (taken_[i] != nullptr) what(*taken_[i]);
+    }
+  };
+  each(0, [](const Monitor& monitor) { monitor.prefetch(); });
+  for (std::size_t from = 0; from < taken_.size(); from += kTogether) {
+    each(from + kTogether, [](const Monitor& monitor) { monitor.prefetch(); });
+    each(from, [](Monitor& monitor) { monitor.wake(); });
+    each(from + kTogether, [](const Monitor& monitor) { monitor.prefetch_waiter(); });
+    if (taken_.size() > kTogether) yield();
+  }
   taken_.clear();
   return true;
 }
 
-void Delivery::run() {
-  const absl::Cleanup end_in_any_case = [this] { end(); };
-  while (deliver()) {
+void Delivery::run(absl::FunctionRef<void()> yield) {
+  const absl::Cleanup end_in_any_case = [this] {
+    end();
+    for (Monitor* const monitor : taken_) {
+      if (monitor != nullptr) monitor->wake();
+    }
+    taken_.clear();
+  };
+  while (deliver(yield)) {
     mothreads::internal::Wait wait({.verb = "waits for updates of Channel Access"});
     mothreads::internal::WaitNode node(wait, Why::ready);
     bool gathers = false;

@@ -2,7 +2,6 @@
 
 #include <cadef.h>
 
-#include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -23,8 +22,9 @@ using mothreads::internal::WaitNode;
 Monitor::Monitor(std::shared_ptr<Channel> channel, const MonitorPlan& plan)
     : channel_(std::move(channel)),
       plan_(plan),
-      connect_limit_(mothreads::Until(plan.connect_limit)),
-      may_wait_to_connect_(plan.connect_limit != absl::InfiniteDuration()) {}
+      kept_name_(channel_->kept_name()),
+      may_wait_to_connect_(plan.connect_limit != absl::InfiniteDuration()),
+      connect_limit_(mothreads::Until(plan.connect_limit)) {}
 
 Monitor::~Monitor() {
   // relaxed: nobody else has any of it any more.
@@ -207,7 +207,6 @@ void Monitor::add(std::unique_ptr<Update> update) noexcept {
   std::unique_ptr<Update> merged;
   WaitNode* waiter = nullptr;
   mothreads::internal::Claimed waiting;
-  bool is_to_be_delivered = false;
   {
     const TinyLock lock(mutex_);
     if (is_closed_) return;
@@ -217,23 +216,18 @@ void Monitor::add(std::unique_ptr<Update> update) noexcept {
       waiting = latest_waiters_.take_claimed();
     }
     if (!plan_.all_updates) merged = merge(*update);
+    newest_at_.store(update.get(), std::memory_order_relaxed);
     pending_.push_back(*update.release());
     ++waiting_;
     if (delivery_ == nullptr) {
       waiter = waiters_.claim_front();
-    } else if (!waiters_.is_empty()) {
-      is_to_be_delivered = !std::exchange(is_at_delivery_, true);
+    } else if (!waiters_.is_empty() && !is_at_delivery_) {
+      is_at_delivery_ = delivery_->add(*this, waiter);
+      if (!is_at_delivery_) waiter = waiters_.claim_front();
     }
   }
   if (waiter != nullptr) waiter->finish(Why::ready);
   waiting.finish_all(Why::ready);
-  if (!is_to_be_delivered) return;
-  try {
-    if (delivery_->add(shared_from_this())) return;
-  } catch (const std::bad_alloc&) {
-    // Without its place there it is woken as others are.
-  }
-  wake();
 }
 
 void Monitor::wake() noexcept {
@@ -244,6 +238,22 @@ void Monitor::wake() noexcept {
     waiter = waiters_.claim_front();
   }
   if (waiter != nullptr) waiter->finish(Why::ready);
+}
+
+void Monitor::prefetch() const noexcept {
+  const char* const hot = reinterpret_cast<const char*>(&mutex_);
+  for (int line = 0; line < 3; ++line) __builtin_prefetch(hot + 64 * line, 1);
+}
+
+void Monitor::prefetch_waiter() const noexcept {
+  const char* const node = static_cast<const char*>(waits_at_.load(std::memory_order_relaxed));
+  if (node == nullptr) return;
+  const char* const update = static_cast<const char*>(newest_at_.load(std::memory_order_relaxed));
+  for (int line = 0; line < 2; ++line) __builtin_prefetch(update + 64 * line, 1);
+  const char* const context = static_cast<const char*>(context_at_.load(std::memory_order_relaxed));
+  for (int line = 0; line < 3; ++line) __builtin_prefetch(context + 64 * line, 1);
+  // Below it is the frame that the switch returns to.
+  for (int line = -4; line < 3; ++line) __builtin_prefetch(node + 64 * line, 1);
 }
 
 // Takes out the one whose place it takes: a notice never takes that of a value, nor a value that of a notice. The newest entry stands last.
@@ -287,7 +297,7 @@ Result<Value> Monitor::next(mothreads::Limit limit) {
     found = take(update, nullptr);
   }
   while (found == Found::nothing) {
-    Wait wait({.verb = "waits for the next update of", .kept_name = channel_->kept_name()});
+    Wait wait({.verb = "waits for the next update of", .kept_name = kept_name_});
     WaitNode node(wait, Why::ready);
     {
       const TinyLock lock(mutex_);
@@ -331,7 +341,7 @@ Why Monitor::park(Wait& wait, mothreads::Limit limit) {
 Result<Value> Monitor::latest(mothreads::Limit limit) {
   mothreads::internal::Context::spend_act();
   for (;;) {
-    Wait wait({.verb = "waits for the first value of", .kept_name = channel_->kept_name()});
+    Wait wait({.verb = "waits for the first value of", .kept_name = kept_name_});
     WaitNode node(wait, Why::ready);
     std::shared_ptr<const Value> latest;
     {
@@ -441,8 +451,10 @@ const Value* Monitor::next_call() {
   recycle(std::move(called_));
   Found found = std::exchange(has_more_, false) ? turn(nullptr) : Found::nothing;
   while (found == Found::nothing) {
-    Wait wait({.verb = "waits for the next update of", .kept_name = channel_->kept_name()});
+    Wait wait({.verb = "waits for the next update of", .kept_name = kept_name_});
     WaitNode node(wait, Why::ready);
+    waits_at_.store(&node, std::memory_order_relaxed);
+    context_at_.store(&wait.context(), std::memory_order_relaxed);
     found = turn(&node);
     if (found != Found::nothing) break;
     const absl::Cleanup unlink = [&] {
@@ -468,7 +480,7 @@ void Monitor::await_call() {
     const TinyLock lock(mutex_);
     if (caller_ == nullptr || caller_ == &mothreads::internal::Context::current()) return;
   }
-  Wait wait({.verb = "waits for the end of the function that is called with the updates of", .kept_name = channel_->kept_name()});
+  Wait wait({.verb = "waits for the end of the function that is called with the updates of", .kept_name = kept_name_});
   WaitNode node(wait, Why::ready);
   {
     const TinyLock lock(mutex_);

@@ -92,6 +92,9 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   void end_call() noexcept;
   // Makes the one go on that waits for an update, if there is one. For the Delivery.
   void wake() noexcept;
+  // Has the processor fetch what wake() and its fiber need: first of the monitor, then, when that is there, of the fiber.
+  void prefetch() const noexcept;
+  void prefetch_waiter() const noexcept;
   // Until the function does not run, but from inside it.
   void await_call();
 
@@ -146,41 +149,44 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   const std::shared_ptr<Channel> channel_;
   const MonitorPlan plan_;
 
-  mutable mothreads::internal::TinyMutex mutex_;
+  // What each update needs stands together: three lines of the cache. Another thread has each of them in between.
+  alignas(64) mutable mothreads::internal::TinyMutex mutex_;
+  const std::uint32_t kept_name_;  // the channel's
   bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_at_delivery_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_more_ = false;  // of the fiber that runs the function: as it was when it took its update
+  // Both are written before libca calls with a value of that connection: libca's own locks order them, so relaxed.
+  std::atomic<bool> as_text_{false};
+  // relaxed: false when there is none any more; who sees true looks under the mutex.
+  std::atomic<bool> may_wait_to_connect_;
+  Updates pending_ ABSL_GUARDED_BY(mutex_);
+  std::size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // so many are pending
+  std::uint64_t updates_ ABSL_GUARDED_BY(mutex_) = 0;
+  mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Delivery> delivery_;
+  mothreads::internal::Context* caller_ ABSL_GUARDED_BY(mutex_) = nullptr;  // in the user's function
+  mothreads::internal::WaitList call_waiters_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Update> called_;  // of the fiber that runs the function, which has it
+  // One that the function has had, for the next value. acq_rel: whoever takes it out sees it as it was put in.
+  std::atomic<Update*> spare_{nullptr};
+  std::atomic<std::size_t> element_count_{0};                 // as as_text_
+  // Of the fiber that waits: a place on its stack, and its context; and the newest update. relaxed: only to be fetched early, they may be gone.
+  std::atomic<const void*> waits_at_{nullptr};
+  std::atomic<const void*> context_at_{nullptr};
+  std::atomic<const void*> newest_at_{nullptr};
+  mothreads::internal::WaitList latest_waiters_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const Value> latest_ ABSL_GUARDED_BY(mutex_);  // never changed
+
   bool is_subscribing_ ABSL_GUARDED_BY(mutex_) = false;
   std::uint64_t connection_ ABSL_GUARDED_BY(mutex_) = 0;     // the number of the newest that it has heard of
   std::optional<Connection> newer_ ABSL_GUARDED_BY(mutex_);  // came while it was subscribing
   Subscribed subscribed_ ABSL_GUARDED_BY(mutex_);
-  // Both are written before libca calls with a value of that connection: libca's own locks order them, so relaxed.
-  std::atomic<bool> as_text_{false};
-  std::atomic<std::size_t> element_count_{0};
   std::shared_ptr<Monitor> keeps_ ABSL_GUARDED_BY(mutex_);  // while libca knows it
-  Updates pending_ ABSL_GUARDED_BY(mutex_);
-  std::size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // so many are pending
-  std::uint64_t updates_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
-  mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
-
   // Until it has been connected, or the notice that it has not has come. A time alone.
   std::optional<mothreads::Limit> connect_limit_ ABSL_GUARDED_BY(mutex_);
-  // relaxed: false when there is none any more; who sees true looks under the mutex.
-  std::atomic<bool> may_wait_to_connect_;
-
-  std::shared_ptr<const Value> latest_ ABSL_GUARDED_BY(mutex_);  // never changed
-  mothreads::internal::WaitList latest_waiters_ ABSL_GUARDED_BY(mutex_);
-
-  std::shared_ptr<Delivery> delivery_;
-  bool is_at_delivery_ ABSL_GUARDED_BY(mutex_) = false;
-  mothreads::internal::Context* caller_ ABSL_GUARDED_BY(mutex_) = nullptr;  // in the user's function
-  mothreads::internal::WaitList call_waiters_ ABSL_GUARDED_BY(mutex_);
-  // Of the fiber that runs the function.
-  std::unique_ptr<Update> called_;  // the function has it
-  bool has_more_ = false;           // as it was when that one was taken
-  // One that the function has had, for the next value. acq_rel: whoever takes it out sees it as it was put in.
-  std::atomic<Update*> spare_{nullptr};
 };
 
 }  // namespace catools::inline v0::internal

@@ -34,7 +34,7 @@ std::shared_ptr<Monitor> make_monitor() {
 class Followers {
  public:
   Followers(std::size_t monitors, int updates) : delivery_(Delivery::make()) {
-    cooperative::spawn("delivery", [delivery = delivery_] { delivery->run(); }).release();
+    cooperative::spawn("delivery", [delivery = delivery_] { delivery->run(cooperative::yield); }).release();
     for (std::size_t i = 0; i < monitors; ++i) {
       monitors_.push_back(make_monitor());
       monitors_.back()->deliver_by(delivery_);
@@ -45,7 +45,7 @@ class Followers {
           ++calls_;
         }
         monitors_[i]->end_call();
-        delivery_->leave();
+        delivery_->leave(*monitors_[i]);
       }));
     }
   }
@@ -88,7 +88,9 @@ TEST(DeliveryTest, ItEndsWithItsLastUser) {
     EXPECT_EQ(Delivery::here().get(), &followers.delivery());
     tell(followers, 1);
     followers.join();
-    EXPECT_FALSE(followers.delivery().add(followers.monitors()[0]));
+    mothreads::internal::WaitNode* runner = nullptr;
+    EXPECT_FALSE(followers.delivery().add(*followers.monitors()[0], runner));
+    EXPECT_EQ(runner, nullptr);
     EXPECT_EQ(Delivery::here(), nullptr);
   }
   EXPECT_EQ(Delivery::here(), nullptr);
@@ -104,8 +106,7 @@ TEST(DeliveryTest, AnotherThreadHasAnotherOne) {
 TEST(DeliveryTest, AnUpdateAfterItsEndWakesTheFiberAllTheSame) {
   Followers followers(2, 2);
   cooperative::yield();
-  followers.delivery().leave();
-  followers.delivery().leave();
+  for (const std::shared_ptr<Monitor>& monitor : followers.monitors()) followers.delivery().leave(*monitor);
   std::thread teller([&] { tell(followers, 2); });
   followers.delivery().enter();
   followers.delivery().enter();
@@ -120,7 +121,7 @@ TEST(DeliveryTest, AClosedMonitorLetsItsFiberGo) {
   for (const std::shared_ptr<Monitor>& monitor : followers.monitors()) monitor->close();
   followers.join();
   EXPECT_EQ(followers.calls(), 0);
-  for (int i = 0; i < 5; ++i) followers.delivery().leave();
+  for (const std::shared_ptr<Monitor>& monitor : followers.monitors()) followers.delivery().leave(*monitor);
 }
 
 TEST(DeliveryTest, WhereTimeStandsStillNothingWaitsForIt) {
