@@ -5,7 +5,8 @@
 //
 //     user's contexts --Section--> libca --its threads, as "Channel Access"--> Channel, Monitor --> Batch::finish(): a waiter's own token
 //
-// Locks, outer before inner: libca's callback lock; the mutex of the Context; that of a Channel, a Monitor or a Batch; libca's own.
+// Locks, outer before inner: libca's callback lock; the mutex of the Context; that of a Channel, a Monitor or a Batch; that of a Delivery; libca's
+// own.
 // ca_clear_subscription() and ca_clear_channel() wait for the first: no lock is held there.
 
 #include <atomic>
