@@ -4,24 +4,21 @@
 
 namespace catools::inline v0::internal {
 
-std::vector<Reply<Value>> get_each(std::span<const std::string_view> names, Wish wish, const GetOptions& options, const mothreads::Until& until) {
+void get_each(std::span<const std::string_view> names, Wish wish, const GetOptions& options, const mothreads::Until& until,
+              absl::FunctionRef<void(const Got&)> take) {
   const RanBatch ran = run_batch(names, until, [&](Batch& batch) {
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      batch[i].kind = Request::Kind::get;
-      batch[i].plan = {.wish = wish, .datatype = options.datatype, .format = options.format, .count = options.count};
-    }
+    batch.kind = Batch::Kind::get;
+    batch.plan = {.wish = wish, .datatype = options.datatype, .format = options.format, .count = options.count};
   });
-  std::vector<Reply<Value>> replies;
-  replies.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     Request& request = (*ran.batch)[i];
-    if (is_fine(request)) {
-      replies.emplace_back(name_of(request), *std::move(request.outcome->value));
+    if (is_fine(*ran.batch, i)) {
+      take({.name = name_of(request), .parts = &request.answer.parts, .error = nullptr});
     } else {
-      replies.emplace_back(name_of(request), error_of(request, ran.why));
+      const Error error = error_of(*ran.batch, i, ran.why);
+      take({.name = name_of(request), .parts = nullptr, .error = &error});
     }
   }
-  return replies;
 }
 
 }  // namespace catools::inline v0::internal

@@ -20,13 +20,17 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "catools/error.h"
 #include "catools/internal/names.h"
@@ -47,7 +51,16 @@ struct GetOptions {
 
 namespace internal {
 
-std::vector<Reply<Value>> get_each(std::span<const std::string_view> names, Wish wish, const GetOptions& options, const mothreads::Until& until);
+// One of a list: its value, still without the name, or why there is none.
+struct Got {
+  const std::shared_ptr<const std::string>& name;
+  ValueParts* parts;
+  const Error* error;
+};
+
+// Takes each in its order, when all have ended.
+void get_each(std::span<const std::string_view> names, Wish wish, const GetOptions& options, const mothreads::Until& until,
+              absl::FunctionRef<void(const Got&)> take);
 
 template <typename T>
 constexpr Wish wish_for() {
@@ -67,17 +80,29 @@ T converted(Value&& value) {
   }
 }
 
+// Takes the value. Throws an Error where it does not fit.
 template <typename T>
-Reply<T> converted(Reply<Value>&& reply) {
-  if constexpr (std::is_same_v<T, Value>) {
-    return std::move(reply);
-  } else {
-    if (!reply) return Reply<T>(reply.shared_name(), reply.error());
-    try {
-      return Reply<T>(reply.shared_name(), converted<T>(*std::move(reply)));
-    } catch (const Error& error) {
-      return Reply<T>(reply.shared_name(), error);
-    }
+T taken(const Got& got) {
+  if constexpr (std::is_constructible_v<Data, std::in_place_type_t<T>>) {
+    if (T* const same = std::get_if<T>(&got.parts->data)) return std::move(*same);
+  }
+  got.parts->name = got.name;
+  return converted<T>(Value(std::move(*got.parts)));
+}
+
+template <typename T>
+T value_of(const Got& got) {
+  if (got.error != nullptr) got.error->raise();
+  return taken<T>(got);
+}
+
+template <typename T>
+Reply<T> reply_of(const Got& got) {
+  if (got.error != nullptr) return Reply<T>(got.name, *got.error);
+  try {
+    return Reply<T>(got.name, taken<T>(got));
+  } catch (const Error& error) {
+    return Reply<T>(got.name, error);
   }
 }
 
@@ -85,7 +110,9 @@ Reply<T> converted(Reply<Value>&& reply) {
 
 template <typename T = Value>
 T caget(std::string_view name, const GetOptions& options, const mothreads::Until& until = kDefaultLimit) {
-  return internal::converted<T>(std::move(internal::get_each({&name, 1}, internal::wish_for<T>(), options, until).front()).value());
+  std::optional<T> value;
+  internal::get_each({&name, 1}, internal::wish_for<T>(), options, until, [&](const internal::Got& got) { value.emplace(internal::value_of<T>(got)); });
+  return *std::move(value);
 }
 template <typename T = Value>
 T caget(std::string_view name, const mothreads::Until& until = kDefaultLimit) {
@@ -94,15 +121,11 @@ T caget(std::string_view name, const mothreads::Until& until = kDefaultLimit) {
 
 template <typename T = Value, internal::NameRange Names>
 std::vector<Reply<T>> caget_each(const Names& names, const GetOptions& options, const mothreads::Until& until = kDefaultLimit) {
-  std::vector<Reply<Value>> replies = internal::get_each(internal::names_of(names), internal::wish_for<T>(), options, until);
-  if constexpr (std::is_same_v<T, Value>) {
-    return replies;
-  } else {
-    std::vector<Reply<T>> all;
-    all.reserve(replies.size());
-    for (Reply<Value>& reply : replies) all.push_back(internal::converted<T>(std::move(reply)));
-    return all;
-  }
+  const internal::NameList list = internal::names_of(names);
+  std::vector<Reply<T>> all;
+  all.reserve(list.size());
+  internal::get_each(list, internal::wish_for<T>(), options, until, [&](const internal::Got& got) { all.push_back(internal::reply_of<T>(got)); });
+  return all;
 }
 template <typename T = Value, internal::NameRange Names>
 std::vector<Reply<T>> caget_each(const Names& names, const mothreads::Until& until = kDefaultLimit) {
@@ -111,8 +134,10 @@ std::vector<Reply<T>> caget_each(const Names& names, const mothreads::Until& unt
 
 template <typename T = Value, internal::NameRange Names>
 std::vector<T> caget(const Names& names, const GetOptions& options, const mothreads::Until& until = kDefaultLimit) {
+  const internal::NameList list = internal::names_of(names);
   std::vector<T> all;
-  for (Reply<T>& reply : caget_each<T>(names, options, until)) all.push_back(std::move(reply).value());
+  all.reserve(list.size());
+  internal::get_each(list, internal::wish_for<T>(), options, until, [&](const internal::Got& got) { all.push_back(internal::value_of<T>(got)); });
   return all;
 }
 template <typename T = Value, internal::NameRange Names>

@@ -9,8 +9,10 @@
 #include "absl/cleanup/cleanup.h"
 #include "catools/internal/channel.h"
 #include "catools/internal/context.h"
+#include "catools/internal/delivery.h"
 #include "catools/internal/monitor.h"
 #include "cooperative/fiber.h"
+#include "cooperative/sleep.h"
 #include "mothreads/internal/wait/context.h"
 #include "mothreads/limit.h"
 #include "mothreads/log.h"
@@ -19,6 +21,7 @@
 namespace catools::inline v0 {
 namespace {
 
+using internal::Delivery;
 using internal::Monitor;
 
 unsigned events_of(const MonitorOptions& options) {
@@ -35,8 +38,6 @@ void report(Monitor& monitor, const std::string& what) {
 }
 
 void call(Monitor& monitor, absl::AnyInvocable<void(const Value&)>& function, const Value& value) {
-  if (!monitor.begin_call()) return;
-  absl::Cleanup end = [&] { monitor.end_call(); };
   try {
     function(value);
     return;
@@ -52,10 +53,23 @@ void call(Monitor& monitor, absl::AnyInvocable<void(const Value&)>& function, co
   monitor.close();
 }
 
-void follow(const std::shared_ptr<Monitor>& monitor, absl::AnyInvocable<void(const Value&)> function) {
+void follow(const std::shared_ptr<Monitor>& monitor, const std::shared_ptr<Delivery>& delivery, absl::AnyInvocable<void(const Value&)> function) {
   // However the fiber ends: a subscription that nobody follows would gather values.
-  const absl::Cleanup close = [&] { monitor->close(); };
-  while (const mothreads::Result<Value> value = monitor->next({})) call(*monitor, function, *value);
+  const absl::Cleanup close = [&] {
+    monitor->end_call();
+    monitor->close();
+    delivery->leave(*monitor);
+  };
+  while (const Value* const value = monitor->next_call()) call(*monitor, function, *value);
+}
+
+// Of this thread; its fiber belongs to the scheduler, as those of the functions do.
+std::shared_ptr<Delivery> delivery_here() {
+  std::shared_ptr<Delivery> delivery = Delivery::here();
+  if (delivery != nullptr) return delivery;
+  delivery = Delivery::make();
+  cooperative::spawn("updates of Channel Access", [delivery] { delivery->run(cooperative::yield); }).release();
+  return delivery;
 }
 
 SubscriptionInfo info_of(const Monitor& monitor) {
@@ -134,8 +148,13 @@ Subscription internal::open(std::shared_ptr<Monitor> monitor) {
 }
 
 Subscription internal::open(std::shared_ptr<Monitor> monitor, std::string_view fiber_name, absl::AnyInvocable<void(const Value&)> function) {
+  const std::shared_ptr<Delivery> delivery = delivery_here();
+  monitor->deliver_by(delivery);
+  delivery->enter();
+  absl::Cleanup leave = [&] { delivery->leave(*monitor); };
   // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
-  cooperative::spawn(fiber_name, follow, monitor, std::move(function)).release();
+  cooperative::spawn(fiber_name, follow, monitor, delivery, std::move(function)).release();
+  std::move(leave).Cancel();
   monitor->channel()->add(monitor);
   return Subscription(std::move(monitor), true);
 }

@@ -13,7 +13,8 @@
 // subscription goes on, with the type that the variable has then.
 //
 // A function is called in a fiber of its own, for each subscription, on the scheduler of the caller, which is made if there is none: one value at a
-// time, in order. It may wait, get, put, and close or destroy its own subscription. What it throws is logged, and closes the subscription.
+// time, in order. It may wait, get, put, and close or destroy its own subscription. What it throws is logged, and closes the subscription. Where many
+// updates come together for functions of one scheduler, those that follow the first are gathered for a millisecond.
 //
 // Values that come faster than they are taken are merged: the newest stays, and counts the others (Value::update_count()). A notice that the server
 // has gone never takes the place of the value before it. With `all_updates` every value stays: without a bound, so let the consumer be quicker.

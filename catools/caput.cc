@@ -14,14 +14,15 @@
 namespace catools::inline v0::internal {
 namespace {
 
-Reply<void> reply_of(const Request& request, mothreads::Why why) {
-  return is_fine(request) ? Reply<void>(name_of(request)) : Reply<void>(name_of(request), error_of(request, why));
+Reply<void> reply_of(const Batch& batch, std::size_t index, mothreads::Why why) {
+  const auto& name = name_of(batch[index]);
+  return is_fine(batch, index) ? Reply<void>(name) : Reply<void>(name, error_of(batch, index, why));
 }
 
 // Puts with functions, of one call of the verb. All that is here belongs to the thread of the caller.
 struct PutsUnderWay {
   struct One {
-    std::shared_ptr<Batch> batch;  // of one request
+    BatchHandle batch;  // of one request
     PutDone on_done;
     std::optional<Reply<void>> reply = std::nullopt;
   };
@@ -50,7 +51,7 @@ void await_end(const std::shared_ptr<PutsUnderWay>& puts, std::size_t index, con
   PutsUnderWay::One& one = puts->all[index];
   const mothreads::Until until(please_stop);
   const mothreads::Why why = one.batch->wait(mothreads::Limit(until));
-  one.reply = reply_of((*one.batch)[0], why);
+  one.reply = reply_of(*one.batch, 0, why);
   if (--puts->left == 0) puts->are_done.go();
   call(one.on_done, *one.reply);
 }
@@ -61,13 +62,13 @@ std::shared_ptr<PutsUnderWay> prepare(std::span<const std::string_view> names, s
   puts->all.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!functions[i]) throw mothreads::Misuse(fmt::format("caput(\"{}\") got an empty function: leave it out", names[i]));
-    const auto batch = std::make_shared<Batch>(1);
-    Request& request = (*batch)[0];
-    request.kind = Request::Kind::put_and_wait;
+    BatchHandle batch = Batch::make(1);
+    batch->kind = Batch::Kind::put_and_wait;
+    Request& request = batch->front();
     request.channel = Context::current(names[i]).channel(names[i]);
-    batch->outgoing().push_back(values.size() == 1 ? values.front() : std::move(values[i]));
-    request.outgoing = &batch->outgoing().front();
-    puts->all.push_back({.batch = batch, .on_done = std::move(functions[i])});
+    batch->outgoing.push_back(values.size() == 1 ? values.front() : std::move(values[i]));
+    request.outgoing = &batch->outgoing.front();
+    puts->all.push_back({.batch = std::move(batch), .on_done = std::move(functions[i])});
   }
   return puts;
 }
@@ -90,7 +91,9 @@ void issue(const std::shared_ptr<PutsUnderWay>& puts) {
 void take_back(PutsUnderWay::One& one, const Error& error) {
   Request& request = one.batch->front();
   if (!request.channel->withdraw(request)) return;
-  Batch::finish(request, {.code = error.code(), .why = error.why(), .text = error.text()});
+  Answer answer = failed(error.code(), error.text());
+  answer.why = error.why();
+  Batch::finish(request, std::move(answer));
 }
 
 void apply(const PutOptions& options, std::vector<Outgoing>& values) {
@@ -106,16 +109,14 @@ std::vector<Reply<void>> put_each(std::span<const std::string_view> names, std::
                                   const mothreads::Until& until) {
   apply(options, values);
   const RanBatch ran = run_batch(names, until, [&](Batch& batch) {
-    batch.outgoing() = std::move(values);
-    const bool is_one_for_all = batch.outgoing().size() == 1;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      batch[i].kind = options.wait ? Request::Kind::put_and_wait : Request::Kind::put;
-      batch[i].outgoing = &batch.outgoing()[is_one_for_all ? 0 : i];
-    }
+    batch.kind = options.wait ? Batch::Kind::put_and_wait : Batch::Kind::put;
+    batch.outgoing = std::move(values);
+    const bool is_one_for_all = batch.outgoing.size() == 1;
+    for (std::size_t i = 0; i < batch.size(); ++i) batch[i].outgoing = &batch.outgoing[is_one_for_all ? 0 : i];
   });
   std::vector<Reply<void>> replies;
   replies.reserve(names.size());
-  for (std::size_t i = 0; i < names.size(); ++i) replies.push_back(reply_of((*ran.batch)[i], ran.why));
+  for (std::size_t i = 0; i < names.size(); ++i) replies.push_back(reply_of(*ran.batch, i, ran.why));
   return replies;
 }
 
@@ -147,11 +148,11 @@ std::vector<Reply<void>> put_each(std::span<const std::string_view> names, std::
   const RanBatch connections = run_batch(names, limit, [](Batch&) {});
   for (std::size_t i = 0; i < names.size(); ++i) {
     const Request& connection = (*connections.batch)[i];
-    if (!is_fine(connection)) take_back(puts->all[i], error_of(connection, connections.why));
-    if (const std::optional<Outcome> refusal = puts->all[i].batch->refusal(0)) {
+    if (!is_fine(*connections.batch, i)) take_back(puts->all[i], error_of(*connections.batch, i, connections.why));
+    if (const Answer* const refusal = puts->all[i].batch->refusal(0)) {
       replies.emplace_back(name_of(connection), error_of(*connection.channel, *refusal));
     } else {
-      replies.push_back(reply_of(connection, connections.why));
+      replies.push_back(reply_of(*connections.batch, i, connections.why));
     }
   }
   return replies;

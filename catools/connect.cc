@@ -61,11 +61,11 @@ std::vector<Reply<Info>> connect_each(std::span<const std::string_view> names, c
   std::vector<Reply<Info>> replies;
   replies.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    Request& request = (*ran.batch)[i];
-    if (is_fine(request)) {
+    const Request& request = (*ran.batch)[i];
+    if (is_fine(*ran.batch, i)) {
       replies.emplace_back(name_of(request), info_of(*request.channel));
     } else {
-      replies.emplace_back(name_of(request), error_of(request, ran.why));
+      replies.emplace_back(name_of(request), error_of(*ran.batch, i, ran.why));
     }
   }
   return replies;

@@ -132,6 +132,8 @@ class Value {
 
   // For the library: it stands for so many more.
   void count_merged(std::uint64_t updates) noexcept { parts_.update_count += updates; }
+  // For the library: to fill it, before anybody else has it.
+  ValueParts& parts() noexcept { return parts_; }
 
  private:
   [[noreturn]] void refuse(std::string_view text) const;

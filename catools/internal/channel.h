@@ -5,13 +5,16 @@
 //     opened --> waits for a server <--connect, disconnect--> connected
 //
 // A request that comes while it is not connected is kept, and sent by the thread of libca that reports the connection. A request that finds the
-// circuit broken, which this channel has not heard of yet, is kept, too: the next connection sends it.
+// circuit broken, which this channel has not heard of yet, is kept, too: the next connection sends it. While requests are kept or being sent from
+// there, those that come are put behind them, so requests of one channel go out in the order in which they came.
 //
 // Thread safety: every member may be called from any thread; the callbacks of libca come one at a time.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +50,7 @@ struct ChannelLook {
   std::string last_error;
 };
 
-class Channel : public std::enable_shared_from_this<Channel> {
+class Channel {
  public:
   Channel(Context& context, std::string_view name);
   Channel(const Channel&) = delete;
@@ -61,8 +64,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // Once, by whoever made it.
   void open();
 
-  // Sends it, or keeps it until it can be sent. The caller is in a Section, and flushes. False when it is kept.
-  bool issue(Request& request) noexcept;
+  // Sends it, or keeps it until it can be sent. The caller is in a Section that is not closed, and flushes.
+  void issue(Request& request) noexcept;
   // True when it was kept here, and is the caller's again.
   bool withdraw(Request& request) noexcept;
 
@@ -80,11 +83,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
  private:
   enum class Sent : bool { no, yes };
-  struct Connection {
-    oldChannelNotify* id = nullptr;
-    Native native;
-    std::uint64_t number = 0;
-  };
+  enum class Kept : bool { no, yes };
 
   static void on_connection(connection_handler_args args) noexcept;
   static void on_access_rights(access_rights_handler_args args) noexcept;
@@ -92,25 +91,35 @@ class Channel : public std::enable_shared_from_this<Channel> {
   static void on_put(event_handler_args args) noexcept;
   void connected();
   void disconnected();
-  void refuse_all(const Outcome& outcome) noexcept;
+  void refuse_all(const Answer& answer) noexcept;
+  void watch_rights();
+
+  std::optional<Connection> ready() const noexcept;
+  void set_ready(bool is_ready) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Connection> ready_or_keep(Request& request) noexcept;
+  Kept keep(Request& request, const Connection& tried) noexcept;
+  bool send_kept(const Connection& connection) noexcept;
   Sent send(Request& request, const Connection& connection) noexcept;
-  template <typename F>
-  int send_noted(Request& request, F send);
-  void note_answer(Request& request) noexcept;
+  int hand_over(Request& request, const Connection& connection);
   int send_get(Request& request, const Connection& connection);
-  int send_put(Request& request, const Connection& connection, bool& is_done);
+  int send_put(Request& request, const Connection& connection);
 
   Context& context_;
   const std::shared_ptr<const std::string> name_;
   const mothreads::internal::KeptName kept_name_;
   oldChannelNotify* id_ = nullptr;  // set before the first callback; read by others when it is connected
 
+  // The connection, in one word, while a request may be sent at once; else 0. Written under the mutex.
+  std::atomic<std::uint64_t> ready_{0};
+
   mutable mothreads::internal::TinyMutex mutex_;
   ChannelLook look_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t connections_ ABSL_GUARDED_BY(mutex_) = 0;
-  Code failure_ ABSL_GUARDED_BY(mutex_) = Code::normal;  // it can never connect
-  RequestList kept_ ABSL_GUARDED_BY(mutex_);  // for the connection
-  RequestList sent_ ABSL_GUARDED_BY(mutex_);  // libca answers them
+  Code failure_ ABSL_GUARDED_BY(mutex_) = Code::normal;      // it can never connect
+  bool is_opened_ ABSL_GUARDED_BY(mutex_) = false;           // libca knows it
+  bool rights_are_watched_ ABSL_GUARDED_BY(mutex_) = false;  // somebody has asked for changes of the rights
+  bool is_sending_kept_ ABSL_GUARDED_BY(mutex_) = false;     // the thread of libca that reports the connection
+  RequestList kept_ ABSL_GUARDED_BY(mutex_);                 // for the connection
   std::vector<std::shared_ptr<Monitor>> monitors_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <condition_variable>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "catools/internal/channel.h"
 #include "catools/internal/repeater.h"
 #include "mothreads/foreign_thread.h"
@@ -133,10 +135,9 @@ void Context::open(std::string_view name) {
 
 void Context::close() noexcept {
   if (is_closed_.exchange(true)) return;
-  const Outcome outcome{.code = Code::closed, .text = std::string(kEnded)};
   {
     const TinyLock lock(mutex_);
-    for (Batch* batch = waiting_.first(); batch != nullptr; batch = waiting_.after(*batch)) batch->end(outcome);
+    for (Batch* batch = waiting_.first(); batch != nullptr; batch = waiting_.after(*batch)) batch->end();
   }
   for (const std::shared_ptr<Channel>& channel : channels()) channel->close();
 
@@ -179,7 +180,7 @@ void Context::begin_wait(Batch& batch) noexcept {
     waiting_.push_back(batch);
   }
   // Else close() finds it in the list.
-  if (is_closed()) batch.end({.code = Code::closed, .text = std::string(kEnded)});
+  if (is_closed()) batch.end();
 }
 
 void Context::end_wait(Batch& batch) noexcept {
@@ -187,13 +188,40 @@ void Context::end_wait(Batch& batch) noexcept {
   waiting_.take_out(batch);
 }
 
+void Context::keep(Batch& batch) noexcept {
+  const TinyLock lock(mutex_);
+  dropped_.push_back(batch);
+}
+
+void Context::forget(Batch& batch) noexcept {
+  const TinyLock lock(mutex_);
+  dropped_.take_out(batch);
+}
+
+void Context::find_channels(std::span<const std::string_view> names, Batch& batch) {
+  // A lock for each name would cost as much as the name's place; one for all would hold others up.
+  constexpr std::size_t kNamesPerLock = 16;
+  for (std::size_t begin = 0; begin < names.size(); begin += kNamesPerLock) {
+    const std::size_t end = std::min(begin + kNamesPerLock, names.size());
+    {
+      const TinyLock lock(mutex_);
+      for (std::size_t i = begin; i < end; ++i) {
+        if (const auto found = channels_.find(absl::string_view(names[i].data(), names[i].size())); found != channels_.end()) batch[i].channel = found->second;
+      }
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      if (batch[i].channel == nullptr) batch[i].channel = channel(names[i]);
+    }
+  }
+}
+
 std::shared_ptr<Channel> Context::channel(std::string_view name) {
   std::shared_ptr<Channel> made;
   {
     const TinyLock lock(mutex_);
-    std::shared_ptr<Channel>& place = channels_[std::string(name)];
-    if (place != nullptr) return place;
-    place = made = std::make_shared<Channel>(*this, name);
+    if (const auto found = channels_.find(absl::string_view(name.data(), name.size())); found != channels_.end()) return found->second;
+    made = std::make_shared<Channel>(*this, name);
+    channels_.emplace(std::string(name), made);
   }
   // Others may have found it meanwhile: they wait for the connection.
   made->open();

@@ -5,12 +5,14 @@
 //
 //     user's contexts --Section--> libca --its threads, as "Channel Access"--> Channel, Monitor --> Batch::finish(): a waiter's own token
 //
-// Locks, outer before inner: libca's callback lock; the mutex of the Context; that of a Channel, a Monitor or a Batch; libca's own.
+// Locks, outer before inner: libca's callback lock; the mutex of the Context; that of a Channel, a Monitor or a Batch; that of a Delivery; libca's
+// own.
 // ca_clear_subscription() and ca_clear_channel() wait for the first: no lock is held there.
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,12 +39,18 @@ class Context {
   // The channel of that very name, made if there is none. Does not wait.
   std::shared_ptr<Channel> channel(std::string_view name);
   std::vector<std::shared_ptr<Channel>> channels() const;
+  // Gives each request of the batch the channel of its name.
+  void find_channels(std::span<const std::string_view> names, Batch& batch);
   // Takes those out that nobody uses; how many those were.
   std::size_t release_unused();
 
   // Somebody waits for the batch in between, and is told when the context ends.
   void begin_wait(Batch& batch) noexcept;
   void end_wait(Batch& batch) noexcept;
+
+  // Of a batch whose owner has gone before the answers: it can be found here until it is freed.
+  void keep(Batch& batch) noexcept;
+  void forget(Batch& batch) noexcept;
 
   // Nothing is sent any more: after exit() has begun, and in a child of fork().
   bool is_closed() const noexcept { return is_closed_.load() || is_left_behind(); }
@@ -65,7 +73,9 @@ class Context {
 
   mutable mothreads::internal::TinyMutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<Channel>> channels_ ABSL_GUARDED_BY(mutex_);
-  mothreads::internal::LinkedList<Batch, &Batch::previous_, &Batch::next_> waiting_ ABSL_GUARDED_BY(mutex_);
+  using BatchList = mothreads::internal::LinkedList<Batch, &Batch::previous_, &Batch::next_>;
+  BatchList waiting_ ABSL_GUARDED_BY(mutex_);
+  BatchList dropped_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The calling thread uses libca, within a scope that waits for nothing: it is of that context there, whatever it was before.

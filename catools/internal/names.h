@@ -21,6 +21,7 @@ using NameList = std::vector<std::string_view>;
 template <NameRange R>
 NameList names_of(const R& names) {
   NameList all;
+  if constexpr (std::ranges::sized_range<const R>) all.reserve(std::ranges::size(names));
   for (const auto& name : names) all.emplace_back(name);
   return all;
 }

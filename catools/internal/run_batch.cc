@@ -1,5 +1,7 @@
 #include "catools/internal/run_batch.h"
 
+#include <utility>
+
 #include "catools/internal/channel.h"
 #include "catools/internal/context.h"
 #include "mothreads/internal/wait/context.h"
@@ -10,25 +12,26 @@ using mothreads::Why;
 
 RanBatch run_batch(std::span<const std::string_view> names, const mothreads::Until& until, absl::FunctionRef<void(Batch& batch)> fill) {
   mothreads::internal::Context::spend_act();
-  const auto batch = std::make_shared<Batch>(names.size());
-  if (names.empty()) return {batch, Why::ready};
+  BatchHandle batch = Batch::make(names.size());
+  if (names.empty()) return {std::move(batch), Why::ready};
   const mothreads::Limit limit(until);
-  for (std::size_t i = 0; i < names.size(); ++i) (*batch)[i].channel = Context::current(names[i]).channel(names[i]);
+  Context::current(names[0]).find_channels(names, *batch);
   fill(*batch);
   batch->issue_all();
   const Why why = batch->wait(limit);
-  return {batch, why};
+  return {std::move(batch), why};
 }
 
 const std::shared_ptr<const std::string>& name_of(const Request& request) { return request.channel->name(); }
 
-Error error_of(const Request& request, Why why) {
-  if (!request.outcome) return error_of_wait(*request.channel, why);
-  return error_of(*request.channel, *request.outcome);
+Error error_of(const Batch& batch, std::size_t index, Why why) {
+  const Answer* const answer = batch.answer(index);
+  return answer == nullptr ? error_of_wait(*batch[index].channel, why) : error_of(*batch[index].channel, *answer);
 }
 
-Error error_of(const Channel& channel, const Outcome& outcome) {
-  return Error(outcome.why, outcome.code, *channel.name(), outcome.text.empty() ? text_of(outcome.code) : outcome.text);
+Error error_of(const Channel& channel, const Answer& answer) {
+  const ValueParts& parts = answer.parts;
+  return Error(answer.why, parts.code, *channel.name(), parts.text.empty() ? text_of(parts.code) : parts.text);
 }
 
 Error error_of_wait(const Channel& channel, Why why) {

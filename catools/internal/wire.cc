@@ -43,30 +43,30 @@ auto element_of(const Wire& wire) {
 }
 
 template <typename Wire>
-Data data_of(const void* from, std::size_t count, bool is_scalar) {
+void take_data(Data& to, const void* from, std::size_t count, bool is_scalar) {
   using Element = decltype(element_of(std::declval<const Wire&>()));
   const auto* const elements = static_cast<const Wire*>(from);
-  if (is_scalar && count == 1) return Data(std::in_place_type<Element>, element_of(elements[0]));
-  std::vector<Element> all;
-  if constexpr (std::is_same_v<Wire, TextElement>) {
+  if (is_scalar && count == 1) {
+    to.emplace<Element>(element_of(elements[0]));
+  } else if constexpr (std::is_same_v<Wire, TextElement>) {
+    auto& all = to.emplace<std::vector<Element>>();
     all.reserve(count);
     for (std::size_t i = 0; i < count; ++i) all.push_back(element_of(elements[i]));
   } else {
-    all.assign(elements, elements + count);
+    to.emplace<std::vector<Element>>(elements, elements + count);
   }
-  return Data(std::in_place_type<std::vector<Element>>, std::move(all));
 }
 
-Data data_of(long base, const void* from, std::size_t count, bool is_scalar) {
+void take_data(Data& to, long base, const void* from, std::size_t count, bool is_scalar) {
   static_assert(sizeof(Enum) == sizeof(dbr_enum_t) && sizeof(std::int32_t) == sizeof(dbr_long_t));
   switch (base) {
-    case DBR_STRING: return data_of<TextElement>(from, count, is_scalar);
-    case DBR_SHORT: return data_of<std::int16_t>(from, count, is_scalar);
-    case DBR_FLOAT: return data_of<float>(from, count, is_scalar);
-    case DBR_ENUM: return data_of<Enum>(from, count, is_scalar);
-    case DBR_CHAR: return data_of<std::uint8_t>(from, count, is_scalar);
-    case DBR_LONG: return data_of<std::int32_t>(from, count, is_scalar);
-    default: return data_of<double>(from, count, is_scalar);
+    case DBR_STRING: return take_data<TextElement>(to, from, count, is_scalar);
+    case DBR_SHORT: return take_data<std::int16_t>(to, from, count, is_scalar);
+    case DBR_FLOAT: return take_data<float>(to, from, count, is_scalar);
+    case DBR_ENUM: return take_data<Enum>(to, from, count, is_scalar);
+    case DBR_CHAR: return take_data<std::uint8_t>(to, from, count, is_scalar);
+    case DBR_LONG: return take_data<std::int32_t>(to, from, count, is_scalar);
+    default: return take_data<double>(to, from, count, is_scalar);
   }
 }
 
@@ -243,9 +243,7 @@ Asked asked_for(const GetPlan& plan, const Native& native, const std::string& na
   return asked;
 }
 
-ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t element_count, bool as_text, long type, long count, const void* value) {
-  ValueParts parts;
-  parts.name = name;
+void decode(ValueParts& parts, std::size_t element_count, bool as_text, long type, long count, const void* value) {
   parts.element_count = element_count;
   const bool is_text = type == DBR_STSACK_STRING || type == DBR_CLASS_NAME;
   const long base = is_text ? DBR_STRING : type % kTypes;
@@ -254,13 +252,13 @@ ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t el
   if (as_text) {
     parts.data = text_of(static_cast<const char*>(first), elements);
   } else {
-    parts.data = data_of(base, first, elements, element_count == 1 || type == DBR_CLASS_NAME);
+    take_data(parts.data, base, first, elements, element_count == 1 || type == DBR_CLASS_NAME);
   }
-  if (type >= DBR_STS_STRING && type != DBR_CLASS_NAME) take_alarm(parts, value);
+  if (type < DBR_STS_STRING) return;
+  if (type != DBR_CLASS_NAME) take_alarm(parts, value);
   if (type == DBR_STSACK_STRING) take_acknowledgement(parts, value);
   if (type >= kTime && type < kTime + kTypes) take_time(parts, value);
   if (type >= kControl && type < kControl + kTypes) parts.control = control_of(base, value);
-  return parts;
 }
 
 Encoded encode(const Outgoing& outgoing, const Native& native, const std::string& name) {

@@ -11,6 +11,8 @@
 
 #include "catools/value.h"
 
+struct oldChannelNotify;
+
 namespace catools::inline v0::internal {
 
 // The use that the caller makes of the value.
@@ -34,6 +36,13 @@ struct Native {
   std::size_t element_count = 0;
 };
 
+// A connection of a channel as it was when it was made.
+struct Connection {
+  oldChannelNotify* id = nullptr;
+  Native native;
+  std::uint64_t number = 0;  // of those that the channel has had
+};
+
 struct Asked {
   long type = 0;  // of Channel Access, with the format
   unsigned long count = 0;
@@ -42,8 +51,8 @@ struct Asked {
 
 Asked asked_for(const GetPlan& plan, const Native& native, const std::string& name) noexcept;
 
-// `value` is libca's; throws std::bad_alloc alone.
-ValueParts decode(const std::shared_ptr<const std::string>& name, std::size_t element_count, bool as_text, long type, long count, const void* value);
+// All but the name, into parts that have nothing yet. `value` is libca's; throws std::bad_alloc alone.
+void decode(ValueParts& parts, std::size_t element_count, bool as_text, long type, long count, const void* value);
 
 // The field that a put changes, as caput.h says.
 enum class PutTo : std::uint8_t { value, acknowledged_severity, acknowledge_transient };

@@ -18,10 +18,13 @@ inline constexpr std::chrono::milliseconds kSettling{500};
 inline constexpr int kRate = 100;  // of each counter, in a second
 inline const std::string kWave = "bench:wave";
 
+// Fields of a record: each round of ca.connect makes channels to another, because a channel that is there already would be found.
+inline const std::vector<std::string> kFields = {".VAL", ".DESC", ".EGU", ".PREC", ".HOPR", ".LOPR", ".HIHI", ".LOLO", ".HIGH", ".LOW"};
+
 // Of records "bench:double0" or "bench:counter0" and so on.
-inline std::vector<std::string> names_of(const std::string& kind) {
+inline std::vector<std::string> names_of(const std::string& kind, const std::string& field = "") {
   std::vector<std::string> names;
-  for (int i = 0; i < kVariables; ++i) names.push_back("bench:" + kind + std::to_string(i));
+  for (int i = 0; i < kVariables; ++i) names.push_back("bench:" + kind + std::to_string(i) + field);
   return names;
 }
 

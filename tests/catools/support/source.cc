@@ -77,6 +77,7 @@ void OwnServer::start(std::string_view records) {
 }
 
 void Served::pause() { program_->send_signal(SIGSTOP); }
+void Served::go_on() { program_->send_signal(SIGCONT); }
 
 void Served::kill() {
   program_->send_signal(SIGKILL);

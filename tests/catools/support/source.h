@@ -30,8 +30,9 @@ class Served {
  public:
   // As if the machine lost its power.
   void kill();
-  // It answers no more, and closes nothing; until kill().
+  // It answers no more, and closes nothing; until go_on() or kill().
   void pause();
+  void go_on();
   // Of a file beside records.db.
   virtual void start(std::string_view records) = 0;
   void start() { start("records.db"); }
