@@ -134,8 +134,9 @@ Subscription internal::open(std::shared_ptr<Monitor> monitor) {
 }
 
 Subscription internal::open(std::shared_ptr<Monitor> monitor, std::string_view fiber_name, absl::AnyInvocable<void(const Value&)> function) {
-  // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
-  cooperative::spawn(fiber_name, follow, monitor, std::move(function)).release();
+  // The handle owns it, and may outlive the fiber that makes it, and that one's group.
+  const cooperative::FiberOptions options{.name = std::string(fiber_name), .parent = cooperative::FiberParent::root()};
+  cooperative::spawn(options, follow, monitor, std::move(function)).release();
   monitor->channel()->add(monitor);
   return Subscription(std::move(monitor), true);
 }
