@@ -21,7 +21,7 @@ Reply<void> reply_of(const Request& request, mothreads::Why why) {
 // Puts with functions, of one call of the verb. All that is here belongs to the thread of the caller.
 struct PutsUnderWay {
   struct One {
-    std::shared_ptr<Batch> batch;  // of one request
+    std::shared_ptr<Batch> batch;  // has one request
     PutDone on_done;
     std::optional<Reply<void>> reply = std::nullopt;
   };
