@@ -16,7 +16,8 @@
 //
 // Blocking: until the values are there; on a fiber only that fiber. Works on any thread, with a scheduler or without. A server that does not read
 // holds up the whole thread in libca once 64 KiB and more wait for it. Failure: an Error; of a list
-// the first in its order, when all have ended. Thread safety: may be called anywhere at any time.
+// the first in its order, when all have ended. Thread safety: may be called anywhere at any time, but on a thread with a context of libca's own without
+// preemptive callbacks, which libca would not give back: there it is Misuse.
 
 #include <cstddef>
 #include <initializer_list>
@@ -44,8 +45,8 @@ namespace catools::inline v0 {
 inline constexpr absl::Duration kDefaultLimit = absl::Seconds(5);
 
 struct GetOptions {
-  std::optional<Type> datatype = std::nullopt;  // what the server is to convert to; else the variable's own
-  Format format = Format::raw;                  // what comes beside the value
+  std::optional<Type> datatype = std::nullopt;  // the type that the server is to convert to; else the variable's own
+  Format format = Format::raw;                  // decides what comes beside the value
   std::size_t count = 0;                        // so many elements of an array, which the server fills up with zeros; 0 for those that it has now
 };
 

@@ -152,8 +152,9 @@ Subscription internal::open(std::shared_ptr<Monitor> monitor, std::string_view f
   monitor->deliver_by(delivery);
   delivery->enter();
   absl::Cleanup leave = [&] { delivery->leave(*monitor); };
-  // It belongs to the scheduler, so that the handle may outlive the fiber that makes it.
-  cooperative::spawn(fiber_name, follow, monitor, delivery, std::move(function)).release();
+  // The handle owns it, and may outlive the fiber that makes it, and that one's group.
+  const cooperative::FiberOptions options{.name = std::string(fiber_name), .parent = cooperative::FiberParent::root()};
+  cooperative::spawn(options, follow, monitor, delivery, std::move(function)).release();
   std::move(leave).Cancel();
   monitor->channel()->add(monitor);
   return Subscription(std::move(monitor), true);

@@ -13,8 +13,8 @@
 // subscription goes on, with the type that the variable has then.
 //
 // A function is called in a fiber of its own, for each subscription, on the scheduler of the caller, which is made if there is none: one value at a
-// time, in order. It may wait, get, put, and close or destroy its own subscription. What it throws is logged, and closes the subscription. Where many
-// updates come together for functions of one scheduler, those that follow the first are gathered for a millisecond.
+// time, in order. It may wait, get, put, and close or destroy its own subscription. An exception of the function is logged, and closes the
+// subscription. Where many updates come together for functions of one scheduler, those that follow the first are gathered for a millisecond.
 //
 // Values that come faster than they are taken are merged: the newest stays, and counts the others (Value::update_count()). A notice that the server
 // has gone never takes the place of the value before it. With `all_updates` every value stays: without a bound, so let the consumer be quicker.
@@ -24,7 +24,7 @@
 // goes on waiting.
 //
 // The Subscription owns: its destructor closes it, and waits for a call of the function that runs, but from inside it. Afterwards the function is
-// not called.
+// not called. It may outlive the fiber that makes it: its own fiber belongs to the scheduler, and no FiberGroup waits for it.
 //
 // Failure: camonitor() throws FiberLimit, and Misuse for an empty function. Thread safety: each member may be called from any thread or fiber, but
 // not beside the destructor.
@@ -59,7 +59,7 @@ enum class Events : std::uint8_t { value = 1, archive = 2, alarm = 4, property =
 constexpr Events operator|(Events a, Events b) noexcept { return static_cast<Events>(static_cast<unsigned>(a) | static_cast<unsigned>(b)); }
 
 struct MonitorOptions {
-  std::optional<Type> datatype = std::nullopt;  // what the server is to convert to; else the variable's own
+  std::optional<Type> datatype = std::nullopt;  // the type that the server is to convert to; else the variable's own
   Format format = Format::raw;
   std::size_t count = 0;  // so many elements of an array, which the server fills up with zeros; 0 for those that it has at each update
   std::optional<Events> events = std::nullopt;  // else of the value; of the alarm, where the format has it; of the properties, likewise
@@ -74,12 +74,12 @@ struct SubscriptionInfo {
   std::uint64_t updates = 0;  // values and notices that came
   std::uint64_t dropped = 0;  // that were merged into a later one
   std::size_t waiting = 0;    // to be taken
-  std::string last_error = {};  // of the server, or of the function
+  std::string last_error = {};  // that of the server, or of the function
 };
 
 class [[nodiscard("it ends with its handle")]] Subscription {
  public:
-  Subscription() noexcept;  // of nothing: closed
+  Subscription() noexcept;  // follows nothing: closed
   Subscription(Subscription&& other) noexcept;
   Subscription& operator=(Subscription&& other);
   ~Subscription();

@@ -22,7 +22,7 @@ Reply<void> reply_of(const Batch& batch, std::size_t index, mothreads::Why why) 
 // Puts with functions, of one call of the verb. All that is here belongs to the thread of the caller.
 struct PutsUnderWay {
   struct One {
-    BatchHandle batch;  // of one request
+    BatchHandle batch;  // has one request
     PutDone on_done;
     std::optional<Reply<void>> reply = std::nullopt;
   };

@@ -4,9 +4,9 @@
 //
 //     ca::caput("TEST:PV1", 3.5);                                                  // sent; the server's refusal is only logged
 //     ca::caput("TEST:PV1", 3.5, {.wait = true}, please_stop | absl::Seconds(2));  // done, or an Error
-//     ca::caput(names, 0);                                                         // the same for all
-//     ca::caput(names, values);                                                    // one for each
-//     ca::caput(names, array, {.repeat_value = true});                             // the same array for all
+//     ca::caput(names, 0);                                                         // a value for all
+//     ca::caput(names, values);                                                    // a value for each
+//     ca::caput(names, array, {.repeat_value = true});                             // an array for all
 //     for (const ca::Reply<void>& r : ca::caput_each(names, 0, {.wait = true})) ...
 //     ca::caput("TEST:PV1", 3.5, [](const ca::Reply<void>& r) {                    // later, in a fiber of this scheduler
 //       if (!r) log::warning("{}", r.error().what());
@@ -14,7 +14,8 @@
 //
 // A value is a number, a bool, an Enum, a text, a Value, or a range of numbers or texts for an array. Numbers are converted to the type that the
 // variable has, on this side: one that does not fit is an Error, never cut. A text is converted by the server, so it may be a number or a choice of
-// an enumeration; to an array of characters, as NAME.VAL$ is, it goes as its characters.
+// an enumeration; to an array of characters, as NAME.VAL$ is, it goes as its characters. A text that would be cut is an Error: one of more than 39 bytes, or
+// than the array has room for, and one with a zero byte.
 //
 // A variable that is not connected is waited for. Puts into connected variables go out in the order of the calls, and of the list. The limit is for
 // the connection and, with `wait`, the end of what the put sets off; 5 s unless said. A put that was sent is not taken back when the limit comes.
@@ -22,7 +23,7 @@
 // With a function caput() waits and throws as it does without. The function is called once for each variable that was named, when the server has done
 // all that the put sets off, or will not: also when the limit of a wait came before. A put that the limit finds without a connection is taken back,
 // and its function gets that Error. The function runs in a fiber of its own on the scheduler of the caller, which is made if there is none; it may
-// wait, get and put. What it throws is logged. When that scheduler ends first, the function gets an Error with Why::stopped, while its fibers stop.
+// wait, get and put. An exception of the function is logged. When that scheduler ends first, the function gets an Error with Why::stopped, while its fibers stop.
 // For several it may take the place in the list, too: function(reply, index).
 //
 // Blocking, failure, thread safety: as caget; with a function also FiberLimit, and Misuse for an empty function: then nothing is sent.
@@ -58,7 +59,7 @@ using internal::PutTo;
 
 struct PutOptions {
   bool wait = false;                            // until the server has done all that the put sets off
-  bool repeat_value = false;                    // of several: a range is an array that goes into all, not one value for each
+  bool repeat_value = false;                    // for several: a range is an array that goes into all, not one value for each
   std::optional<Type> datatype = std::nullopt;  // to convert to, on this side; else the variable's own
   PutTo to = PutTo::value;                      // or the number of a Severity that is acknowledged; or 0 or 1, whether alarms that pass must be
 };
@@ -120,11 +121,11 @@ Outgoing outgoing(const T& value) {
   return out;
 }
 
-// One value for all, or as many as names.
+// There is a value for all, or as many as names.
 std::vector<Reply<void>> put_each(std::span<const std::string_view> names, std::vector<Outgoing> values, const PutOptions& options,
                                   const mothreads::Until& until);
 
-// The same, with a function for each name.
+// Puts, with a function for each name.
 using PutDone = absl::AnyInvocable<void(const Reply<void>&)>;
 std::vector<Reply<void>> put_each(std::span<const std::string_view> names, std::vector<Outgoing> values, std::vector<PutDone> functions,
                                   const PutOptions& options, const mothreads::Until& until);

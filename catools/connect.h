@@ -11,7 +11,7 @@
 //     });
 //
 // Every verb connects by itself; channels stay until release_unused_channels(), or the end of the process.
-// Blocking, failure, thread safety: as caget; channels(), release_unused_channels() and watch_connection() wait for no server. Of a ConnectionWatch:
+// Blocking, failure, thread safety: as caget; channels(), release_unused_channels() and watch_connection() wait for no server. For a ConnectionWatch:
 // as of a Subscription.
 
 #include <cstddef>
@@ -41,14 +41,14 @@ std::string_view to_string(ChannelState state) noexcept;  // "never connected" .
 struct Info {
   std::string name;
   ChannelState state = ChannelState::never_connected;
-  std::string host = {};                  // of the server, with the port; of the last one when it is not connected
+  std::string host = {};                  // the server, with the port; the last one when it is not connected
   std::optional<Type> type = std::nullopt;  // none when it is not connected, as what follows
   std::size_t element_count = 0;
   bool may_read = false;
   bool may_write = false;
-  absl::Time since = absl::InfinitePast();  // of the last connection, or of its end
+  absl::Time since = absl::InfinitePast();  // when the last connection began, or ended
   std::size_t subscriptions = 0;
-  std::string last_error = {};  // of a put, also of one that was waited for where the server says it twice
+  std::string last_error = {};  // that of a put, also of one that was waited for where the server says it twice
 };
 
 // As the program cainfo of EPICS prints it: several lines.
@@ -90,7 +90,7 @@ inline void connect(std::initializer_list<std::string_view> names, const mothrea
 // Owns: its destructor closes it, and waits for a call of the function that runs, but from inside it. Afterwards the function is not called.
 class [[nodiscard("it ends with its handle")]] ConnectionWatch {
  public:
-  ConnectionWatch() noexcept = default;  // of nothing: closed
+  ConnectionWatch() noexcept = default;  // watches nothing: closed
 
   void close() { changes_.close(); }
   bool is_closed() const { return changes_.is_closed(); }

@@ -54,7 +54,7 @@ class Error {
 
   mothreads::Why why() const noexcept { return why_; }  // timed_out, stopped or closed
   Code code() const noexcept { return code_; }
-  const std::string& name() const noexcept { return parts_->name; }  // of the process variable
+  const std::string& name() const noexcept { return parts_->name; }  // the process variable
   const std::string& text() const noexcept { return parts_->text; }
   const char* what() const noexcept { return parts_->what.c_str(); }  // name and text
 

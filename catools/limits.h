@@ -9,7 +9,7 @@ namespace catools::inline v0 {
 struct Limits {
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-  double low_display = kNone;  // of the scale of a display
+  double low_display = kNone;  // the scale of a display
   double high_display = kNone;
   double low_alarm = kNone;  // beyond these the severity is major
   double high_alarm = kNone;

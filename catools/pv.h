@@ -46,7 +46,7 @@
 namespace catools::inline v0 {
 
 struct PVOptions {
-  bool caput_wait = false;  // what caput() of the PV does
+  bool caput_wait = false;  // for caput() of the PV
   std::optional<Type> datatype = std::nullopt;
   Format format = Format::time;
   std::size_t count = 0;
@@ -58,7 +58,7 @@ namespace internal {
 // Throws Misuse for an empty one.
 void check_function(std::string_view name, bool is_there);
 
-// What a PV is, whatever its type: copies are views of the same. It ends with the Subscription that begin() gives.
+// The part of a PV that knows no type: copies are views of the same. It ends with the Subscription that begin() gives.
 class Followed {
  public:
   Followed(std::string_view name, const PVOptions& options);
@@ -182,7 +182,7 @@ class PVArray {
   std::vector<std::optional<Value>> values() const {
     return each([](const internal::Followed& one) { return one.latest_now(); });
   }
-  // Of the latest; Severity::invalid, and no time, where there has been none.
+  // These describe the latest value; Severity::invalid, and no time, where there has been none.
   std::vector<Severity> severities() const {
     return each([](const internal::Followed& one) {
       const std::optional<Value> value = one.latest_now();
@@ -216,7 +216,7 @@ class PVArray {
     return true;
   }
 
-  // One value for all, or one for each.
+  // Puts a value for all, or a value for each.
   template <typename V>
   void caput(const V& values, const mothreads::Until& until = kDefaultLimit) const {
     catools::caput(names(), values, {.wait = parts_->options.caput_wait}, until);

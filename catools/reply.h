@@ -32,7 +32,7 @@ class [[nodiscard("it has the value, or says why there is none")]] Reply {
 
   explicit operator bool() const noexcept { return outcome_.index() == 0; }
   const std::string& name() const noexcept { return *name_; }
-  const std::shared_ptr<const std::string>& shared_name() const noexcept { return name_; }  // the same, for another Reply
+  const std::shared_ptr<const std::string>& shared_name() const noexcept { return name_; }  // for another Reply
 
   T& operator*() & { return there(); }
   const T& operator*() const& { return const_cast<Reply&>(*this).there(); }

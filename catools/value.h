@@ -59,7 +59,7 @@ struct Control {
   std::string units;
   Limits limits;
   std::optional<int> precision;    // digits behind the point, of a float
-  std::vector<std::string> texts;  // of an enumeration
+  std::vector<std::string> texts;  // the choices of an enumeration
 };
 
 // The information of Format::acknowledgement: alarms that operators have still to acknowledge.
@@ -78,7 +78,7 @@ struct ValueParts {
   std::shared_ptr<const std::string> name;
   Data data = {};  // none for the notice that the server has gone, or refuses
   Code code = Code::normal;
-  std::string text = {};  // of a code that is not normal
+  std::string text = {};  // belongs to a code that is not normal
   std::size_t element_count = 0;
   std::optional<Severity> severity = std::nullopt;
   Condition condition = Condition::none;

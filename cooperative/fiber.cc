@@ -61,7 +61,11 @@ FiberBlock& new_fiber(const Order& order) {
   if (order.name.empty()) throw Misuse("a fiber needs a name: give spawn() one that says what the fiber does");
   SchedulerCore& core = SchedulerCore::current();
   FiberBlock* fiber = nullptr;
-  if (order.parent.block == nullptr) {
+  if (order.parent.is_root()) {
+    core.rooms().population.check_limit(order.name);
+    fiber = &make_fiber(core, order.name, nullptr);
+    fiber->may_be_late = true;
+  } else if (order.parent.block == nullptr) {
     fiber = &make_fiber(core, order.name);
   } else {
     core.rooms().population.check_limit(order.name);

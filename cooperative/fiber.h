@@ -54,6 +54,9 @@ namespace cooperative::inline v0 {
 class FiberParent {
  public:
   FiberParent() = default;  // who makes the fiber
+  // The root of the scheduler, which has nobody above it: for an object whose handle owns the fiber, and may outlive the fiber that makes it, or the
+  // FiberGroup which that belongs to.
+  static FiberParent root() noexcept { return {internal::ParentRef{nullptr, internal::ParentRef::kRoot}, mothreads::internal::kAccess}; }
   template <typename R>
   FiberParent(const Fiber<R>& fiber);
   // The member is a fiber or a FiberGroup of this thread; another throws mothreads::Misuse. An empty Member stands for the fiber that runs.

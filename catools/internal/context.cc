@@ -23,28 +23,23 @@
 #include "mothreads/foreign_thread.h"
 #include "mothreads/log.h"
 #include "mothreads/main_thread.h"
+#include "mothreads/misuse.h"
 
 namespace catools::inline v0::internal {
 
 using mothreads::internal::ForkPart;
 using mothreads::internal::TinyLock;
-using mothreads::internal::TinyMutex;
 
 // The one context of Channel Access in the process.
 struct Process {
-  static constinit TinyMutex making;  // held while libca starts
   static constinit std::atomic<Context*> context;
 
   static Context* make(std::string_view name);
   static void close_at_exit() noexcept {
     if (Context* const made = context.load(std::memory_order_acquire)) made->close();
   }
-  static void in_child() noexcept {
-    new (&making) TinyMutex;
-    context.store(nullptr, std::memory_order_relaxed);  // the child has one thread
-  }
+  static void in_child() noexcept { context.store(nullptr, std::memory_order_relaxed); }  // the child has one thread
 };
-constinit TinyMutex Process::making;
 constinit std::atomic<Context*> Process::context{nullptr};
 
 namespace {
@@ -52,6 +47,7 @@ namespace {
 constexpr std::chrono::seconds kPatience{2};  // of exit(), with servers that do not close their end
 
 constinit ForkPart fork_part{.in_child = Process::in_child};
+[[maybe_unused]] const bool takes_part = (mothreads::internal::take_part_in_forks(fork_part), true);
 
 // libca's own words.
 [[gnu::format(printf, 1, 0)]] int print_to_log(const char* format, va_list arguments) noexcept {
@@ -85,19 +81,28 @@ void on_exception(exception_handler_args args) noexcept {
   }
 }
 
+// libca gives a context without preemptive callbacks back to no thread that has left it.
+bool may_leave(ca_client_context* context) noexcept { return context == nullptr || ca_preemtive_callback_is_enabled() != 0; }
+
+void refuse_thread_of_another(std::string_view name) {
+  if (may_leave(ca_current_context())) return;
+  throw mothreads::Misuse(fmt::format("\"{}\" was asked for on a thread with a context of libca's own, without preemptive callbacks, which it would lose: make "
+                                      "that context with ca_enable_preemptive_callback, or ask on another thread", name));
+}
+
 }  // namespace
 
 Context* Process::make(std::string_view name) {
-  const TinyLock lock(making);
+  refuse_thread_of_another(name);
+  // The library's own end at exit() is arranged before that of Channel Access, and so comes after.
+  static_cast<void>(mothreads::MainThread::please_stop());
+  ensure_repeater();
+  // Threads come one at a time. A child of fork() would have half a libca, and locks of libca that nobody lets go.
+  const mothreads::internal::ForkWaits no_child_meanwhile;
   Context* made = context.load(std::memory_order_acquire);
   if (made != nullptr) return made;
-  static constinit std::atomic<bool> is_arranged{false};
-  if (!is_arranged.exchange(true, std::memory_order_relaxed)) {
-    // The library's own end at exit() is arranged before, and so comes after.
-    static_cast<void>(mothreads::MainThread::please_stop());
-    mothreads::internal::take_part_in_forks(fork_part);
-    static_cast<void>(std::atexit(close_at_exit));
-  }
+  static constinit bool is_arranged = false;
+  if (!std::exchange(is_arranged, true)) static_cast<void>(std::atexit(close_at_exit));
   made = new Context;
   try {
     made->open(name);
@@ -119,7 +124,6 @@ Context& Context::current(std::string_view name) {
 }
 
 void Context::open(std::string_view name) {
-  ensure_repeater();
   ca_client_context* const before = ca_current_context();
   if (before != nullptr) ca_detach_context();
   const int status = ca_context_create(ca_enable_preemptive_callback);
@@ -216,6 +220,7 @@ void Context::find_channels(std::span<const std::string_view> names, Batch& batc
 }
 
 std::shared_ptr<Channel> Context::channel(std::string_view name) {
+  refuse_thread_of_another(name);
   std::shared_ptr<Channel> made;
   {
     const TinyLock lock(mutex_);
@@ -266,7 +271,8 @@ Section::Section(Context& context) noexcept : context_(context) {
   }
   is_inside_ = true;
   before_ = ca_current_context();
-  if (before_ == context_.ca_) return;
+  // A thread that must not leave its own does what needs no context: it ends requests and subscriptions.
+  if (before_ == context_.ca_ || !may_leave(before_)) return;
   if (before_ != nullptr) ca_detach_context();
   ca_attach_context(context_.ca_);
   is_attached_ = true;
@@ -282,7 +288,8 @@ Section::~Section() {
 }
 
 void Section::flush() noexcept {
-  if (is_inside_) ca_flush_io();
+  // Else what was asked for goes with the next flush of another thread.
+  if (is_inside_ && (is_attached_ || before_ == context_.ca_)) ca_flush_io();
 }
 
 std::string text_of(Code code) { return ca_message(static_cast<long>(code)); }

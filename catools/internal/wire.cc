@@ -129,7 +129,16 @@ std::shared_ptr<const Control> control_of(long base, const void* from) {
 
 [[noreturn]] void refuse(const std::string& name, Code code, std::string_view text) { Error(mothreads::Why::closed, code, name, text).raise(); }
 
+// Whoever reads the text ends it there.
+void refuse_zero_byte(std::string_view text, const std::string& name) {
+  const std::size_t place = text.find('\0');
+  if (place == std::string_view::npos) return;
+  refuse(name, Code::bad_string,
+         fmt::format("the zero byte at place {} would end the text: put bytes as std::vector<std::uint8_t>", place));
+}
+
 void put_text(std::vector<std::byte>& to, std::size_t index, std::string_view text, const std::string& name) {
+  refuse_zero_byte(text, name);
   if (text.size() >= kTextSize) {
     refuse(name, Code::bad_string, fmt::format("a text of {} bytes does not fit: Channel Access sends at most {}", text.size(), kTextSize - 1));
   }
@@ -176,6 +185,7 @@ Encoded encode_texts(std::span<const std::string> texts, bool is_scalar, std::op
   const bool as_characters = datatype ? *datatype == Type::uint8 : native.type == DBR_CHAR && native.element_count > 1;
   if (is_scalar && as_characters) {
     const std::string& text = texts[0];
+    refuse_zero_byte(text, name);
     if (text.size() > native.element_count) {
       refuse(name, Code::bad_count, fmt::format("a text of {} bytes does not fit: there is room for {}", text.size(), native.element_count));
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What travels: which type and count a verb asks for, and values to and from the structures of libca.
+// The wire: which type and count a verb asks for, and values to and from the structures of libca.
 
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +32,7 @@ struct GetPlan {
 
 // The type and size of a channel, while the channel is connected.
 struct Native {
-  long type = 0;  // of Channel Access
+  long type = 0;  // Channel Access' number
   std::size_t element_count = 0;
 };
 
@@ -44,7 +44,7 @@ struct Connection {
 };
 
 struct Asked {
-  long type = 0;  // of Channel Access, with the format
+  long type = 0;  // Channel Access' number, with the format
   unsigned long count = 0;
   bool as_text = false;  // characters that are one text
 };
@@ -69,7 +69,7 @@ struct Encoded {
   long type = 0;
   unsigned long count = 0;
   const void* bytes() const noexcept { return borrowed != nullptr ? borrowed : owned.data(); }
-  const void* borrowed = nullptr;  // of the Outgoing
+  const void* borrowed = nullptr;  // a place within the Outgoing
   std::vector<std::byte> owned;
 };
 

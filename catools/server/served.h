@@ -12,8 +12,9 @@
 // A Served is a cheap handle: copies are the same process variable. It does not keep the server running; when that has ended, or the variable
 // was removed, set() and get() still work, and nobody else sees it.
 //
-// Clients see each set() as an update, also of an equal value. Updates come in order. Where more come than a client takes, it misses some in the
-// middle, and gets the last.
+// Clients that monitor are told of a set() that changes the value or the alarm, as by a record with MDEL 0; of a vector they are told of each, as by a
+// waveform. ServedOptions::posts says otherwise. A set() that they are not told of changes the time all the same. Where the alarm alone changes, clients
+// that asked for alarms are told. Updates come in order. Where more come than a client takes, it misses some in the middle, and gets the last.
 //
 // Thread safety: every member may be called from any thread or fiber. None waits for a client.
 
@@ -79,14 +80,21 @@ class PutHandler {
   internal::PutFunction function_;
 };
 
+// The calls of set(), and puts, of which clients that monitor the value are told.
+enum class Posts : std::uint8_t {
+  changes,    // those that change it
+  every_set,  // all, as by a record with MDEL -1: for a value that is an event, or whose time counts
+};
+
 template <typename T>
 struct ServedOptions {
   std::string units = {};               // up to 7 bytes
   std::optional<int> precision = {};    // digits behind the point where a client asks for text; all that are needed if not given
-  Limits limits = {};                   // of a number: the alarm and warning limits decide the severity
-  std::vector<std::string> texts = {};  // of an enum: 16 of up to 25 bytes
+  Limits limits = {};                   // for a number: the alarm and warning limits decide the severity
+  std::vector<std::string> texts = {};  // for an enum: 16 of up to 25 bytes
   std::size_t max_count = 0;            // elements of a vector; 0 for as many as its first value has, at least one
   AccessRights access = AccessRights::read_write;
+  std::optional<Posts> posts = std::nullopt;  // default changes; of a vector every_set
   PutHandler<T> on_put = {};
 };
 
@@ -102,7 +110,7 @@ class Served {
   const std::string& name() const { return pv_->name(); }
 
   // Throws std::invalid_argument, which names the variable, for a value that it cannot hold: a text that is too long, too many elements, an enum
-  // without a text. Throws mothreads::Misuse for a condition without a severity.
+  // without a text, a text with a zero byte. Throws mothreads::Misuse for a condition without a severity. A set() that throws has changed nothing.
   void set(T value, const SetOptions& options = {}) const {
     pv_->set(internal::ServedType<T>::cells_of(std::move(value)),
              {.severity = options.severity, .condition = options.condition, .time = options.time});

@@ -83,6 +83,7 @@ void check_properties(const internal::PvSetup& setup, bool is_enum) {
     throw Misuse(fmt::format("\"{}\" has {} texts: up to {} are sent", setup.name, properties.texts.size(), internal::kMaxChoices));
   }
   for (const std::string& text : properties.texts) {
+    if (text.find('\0') != std::string::npos) throw Misuse(fmt::format("\"{}\" has a text with a zero byte, which would end it", setup.name));
     if (text.size() < internal::kChoiceSize) continue;
     throw Misuse(fmt::format("\"{}\" has the text \"{}\": up to {} bytes are sent", setup.name, text, internal::kChoiceSize - 1));
   }

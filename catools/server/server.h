@@ -52,13 +52,13 @@ struct ServerOptions {
   bool own_thread = true;
   mothreads::Member parent = {};  // default the thread, or without own_thread the fiber, that makes it
   std::size_t max_circuits = 1000;
-  std::size_t max_channels = 100'000;  // of a circuit
-  std::size_t max_monitors = 100'000;  // of a circuit
+  std::size_t max_channels = 100'000;  // each circuit has at most
+  std::size_t max_monitors = 100'000;  // each circuit has at most
   std::size_t monitor_queue = 100;     // values that wait for a monitor's client at most
   std::size_t monitor_queue_bytes = std::size_t{1} << 20;  // and bytes, unless one value alone has more
   absl::Duration drain = absl::Seconds(10);                // from a stop to the cancelling of what is left
   std::optional<mothreads::Signal> draining = std::nullopt;  // default MainThread::draining()
-  std::size_t put_stack_size = 0;                            // of the fibers of put handlers, see FiberOptions
+  std::size_t put_stack_size = 0;                            // for the fibers of put handlers, see FiberOptions
 };
 
 struct ServerStatistics {
@@ -67,7 +67,7 @@ struct ServerStatistics {
   std::uint64_t monitors = 0;   // now
   std::uint64_t updates = 0;    // sent to monitors
   std::uint64_t dropped = 0;    // updates that a full queue lost
-  std::uint64_t puts = 0;       // of clients
+  std::uint64_t puts = 0;       // all that clients asked for
   std::uint64_t refused = 0;    // puts that failed
   std::uint64_t malformed = 0;  // circuits that ended for what their clients sent
 };
@@ -125,6 +125,7 @@ Served<T> Server::add(std::string_view name, T initial, ServedOptions<T> options
                                                    .limits = options.limits,
                                                    .texts = std::move(options.texts)}),
                           .rights = options.access,
+                          .posts_every_set = options.posts.value_or(Form::kIsArray ? Posts::every_set : Posts::changes) == Posts::every_set,
                           .queue = {},
                           .on_put = std::move(options.on_put.function_)};
   if (setup.max_count == 0) setup.max_count = std::max<std::size_t>(internal::count_of(setup.initial), 1);

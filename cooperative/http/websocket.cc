@@ -154,6 +154,14 @@ Response answer_handshake(const Request& request, const WebSocketOptions& option
 
 }  // namespace
 
+bool is_same_origin(const Request& request) {
+  const std::optional<std::string_view> origin = request.headers().get("Origin");
+  if (!origin) return true;
+  if (request.headers().count("Origin") > 1) return false;
+  const std::size_t scheme = origin->find("://");
+  return scheme != std::string_view::npos && !request.host().empty() && http_iequals(origin->substr(scheme + 3), request.host());
+}
+
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options) {
   std::string protocol;
   Response response = answer_handshake(request, options, protocol);

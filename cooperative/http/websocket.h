@@ -185,8 +185,13 @@ class WebSocket {
 };
 
 // The answer to a request for a WebSocket: 101, and `run` gets it; 400, 405 or 426 for what is none. When `run` ends, it is closed: with 1000, with
-// 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so (Origin) is the caller's to decide.
+// 1011 when it threw, or with 1001 when the server drains. Whether the page that asks may do so is the caller's to decide: a browser lets the pages of
+// every site open WebSockets to this server, and only says where they come from. A server whose own pages alone may: is_same_origin().
 Response accept_websocket(const Request& request, absl::AnyInvocable<void(WebSocket&)> run, const WebSocketOptions& options = {});
+
+// Whether the page that asks is of this server: its Origin has the host and the port that the request is for. True for a request without an Origin, which comes
+// from no page. A name that somebody else lets lead to this server passes; a server that knows its names compares Request::host(), too.
+bool is_same_origin(const Request& request);
 
 // Functions in the place of a fiber, for many WebSockets of which most are silent most of the time:
 //

@@ -15,6 +15,7 @@
 #include "catools/connect.h"
 #include "cooperative/event_queue.h"
 #include "cooperative/fiber.h"
+#include "cooperative/fiber_group.h"
 #include "cooperative/scheduler.h"
 #include "cooperative/sleep.h"
 #include "mothreads/misuse.h"
@@ -47,6 +48,35 @@ class CamonitorTest : public ServedTest<Source> {
   }
 };
 TYPED_TEST_SUITE(CamonitorTest, Sources);
+
+// As a record whose MDEL is 0, and as a waveform.
+TYPED_TEST(CamonitorTest, AnEqualNumberIsNoChangeAndEachArrayIs) {
+  caput(this->pv("other"), 30, {.wait = true});
+  caput(this->pv("wave"), std::vector<int>{1, 2}, {.wait = true});
+  Subscription number = camonitor(this->pv("other"), {.all_updates = true});
+  Subscription wave = camonitor(this->pv("wave"), {.all_updates = true});
+  EXPECT_EQ(number.next(kSoon).value().template as<int>(), 30);
+  EXPECT_THAT(wave.next(kSoon).value().template as<std::vector<int>>(), ElementsAre(1, 2));
+  for (const int value : {30, 31}) caput(this->pv("other"), value, {.wait = true});
+  EXPECT_EQ(number.next(kSoon).value().template as<int>(), 31);
+  for (const int value : {2, 3}) caput(this->pv("wave"), std::vector<int>{1, value}, {.wait = true});
+  EXPECT_THAT(wave.next(kSoon).value().template as<std::vector<int>>(), ElementsAre(1, 2));
+  EXPECT_THAT(wave.next(kSoon).value().template as<std::vector<int>>(), ElementsAre(1, 3));
+}
+
+TYPED_TEST(CamonitorTest, ASubscriptionMayOutliveTheGroupWhoseMemberMadeIt) {
+  cooperative::EventQueue<int> seen;
+  Subscription watch;
+  {
+    cooperative::FiberGroup group("makers");
+    group.spawn("maker", [&] { watch = camonitor(this->pv("other"), [&](const Value& value) { seen.signal(value.as<int>()); }); });
+    group.join(kSoon);
+    EXPECT_EQ(group.size(), 0U);
+  }
+  EXPECT_EQ(seen.wait(kSoon), 0);
+  caput(this->pv("other"), 1);
+  EXPECT_EQ(seen.wait(kSoon), 1);
+}
 
 TYPED_TEST(CamonitorTest, TheFirstIsThePresentValueThenEachChange) {
   in_each_world([&] {

@@ -88,6 +88,9 @@ TYPED_TEST(CaputTest, WhatDoesNotFitIsAnErrorAndIsNotSent) {
     refused("shorts", std::vector<int>{1, 40000}, Code::no_conversion, "40000 does not fit");
     refused("string", std::string(40, 'x'), Code::bad_string, "40 bytes");
     refused("chars", std::string(101, 'x'), Code::bad_count, "101 bytes");
+    refused("string", std::string("ab\0cd", 5), Code::bad_string, "zero byte at place 2");
+    refused("strings", std::vector<std::string>{"a", std::string("b\0", 2)}, Code::bad_string, "zero byte at place 1");
+    refused("chars", std::string("\0cd", 3), Code::bad_string, "zero byte at place 0");
     refused("long", std::vector<int>{1, 2}, Code::bad_count, "2 elements");
     refused("wave", std::vector<int>{}, Code::bad_count, "0 elements");
     EXPECT_EQ(caget<int>(this->pv("long")), 50);

@@ -1,4 +1,4 @@
-// How a process that uses Channel Access ends, stops and forks (programs/edges.cc).
+// How a process that uses Channel Access ends, stops and forks, and threads with contexts of libca (programs/edges.cc, programs/contexts.cc).
 
 #include <csignal>
 #include <string>
@@ -23,6 +23,7 @@ class EdgesTest : public ::testing::Test {};
 TYPED_TEST_SUITE(EdgesTest, Sources);
 
 constexpr const char* kProgram = "tests/catools/programs/edges";
+constexpr const char* kContexts = "tests/catools/programs/contexts";
 
 TYPED_TEST(EdgesTest, EndsWithEverythingOpen) {
   const TypeParam source;
@@ -70,6 +71,18 @@ TYPED_TEST(EdgesTest, AChildOfForkHasAContextOfItsOwn) {
   Program program(kProgram, {"forks", std::string(TypeParam::kPrefix)});
   EXPECT_EQ(program.wait(), 0) << program.output();
   EXPECT_THAT(program.output(), HasSubstr("child ended with 0"));
+}
+
+TYPED_TEST(EdgesTest, AForkWaitsForTheFirstUseOfAnotherThread) {
+  const TypeParam source;
+  Program program(kContexts, {"forks", std::string(TypeParam::kPrefix)});
+  EXPECT_EQ(program.wait(), 0) << program.output();
+}
+
+TYPED_TEST(EdgesTest, AThreadWithAContextOfItsOwnKeepsIt) {
+  const TypeParam source;
+  Program program(kContexts, {"keeps", std::string(TypeParam::kPrefix)});
+  EXPECT_EQ(program.wait(), 0) << program.output();
 }
 
 TYPED_TEST(EdgesTest, NobodyComplainsOfAMissingRepeater) {

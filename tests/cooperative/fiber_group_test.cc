@@ -74,6 +74,37 @@ TEST(FiberGroupTest, MembersTakeArgumentsAndOptions) {
   EXPECT_EQ(sum, 7);
 }
 
+TEST(FiberGroupTest, AFiberOfTheRootThatAMemberMakesIsNoMember) {
+  mothreads::testing::on_virtual_time([](VirtualClock&) {
+    Signal goes_on;
+    bool has_ended = false;
+    Signal of_released;
+    Fiber<void> kept;
+    {
+      FiberGroup group("workers");
+      group.spawn("maker", [&] {
+        kept = spawn({.name = "kept", .parent = FiberParent::root()}, [&] {
+          goes_on.wait();
+          has_ended = true;
+        });
+        auto released = spawn({.name = "released", .parent = FiberParent::root()}, [&] { goes_on.wait(); });
+        of_released = released.stopped();
+        released.release();
+        FiberGroup other({.name = "other", .parent = FiberParent::root()});
+      });
+      group.join();
+      EXPECT_EQ(group.size(), 0u);
+      EXPECT_TRUE(kept.is_alive());
+      EXPECT_FALSE(of_released);
+    }
+    EXPECT_FALSE(has_ended);
+    goes_on.go();
+    kept.join();
+    of_released.wait();
+    EXPECT_TRUE(has_ended);
+  });
+}
+
 TEST(FiberGroupTest, JoinWaitsForMembersThatAreMadeMeanwhile) {
   bool second_ran = false;
   FiberGroup group("workers");

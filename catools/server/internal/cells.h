@@ -22,7 +22,7 @@ inline constexpr std::size_t kCellTypes = 7;
 using Cells = std::variant<std::vector<std::string>, std::vector<std::int16_t>, std::vector<float>, std::vector<std::uint16_t>,
                            std::vector<std::uint8_t>, std::vector<std::int32_t>, std::vector<double>>;
 
-inline constexpr std::size_t kStringSize = 40;  // of a string on the wire, its zero among them
+inline constexpr std::size_t kStringSize = 40;  // bytes of a string on the wire, its zero among them
 inline constexpr std::size_t kUnitsSize = 8;
 inline constexpr std::size_t kMaxChoices = 16;
 inline constexpr std::size_t kChoiceSize = 26;
@@ -39,7 +39,7 @@ struct Properties {
 
 inline CellType type_of(const Cells& cells) { return static_cast<CellType>(cells.index()); }
 std::size_t count_of(const Cells& cells);
-std::size_t bytes_of(CellType type);  // of one cell on the wire
+std::size_t bytes_of(CellType type);  // a cell on the wire has so many
 Cells no_cells(CellType type);
 
 // The text says which cell cannot be converted, and why.

@@ -23,7 +23,7 @@ constexpr std::size_t kMaxClientName = 64;
 
 Circuit::Channel::Channel(Circuit& circuit, std::uint32_t id, std::uint32_t client_id, std::shared_ptr<ServedPv> pv)
     : circuit_(circuit), id_(id), client_id_(client_id), pv_(std::move(pv)) {
-  pv_->add_watcher(*this);
+  static_cast<void>(pv_->add_watcher(*this));  // create_channel() looks whether it is removed
   circuit_.counters_.channels.add();
 }
 
@@ -36,24 +36,28 @@ void Circuit::Channel::tell_rights() {
   circuit_.append_reply({.command = Command::access_rights, .first = client_id_, .second = static_cast<std::uint32_t>(pv_->rights())});
 }
 
-void Circuit::Channel::has_new(const SamplePtr& sample) {
-  if (!may_read()) return;
-  for (Monitor* monitor : monitors_) {
-    if ((monitor->events & sample->events) != 0 && sample->number > monitor->last) circuit_.enqueue(*monitor, sample);
-  }
+void Circuit::Channel::has_new(const SamplePtr& sample) noexcept {
+  circuit_.or_give_up([&] {
+    if (!may_read()) return;
+    for (Monitor* monitor : monitors_) {
+      if ((monitor->events & sample->events) != 0 && sample->number > monitor->last) circuit_.enqueue(*monitor, sample);
+    }
+  });
 }
 
-void Circuit::Channel::has_other_rights() {
-  tell_rights();
-  // A monitor is told the value where it may be read now, and that it may not be read else.
-  for (Monitor* monitor : monitors_) {
-    monitor->queue.clear();
-    circuit_.enqueue(*monitor, pv_->sample());
-  }
+void Circuit::Channel::has_other_rights() noexcept {
+  circuit_.or_give_up([&] {
+    tell_rights();
+    // A monitor is told the value where it may be read now, and that it may not be read else.
+    for (Monitor* monitor : monitors_) {
+      monitor->queue.clear();
+      circuit_.enqueue(*monitor, pv_->sample());
+    }
+  });
 }
 
-void Circuit::Channel::is_gone() {
-  circuit_.append_reply({.command = Command::channel_gone, .first = client_id_});
+void Circuit::Channel::is_gone() noexcept {
+  circuit_.or_give_up([&] { circuit_.append_reply({.command = Command::channel_gone, .first = client_id_}); });
   circuit_.drop_channel(id_);
 }
 
@@ -144,10 +148,12 @@ void Circuit::create_channel(const Header& header, std::string_view payload) {
   if (name.empty()) throw ProtocolError("a channel without a name");
   client_version_ = std::max(client_version_, header.second & 0xffff);
   std::shared_ptr<ServedPv> pv = channels_.size() < limits_.max_channels ? directory_.find(name) : nullptr;
-  if (pv == nullptr || pv->is_removed()) return append_reply({.command = Command::create_channel_failed, .first = header.first});
+  const auto fail = [&] { append_reply({.command = Command::create_channel_failed, .first = header.first}); };
+  if (pv == nullptr) return fail();
   while (channels_.contains(next_channel_)) ++next_channel_;
   const std::uint32_t id = next_channel_++;
   auto channel = std::make_unique<Channel>(*this, id, header.first, std::move(pv));
+  if (channel->pv()->is_removed()) return fail();  // when it is removed later, it tells the channel
   channel->tell_rights();
   append_reply({.command = Command::create_channel,
                 .type = static_cast<std::uint16_t>(channel->pv()->type()),

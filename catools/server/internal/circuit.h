@@ -22,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "catools/server/internal/cells.h"
 #include "catools/server/internal/counters.h"
 #include "catools/server/internal/dbr.h"
@@ -76,6 +77,8 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
   // The last that the client is told: why its circuit ends. Its monitors are told nothing more.
   void refuse(std::string_view why);
   void drop_monitors();
+  // There was no memory for what the client has to be told: its circuit has to end, so that it comes again, and asks anew.
+  bool has_given_up() const noexcept { return has_given_up_; }
 
   const std::string& client() const { return client_; }
 
@@ -88,7 +91,7 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
     std::string bytes = {};
     SamplePtr sample = {};
     std::size_t next = 0;  // cell
-    std::size_t end = 0;   // of the cells to send
+    std::size_t end = 0;   // the cell behind the last to send
     std::size_t left = 0;  // bytes, of cells and zeros
 
     std::size_t size() const { return bytes.size() + left; }
@@ -124,6 +127,7 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
   static bool append_part(Reply& reply, std::string& out, std::size_t most);
   bool begin_next();
   void wake();
+  void or_give_up(absl::FunctionRef<void()> tell) noexcept;
 
   // Null, and an error that says so, for a channel that was there; throws ProtocolError for one that never was.
   Channel* channel_of(std::uint32_t id);
@@ -148,6 +152,7 @@ class Circuit final : public std::enable_shared_from_this<Circuit> {
   std::deque<std::uint32_t> ready_monitors_;
   bool is_held_ = false;  // by EVENTS_OFF
   bool is_refused_ = false;
+  bool has_given_up_ = false;
 
   std::unique_ptr<PutInput> input_;
   struct PutAnswer {

@@ -1,5 +1,6 @@
 #include "catools/server/internal/circuit_fibers.h"
 
+#include <new>
 #include <string>
 #include <utility>
 
@@ -16,8 +17,8 @@ namespace log = mothreads::log;
 
 namespace {
 
-constexpr absl::Duration kLastWords = absl::Seconds(1);  // for a client to read what waits when its circuit ends
-constexpr std::size_t kKeptBuffer = 16 * 1024;           // of a circuit that is silent
+constexpr absl::Duration kLastWords = absl::Seconds(1);  // for a client that ends its circuit to read what waits for it
+constexpr std::size_t kKeptBuffer = 16 * 1024;           // the most that a silent circuit keeps
 
 }  // namespace
 
@@ -49,10 +50,18 @@ void CircuitFibers::run(const Signal& please_stop) {
   circuit_->drop_monitors();
   is_ending_ = true;
   output_.signal();
+  const auto say = [this] { log::info("{} did not read what waited for it when its circuit ended", circuit_->client()); };
   try {
-    writer.join(kLastWords);
+    if (please_stop) {
+      writer.join();  // until the end of the drain, which cancels this fiber
+    } else {
+      writer.join(kLastWords);
+    }
   } catch (const cooperative::Timedout&) {
-    log::info("{} did not read what waited for it when its circuit ended", circuit_->client());
+    say();
+  } catch (const cooperative::FiberCancelled&) {
+    say();
+    throw;
   }
 }
 
@@ -76,7 +85,8 @@ void CircuitFibers::write() {
   try {
     std::string bytes;
     while (true) {
-      while (circuit_->next_output(bytes)) client_.write_all(bytes);
+      while (!circuit_->has_given_up() && circuit_->next_output(bytes)) client_.write_all(bytes);
+      if (circuit_->has_given_up()) throw std::bad_alloc();
       if (is_ending_) return;
       if (bytes.capacity() > kKeptBuffer) std::string().swap(bytes);
       output_.wait();
@@ -88,7 +98,12 @@ void CircuitFibers::write() {
   } catch (const cooperative::Closed&) {
   } catch (const cooperative::FiberCancelled&) {
     throw;
-  } catch (...) {  // no memory: the reader must not wait for it
+  } catch (const std::bad_alloc&) {
+    // The reader must not wait for it.
+    client_.close();
+    room_.signal();
+    log::warning("the circuit of {} ends: there is no memory for what its client has to be told", circuit_->client());
+  } catch (...) {
     client_.close();
     room_.signal();
     throw;

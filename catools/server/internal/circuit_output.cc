@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "catools/server/internal/circuit_parts.h"
@@ -7,28 +8,39 @@ namespace catools::inline v0::internal {
 
 namespace {
 
+SamplePtr with_cells(const Sample& sample, Cells cells) {
+  return std::make_shared<Sample>(Sample{.cells = std::move(cells),
+                                         .properties = sample.properties,
+                                         .severity = sample.severity,
+                                         .condition = sample.condition,
+                                         .time = sample.time,
+                                         .unacknowledged = sample.unacknowledged,
+                                         .acknowledges_transient = sample.acknowledges_transient});
+}
+
 // As the type that the client asked for, and of another type no more than the `most` cells that it asked for.
 SamplePtr as_asked(SamplePtr sample, const Layout& layout, std::size_t most) {
   if (layout.form == Form::class_name) {
-    auto name = std::make_shared<Sample>(*sample);
-    name->cells = std::vector<std::string>{"served"};
-    return name;
+    return with_cells(*sample, std::vector<std::string>{"served"});
   }
   if (type_of(sample->cells) == layout.cell) return sample;
-  auto converted = std::make_shared<Sample>(Sample{.cells = convert(sample->cells, most, layout.cell, *sample->properties, Fit::clamp),
-                                                   .properties = sample->properties,
-                                                   .severity = sample->severity,
-                                                   .condition = sample->condition,
-                                                   .time = sample->time,
-                                                   .unacknowledged = sample->unacknowledged,
-                                                   .acknowledges_transient = sample->acknowledges_transient});
-  return converted;
+  return with_cells(*sample, convert(sample->cells, most, layout.cell, *sample->properties, Fit::clamp));
 }
 
 }  // namespace
 
 void Circuit::wake() {
   if (!is_refused_) host_.has_output();
+}
+
+void Circuit::or_give_up(absl::FunctionRef<void()> tell) noexcept {
+  if (has_given_up_) return;
+  try {
+    tell();
+  } catch (const std::exception&) {
+    has_given_up_ = true;
+    host_.has_output();
+  }
 }
 
 // The end of what waits, to append bytes to.

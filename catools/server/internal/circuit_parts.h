@@ -26,9 +26,9 @@ class Circuit::Channel final : public PvWatcher {
   std::vector<Monitor*>& monitors() { return monitors_; }
   void tell_rights();
 
-  void has_new(const SamplePtr& sample) override;
-  void has_other_rights() override;
-  void is_gone() override;
+  void has_new(const SamplePtr& sample) noexcept override;
+  void has_other_rights() noexcept override;
+  void is_gone() noexcept override;
 
  private:
   Circuit& circuit_;

@@ -132,7 +132,7 @@ void Circuit::put_has_ended(std::uint64_t number, const std::string& refusal) {
   if (found == puts_.end()) return;
   const PutAnswer put = found->second;
   puts_.erase(found);
-  answer_put(put.header, put.channel_id, refusal.empty() ? Status::normal : Status::put_failed, refusal);
+  or_give_up([&] { answer_put(put.header, put.channel_id, refusal.empty() ? Status::normal : Status::put_failed, refusal); });
   host_.has_room();
 }
 

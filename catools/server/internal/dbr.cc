@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
+#include <variant>
 
 #include "catools/server/internal/wire.h"
 
@@ -98,6 +100,24 @@ void append_properties(std::string& out, const Layout& layout, const Properties&
 }
 
 }  // namespace
+
+std::shared_ptr<Sample> copy_of(const Sample& sample) {
+  Cells cells = std::visit(
+      [](const auto& all) {
+        auto copy = all;
+        return Cells(std::move(copy));
+      },
+      sample.cells);
+  return std::make_shared<Sample>(Sample{.cells = std::move(cells),
+                                         .properties = sample.properties,
+                                         .severity = sample.severity,
+                                         .condition = sample.condition,
+                                         .time = sample.time,
+                                         .number = sample.number,
+                                         .events = sample.events,
+                                         .unacknowledged = sample.unacknowledged,
+                                         .acknowledges_transient = sample.acknowledges_transient});
+}
 
 std::optional<Layout> layout_of(std::uint16_t type) {
   if (type < 5 * kCellTypes) {

@@ -31,12 +31,16 @@ struct Sample {
 };
 using SamplePtr = std::shared_ptr<const Sample>;
 
+// A copy to change. A std::variant of vectors must not be copied where memory may be short: libstdc++ takes it for one that has always a value, and destroys one
+// that it has not made.
+std::shared_ptr<Sample> copy_of(const Sample& sample);
+
 enum class Form : std::uint8_t { plain, status, time, graphic, control, acknowledge_transient, acknowledge, status_acknowledge, class_name };
 
 struct Layout {
   Form form;
   CellType cell;
-  std::size_t offset;  // of the first cell
+  std::size_t offset;  // the place of the first cell
 };
 
 // Nothing for a number that is no type.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <tuple>
+#include <type_traits>
 
 #include <fmt/core.h>
 
@@ -25,6 +26,20 @@ std::optional<double> only_number(const Cells& cells) {
   return static_cast<double>(numbers->front());
 }
 
+// Two NaNs are equal, as for a record.
+bool are_equal(const Cells& cells, const Cells& others) {
+  return std::visit(
+      [&](const auto& one) {
+        using All = std::remove_cvref_t<decltype(one)>;
+        const All& other = std::get<All>(others);  // a process variable has one type
+        return std::equal(one.begin(), one.end(), other.begin(), other.end(), [](const auto& a, const auto& b) {
+          if constexpr (std::is_floating_point_v<typename All::value_type>) return a == b || (std::isnan(a) && std::isnan(b));
+          return a == b;
+        });
+      },
+      cells);
+}
+
 }  // namespace
 
 // --- SampleQueue ---------------------------------------------------------------------------------------------------------------
@@ -32,33 +47,34 @@ std::optional<double> only_number(const Cells& cells) {
 bool SampleQueue::push(SamplePtr sample, const QueueLimit& limit) {
   const std::size_t size = memory_of(*sample);
   const bool is_full = !samples_.empty() && (samples_.size() >= limit.samples || bytes_ + size > limit.bytes);
-  if (is_full) {
-    // A client that asked for alarms only must see one that the dropped sample began.
-    if (const std::uint16_t both = sample->events | samples_.back()->events; both != sample->events) {
-      auto merged = std::make_shared<Sample>(*sample);
-      merged->events = both;
-      sample = std::move(merged);
-    }
-    bytes_ -= memory_of(*samples_.back());
-    samples_.pop_back();
+  if (!is_full) {
+    samples_.push_back(std::move(sample));
+    bytes_ += size;
+    return false;
   }
-  bytes_ += size;
-  samples_.push_back(std::move(sample));
-  return is_full;
+  // A client that asked for alarms only must see one that the dropped sample began.
+  if (const std::uint16_t both = sample->events | samples_.back()->events; both != sample->events) {
+    auto merged = copy_of(*sample);
+    merged->events = both;
+    sample = std::move(merged);
+  }
+  bytes_ += size - memory_of(*samples_.back());
+  samples_.back() = std::move(sample);
+  return true;
 }
 
-SamplePtr SampleQueue::pop() {
+SamplePtr SampleQueue::pop() noexcept {
   SamplePtr first = std::move(samples_.front());
   samples_.pop_front();
   bytes_ -= memory_of(*first);
   return first;
 }
 
-void SampleQueue::keep_newest() {
+void SampleQueue::keep_newest() noexcept {
   while (samples_.size() > 1) static_cast<void>(pop());
 }
 
-void SampleQueue::clear() {
+void SampleQueue::clear() noexcept {
   samples_.clear();
   bytes_ = 0;
 }
@@ -70,6 +86,7 @@ ServedPv::ServedPv(PvSetup setup, std::shared_ptr<Updates> updates)
       type_(type_of(setup.initial)),
       is_array_(setup.is_array),
       max_count_(setup.max_count),
+      posts_every_set_(setup.posts_every_set),
       queue_limit_(setup.queue),
       on_put_(std::move(setup.on_put)),
       updates_(std::move(updates)),
@@ -86,6 +103,8 @@ ServedPv::ServedPv(PvSetup setup, std::shared_ptr<Updates> updates)
                                           .unacknowledged = severity});
 }
 
+ServedPv::~ServedPv() { updates_->forget(*this); }
+
 void ServedPv::check(const Cells& cells, const Properties& properties) const {
   const std::size_t count = count_of(cells);
   if (count > max_count_ || (!is_array_ && count != 1)) {
@@ -93,6 +112,11 @@ void ServedPv::check(const Cells& cells, const Properties& properties) const {
   }
   if (const auto* texts = std::get_if<std::vector<std::string>>(&cells)) {
     for (const std::string& text : *texts) {
+      if (text.find('\0') != std::string::npos) {
+        throw std::invalid_argument(fmt::format("\"{}\" was given a text with a zero byte, where a client would end it; serve bytes as "
+                                                "std::vector<std::uint8_t>",
+                                                name_));
+      }
       if (text.size() < kStringSize) continue;
       throw std::invalid_argument(
           fmt::format("\"{}\" was given a text of {} bytes: {} is the most that a Channel Access string holds; serve a longer one as "
@@ -140,7 +164,7 @@ void ServedPv::set(Cells cells, const Stamp& stamp) {
     } else {
       std::tie(next->severity, next->condition) = alarm_of(next->cells, *next->properties);
     }
-    next->events = kValueEvents | kLogEvents;
+    if (posts_every_set_ || !are_equal(next->cells, last_->cells)) next->events = kValueEvents | kLogEvents;
     next->acknowledges_transient = last_->acknowledges_transient;
     next->unacknowledged = last_->unacknowledged;
     if (next->severity != last_->severity || next->condition != last_->condition) {
@@ -149,17 +173,20 @@ void ServedPv::set(Cells cells, const Stamp& stamp) {
     }
     if (!add_sample(std::move(next))) return;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
 }
 
 // With the mutex. True when the serving thread has to be told.
 bool ServedPv::add_sample(std::shared_ptr<Sample> next) {
   next->number = last_->number + 1;
+  const bool is_wanted = monitors_ > 0 && !is_removed_ && next->events != 0;
+  if (is_wanted) static_cast<void>(untold_.push(next, queue_limit_));
   last_ = std::move(next);
-  if (monitors_ == 0 || is_removed_) return false;
-  static_cast<void>(untold_.push(last_, queue_limit_));
-  return !std::exchange(is_noted_, true);
+  return is_wanted && has_to_note();
 }
+
+// With the mutex. A PV without watchers has nobody to tell, and so is noted by nobody before its server serves.
+bool ServedPv::has_to_note() noexcept { return is_watched_ && !std::exchange(is_noted_, true); }
 
 SamplePtr ServedPv::sample() const {
   std::lock_guard held(mutex_);
@@ -169,38 +196,38 @@ SamplePtr ServedPv::sample() const {
 void ServedPv::change_properties(absl::FunctionRef<void(Properties&)> change) {
   {
     std::lock_guard held(mutex_);
-    auto next = std::make_shared<Sample>(*last_);
+    auto next = copy_of(*last_);
     Properties properties = *last_->properties;
     change(properties);
     next->properties = std::make_shared<const Properties>(std::move(properties));
     next->events = kPropertyEvents;
     if (!add_sample(std::move(next))) return;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
 }
 
 void ServedPv::acknowledge(Severity severity) {
   {
     std::lock_guard held(mutex_);
     if (severity < last_->unacknowledged || last_->unacknowledged == Severity::none) return;
-    auto next = std::make_shared<Sample>(*last_);
+    auto next = copy_of(*last_);
     next->unacknowledged = Severity::none;
     next->events = kAlarmEvents;
     if (!add_sample(std::move(next))) return;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
 }
 
 void ServedPv::acknowledge_transient(bool on) {
   {
     std::lock_guard held(mutex_);
-    auto next = std::make_shared<Sample>(*last_);
+    auto next = copy_of(*last_);
     next->acknowledges_transient = on;
     if (!on && next->unacknowledged > next->severity) next->unacknowledged = next->severity;
     next->events = kAlarmEvents;
     if (!add_sample(std::move(next))) return;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
 }
 
 void ServedPv::set_rights(AccessRights rights) {
@@ -209,9 +236,9 @@ void ServedPv::set_rights(AccessRights rights) {
     // Relaxed: whoever reads it looks at nothing else that this thread wrote.
     if (rights_.exchange(rights, std::memory_order_relaxed) == rights) return;
     has_other_rights_ = true;
-    if (std::exchange(is_noted_, true)) return;
+    if (!has_to_note()) return;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
 }
 
 bool ServedPv::remove() {
@@ -219,9 +246,9 @@ bool ServedPv::remove() {
     std::lock_guard held(mutex_);
     if (std::exchange(is_removed_, true)) return false;
     untold_.clear();
-    if (std::exchange(is_noted_, true)) return true;
+    if (!has_to_note()) return true;
   }
-  updates_->note(shared_from_this());
+  updates_->note(*this);
   return true;
 }
 
@@ -231,6 +258,20 @@ bool ServedPv::is_removed() const {
 }
 
 // --- the serving thread --------------------------------------------------------------------------------------------------------
+
+bool ServedPv::add_watcher(PvWatcher& watcher) {
+  watchers_.insert(&watcher);
+  std::lock_guard held(mutex_);
+  if (!is_removed_) return is_watched_ = true;
+  watchers_.erase(&watcher);
+  return false;
+}
+
+void ServedPv::remove_watcher(PvWatcher& watcher) noexcept {
+  watchers_.erase(&watcher);
+  std::lock_guard held(mutex_);
+  if (watchers_.empty()) is_watched_ = has_other_rights_ = false;
+}
 
 void ServedPv::begin_monitoring() {
   std::lock_guard held(mutex_);
@@ -242,16 +283,23 @@ void ServedPv::end_monitoring() {
   if (--monitors_ == 0) untold_.clear();
 }
 
-void ServedPv::tell() {
-  SampleQueue untold;
+SamplePtr ServedPv::next_untold() noexcept {
+  std::lock_guard held(mutex_);
+  return untold_.empty() ? nullptr : untold_.pop();
+}
+
+void ServedPv::tell() noexcept {
   bool has_other_rights = false;
   bool is_removed = false;
+  std::size_t left = 0;  // a sample that comes meanwhile notes the PV again
+  SamplePtr sample;
   {
     std::lock_guard held(mutex_);
-    std::swap(untold, untold_);
     has_other_rights = std::exchange(has_other_rights_, false);
     is_removed = is_removed_;
     is_noted_ = false;
+    left = untold_.size();
+    if (left > 0) sample = untold_.pop();
   }
   if (is_removed) {
     for (PvWatcher* watcher : std::exchange(watchers_, {})) watcher->is_gone();
@@ -260,13 +308,13 @@ void ServedPv::tell() {
   if (has_other_rights) {
     for (PvWatcher* watcher : watchers_) watcher->has_other_rights();
   }
-  while (!untold.empty()) {
-    const SamplePtr sample = untold.pop();
+  for (; sample != nullptr; sample = --left > 0 ? next_untold() : nullptr) {
     for (PvWatcher* watcher : watchers_) watcher->has_new(sample);
   }
 }
 
 void check_units(std::string_view name, std::string_view units) {
+  if (units.find('\0') != std::string_view::npos) throw mothreads::Misuse(fmt::format("\"{}\" has units with a zero byte, which would end them", name));
   if (units.size() < kUnitsSize) return;
   throw mothreads::Misuse(fmt::format("\"{}\" has the units \"{}\": up to {} bytes are sent", name, units, kUnitsSize - 1));
 }

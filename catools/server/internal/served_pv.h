@@ -40,12 +40,12 @@ struct QueueLimit {
 // Samples in their order. Full, it takes a new one in the place of its newest, so the last always arrives.
 class SampleQueue {
  public:
-  // True when a sample was dropped for it.
+  // True when a sample was dropped for it. Without memory it throws, and the queue is as before.
   bool push(SamplePtr sample, const QueueLimit& limit);
-  SamplePtr pop();
+  SamplePtr pop() noexcept;
   // Only the newest stays.
-  void keep_newest();
-  void clear();
+  void keep_newest() noexcept;
+  void clear() noexcept;
   bool empty() const { return samples_.empty(); }
   std::size_t size() const { return samples_.size(); }
 
@@ -54,14 +54,14 @@ class SampleQueue {
   std::size_t bytes_ = 0;
 };
 
-// One channel of a client; told on the serving thread.
+// A channel of a client; told on the serving thread. A watcher without memory for an update deals with that itself: the others are told, too.
 class PvWatcher {
  public:
   virtual ~PvWatcher() = default;
-  virtual void has_new(const SamplePtr& sample) = 0;
-  virtual void has_other_rights() = 0;
+  virtual void has_new(const SamplePtr& sample) noexcept = 0;
+  virtual void has_other_rights() noexcept = 0;
   // The PV is served no more, and forgets the watcher.
-  virtual void is_gone() = 0;
+  virtual void is_gone() noexcept = 0;
 };
 
 // An alarm and a time that come with a value; what is not given is made of the limits and the clock.
@@ -84,6 +84,7 @@ struct PvSetup {
   std::size_t max_count = 1;
   std::shared_ptr<const Properties> properties = {};
   AccessRights rights = AccessRights::read_write;
+  bool posts_every_set = false;  // also one that changes neither the value nor the alarm
   QueueLimit queue = {};
   PutFunction on_put = {};
 };
@@ -99,13 +100,16 @@ struct Put {
 class ServedPv final : public std::enable_shared_from_this<ServedPv> {
  public:
   ServedPv(PvSetup setup, std::shared_ptr<Updates> updates);
+  ~ServedPv();
+  ServedPv(const ServedPv&) = delete;
+  ServedPv& operator=(const ServedPv&) = delete;
 
   const std::string& name() const { return name_; }
   CellType type() const { return type_; }
   std::size_t max_count() const { return max_count_; }
   const QueueLimit& queue_limit() const { return queue_limit_; }
 
-  // --- any thread ---------------------------------------------------------------------------------------------------------
+  // --- any thread: what finds no memory has changed nothing -----------------------------------------------------------------
 
   // Throws std::invalid_argument for cells that it cannot hold, and mothreads::Misuse for a condition without a severity.
   void set(Cells cells, const Stamp& stamp);
@@ -122,13 +126,14 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
 
   // --- the serving thread ---------------------------------------------------------------------------------------------------
 
-  void add_watcher(PvWatcher& watcher) { watchers_.insert(&watcher); }
-  void remove_watcher(PvWatcher& watcher) { watchers_.erase(&watcher); }
+  // False for a PV that was removed before: then the watcher is told nothing.
+  bool add_watcher(PvWatcher& watcher);
+  void remove_watcher(PvWatcher& watcher) noexcept;
   // From now on samples are kept until they have been told.
   void begin_monitoring();
   void end_monitoring();
   // Tells the watchers what is new.
-  void tell();
+  void tell() noexcept;
 
   bool has_handler() const { return static_cast<bool>(on_put_.call); }
   PutFunction& on_put() { return on_put_; }
@@ -136,7 +141,11 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
   std::deque<Put>& puts() { return puts_; }
 
  private:
+  friend class Updates;
+
   bool add_sample(std::shared_ptr<Sample> next);
+  bool has_to_note() noexcept;
+  SamplePtr next_untold() noexcept;
   std::pair<Severity, Condition> alarm_of(const Cells& cells, const Properties& properties) const;
   void check(const Cells& cells, const Properties& properties) const;
 
@@ -144,6 +153,7 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
   const CellType type_;
   const bool is_array_;
   const std::size_t max_count_;
+  const bool posts_every_set_;
   const QueueLimit queue_limit_;
   PutFunction on_put_;
   const std::shared_ptr<Updates> updates_;
@@ -152,13 +162,17 @@ class ServedPv final : public std::enable_shared_from_this<ServedPv> {
   mutable std::mutex mutex_;  // guards what follows, up to the watchers
   SamplePtr last_;
   SampleQueue untold_;
-  bool is_noted_ = false;
+  bool is_noted_ = false;    // in Updates, from which the serving thread takes it before it tells
+  bool is_watched_ = false;  // nobody else has to be told
   bool has_other_rights_ = false;
   bool is_removed_ = false;
   std::size_t monitors_ = 0;
 
   std::unordered_set<PvWatcher*> watchers_;
   std::deque<Put> puts_;
+
+  ServedPv* previous_noted_ = nullptr;  // under the mutex of Updates
+  ServedPv* next_noted_ = nullptr;
 };
 
 // Throws mothreads::Misuse for units that are too long to be sent.

@@ -1,5 +1,6 @@
 #include "catools/server/internal/serving.h"
 
+#include <new>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -9,6 +10,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "catools/server/internal/circuit_fibers.h"
+#include "catools/server/internal/limited_log.h"
 #include "catools/server/internal/search.h"
 #include "cooperative/errors.h"
 #include "cooperative/fiber.h"
@@ -77,6 +79,8 @@ void Serving::run(const Signal& please_stop) {
 void Serving::answer_searches(const Signal& no_more) {
   constexpr std::size_t kLargestDatagram = 65'536;
   std::vector<std::byte> room(kLargestDatagram);
+  const std::string trouble = options_.name + ": a search got no answer";
+  LimitedLog troubles;
   while (!no_more) {
     try {
       const cooperative::Datagram got = searches_.recv_from(room, no_more);
@@ -85,7 +89,9 @@ void Serving::answer_searches(const Signal& no_more) {
     } catch (const cooperative::EndedEarly&) {
       break;
     } catch (const cooperative::IoError& error) {
-      log::info("{}: a search got no answer: {}", options_.name, error.what());
+      troubles.info(trouble, error.what());
+    } catch (const std::bad_alloc&) {
+      troubles.info(trouble, "there is no memory for it");
     }
   }
   searches_.close();

@@ -2,64 +2,79 @@
 
 #include <utility>
 
-#include "catools/server/internal/served_pv.h"
 #include "cooperative/sleep.h"
 
 namespace catools::inline v0::internal {
 
-void Updates::note(const std::shared_ptr<ServedPv>& pv) {
-  std::optional<cooperative::Scheduler> scheduler;
-  {
-    std::lock_guard held(mutex_);
-    if (has_ended_) return;
-    noted_.push_back(pv);
-    if (scheduler_ && !std::exchange(is_posted_, true)) scheduler = scheduler_;
-  }
-  if (scheduler) post(*scheduler);
+void Updates::note(ServedPv& pv) noexcept {
+  const std::lock_guard held(mutex_);
+  if (has_ended_) return;
+  noted_.push_back(pv);
+  // Where others were noted before, the callback is on its way.
+  if (++count_ == 1) post();
+}
+
+// With the mutex.
+void Updates::post() noexcept {
+  if (callback_ != nullptr && callback_->post()) is_posted_ = true;
+}
+
+void Updates::forget(ServedPv& pv) noexcept {
+  const std::lock_guard held(mutex_);
+  if (!noted_.is_linked(pv)) return;
+  noted_.take_out(pv);
+  --count_;
 }
 
 void Updates::begin(const cooperative::Scheduler& scheduler) {
-  {
-    std::lock_guard held(mutex_);
-    scheduler_ = scheduler;
-    if (noted_.empty() || std::exchange(is_posted_, true)) return;
-  }
-  post(scheduler);
-}
-
-void Updates::post(const cooperative::Scheduler& scheduler) {
-  if (scheduler.callback([self = shared_from_this()] { self->tell(); })) return;
-  std::lock_guard held(mutex_);
-  is_posted_ = false;
-  noted_.clear();
+  const std::lock_guard held(mutex_);
+  callback_ = std::make_unique<cooperative::HandlerCallback>(scheduler, [this] { tell(); });
+  if (count_ > 0) post();
 }
 
 void Updates::tell() {
-  std::vector<std::weak_ptr<ServedPv>> noted;
+  std::size_t left = 0;  // PVs that are noted meanwhile have their turn later
   {
-    std::lock_guard held(mutex_);
+    const std::lock_guard held(mutex_);
     is_posted_ = false;
-    noted.swap(noted_);
+    left = count_;
   }
-  for (const std::weak_ptr<ServedPv>& one : noted) {
-    if (const std::shared_ptr<ServedPv> pv = one.lock()) pv->tell();
+  for (; left > 0; --left) {
+    std::shared_ptr<ServedPv> pv;
+    {
+      const std::lock_guard held(mutex_);
+      ServedPv* const first = noted_.take_first();
+      if (first == nullptr) return;
+      --count_;
+      pv = first->weak_from_this().lock();  // null for one whose destructor waits for the mutex
+    }
+    if (pv != nullptr) pv->tell();
   }
+  const std::lock_guard held(mutex_);
+  if (count_ > 0) post();
 }
 
-void Updates::drop() {
-  std::lock_guard held(mutex_);
-  scheduler_.reset();
+void Updates::drop() noexcept {
+  std::unique_ptr<cooperative::HandlerCallback> callback;  // its destructor waits for one that runs: no lock is held there
+  const std::lock_guard held(mutex_);
   has_ended_ = true;
-  noted_.clear();
+  while (noted_.take_first() != nullptr) {
+  }
+  count_ = 0;
+  callback = std::move(callback_);
 }
 
 void Updates::end() {
-  drop();
+  {
+    const std::lock_guard held(mutex_);
+    has_ended_ = true;
+  }
   const auto is_posted = [this] {
-    std::lock_guard held(mutex_);
+    const std::lock_guard held(mutex_);
     return is_posted_;
   };
   while (is_posted()) cooperative::yield();
+  drop();
 }
 
 }  // namespace catools::inline v0::internal

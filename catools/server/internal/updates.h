@@ -2,37 +2,42 @@
 
 // The process variables that have something to tell, and have not told it yet: how other threads reach the serving thread.
 //
-// However many samples and PVs there are, one callback is on its way to the scheduler at a time.
+// However many samples and PVs there are, one callback is on its way to the scheduler at a time. Noting a PV needs no memory, so that what a set() has
+// stored is told.
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <vector>
 
+#include "catools/server/internal/served_pv.h"
+#include "cooperative/handler_callback.h"
 #include "cooperative/scheduler.h"
+#include "mothreads/internal/base/linked_list.h"
 
 namespace catools::inline v0::internal {
 
-class ServedPv;
-
-class Updates final : public std::enable_shared_from_this<Updates> {
+class Updates final {
  public:
-  // Any thread.
-  void note(const std::shared_ptr<ServedPv>& pv);
+  // Any thread. Until begin() a PV waits, after end() it is dropped.
+  void note(ServedPv& pv) noexcept;
+  // The PV is destroyed.
+  void forget(ServedPv& pv) noexcept;
 
   // The serving thread: from now on it is told, also of what came before.
   void begin(const cooperative::Scheduler& scheduler);
-  // A later note is dropped. end() waits, too, until no callback is on its way.
-  void drop();
+  // A later note is dropped, and no callback runs afterwards. end() waits, too, until none is on its way. Once more changes nothing.
+  void drop() noexcept;
   void end();
 
  private:
-  void post(const cooperative::Scheduler& scheduler);
+  void post() noexcept;
   void tell();
 
   std::mutex mutex_;
-  std::vector<std::weak_ptr<ServedPv>> noted_;  // one that nobody else has any more has nobody to tell
-  std::optional<cooperative::Scheduler> scheduler_;
+  // A PV that nobody else has any more has nobody to tell: its destructor takes it out.
+  mothreads::internal::LinkedList<ServedPv, &ServedPv::previous_noted_, &ServedPv::next_noted_> noted_;
+  std::size_t count_ = 0;  // PVs in the list
+  std::unique_ptr<cooperative::HandlerCallback> callback_;  // from begin() to end()
   bool is_posted_ = false;
   bool has_ended_ = false;
 };

@@ -18,8 +18,8 @@
 
 namespace catools::inline v0::internal {
 
-inline constexpr std::uint16_t kMinorVersion = 13;  // of the protocol: 4.13
-inline constexpr std::uint32_t kNoAddress = 0xffffffff;  // of a search reply: the client takes the sender's
+inline constexpr std::uint16_t kMinorVersion = 13;  // the protocol is 4.13
+inline constexpr std::uint32_t kNoAddress = 0xffffffff;  // in a search reply: the client takes the sender's
 
 enum class Command : std::uint16_t {
   version = 0,
@@ -65,7 +65,7 @@ enum EventMask : std::uint16_t { kValueEvents = 1, kLogEvents = 2, kAlarmEvents 
 
 struct Header {
   Command command = Command::version;
-  std::uint32_t size = 0;  // of the payload
+  std::uint32_t size = 0;  // bytes of the payload
   std::uint16_t type = 0;
   std::uint32_t count = 0;
   std::uint32_t first = 0;   // two numbers that each command has its own use for

@@ -28,10 +28,14 @@ class FiberWatch;
 
 class FiberBlock;
 
-// A block of which one knows that it is still in use for the same, by its number.
+// A block of which one knows that it is still in use for the same, by its number. Without a block it is the maker, or the root.
 struct ParentRef {
+  static constexpr std::uint64_t kRoot = std::numeric_limits<std::uint64_t>::max();
+
   FiberBlock* block = nullptr;
   std::uint64_t id = 0;
+
+  bool is_root() const noexcept { return block == nullptr && id == kRoot; }
 };
 
 class FiberBlock final : public mothreads::internal::Context {

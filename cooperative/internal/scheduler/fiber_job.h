@@ -103,7 +103,7 @@ struct Order {
   bool starts_at_once = false;
 
   bool has_only_name() const {
-    return !name.empty() && stack_size == 0 && parent.block == nullptr && stack_option == FiberBlock::StackOption::of_fiber;
+    return !name.empty() && stack_size == 0 && parent.block == nullptr && parent.id == 0 && stack_option == FiberBlock::StackOption::of_fiber;
   }
 };
 

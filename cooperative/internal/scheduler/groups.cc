@@ -35,7 +35,7 @@ void open_group(SchedulerCore& core, GroupPlace& group, const ParentRef& given) 
   group.block = &block;
   group.core = &core;
   // At the end of a member a group is made beside the member's group, which may be about to be destroyed.
-  FiberBlock* parent = given.block != nullptr ? given.block : core.parent_for_new();
+  FiberBlock* parent = given.block != nullptr || given.is_root() ? given.block : core.parent_for_new();
   while (parent != nullptr && parent->group != nullptr) parent = parent->parent;
   take_place(block, parent);
 }

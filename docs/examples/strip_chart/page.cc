@@ -2,11 +2,14 @@
 
 #include <cmath>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "cooperative/http/json.h"
+#include "cooperative/http/websocket.h"
 #include "docs/examples/strip_chart/page_text.h"
 
 namespace strip_chart {
@@ -38,13 +41,27 @@ json history(const Board& board) {
   return {{"window", absl::ToDoubleSeconds(board.window)}, {"strips", std::move(strips)}, {"profile", std::move(profile)}};
 }
 
+// What is drawn is for this page alone: not for a page of another site in the same browser, nor for one whose name leads here.
+bool may_read(const http::Request& request) {
+  const std::string_view host = request.host();
+  const std::string_view name = host.substr(0, host.find(':'));
+  return (name == "127.0.0.1" || name == "localhost") && http::is_same_origin(request);
+}
+
+http::Handler guarded(http::Handler handler) {
+  return [handler = std::move(handler)](http::Request& request) {
+    if (may_read(request)) return handler(request);
+    return http::Response::text(403, "this page is for http://localhost alone\n");
+  };
+}
+
 }  // namespace
 
 http::Routes page(const Board& board, Updates& updates) {
   http::Routes routes;
   routes.get("/", [](http::Request&) { return http::Response::of(200, "text/html; charset=utf-8", std::string(kPage)); });
-  routes.get("/history", [&board](http::Request&) { return http::json_response(200, history(board)); });
-  routes.get("/updates", [&updates](http::Request& request) { return updates.open(request); });
+  routes.get("/history", guarded([&board](http::Request&) { return http::json_response(200, history(board)); }));
+  routes.get("/updates", guarded([&updates](http::Request& request) { return updates.open(request); }));
   return routes;
 }
 

@@ -1,11 +1,10 @@
 #include "catools/server/access_rights.h"
 
-#include <optional>
-
 #include <gtest/gtest.h>
 
 #include "catools/server/server.h"
 #include "tests/catools/server/ca_client.h"
+#include "tests/catools/server/one_server.h"
 
 namespace catools::inline v0 {
 namespace {
@@ -19,19 +18,7 @@ constexpr std::uint32_t kNormal = 1;
 constexpr std::uint32_t kNoReadAccess = 368;
 constexpr std::uint32_t kNoWriteAccess = 376;
 
-class AccessRightsTest : public testing::ServingTest {
- protected:
-  void SetUp() override {
-    ServingTest::SetUp();
-    server_.emplace("server");
-  }
-  void TearDown() override {
-    server_.reset();
-    ServingTest::TearDown();
-  }
-
-  std::optional<Server> server_;
-};
+class AccessRightsTest : public testing::OneServerTest {};
 
 TEST_F(AccessRightsTest, EachOfThem) {
   const std::pair<AccessRights, unsigned> kTable[] = {

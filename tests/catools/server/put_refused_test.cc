@@ -1,7 +1,6 @@
 #include "catools/server/put_refused.h"
 
 #include <stdexcept>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "mothreads/signal.h"
 #include "mothreads/testing/log_lines.h"
 #include "tests/catools/server/ca_client.h"
+#include "tests/catools/server/one_server.h"
 
 namespace catools::inline v0 {
 namespace {
@@ -29,7 +29,7 @@ constexpr std::uint16_t kDouble = 6;
 constexpr std::uint32_t kNormal = 1;
 constexpr std::uint32_t kPutFailed = 160;
 
-class PutRefusedTest : public testing::ServingTest {
+class PutRefusedTest : public testing::OneServerTest {
  protected:
   static std::uint32_t put(CaClient& client, const CaClient::Channel& channel, double value) {
     return client.put(channel, kDouble, 1, payload_of<double>({value}));
@@ -38,17 +38,6 @@ class PutRefusedTest : public testing::ServingTest {
   static void begin_put(CaClient& client, const CaClient::Channel& channel, double value, std::uint32_t id) {
     client.send({.command = Command::write_notify, .type = kDouble, .count = 1, .first = channel.id, .second = id}, payload_of<double>({value}));
   }
-
-  void SetUp() override {
-    ServingTest::SetUp();
-    server_.emplace("server");
-  }
-  void TearDown() override {
-    server_.reset();
-    ServingTest::TearDown();
-  }
-
-  std::optional<Server> server_;
 };
 
 TEST_F(PutRefusedTest, AHandlerThatRefuses) {

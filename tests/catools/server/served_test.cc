@@ -1,7 +1,6 @@
 #include "catools/server/served.h"
 
 #include <cmath>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "catools/server/server.h"
 #include "mothreads/misuse.h"
 #include "tests/catools/server/ca_client.h"
+#include "tests/catools/server/one_server.h"
 #include "tests/support/exceptions.h"
 
 namespace catools::inline v0 {
@@ -25,19 +25,7 @@ using ::testing::HasSubstr;
 
 enum class Mode { off, on, fast };
 
-class ServedTest : public testing::ServingTest {
- protected:
-  void SetUp() override {
-    ServingTest::SetUp();
-    server_.emplace("server");
-  }
-  void TearDown() override {
-    server_.reset();
-    ServingTest::TearDown();
-  }
-
-  std::optional<Server> server_;
-};
+class ServedTest : public testing::OneServerTest {};
 
 TEST_F(ServedTest, EveryTypeAndItsNumber) {
   server_->add<double>("DOUBLE", 1.5);
@@ -85,6 +73,70 @@ TEST_F(ServedTest, WhatItCannotHoldIsRefusedByName) {
   Served<Mode> mode = server_->add<Mode>("MODE", Mode::off, {.texts = {"off"}});
   EXPECT_THAT(refusal([&] { mode.set(Mode::fast); }), HasSubstr("\"MODE\": there is no choice 2"));
   EXPECT_EQ(text.get(), "a");
+}
+
+TEST_F(ServedTest, AZeroByteWithinATextIsRefused) {
+  const std::string cut("ab\0cd", 5);
+  Served<std::string> text = server_->add<std::string>("TEXT", "a");
+  EXPECT_THAT(what_of<std::invalid_argument>([&] { text.set(cut); }), HasSubstr("\"TEXT\" was given a text with a zero byte"));
+  EXPECT_THAT(what_of<std::invalid_argument>([&] { server_->add<std::string>("CUT", cut); }), HasSubstr("zero byte"));
+  EXPECT_THAT(what_of<Misuse>([&] { server_->add<double>("CUT", 1.0, {.units = cut}); }), HasSubstr("zero byte"));
+  EXPECT_THAT(what_of<Misuse>([&] { server_->add<Mode>("CUT", Mode::off, {.texts = {cut}}); }), HasSubstr("zero byte"));
+  EXPECT_EQ(text.get(), "a");
+}
+
+TEST_F(ServedTest, AMonitorIsToldOfChanges) {
+  Served<double> value = server_->add<double>("VALUE", 1.0);
+  Served<std::string> text = server_->add<std::string>("TEXT", "a");
+  CaClient client(server_->address());
+  const CaClient::Channel number = client.create("VALUE").value();
+  client.monitor(client.create("TEXT", 2).value(), 0, 2, internal::kValueEvents);
+  client.monitor(number, 6, 1, internal::kValueEvents);
+  EXPECT_EQ(client.next().text_at(0), "a");
+  EXPECT_EQ(client.next().number_at<double>(0), 1);
+  const absl::Time later = absl::FromUnixSeconds(2'000'000'000);
+  for (const double next : {1.0, std::nan(""), std::nan(""), 2.0}) value.set(next, {.severity = Severity::none, .time = later});
+  EXPECT_EQ(value.time(), later);
+  EXPECT_TRUE(std::isnan(client.next().number_at<double>(0)));
+  EXPECT_EQ(client.next().number_at<double>(0), 2);
+  text.set("a");
+  text.set("b");
+  EXPECT_EQ(client.next().text_at(0), "b");
+  value.set(2, {.time = later});
+  EXPECT_EQ(value.time(), later);
+}
+
+TEST_F(ServedTest, AMonitorIsToldOfEverySetWhereThatIsAskedFor) {
+  Served<double> value = server_->add<double>("VALUE", 1.0, {.posts = Posts::every_set});
+  Served<std::vector<double>> wave = server_->add<std::vector<double>>("WAVE", {1, 2});
+  Served<std::vector<double>> calm = server_->add<std::vector<double>>("CALM", {1, 2}, {.posts = Posts::changes});
+  CaClient client(server_->address());
+  std::vector<CaClient::Channel> channels;
+  for (const char* name : {"VALUE", "WAVE", "CALM"}) channels.push_back(client.create(name, static_cast<std::uint32_t>(channels.size())).value());
+  for (std::uint32_t i = 0; i < 3; ++i) client.monitor(channels[i], 6, i + 1, internal::kValueEvents);
+  for (std::uint32_t id : {1U, 2U, 3U}) EXPECT_EQ(client.next().header.second, id);
+  value.set(1);
+  EXPECT_EQ(client.next().header.second, 1U);
+  wave.set({1, 2});
+  EXPECT_EQ(client.next().header.second, 2U);
+  calm.set({1, 2});
+  calm.set({1, 3});
+  const testing::CaMessage changed = client.next();
+  EXPECT_EQ(changed.header.second, 3U);
+  EXPECT_EQ(changed.number_at<double>(8), 3);
+}
+
+TEST_F(ServedTest, AChangeOfTheAlarmAloneIsToldToThoseWhoAskedForAlarms) {
+  Served<double> value = server_->add<double>("VALUE", 1.0);
+  CaClient client(server_->address());
+  const CaClient::Channel channel = client.create("VALUE").value();
+  client.monitor(channel, 6, 1, internal::kValueEvents);
+  client.monitor(channel, 6, 2, internal::kAlarmEvents);
+  for (std::uint32_t id : {1U, 2U}) EXPECT_EQ(client.next().header.second, id);
+  value.set(1, {.severity = Severity::minor});
+  EXPECT_EQ(client.next().header.second, 2U);
+  value.set(5, {.severity = Severity::minor});
+  EXPECT_EQ(client.next().header.second, 1U);
 }
 
 TEST_F(ServedTest, WhatCannotBeAdded) {

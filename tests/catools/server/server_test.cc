@@ -12,6 +12,7 @@
 #include "cooperative/errors.h"
 #include "cooperative/event.h"
 #include "cooperative/fiber.h"
+#include "cooperative/io/connect.h"
 #include "cooperative/io/io_error.h"
 #include "cooperative/io/socket.h"
 #include "mothreads/misuse.h"
@@ -21,6 +22,7 @@
 #include "mothreads/thread_group.h"
 #include "tests/catools/server/ca_client.h"
 #include "tests/support/exceptions.h"
+#include "tests/support/virtual_time.h"
 
 namespace catools::inline v0 {
 namespace {
@@ -293,6 +295,40 @@ TEST_P(ServerTest, PutsThatWaitAreBounded) {
   EXPECT_EQ(client.read(other, kDouble).number_at<double>(0), 1);
   goes_on.go();
   for (std::uint32_t i = 0; i < 32; ++i) EXPECT_EQ(client.next(Command::write_notify).header.first, kNormal);
+}
+
+// A client that is slow, and reads in the end, gets all that waits for it; without that its circuit is cancelled at the end of the drain.
+TEST_P(ServerTest, AtTheStopAClientHasTheDrainToReadWhatWaitsForIt) {
+  for (const bool reads : {true, false}) {
+    LogLines lines;
+    mothreads::testing::on_virtual_time([&](mothreads::testing::VirtualClock& clock) {
+      ServerOptions drains = options();
+      drains.drain = absl::Seconds(4);
+      Server server(drains);
+      const std::vector<double> large(1'000'000, 1.5);
+      server.add<std::vector<double>>("WAVE", large);
+      CaClient client(server.address());
+      client.socket().set_receive_buffer(256 * 1024);
+      const CaClient::Channel channel = client.create("WAVE").value();
+      client.send({.command = Command::read_notify, .type = kDouble, .first = channel.id, .second = 1});
+      EXPECT_TRUE(client.socket().fill());  // the answer has begun
+      server.stop();
+      // The server listens until the drain begins.
+      EXPECT_THROW(for (;;) static_cast<void>(cooperative::connect(server.address())), cooperative::IoError);
+      auto time = mothreads::Thread::run("advancer", [&clock, by = absl::Seconds(reads ? 3 : 4)](const Signal&) {
+        clock.await_timers(2);  // the deadline of the stop, and the end of the drain
+        clock.advance(by);
+      });
+      time.join();
+      if (reads) {
+        const CaMessage answer = client.next(Command::read_notify);
+        EXPECT_EQ(answer.numbers_at<double>(0, large.size()), large);
+        EXPECT_FALSE(client.take());
+      }
+      server.join();
+    });
+    EXPECT_EQ(lines.with("did not read what waited for it").size(), reads ? 0U : 1U);
+  }
 }
 
 TEST_P(ServerTest, AnAnnouncedStopTakesNoMoreClients) {

@@ -54,6 +54,28 @@ const std::string kAsk =
     "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp\r\n\r\n";
 
+TEST(SameOriginTest, ComparesTheHostAndThePortOfAPage) {
+  const auto is_same = [](std::vector<std::string> origins, std::string_view host = "a.example:8080") {
+    Headers headers;
+    headers.add("Host", host);
+    for (const std::string& origin : origins) headers.add("Origin", origin);
+    return is_same_origin(Request::make("GET", "/", {.headers = std::move(headers)}));
+  };
+  EXPECT_TRUE(is_same({}));
+  EXPECT_TRUE(is_same({"http://a.example:8080"}));
+  EXPECT_TRUE(is_same({"http://A.EXAMPLE:8080"}));
+  EXPECT_TRUE(is_same({"https://a.example"}, "a.example"));
+  EXPECT_TRUE(is_same({"http://[::1]:8080"}, "[::1]:8080"));
+  EXPECT_FALSE(is_same({"http://a.example"}));
+  EXPECT_FALSE(is_same({"http://a.example:8081"}));
+  EXPECT_FALSE(is_same({"http://b.example:8080"}));
+  EXPECT_FALSE(is_same({"http://a.example:8080.b.example"}));
+  EXPECT_FALSE(is_same({"null"}));
+  EXPECT_FALSE(is_same({""}));
+  EXPECT_FALSE(is_same({"http://a.example:8080", "http://b.example"}));
+  EXPECT_FALSE(is_same({"a.example:8080"}));
+}
+
 Response echo(Request& request) {
   return accept_websocket(request, [](WebSocket& socket) {
     while (auto message = socket.read()) message->is_text ? socket.write_text(message->data) : socket.write_binary(message->data);

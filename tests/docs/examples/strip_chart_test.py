@@ -2,6 +2,7 @@
 """The program //docs/examples:strip_chart: its page in a browser, its picture in a terminal, and its record."""
 
 import fcntl
+import http.client
 import os
 import pathlib
 import pty
@@ -68,6 +69,36 @@ class StripChartTest(unittest.TestCase):
         self.assertEqual(self.program.returncode, 0, log)
         self.assertRegex(log, r"\d+ updates of 169 variables")
         self.assertNotIn("error", log)
+
+    def test_a_page_of_another_site_reads_nothing(self):
+        url = self.start_with_page()
+        own = url.removeprefix("http://").rstrip("/")
+        port = own.rpartition(":")[2]
+
+        def status(target, host, origin=None):
+            connection = http.client.HTTPConnection(own, timeout=LIMIT)
+            self.addCleanup(connection.close)
+            connection.putrequest("GET", target, skip_host=True)
+            headers = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+                       "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            if target != "/updates":
+                headers = {"Host": host}
+            if origin:
+                headers["Origin"] = origin
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            return connection.getresponse().status
+
+        for target, fine in (("/updates", 101), ("/history", 200)):
+            self.assertEqual(status(target, own), fine)
+            self.assertEqual(status(target, own, "http://" + own), fine)
+            self.assertEqual(status(target, "localhost:" + port, "http://localhost:" + port), fine)
+            self.assertEqual(status(target, own, "http://evil.example"), 403)
+            self.assertEqual(status(target, own, "null"), 403)
+            # A name of somebody else that leads here.
+            self.assertEqual(status(target, "evil.example:" + port, "http://evil.example:" + port), 403)
+        self.stop()
 
     def test_two_pages_see_the_same(self):
         url = self.start_with_page()

@@ -7,6 +7,7 @@
 
 #include "tests/catools/server/circuit_fixture.h"
 #include "tests/support/exceptions.h"
+#include "tests/support/failing_allocations.h"
 
 namespace catools::inline v0::internal {
 namespace {
@@ -214,6 +215,10 @@ TEST_F(CircuitTest, MasksChooseTheEvents) {
   pv("NUMBER")->set(std::vector<double>{2}, {});
   EXPECT_THAT(told(), ElementsAre(1, 2));
   pv("NUMBER")->set(std::vector<double>{2}, {.severity = Severity::minor});
+  EXPECT_THAT(told(), ElementsAre(4));
+  pv("NUMBER")->set(std::vector<double>{2}, {.severity = Severity::minor});
+  EXPECT_THAT(told(), IsEmpty());
+  pv("NUMBER")->set(std::vector<double>{3}, {});
   EXPECT_THAT(told(), ElementsAre(1, 2, 4));
   pv("NUMBER")->change_properties([](Properties& properties) { properties.units = "V"; });
   EXPECT_THAT(told(), ElementsAre(8));
@@ -244,6 +249,31 @@ TEST_F(CircuitTest, WhatWasDroppedDidNotTakeItsAlarmAlong) {
   const auto updates = side_.received();
   ASSERT_EQ(updates.size(), 1U);
   EXPECT_EQ(updates[0].number_at<double>(8), 2);
+}
+
+TEST_F(CircuitTest, AnUpdateThatFindsNoMemoryEndsItsCircuitAndIsToldToTheOthers) {
+  constexpr int kSets = 90;  // a queue asks for memory now and then
+  std::vector<std::unique_ptr<CircuitSide>> sides;
+  for (int i = 0; i < 10; ++i) {
+    sides.push_back(std::make_unique<CircuitSide>(directory_));
+    sides.back()->send(message({.command = Command::create_channel, .first = 1, .second = 13}, name_payload("NUMBER")));
+    sides.back()->send(message({.command = Command::event_add, .type = 6, .count = 1, .first = 1, .second = 5}, mask_payload(kValueEvents)));
+  }
+  for (int i = 1; i <= kSets; ++i) {
+    pv("NUMBER")->set(std::vector<double>{10.0 + i}, {});
+    const mothreads::testing::FailAllocation failure(0);
+    pv("NUMBER")->tell();
+  }
+  int ended = 0;
+  for (const auto& side : sides) {
+    if (side->circuit().has_given_up()) {
+      ++ended;
+    } else {
+      EXPECT_EQ(side->received().back().number_at<double>(0), 10 + kSets);
+    }
+  }
+  EXPECT_GT(ended, 0);
+  EXPECT_LT(ended, 10);
 }
 
 TEST_F(CircuitTest, APauseLeavesTheNewestValue) {
