@@ -68,7 +68,8 @@ std::shared_ptr<Delivery> delivery_here() {
   std::shared_ptr<Delivery> delivery = Delivery::here();
   if (delivery != nullptr) return delivery;
   delivery = Delivery::make();
-  cooperative::spawn("updates of Channel Access", [delivery] { delivery->run(cooperative::yield); }).release();
+  const cooperative::FiberOptions options{.name = "updates of Channel Access", .parent = cooperative::FiberParent::root()};
+  cooperative::spawn(options, [delivery] { delivery->run(cooperative::yield); }).release();
   return delivery;
 }
 
