@@ -203,6 +203,7 @@ void Context::forget(Batch& batch) noexcept {
 }
 
 void Context::find_channels(std::span<const std::string_view> names, Batch& batch) {
+  if (!names.empty()) refuse_thread_of_another(names.front());
   // A lock for each name would cost as much as the name's place; one for all would hold others up.
   constexpr std::size_t kNamesPerLock = 16;
   for (std::size_t begin = 0; begin < names.size(); begin += kNamesPerLock) {
