@@ -16,7 +16,6 @@
 #include <string_view>
 #include <thread>
 
-#include "absl/time/time.h"
 #include "catools/caget.h"
 #include "catools/camonitor.h"
 #include "catools/connect.h"
@@ -30,8 +29,6 @@ std::string prefix;
 std::string pv(std::string_view name) { return prefix + std::string(name); }
 
 constexpr int kYields = 100'000;
-// Two processes search at the same time for a server that has just begun: libca may have to search again.
-constexpr absl::Duration kSearchLimit = absl::Seconds(15);
 
 bool awaits_fork = false;
 bool is_child = false;
@@ -43,13 +40,13 @@ int forks_during_the_first_use() {
   awaits_fork = true;
   // The last that is registered is the first to be called.
   pthread_atfork([] { is_forking = true; }, nullptr, nullptr);
-  std::thread first([] { static_cast<void>(ca::caget(pv("double"), kSearchLimit)); });
+  std::thread first([] { static_cast<void>(ca::caget(pv("double"))); });
   while (!is_inside) sched_yield();
   const pid_t child = fork();
   if (child == 0) {
     is_child = true;
     if (is_inside) std::_Exit(3);
-    if (ca::caget<double>(pv("double"), kSearchLimit) != 3.5) std::_Exit(4);
+    if (ca::caget<double>(pv("double")) != 3.5) std::_Exit(4);
     std::_Exit(0);
   }
   first.join();
