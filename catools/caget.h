@@ -52,7 +52,7 @@ struct GetOptions {
 
 namespace internal {
 
-// One of a list: its value, still without the name, or why there is none.
+// An element of a list: its value, still without the name, or why there is none.
 struct Got {
   const std::shared_ptr<const std::string>& name;
   ValueParts* parts;

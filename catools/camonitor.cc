@@ -63,7 +63,7 @@ void follow(const std::shared_ptr<Monitor>& monitor, const std::shared_ptr<Deliv
   while (const Value* const value = monitor->next_call()) call(*monitor, function, *value);
 }
 
-// Of this thread; its fiber belongs to the scheduler, as those of the functions do.
+// The delivery of this thread. Its fiber belongs to the scheduler, as the fibers of the functions do.
 std::shared_ptr<Delivery> delivery_here() {
   std::shared_ptr<Delivery> delivery = Delivery::here();
   if (delivery != nullptr) return delivery;

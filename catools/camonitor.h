@@ -74,7 +74,7 @@ struct SubscriptionInfo {
   std::uint64_t updates = 0;  // values and notices that came
   std::uint64_t dropped = 0;  // that were merged into a later one
   std::size_t waiting = 0;    // to be taken
-  std::string last_error = {};  // that of the server, or of the function
+  std::string last_error = {};  // from the server, or from the function
 };
 
 class [[nodiscard("it ends with its handle")]] Subscription {

@@ -182,7 +182,7 @@ class PVArray {
   std::vector<std::optional<Value>> values() const {
     return each([](const internal::Followed& one) { return one.latest_now(); });
   }
-  // These describe the latest value; Severity::invalid, and no time, where there has been none.
+  // The members below describe the latest value; Severity::invalid, and no time, where there has been none.
   std::vector<Severity> severities() const {
     return each([](const internal::Followed& one) {
       const std::optional<Value> value = one.latest_now();

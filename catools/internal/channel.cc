@@ -139,7 +139,7 @@ bool Channel::withdraw(Request& request) noexcept {
   return true;
 }
 
-// Those that were kept, in their order, and those that come meanwhile. True when one was sent.
+// Sends the requests that were kept, in their order, and requests that come meanwhile. True when a request was sent.
 bool Channel::send_kept(const Connection& connection) noexcept {
   bool has_sent = false;
   for (;;) {

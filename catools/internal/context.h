@@ -48,7 +48,7 @@ class Context {
   void begin_wait(Batch& batch) noexcept;
   void end_wait(Batch& batch) noexcept;
 
-  // Of a batch whose owner has gone before the answers: it can be found here until it is freed.
+  // A batch whose owner has gone before the answers can be found here until the batch is freed.
   void keep(Batch& batch) noexcept;
   void forget(Batch& batch) noexcept;
 

@@ -55,7 +55,7 @@ void Delivery::leave(Monitor& monitor) noexcept {
   if (--users_ == 0) end();
 }
 
-// Those that come later are woken in another way.
+// Monitors that come later are woken in another way.
 void Delivery::end() noexcept {
   std::vector<Monitor*> left;
   mothreads::internal::Claimed runner;

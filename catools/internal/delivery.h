@@ -32,12 +32,12 @@ class Delivery {
   Delivery(const Delivery&) = delete;
   Delivery& operator=(const Delivery&) = delete;
 
-  // That of this thread; null where there is none that goes on.
+  // Gives the delivery of this thread; null where no delivery goes on.
   static std::shared_ptr<Delivery> here() noexcept;
   // Makes it that of this thread. The caller then lets a fiber run it.
   static std::shared_ptr<Delivery> make();
 
-  // Its users are monitors whose fibers run on its thread. run() ends when the last has left.
+  // The users of a delivery are monitors whose fibers run on its thread. run() ends when the last has left.
   void enter() noexcept { ++users_; }
   // The monitor's fiber waits for nothing any more: it is forgotten.
   void leave(Monitor& monitor) noexcept;
@@ -54,11 +54,11 @@ class Delivery {
 
   const mothreads::internal::Born born_;
   std::size_t users_ = 0;
-  std::vector<Monitor*> taken_;  // those that are being delivered; null for one that has left
+  std::vector<Monitor*> taken_;  // monitors that are being delivered to; null for a monitor that has left
 
   mutable mothreads::internal::TinyMutex mutex_;
   bool is_over_ ABSL_GUARDED_BY(mutex_) = false;
-  bool is_gathering_ ABSL_GUARDED_BY(mutex_) = false;  // it looks by itself, soon
+  bool is_gathering_ ABSL_GUARDED_BY(mutex_) = false;  // run() looks by itself, soon
   std::vector<Monitor*> added_ ABSL_GUARDED_BY(mutex_);
   mothreads::internal::WaitList waiters_ ABSL_GUARDED_BY(mutex_);
 };

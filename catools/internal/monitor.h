@@ -112,7 +112,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
     long type = -1;
     unsigned long count = 0;
   };
-  // One that came. Made, filled and freed outside the mutex, under which it is linked alone: a large value takes long.
+  // An update is made, filled and freed outside the mutex, which covers its linking alone: a large value takes long.
   struct Update {
     explicit Update(Value its_value) : value(std::move(its_value)) {}
     Value value;
@@ -149,13 +149,13 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   const std::shared_ptr<Channel> channel_;
   const MonitorPlan plan_;
 
-  // What each update needs stands together: three lines of the cache. Another thread has each of them in between.
+  // Members that each update needs stand together: three lines of the cache. Another thread has each of the lines in between.
   alignas(64) mutable mothreads::internal::TinyMutex mutex_;
   const std::uint32_t kept_name_;  // the channel's
   bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_at_delivery_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_more_ = false;  // of the fiber that runs the function: as it was when it took its update
+  bool has_more_ = false;  // read by the fiber that runs the function: as it was when the fiber took its update
   // Both are written before libca calls with a value of that connection: libca's own locks order them, so relaxed.
   std::atomic<bool> as_text_{false};
   // relaxed: false when there is none any more; who sees true looks under the mutex.
@@ -167,11 +167,11 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   std::shared_ptr<Delivery> delivery_;
   mothreads::internal::Context* caller_ ABSL_GUARDED_BY(mutex_) = nullptr;  // in the user's function
   mothreads::internal::WaitList call_waiters_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<Update> called_;  // of the fiber that runs the function, which has it
-  // One that the function has had, for the next value. acq_rel: whoever takes it out sees it as it was put in.
+  std::unique_ptr<Update> called_;  // belongs to the fiber that runs the function
+  // An update that the function has had, for the next value. acq_rel: the thread that takes the update out sees it as it was put in.
   std::atomic<Update*> spare_{nullptr};
   std::atomic<std::size_t> element_count_{0};                 // as as_text_
-  // Of the fiber that waits: a place on its stack, and its context; and the newest update. relaxed: only to be fetched early, they may be gone.
+  // The waiting fiber's place on its stack and its context; and the newest update. relaxed: only to be fetched early, they may be gone.
   std::atomic<const void*> waits_at_{nullptr};
   std::atomic<const void*> context_at_{nullptr};
   std::atomic<const void*> newest_at_{nullptr};

@@ -36,8 +36,8 @@ class Section;
 
 // How a request ended.
 struct Answer {
-  ValueParts parts = {};                         // of a get; the code of each; without the name, which the request has
-  mothreads::Why why = mothreads::Why::closed;   // of a code that is not normal
+  ValueParts parts = {};                         // the value of a get, and the code of each answer; the request has the name
+  mothreads::Why why = mothreads::Why::closed;   // belongs to a code that is not normal
   bool is_of_server = false;                     // to a put
 };
 
@@ -61,11 +61,11 @@ struct Request {
   Request* previous = nullptr;
   Request* next = nullptr;
 
-  Answer answer;  // of whoever has the request; the waiter's, once it is seen
+  Answer answer;  // belongs to the holder of the request; to the waiter, once the end is seen
 };
 using RequestList = mothreads::internal::LinkedList<Request, &Request::previous, &Request::next>;
 
-// Of its only owner, which may go at any time.
+// The handle of a batch's only owner, which may go at any time.
 struct DropBatch {
   void operator()(Batch* batch) const noexcept;
 };
@@ -79,7 +79,7 @@ class Batch {
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
 
-  // Of all its requests; set before they are issued.
+  // Holds for all requests of the batch; set before they are issued.
   Kind kind = Kind::connect;
   GetPlan plan = {};
   std::vector<Outgoing> outgoing = {};
@@ -127,7 +127,7 @@ class Batch {
   Batch* next_ = nullptr;
 
   std::vector<Request> requests_;
-  std::atomic<std::size_t> under_way_{0};  // that are issued and not finished
+  std::atomic<std::size_t> under_way_{0};  // requests that are issued and not finished
   std::atomic<bool> is_left_{false};
   bool is_issued_ = false;  // the waiter's
   bool all_seen_ = false;   // the waiter's

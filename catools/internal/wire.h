@@ -40,7 +40,7 @@ struct Native {
 struct Connection {
   oldChannelNotify* id = nullptr;
   Native native;
-  std::uint64_t number = 0;  // of those that the channel has had
+  std::uint64_t number = 0;  // counts the connections of the channel
 };
 
 struct Asked {

@@ -112,7 +112,7 @@ struct ProcessOptions {
   std::size_t max_output = kDefaultMaxOutput;
 };
 
-// What has come from a process.
+// Bytes that have come from a process.
 struct ProcessOutput {
   std::string out;
   std::string err;
@@ -163,7 +163,7 @@ class [[nodiscard]] Process {
   // goes on, and gives all that has come since the first; take_collected() gives it at once. Throws TooLong when more comes than max_output;
   // mothreads::Misuse when another fiber is at it.
   Communicated communicate(std::string_view input = {}, const mothreads::Until& until = {});
-  // What a communicate() that ended by an exception had read. Never waits.
+  // Gives the bytes that a communicate() that ended by an exception had read. Never waits.
   ProcessOutput take_collected();
 
   bool owns() const { return state_ != nullptr; }

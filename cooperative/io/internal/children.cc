@@ -55,7 +55,7 @@ void Child::end_start() noexcept {
 // sent signals, or that of another child, which is to be killed then, too.
 Child::~Child() {
   slot_.pidfd.store(-1, std::memory_order_relaxed);
-  if (is_starting_) end_start();  // it could not be started
+  if (is_starting_) end_start();  // the process could not be started
   // release: pairs with the acquire in take_slot().
   slot_.is_taken.store(false, std::memory_order_release);
 }

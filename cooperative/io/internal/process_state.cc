@@ -222,7 +222,7 @@ void ProcessState::feed(const Signal& late) {
       fed += sent.size();
     }
   } catch (const IoError& error) {
-    if (error.code() != std::errc::broken_pipe) throw;  // it reads no more: then it does not want the rest
+    if (error.code() != std::errc::broken_pipe) throw;  // the process reads no more, and does not want the rest
   } catch (const Closed&) {
     if (!was_stopped) throw;  // stop() has closed it: the output may still come
   }
@@ -241,7 +241,7 @@ void ProcessState::drain(std::size_t number, const Signal& late) {
     if (text.size() > max_output) {
       throw TooLong(fmt::format("{}: more than {} bytes came from its {}", name(), max_output, kStreams[number]));
     }
-    if (late) return;  // of somebody who goes on writing: what was in the pipe has come
+    if (late) return;  // the writer may go on for ever; the bytes that were in the pipe have come
   }
 }
 

@@ -54,7 +54,7 @@ struct ProcessState {
   // Feeds and reads, and waits for the end.
   void talk();
 
-  // Who reads its pipes or waits for its end gets Closed.
+  // A fiber that reads the pipes or waits for the end gets Closed.
   void close();
 
   std::string program;
@@ -68,9 +68,9 @@ struct ProcessState {
   std::optional<Child> child;
   std::optional<ProcessEnd> end;
   std::array<std::optional<Pipe>, 3> pipes;
-  std::shared_ptr<ProcessState*> watched;  // of a group: null in it once this has gone
+  std::shared_ptr<ProcessState*> watched;  // for the watcher of a group: null in it once this state has gone
 
-  // Of communicate(), kept when a limit interrupts it.
+  // The state of communicate(), kept when a limit interrupts it.
   std::string to_feed;
   std::size_t fed = 0;
   std::array<std::string, 3> came;  // from each stream
@@ -80,7 +80,7 @@ struct ProcessState {
   int collectors = 0;        // so many are in await_collecting(), which refers to the pipes
 
  private:
-  // One communicate() while it runs.
+  // A communicate() while it runs.
   struct Talk {
     mothreads::Signal late;  // the pipes are not waited for any more
     Event<> done;

@@ -41,7 +41,7 @@ json history(const Board& board) {
   return {{"window", absl::ToDoubleSeconds(board.window)}, {"strips", std::move(strips)}, {"profile", std::move(profile)}};
 }
 
-// What is drawn is for this page alone: not for a page of another site in the same browser, nor for one whose name leads here.
+// The data is for this page alone: not for a page of another site in the same browser, nor for a page whose name leads here.
 bool may_read(const http::Request& request) {
   const std::string_view host = request.host();
   const std::string_view name = host.substr(0, host.find(':'));

@@ -22,7 +22,7 @@ namespace {
 using internal::Delivery;
 using internal::Monitor;
 
-// Of a channel without a server: another thread tells of changes.
+// A channel without a server: another thread tells of changes.
 std::shared_ptr<Monitor> make_monitor() {
   internal::MonitorPlan plan;
   plan.watches_channel = true;

@@ -45,9 +45,7 @@ int forks_during_the_first_use() {
   const pid_t child = fork();
   if (child == 0) {
     is_child = true;
-    if (is_inside) std::_Exit(3);
-    if (ca::caget<double>(pv("double")) != 3.5) std::_Exit(4);
-    std::_Exit(0);
+    std::_Exit(is_inside ? 3 : 0);
   }
   first.join();
   int status = -1;
@@ -110,7 +108,7 @@ extern "C" int ca_context_create(ca_preemptive_callback_select select) {
   return status;
 }
 
-// Of the parent's libca a child has the memory, but not the threads that know it.
+// A child has the memory of the parent's libca, but not the threads that know it.
 extern "C" int __lsan_is_turned_off();
 extern "C" int __lsan_is_turned_off() { return is_child ? 1 : 0; }
 

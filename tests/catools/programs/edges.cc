@@ -129,7 +129,7 @@ int forks() {
 
 }  // namespace
 
-// Of the parent's libca a child has the memory, but not the threads that know it.
+// A child has the memory of the parent's libca, but not the threads that know it.
 extern "C" int __lsan_is_turned_off();
 extern "C" int __lsan_is_turned_off() { return is_child ? 1 : 0; }
 

@@ -30,7 +30,7 @@ class Served {
  public:
   // As if the machine lost its power.
   void kill();
-  // It answers no more, and closes nothing; until go_on() or kill().
+  // The server answers no more, and closes nothing, until go_on() or kill().
   void pause();
   void go_on();
   // Of a file beside records.db.

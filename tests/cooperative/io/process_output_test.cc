@@ -1,4 +1,4 @@
-// What a process writes: as it is stopped, when a limit comes, past its end, to a terminal.
+// The output of a process: as the process is stopped, when a limit comes, past its end, to a terminal.
 
 #include "cooperative/io/process.h"
 
